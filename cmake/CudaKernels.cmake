@@ -1,0 +1,26 @@
+# The CUDA kernels, one object file for each number of 32-element chunks in a row.
+# ptxas prints registers, spills and shared memory of every kernel (-v), and fails the build where
+# a kernel for at most 256 dimensions (8 chunks) spills or has an array in local memory.
+
+set(cuda_options
+  --fmad=false  # as on the CPU: no fused multiply-adds
+  --expt-relaxed-constexpr
+  -Werror=all-warnings
+  -Xcompiler=-Wall,-Wextra)
+
+function(add_cuda_kernel chunks ptxas)
+  add_library(cuda_kernel_${chunks} OBJECT csrc/cuda/kernel.cu)
+  target_compile_definitions(cuda_kernel_${chunks} PRIVATE CML_TARGET=cuda CML_CHUNKS=${chunks})
+  target_compile_options(cuda_kernel_${chunks} PRIVATE ${cuda_options} -Xptxas=${ptxas})
+  target_link_libraries(_core PRIVATE cuda_kernel_${chunks})
+endfunction()
+
+add_cuda_kernel(0 -v)
+foreach(chunks RANGE 1 8)
+  add_cuda_kernel(${chunks} -v,-warn-spills,-warn-lmem-usage,-Werror)
+endforeach()
+
+add_library(cuda_train OBJECT csrc/cuda/train.cu)
+target_compile_options(cuda_train PRIVATE ${cuda_options})
+target_link_libraries(_core PRIVATE cuda_train)
+target_compile_definitions(_core PRIVATE CML_WITH_CUDA)

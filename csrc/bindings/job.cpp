@@ -1,0 +1,162 @@
+#include "job.h"
+
+#include <cmath>
+
+#include "../cpu/train.h"
+#ifdef CML_WITH_CUDA
+#include "../cuda/train.h"
+#endif
+
+namespace cml {
+namespace {
+
+template <class Number>
+std::string text(Number x) {
+    return py::str(py::cast(x)).cast<std::string>();
+}
+
+int64_t integer(const py::dict& arguments, const char* name, int64_t low, int64_t high) {
+    const auto value = arguments[name].cast<int64_t>();
+    if (value < low || value > high) {
+        throw py::value_error(std::string(name) + " must be between " + text(low) + " and " +
+                              text(high) + ", got " + text(value));
+    }
+    return value;
+}
+
+float positive(const py::dict& arguments, const char* name) {
+    const auto value = arguments[name].cast<float>();
+    if (!std::isfinite(value) || value <= 0) {
+        throw py::value_error(std::string(name) +
+                              " must be finite and above 0 in single precision, got " +
+                              text(arguments[name].cast<double>()));
+    }
+    return value;
+}
+
+}  // namespace
+
+std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives) {
+    std::vector<float> weights;
+    for (int64_t impostors = 0; impostors <= n_negatives; ++impostors) {
+        const int64_t rank = n_items * impostors / n_negatives;
+        weights.push_back(static_cast<float>(std::log(static_cast<double>(rank + 1))));
+    }
+    return weights;
+}
+
+py::object PythonJob::keep(const py::dict& arguments, const char* name) {
+    kept_.push_back(arguments[name]);
+    return kept_.back();
+}
+
+void PythonJob::check_pointer(const void* p, const std::string& name) const {
+#ifdef CML_WITH_CUDA
+    if (device_ == Device::kCuda) cuda_check_pointer(p, name);
+#endif
+    // Rows begin on cache lines.
+    if (reinterpret_cast<uintptr_t>(p) % (kRowAlignment * sizeof(float)) != 0) {
+        throw py::value_error(name + " must be aligned to 64 bytes");
+    }
+}
+
+Table PythonJob::table(const py::dict& arguments, const char* values, const char* accumulators) {
+    const ArrayView v = view_array(keep(arguments, values), values, device_, "<f4", 2, true);
+    const ArrayView a =
+        view_array(keep(arguments, accumulators), accumulators, device_, "<f4", 2, true);
+    if (v.shape != a.shape) {
+        throw py::value_error(std::string(accumulators) + " must have the shape of " + values);
+    }
+    if (v.shape[0] < 1 || v.shape[0] > INT32_MAX) {
+        throw py::value_error(std::string(values) + " must have 1 to 2**31 - 1 rows, got " +
+                              text(v.shape[0]));
+    }
+    if (v.shape[1] % kRowAlignment != 0 || v.shape[1] < job_.hyper.n_dims) {
+        throw py::value_error(std::string(values) + " must have rows of at least n_dims = " +
+                              text(job_.hyper.n_dims) + " floats, padded to a multiple of " +
+                              text(kRowAlignment) + ", got " + text(v.shape[1]));
+    }
+    check_pointer(v.data, values);
+    check_pointer(a.data, accumulators);
+    return {static_cast<float*>(v.data), static_cast<float*>(a.data), v.shape[0], v.shape[1]};
+}
+
+PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device) {
+    Hyperparameters& hyper = job_.hyper;
+    hyper.n_dims = static_cast<int32_t>(integer(arguments, "n_dims", 1, kMaxDims));
+    hyper.n_negatives = static_cast<int32_t>(integer(arguments, "n_negatives", 1, kMaxNegatives));
+    hyper.margin = positive(arguments, "margin");
+    hyper.learning_rate = positive(arguments, "learning_rate");
+    hyper.epsilon = positive(arguments, "epsilon");
+    hyper.max_norm = positive(arguments, "max_norm");
+    hyper.seed = arguments["seed"].cast<uint64_t>();
+
+    job_.users = table(arguments, "users", "user_accumulators");
+    job_.items = table(arguments, "items", "item_accumulators");
+
+    const ArrayView indptr =
+        view_array(keep(arguments, "indptr"), "indptr", device_, "<i8", 1, false);
+    const ArrayView indices =
+        view_array(keep(arguments, "indices"), "indices", device_, "<i4", 1, false);
+    if (indptr.shape[0] != job_.users.n_rows + 1) {
+        throw py::value_error("indptr must have one entry more than users has rows (" +
+                              text(job_.users.n_rows) + "), got " + text(indptr.shape[0]));
+    }
+    if (indices.shape[0] < 1) throw py::value_error("indices must have at least one pair");
+    job_.likes.indptr = static_cast<const int64_t*>(indptr.data);
+    job_.likes.indices = static_cast<const int32_t*>(indices.data);
+    job_.likes.n_pairs = indices.shape[0];
+    job_.likes.weights = nullptr;
+    if (!arguments["weights"].is_none()) {
+        const ArrayView weights =
+            view_array(keep(arguments, "weights"), "weights", device_, "<f4", 1, false);
+        if (weights.shape != indices.shape) {
+            throw py::value_error("weights must have one value for each of indices");
+        }
+        job_.likes.weights = static_cast<const float*>(weights.data);
+    }
+    const ArrayView ranks =
+        view_array(keep(arguments, "rank_weights"), "rank_weights", device_, "<f4", 1, false);
+    if (ranks.shape[0] != hyper.n_negatives + 1) {
+        throw py::value_error("rank_weights must have n_negatives + 1 values, got " +
+                              text(ranks.shape[0]));
+    }
+    job_.rank_weights = static_cast<const float*>(ranks.data);
+
+    if (device_ == Device::kCpu) {
+        if (job_.likes.indptr[0] != 0 ||
+            job_.likes.indptr[job_.users.n_rows] != job_.likes.n_pairs) {
+            throw py::value_error("indptr must begin with 0 and end with the number of indices");
+        }
+        n_threads_ = static_cast<int>(integer(arguments, "n_threads", 1, 4096));
+        instruction_set_ = arguments["instruction_set"].cast<std::string>();
+        return;
+    }
+#ifdef CML_WITH_CUDA
+    const ArrayView counters =
+        view_array(keep(arguments, "counters"), "counters", device_, "<i8", 1, true);
+    if (counters.shape[0] * 8 < cuda_counter_bytes()) {
+        throw py::value_error("counters must have " + text(cuda_counter_bytes() / 8) + " entries");
+    }
+    counters_ = counters.data;
+    stream_ = reinterpret_cast<void*>(arguments["stream"].cast<uintptr_t>());
+#else
+    throw std::runtime_error("this build has no CUDA kernels");
+#endif
+}
+
+Counters PythonJob::run(int64_t begin, int64_t end) const {
+    if (begin < 0 || end < begin || end / job_.likes.n_pairs >= kMaxEpochs ||
+        end > INT64_MAX / 2) {
+        throw py::value_error("begin and end must be 0 <= begin <= end within 2**48 epochs, got " +
+                              text(begin) + " and " + text(end));
+    }
+    if (begin == end) return {};
+    py::gil_scoped_release release;
+#ifdef CML_WITH_CUDA
+    if (device_ == Device::kCuda) return cuda_train(job_, begin, end, counters_, stream_);
+#endif
+    return cpu_train(job_, begin, end, n_threads_, instruction_set_);
+}
+
+}  // namespace cml

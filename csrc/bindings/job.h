@@ -1,0 +1,41 @@
+// A training job as Python holds it: checked arguments, and the arrays they point into.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "../core/job.h"
+#include "arrays.h"
+
+namespace cml {
+
+// Everything that a launch needs is checked once, when the job is made. What the CSR arrays say
+// (sorted distinct columns below the number of items, positive weights) is promised by the
+// caller: checking it would read every pair.
+class PythonJob {
+   public:
+    PythonJob(Device device, const py::dict& arguments);
+
+    // Train the visits [begin, end), without the GIL.
+    Counters run(int64_t begin, int64_t end) const;
+
+   private:
+    py::object keep(const py::dict& arguments, const char* name);
+    Table table(const py::dict& arguments, const char* values, const char* accumulators);
+    void check_pointer(const void* p, const std::string& name) const;
+
+    Device device_;
+    Job job_;
+    std::vector<py::object> kept_;  // owners of the memory that job_ points to
+    int n_threads_ = 1;
+    std::string instruction_set_;
+    void* counters_ = nullptr;
+    void* stream_ = nullptr;
+};
+
+// log(floor(J * M / U) + 1) for M = 0 ... U, float32: the rank weight of section 3.2.
+std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives);
+
+}  // namespace cml

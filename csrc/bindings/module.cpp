@@ -1,0 +1,128 @@
+// The compiled module cml_fast._core.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "../core/negatives.h"
+#include "../core/visit_order.h"
+#include "../cpu/train.h"
+#include "job.h"
+#ifdef CML_WITH_CUDA
+#include "../cuda/train.h"
+#endif
+
+namespace {
+
+namespace py = pybind11;
+using namespace py::literals;
+
+py::dict cuda_info() {
+    py::dict info;
+    info["architectures"] = CML_CUDA_ARCHITECTURES;
+    info["compiler"] = CML_CUDA_COMPILER;
+#ifdef CML_WITH_CUDA
+    const cml::CudaStatus status = cml::cuda_status();
+    py::list devices;
+    for (const cml::CudaDevice& device : status.devices) {
+        devices.append(py::dict("name"_a = device.name,
+                                "compute_capability"_a = py::make_tuple(device.major, device.minor),
+                                "memory_bytes"_a = device.memory_bytes));
+    }
+    info["built"] = true;
+    info["runtime"] = status.runtime_version;
+    info["driver"] = status.driver_version;
+    info["devices"] = devices;
+    info["problem"] = status.problem;
+#else
+    info["built"] = false;
+    info["runtime"] = 0;
+    info["driver"] = 0;
+    info["devices"] = py::list();
+    info["problem"] = "built without CUDA: " CML_CUDA_ABSENT;
+#endif
+    return info;
+}
+
+py::dict build_info() {
+    return py::dict("version"_a = CML_VERSION, "compiler"_a = CML_CXX_COMPILER,
+                    "instruction_sets"_a = cml::cpu_instruction_sets(), "cuda"_a = cuda_info());
+}
+
+// Draws for tests, from the core itself.
+py::array_t<int64_t> visit_order(int64_t n, uint64_t seed, int64_t epoch, int64_t begin,
+                                 int64_t end) {
+    if (n < 1 || begin < 0 || end < begin || end > n) {
+        throw py::value_error("visit_order needs 0 <= begin <= end <= n and n >= 1");
+    }
+    py::array_t<int64_t> pairs(end - begin);
+    const cml::VisitOrder order(n, seed, epoch);
+    for (int64_t i = begin; i < end; ++i) pairs.mutable_at(i - begin) = order(i);
+    return pairs;
+}
+
+py::array_t<uint32_t> philox(uint64_t key, std::array<uint32_t, 4> counter) {
+    const cml::Words w = cml::philox(key, {counter[0], counter[1], counter[2], counter[3]});
+    py::array_t<uint32_t> words(4);
+    words.mutable_at(0) = w.a;
+    words.mutable_at(1) = w.b;
+    words.mutable_at(2) = w.c;
+    words.mutable_at(3) = w.d;
+    return words;
+}
+
+py::array_t<int32_t> not_liked(const py::array_t<int32_t, py::array::c_style>& ranks,
+                               const py::array_t<int32_t, py::array::c_style>& liked) {
+    if (liked.size() < 1) throw py::value_error("liked must have at least one item");
+    py::array_t<int32_t> items(ranks.size());
+    for (py::ssize_t i = 0; i < ranks.size(); ++i) {
+        items.mutable_at(i) = cml::nth_not_liked(ranks.data()[i], liked.data(),
+                                                 static_cast<int32_t>(liked.size()));
+    }
+    return items;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "Compiled kernels of cml_fast.";
+    m.attr("MAX_DIMS") = cml::kMaxDims;
+    m.attr("MAX_NEGATIVES") = cml::kMaxNegatives;
+    m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
+
+    py::class_<cml::Counters>(m, "Counters", "What a launch reports.")
+        .def_readonly("pairs", &cml::Counters::pairs)
+        .def_readonly("active", &cml::Counters::active)
+        .def_readonly("impostors", &cml::Counters::impostors)
+        .def_readonly("skipped", &cml::Counters::skipped)
+        .def_readonly("loss", &cml::Counters::loss)
+        .def_property_readonly(
+            "first_non_finite",
+            [](const cml::Counters& c) -> py::object {
+                if (c.first_non_finite == INT64_MAX) return py::none();
+                return py::int_(c.first_non_finite);
+            },
+            "The visit whose update was refused because a value was not finite, or None.");
+
+    py::class_<cml::PythonJob>(m, "Job", "A checked training job.")
+        .def(py::init([](const std::string& device, const py::kwargs& arguments) {
+                 if (device != "cpu" && device != "cuda") {
+                     throw py::value_error("device must be 'cpu' or 'cuda', got '" + device + "'");
+                 }
+                 return cml::PythonJob(device == "cpu" ? cml::Device::kCpu : cml::Device::kCuda,
+                                       arguments);
+             }),
+             "device"_a)
+        .def("run", &cml::PythonJob::run, "begin"_a, "end"_a,
+             "Train the visits [begin, end) and return the Counters.");
+
+    m.def("build_info", &build_info);
+    m.def(
+        "rank_weights",
+        [](int64_t n_items, int64_t n_negatives) {
+            return py::array_t<float>(py::cast(cml::rank_weights(n_items, n_negatives)));
+        },
+        "n_items"_a, "n_negatives"_a);
+    m.def("philox", &philox, "key"_a, "counter"_a);
+    m.def("visit_order", &visit_order, "n"_a, "seed"_a, "epoch"_a, "begin"_a, "end"_a);
+    m.def("not_liked", &not_liked, "ranks"_a, "liked"_a);
+}

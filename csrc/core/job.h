@@ -1,0 +1,60 @@
+// The data of one training job: plain structures, the same for every target.
+#pragma once
+
+#include <cstdint>
+
+namespace cml {
+
+constexpr int kLanes = 32;             // virtual lanes: element d of a vector is in lane d mod 32
+constexpr int kMaxDims = 2048;
+constexpr int kMaxNegatives = 1024;
+constexpr int kRowAlignment = 16;      // floats (64 bytes): rows start on a cache line
+constexpr int64_t kMaxEpochs = int64_t{1} << 48;
+
+// Vectors and their AdaGrad accumulators, row-major. Rows are `stride` floats apart; the floats
+// between `n_dims` and `stride` are zero and stay zero.
+struct Table {
+    float* values;
+    float* accumulators;
+    int64_t n_rows;
+    int64_t stride;
+};
+
+// Liked pairs in CSR form; the columns of each row are sorted and distinct.
+struct Likes {
+    const int64_t* indptr;
+    const int32_t* indices;
+    const float* weights;  // null: every pair weighs 1
+    int64_t n_pairs;
+};
+
+struct Hyperparameters {
+    int32_t n_dims;
+    int32_t n_negatives;
+    float margin;
+    float learning_rate;
+    float epsilon;
+    float max_norm;
+    uint64_t seed;
+};
+
+struct Job {
+    Table users;
+    Table items;
+    Likes likes;
+    Hyperparameters hyper;
+    const float* rank_weights;  // n_negatives + 1 entries, see warp_loss.h
+};
+
+// What a launch reports. A visit is one pair at one moment of training; visit t belongs to epoch
+// t / n_pairs, so a single number says how far training has come.
+struct Counters {
+    int64_t pairs = 0;      // visits, skipped ones included
+    int64_t active = 0;     // pairs with at least one impostor: those that changed something
+    int64_t impostors = 0;  // negatives inside the margin, over all pairs
+    int64_t skipped = 0;    // pairs whose user likes every item, so that no negative exists
+    double loss = 0;        // sum over the pairs
+    int64_t first_non_finite = INT64_MAX;  // the first visit that was refused, see apply()
+};
+
+}  // namespace cml

@@ -1,0 +1,35 @@
+// What lets one source be compiled for a CPU instruction set, again for another, and for CUDA.
+#pragma once
+
+#include <cstdint>
+
+// A function of the core. CUDA sources use the core in kernels only.
+#if defined(__CUDACC__)
+#define CML_FN __device__ __forceinline__
+#define CML_UNROLL _Pragma("unroll")
+#else
+#define CML_FN inline __attribute__((always_inline))
+#define CML_UNROLL
+#endif
+
+// The build names its target (CML_TARGET=x86_64_v3, cuda, ...) and every function of the core
+// lives in a namespace of that name. Without it the linker would keep one copy of each inline
+// function for all instruction sets, perhaps the one that this machine cannot run.
+#ifndef CML_TARGET
+#define CML_TARGET portable
+#endif
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// Correctly rounded on both sides (nvcc: --prec-sqrt=true, its default).
+CML_FN float square_root(float x) {
+#if defined(__CUDACC__)
+    return sqrtf(x);
+#else
+    return __builtin_sqrtf(x);
+#endif
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml

@@ -1,0 +1,324 @@
+// The training step of Collaborative Metric Learning, written once for every device.
+//
+//   draw_tile, draw_negatives   which pairs, which negatives        (random, by counters)
+//   contribution                what a pair asks for                (reads the tables)
+//   apply                       AdaGrad and norm censoring          (writes the tables)
+//   walk                        a range of visits, one after another
+//
+// `Lanes` holds 32 floats, one per virtual lane: a thread of a warp has one of them, a CPU core
+// has all in SIMD registers. It offers
+//
+//   splat(x)                    x in every lane
+//   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
+//   load(p, part)               32 consecutive floats, or the part of them that exists
+//   a.add(b, part)              a += b in the lanes of that part
+//   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
+//   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
+//   each(n, f)                  f(0) ... f(n - 1), shared out over the lanes
+//   sync()                      what a lane wrote in each() is seen by the others
+//   prefetch(p, n)              n floats will be read soon
+//
+// and `Memory` says how a changed chunk reaches a table that others change too.
+#pragma once
+
+#include "job.h"
+#include "negatives.h"
+#include "visit_order.h"
+#include "warp_loss.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+struct Full {};  // the part of a chunk that has all 32 elements
+
+struct Pair {
+    int64_t number;     // position in the CSR arrays: keys the random numbers
+    int64_t row_begin;  // the user's likes: indices[row_begin .. row_begin + n_liked)
+    int32_t n_liked;
+    int32_t user;
+    int32_t positive;
+    float weight;
+};
+
+// Working memory of one worker (a CPU thread, a warp): the pairs of a tile, and the negatives of
+// the current pair and of the next, whose rows are fetched ahead.
+struct Scratch {
+    Pair* tile;           // kLanes
+    int32_t* negatives;   // twice `stride`
+    int64_t stride;       // n_negatives, rounded up to even
+
+    CML_FN int32_t* negatives_of(int i) const { return negatives + i % 2 * stride; }
+};
+
+// A squared gradient norm above this counts as divergence. It leaves the accumulators, sums of
+// such squares, far from overflow.
+constexpr float kLargestGradient = 1e30f;
+
+// kChunks: how many times 32 elements a row has, all but the last complete; 0: known at run time.
+template <class Lanes, class Memory, class Loss, int kChunks>
+class Step {
+   public:
+    CML_FN Step(const Job& job, Memory memory, Scratch scratch)
+        : job_(job),
+          memory_(memory),
+          scratch_(scratch),
+          loss_{job.hyper.margin, job.rank_weights} {}
+
+    // Train the visits [begin, end).
+    CML_FN void walk(int64_t begin, int64_t end, Counters& counters) {
+        for (int64_t visit = begin; visit < end;) {
+            const int64_t epoch = visit / job_.likes.n_pairs;
+            const int count = draw_tile(visit, end, epoch);
+            draw_negatives(0, epoch);
+            for (int i = 0; i < count; ++i) {
+                if (i + 1 < count) draw_negatives(i + 1, epoch);
+                train_pair(i, i + 1 < count, visit + i, counters);
+                Lanes::sync();  // the next draw reuses this pair's scratch
+            }
+            visit += count;
+        }
+    }
+
+   private:
+    // Draw the pairs of the next visits, one a lane; return how many. A tile ends with its epoch.
+    CML_FN int draw_tile(int64_t visit, int64_t end, int64_t epoch) {
+        const Likes& likes = job_.likes;
+        const int64_t position = visit - epoch * likes.n_pairs;
+        int64_t count = end - visit;
+        if (count > likes.n_pairs - position) count = likes.n_pairs - position;
+        if (count > kLanes) count = kLanes;
+        const VisitOrder order(likes.n_pairs, job_.hyper.seed, epoch);
+        Lanes::each(static_cast<int>(count), [&](int i) {
+            const int64_t number = order(position + i);
+            const int64_t user = user_of(number);
+            Pair& pair = scratch_.tile[i];
+            pair.number = number;
+            pair.row_begin = likes.indptr[user];
+            pair.n_liked = static_cast<int32_t>(likes.indptr[user + 1] - pair.row_begin);
+            pair.user = static_cast<int32_t>(user);
+            pair.positive = likes.indices[number];
+            pair.weight = likes.weights ? likes.weights[number] : 1.0f;
+        });
+        Lanes::sync();
+        return static_cast<int>(count);
+    }
+
+    // The user whose row holds this pair: the last one with indptr[user] <= number.
+    CML_FN int64_t user_of(int64_t number) const {
+        int64_t user = 0;
+        for (int64_t left = job_.users.n_rows; left > 1;) {
+            const int64_t half = left / 2;
+            user = job_.likes.indptr[user + half] <= number ? user + half : user;
+            left -= half;
+        }
+        return user;
+    }
+
+    // Items that the user of a pair has not liked.
+    CML_FN int32_t n_free(const Pair& pair) const {
+        return static_cast<int32_t>(job_.items.n_rows) - pair.n_liked;
+    }
+
+    CML_FN void draw_negatives(int i, int64_t epoch) {
+        const Pair pair = scratch_.tile[i];
+        const int32_t free = n_free(pair);
+        if (free <= 0) return;
+        int32_t* negatives = scratch_.negatives_of(i);
+        const uint64_t seed = job_.hyper.seed;
+        // A call of the generator gives the ranks of two negatives; ranks then become items.
+        Lanes::each((job_.hyper.n_negatives + 1) / 2, [=](int call) {
+            const Words w = random_words(seed, pair.number, epoch, call);
+            negatives[2 * call] = scale_to(w.a, w.b, free);
+            negatives[2 * call + 1] = scale_to(w.c, w.d, free);
+        });
+        Lanes::sync();
+        const int32_t* liked = job_.likes.indices + pair.row_begin;
+        Lanes::each(job_.hyper.n_negatives, [=](int slot) {
+            negatives[slot] = nth_not_liked(negatives[slot], liked, pair.n_liked);
+        });
+        Lanes::sync();
+    }
+
+    CML_FN void train_pair(int i, bool has_next, int64_t visit, Counters& counters) {
+        const Pair pair = scratch_.tile[i];
+        counters.pairs += 1;
+        if (n_free(pair) <= 0) {
+            counters.skipped += 1;
+            return;
+        }
+        const int32_t* negatives = scratch_.negatives_of(i);
+        const Contribution c = contribution(pair, negatives, i, has_next);
+        counters.impostors += c.impostors;
+        if (c.negative < 0) return;
+        counters.active += 1;
+        if (c.gradient_bound <= kLargestGradient &&
+            apply(pair, negatives[c.negative], 2.0f * c.weight)) {
+            counters.loss += c.loss;
+        } else if (visit < counters.first_non_finite) {
+            counters.first_non_finite = visit;
+        }
+    }
+
+    // Distances to the positive and to every negative, judged by the loss. Nothing is changed.
+    CML_FN Contribution contribution(const Pair& pair, const int32_t* negatives, int i,
+                                     bool has_next) const {
+        constexpr int kGroup = 4;  // rows whose loads and sums run side by side
+        const UserRow user(*this, row(job_.users, pair.user));
+        const float* positive[1] = {row(job_.items, pair.positive)};
+        float distances[kGroup];
+        squared_distances<1>(user, positive, distances);
+        auto state = loss_.begin(distances[0]);
+        const int n = job_.hyper.n_negatives;
+        const int whole = n - n % kGroup;
+        for (int slot = 0; slot < whole; slot += kGroup) {
+            if (has_next) fetch_ahead(i + 1, slot, kGroup);
+            const float* rows[kGroup];
+            CML_UNROLL
+            for (int g = 0; g < kGroup; ++g) rows[g] = row(job_.items, negatives[slot + g]);
+            squared_distances<kGroup>(user, rows, distances);
+            CML_UNROLL
+            for (int g = 0; g < kGroup; ++g) loss_.observe(state, slot + g, distances[g]);
+        }
+        for (int slot = whole; slot < n; ++slot) {
+            if (has_next) fetch_ahead(i + 1, slot, 1);
+            const float* rows[1] = {row(job_.items, negatives[slot])};
+            squared_distances<1>(user, rows, distances);
+            loss_.observe(state, slot, distances[0]);
+        }
+        return loss_.finish(state, pair.weight);
+    }
+
+    // One AdaGrad step on the three rows of a pair, each then pulled back into the ball of radius
+    // max_norm. `factor` is twice the weight of the loss; the gradients are
+    //   du = factor (v_k - v_j),   dv_j = factor (v_j - u),   dv_k = factor (u - v_k).
+    // Returns false, and leaves the vectors as they were, where a result is not finite.
+    CML_FN bool apply(const Pair& pair, int32_t negative, float factor) {
+        const Table& users = job_.users;
+        const Table& items = job_.items;
+        float* const rows[3] = {row(users, pair.user), row(items, pair.positive),
+                                row(items, negative)};
+        float* const accumulators[3] = {users.accumulators + pair.user * users.stride,
+                                        items.accumulators + pair.positive * items.stride,
+                                        items.accumulators + negative * items.stride};
+        constexpr int kStored = kChunks > 0 ? kChunks : kMaxDims / kLanes;
+        Lanes before[3][kStored];
+        Lanes after[3][kStored];
+        Lanes squares[4];  // the fourth stays zero: sums are made for 1, 2 or 4 at a time
+        CML_UNROLL
+        for (int t = 0; t < 4; ++t) squares[t] = Lanes::splat(0.0f);
+        const Lanes rate = Lanes::splat(job_.hyper.learning_rate);
+        const Lanes epsilon = Lanes::splat(job_.hyper.epsilon);
+        const Lanes scale = Lanes::splat(factor);
+        for_chunks([&](int c, auto part) {
+            CML_UNROLL
+            for (int t = 0; t < 3; ++t) before[t][c] = Lanes::load(rows[t] + c * kLanes, part);
+            const Lanes& u = before[0][c];
+            const Lanes& v_j = before[1][c];
+            const Lanes& v_k = before[2][c];
+            const Lanes gradients[3] = {scale * (v_k - v_j), scale * (v_j - u), scale * (u - v_k)};
+            CML_UNROLL
+            for (int t = 0; t < 3; ++t) {
+                const Lanes& g = gradients[t];
+                float* const accumulator = accumulators[t] + c * kLanes;
+                const Lanes old = Lanes::load(accumulator, part);
+                const Lanes sum = old + g * g;
+                memory_.commit(accumulator, old, sum, part);
+                after[t][c] = before[t][c] - rate * g / sqrt(sum + epsilon);
+                squares[t].add(after[t][c] * after[t][c], part);
+            }
+        });
+        float norms[4];
+        Lanes::sum(squares, norms);
+        float shrink[3];
+        bool finite = true;
+        CML_UNROLL
+        for (int t = 0; t < 3; ++t) {
+            finite = finite && norms[t] - norms[t] == 0.0f;
+            const float ratio = square_root(norms[t]) / job_.hyper.max_norm;
+            shrink[t] = ratio > 1.0f ? 1.0f / ratio : 1.0f;
+        }
+        if (!finite) return false;
+        for_chunks([&](int c, auto part) {
+            CML_UNROLL
+            for (int t = 0; t < 3; ++t) {
+                memory_.commit(rows[t] + c * kLanes, before[t][c],
+                               after[t][c] * Lanes::splat(shrink[t]), part);
+            }
+        });
+        return true;
+    }
+
+    // The user's row while its distances are taken: in registers where its size is known.
+    class UserRow {
+       public:
+        CML_FN UserRow(const Step& step, const float* row) : row_(row) {
+            if constexpr (kChunks > 0) {
+                step.for_chunks([&](int c, auto part) {
+                    chunks_[c] = Lanes::load(row + c * kLanes, part);
+                });
+            }
+        }
+        template <class Part>
+        CML_FN Lanes chunk(int c, Part part) const {
+            if constexpr (kChunks > 0) return chunks_[c];
+            return Lanes::load(row_ + c * kLanes, part);
+        }
+
+       private:
+        const float* row_;
+        Lanes chunks_[kChunks > 0 ? kChunks : 1];
+    };
+
+    template <int kRows>
+    CML_FN void squared_distances(const UserRow& user, const float* const* rows,
+                                  float* out) const {
+        Lanes sums[kRows];
+        CML_UNROLL
+        for (int g = 0; g < kRows; ++g) sums[g] = Lanes::splat(0.0f);
+        for_chunks([&](int c, auto part) {
+            const Lanes u = user.chunk(c, part);
+            CML_UNROLL
+            for (int g = 0; g < kRows; ++g) {
+                const Lanes difference = u - Lanes::load(rows[g] + c * kLanes, part);
+                sums[g].add(difference * difference, part);
+            }
+        });
+        Lanes::sum(sums, *reinterpret_cast<float(*)[kRows]>(out));
+    }
+
+    // f(c, part) for each 32 elements of a row.
+    template <class F>
+    CML_FN void for_chunks(F f) const {
+        const int last = kChunks > 0 ? kChunks - 1 : (job_.hyper.n_dims - 1) / kLanes;
+        CML_UNROLL
+        for (int c = 0; c < last; ++c) f(c, Full{});
+        Lanes::last_part(job_.hyper.n_dims - last * kLanes, [&](auto part) { f(last, part); });
+    }
+
+    // Rows of a coming pair: those of some of its negatives, and with the first of them its own.
+    CML_FN void fetch_ahead(int i, int slot, int count) const {
+        const Pair& pair = scratch_.tile[i];
+        if (n_free(pair) <= 0) return;
+        const int n = job_.hyper.n_dims;
+        for (int g = 0; g < count; ++g) {
+            Lanes::prefetch(row(job_.items, scratch_.negatives_of(i)[slot + g]), n);
+        }
+        if (slot > 0) return;
+        Lanes::prefetch(row(job_.users, pair.user), n);
+        Lanes::prefetch(row(job_.items, pair.positive), n);
+        Lanes::prefetch(job_.users.accumulators + pair.user * job_.users.stride, n);
+        Lanes::prefetch(job_.items.accumulators + pair.positive * job_.items.stride, n);
+    }
+
+    static CML_FN float* row(const Table& table, int64_t number) {
+        return table.values + number * table.stride;
+    }
+
+    const Job& job_;
+    Memory memory_;
+    Scratch scratch_;
+    Loss loss_;
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

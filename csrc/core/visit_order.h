@@ -1,0 +1,63 @@
+// The order in which an epoch visits its pairs: a random bijection of [0, n) that is computed,
+// not stored, so any range of any epoch can be walked by anyone.
+#pragma once
+
+#include "philox.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// A Feistel network on the smallest power of two that holds n; a result outside [0, n) goes
+// through again ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
+// CT-RSA 2002), fewer than two passes on average.
+class VisitOrder {
+   public:
+    CML_FN VisitOrder(int64_t n, uint64_t seed, int64_t epoch) : n_(static_cast<uint64_t>(n)) {
+        int bits = 0;
+        while ((uint64_t{1} << bits) < n_) ++bits;
+        low_bits_ = bits - bits / 2;
+        low_mask_ = (uint64_t{1} << low_bits_) - 1;
+        high_mask_ = (uint64_t{1} << (bits / 2)) - 1;
+        CML_UNROLL
+        for (int i = 0; i < kRounds / 2; ++i) {
+            const Words w = random_words(seed, 0, epoch, kVisitOrderSlot + i);
+            keys_[2 * i] = uint64_t{w.a} << 32 | w.b;
+            keys_[2 * i + 1] = uint64_t{w.c} << 32 | w.d;
+        }
+    }
+
+    // The pair visited at `position` of the epoch, both in [0, n).
+    CML_FN int64_t operator()(int64_t position) const {
+        uint64_t x = static_cast<uint64_t>(position);
+        do {
+            uint64_t low = x & low_mask_;
+            uint64_t high = x >> low_bits_;
+            CML_UNROLL
+            for (int i = 0; i < kRounds; i += 2) {
+                high ^= mix(low, keys_[i]) & high_mask_;
+                low ^= mix(high, keys_[i + 1]) & low_mask_;
+            }
+            x = high << low_bits_ | low;
+        } while (x >= n_);
+        return static_cast<int64_t>(x);
+    }
+
+   private:
+    static constexpr int kRounds = 6;
+
+    // The round function may be anything; this one spreads each input bit over the word
+    // (the first half of Stafford's mix13 finaliser of MurmurHash3).
+    static CML_FN uint64_t mix(uint64_t x, uint64_t key) {
+        x = (x ^ key) * 0xBF58476D1CE4E5B9u;
+        return x ^ x >> 32;
+    }
+
+    uint64_t n_;
+    uint64_t low_mask_;
+    uint64_t high_mask_;
+    int low_bits_;
+    uint64_t keys_[kRounds];
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

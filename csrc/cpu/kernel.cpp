@@ -1,0 +1,37 @@
+// The training kernel for one instruction set. Nothing here may come from the standard library:
+// its inline functions would be compiled for that set and could be linked into all of them.
+#include "kernel.h"
+
+#include "lanes.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// Threads change shared rows without locks, as Hogwild has it: the last one to store wins.
+struct SharedMemory {
+    template <class Part>
+    CML_FN void commit(float* p, const Lanes&, const Lanes& after, Part part) const {
+        after.store(p, part);
+    }
+};
+
+template <int kChunks>
+static void train_with(const Job& job, int64_t begin, int64_t end, Counters& counters) {
+    Pair tile[kLanes];
+    int32_t negatives[2 * kMaxNegatives];
+    const Scratch scratch{tile, negatives, kMaxNegatives};
+    Step<Lanes, SharedMemory, WarpLoss, kChunks>(job, SharedMemory{}, scratch)
+        .walk(begin, end, counters);
+}
+
+static void train(const Job& job, int64_t begin, int64_t end, Counters& counters) {
+    train_with<0>(job, begin, end, counters);
+}
+
+}  // namespace CML_TARGET
+
+#define CML_JOIN(a, b) a##b
+#define CML_KERNEL_OF(target) CML_JOIN(kernel_, target)
+CpuKernel CML_KERNEL_OF(CML_TARGET)() { return {train}; }
+
+}  // namespace cml

@@ -1,0 +1,184 @@
+// The 32 lanes of a CPU core: 2 x 16, 4 x 8 or 8 x 4 floats in SIMD registers, by the width that
+// the build of this instruction set names (CML_VECTOR_FLOATS). Vector extensions of GCC and Clang
+// give the arithmetic; only the square root and the shuffles need more.
+#pragma once
+
+#include "../core/job.h"
+#include "../core/platform.h"
+#include "../core/step.h"
+
+#ifndef CML_VECTOR_FLOATS
+#define CML_VECTOR_FLOATS 4
+#endif
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace cml {
+inline namespace CML_TARGET {
+
+struct Lanes {
+    static constexpr int kWidth = CML_VECTOR_FLOATS;
+    static constexpr int kVectors = kLanes / kWidth;
+    typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
+    typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
+
+    struct Half {};  // the lower 16 lanes: rows are padded with zeros to a multiple of 16 floats
+
+    Vector v[kVectors];
+
+    static constexpr int vectors(Full) { return kVectors; }
+    static constexpr int vectors(Half) { return kVectors / 2; }
+
+    static CML_FN Lanes splat(float x) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) {
+            for (int k = 0; k < kWidth; ++k) r.v[i][k] = x;
+        }
+        return r;
+    }
+
+    template <class Part>
+    static CML_FN Lanes load(const float* p, Part part) {
+        Lanes r = splat(0.0f);
+        for (int i = 0; i < vectors(part); ++i) {
+            r.v[i] = *reinterpret_cast<const Vector*>(p + i * kWidth);
+        }
+        return r;
+    }
+
+    template <class Part>
+    CML_FN void store(float* p, Part part) const {
+        for (int i = 0; i < vectors(part); ++i) {
+            *reinterpret_cast<Vector*>(p + i * kWidth) = v[i];
+        }
+    }
+
+    template <class Part>
+    CML_FN void add(const Lanes& b, Part part) {
+        for (int i = 0; i < vectors(part); ++i) v[i] += b.v[i];
+    }
+
+    friend CML_FN Lanes operator+(const Lanes& a, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] + b.v[i];
+        return r;
+    }
+    friend CML_FN Lanes operator-(const Lanes& a, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] - b.v[i];
+        return r;
+    }
+    friend CML_FN Lanes operator*(const Lanes& a, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] * b.v[i];
+        return r;
+    }
+    friend CML_FN Lanes operator/(const Lanes& a, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] / b.v[i];
+        return r;
+    }
+    friend CML_FN Lanes sqrt(const Lanes& a) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = square_root_of(a.v[i]);
+        return r;
+    }
+
+    template <class F>
+    static CML_FN void last_part(int n_dims, F f) {
+        if (n_dims <= kLanes / 2) {
+            f(Half{});
+        } else {
+            f(Full{});
+        }
+    }
+
+    // The butterfly for 1, 2 or 4 sums at once. All lanes of a butterfly end with the same value,
+    // so each fold keeps one half of the lanes, and two half-empty vectors become one full one.
+    template <int n>
+    static CML_FN void sum(const Lanes (&a)[n], float (&out)[n]) {
+        static_assert(n == 1 || n == 2 || n == 4, "folds work in pairs");
+        Vector folded[n];
+        for (int g = 0; g < n; ++g) {
+            Vector t[kVectors];
+            for (int i = 0; i < kVectors; ++i) t[i] = a[g].v[i];
+            for (int half = kVectors / 2; half > 0; half /= 2) {
+                for (int i = 0; i < half; ++i) t[i] += t[i + half];
+            }
+            folded[g] = t[0];
+        }
+        fold<kWidth / 2, n>(folded);
+        for (int g = 0; g < n; ++g) out[g] = folded[0][g];
+    }
+
+    template <class F>
+    static CML_FN void each(int n, F f) {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
+#pragma GCC ivdep
+#endif
+        for (int i = 0; i < n; ++i) f(i);
+    }
+
+    static CML_FN void sync() {}
+
+    static CML_FN void prefetch(const float* p, int n) {
+        for (int i = 0; i < n; i += kRowAlignment) __builtin_prefetch(p + i, 0, 3);
+    }
+
+   private:
+    static CML_FN Vector square_root_of(const Vector& x) {
+#if CML_VECTOR_FLOATS == 16
+        // The masked form: GCC 12 warns about the undefined source of the plain one.
+        return _mm512_maskz_sqrt_ps(0xFFFF, x);
+#elif CML_VECTOR_FLOATS == 8
+        return _mm256_sqrt_ps(x);
+#elif defined(__x86_64__)
+        return _mm_sqrt_ps(x);
+#elif defined(__aarch64__)
+        return vsqrtq_f32(x);
+#else
+        Vector r;
+        for (int i = 0; i < kWidth; ++i) r[i] = square_root(x[i]);
+        return r;
+#endif
+    }
+
+    // Each vector holds blocks of 2 * kShift lanes, one block a sum: add the two halves of every
+    // block and pack the results of two vectors into one.
+    template <int kShift, int n>
+    static CML_FN void fold(Vector* x) {
+        for (int i = 0; i < (n + 1) / 2; ++i) {
+            const Vector& a = x[2 * i];
+            const Vector& b = x[n > 1 ? 2 * i + 1 : 0];
+            x[i] = pick<kShift>(a, b, 0) + pick<kShift>(a, b, kShift);
+        }
+        if constexpr (kShift > 1) fold<kShift / 2, (n + 1) / 2>(x);
+    }
+
+    template <int kShift>
+    static CML_FN Vector pick(const Vector& a, const Vector& b, int offset) {
+        Mask mask;
+        for (int i = 0; i < kWidth; ++i) {
+            // Lane i of the result is lane i % kShift of block i / kShift, counted over a and b.
+            mask[i] = i / kShift * 2 * kShift + i % kShift + offset;
+        }
+#if defined(__clang__)
+        Vector r;
+        for (int i = 0; i < kWidth; ++i) {
+            r[i] = mask[i] < kWidth ? a[mask[i]] : b[mask[i] - kWidth];
+        }
+        return r;
+#else
+        return __builtin_shuffle(a, b, mask);
+#endif
+    }
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

@@ -1,0 +1,20 @@
+// Training on CPU threads: the interface that the rest of the program sees.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "../core/job.h"
+
+namespace cml {
+
+// The instruction sets that this build has kernels for and this machine can run, best first.
+std::vector<std::string> cpu_instruction_sets();
+
+// Train the visits [begin, end) on n_threads threads with the kernel of one instruction set.
+// Workers share the tables without locks (Hogwild: Recht et al., NIPS 2011), so with more than
+// one thread the result depends on timing. Stops early after a value that is not finite.
+Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
+                   const std::string& instruction_set);
+
+}  // namespace cml

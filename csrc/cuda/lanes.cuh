@@ -1,0 +1,86 @@
+// The 32 lanes of a warp: each thread holds one float of the 32.
+#pragma once
+
+#include "../core/step.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+struct Lanes {
+    struct Part {
+        int count;  // the lanes below it
+    };
+
+    float x;
+
+    static CML_FN int lane() { return static_cast<int>(threadIdx.x % kLanes); }
+
+    static CML_FN bool holds(Full) { return true; }
+    static CML_FN bool holds(Part part) { return lane() < part.count; }
+
+    static CML_FN Lanes splat(float x) { return {x}; }
+
+    // Table rows are read from L2: L1 is not coherent and would show a popular row as it was
+    // long ago.
+    template <class P>
+    static CML_FN Lanes load(const float* p, P part) {
+        return {holds(part) ? __ldcg(p + lane()) : 0.0f};
+    }
+
+    template <class P>
+    CML_FN void add(Lanes b, P) {
+        x += b.x;  // lanes outside the part hold zeros
+    }
+
+    friend CML_FN Lanes operator+(Lanes a, Lanes b) { return {a.x + b.x}; }
+    friend CML_FN Lanes operator-(Lanes a, Lanes b) { return {a.x - b.x}; }
+    friend CML_FN Lanes operator*(Lanes a, Lanes b) { return {a.x * b.x}; }
+    friend CML_FN Lanes operator/(Lanes a, Lanes b) { return {a.x / b.x}; }
+    friend CML_FN Lanes sqrt(Lanes a) { return {square_root(a.x)}; }
+
+    template <class F>
+    static CML_FN void last_part(int n_dims, F f) {
+        f(Part{n_dims});
+    }
+
+    template <int n>
+    static CML_FN void sum(const Lanes (&a)[n], float (&out)[n]) {
+        CML_UNROLL
+        for (int g = 0; g < n; ++g) out[g] = a[g].x;
+        CML_UNROLL
+        for (int shift = kLanes / 2; shift > 0; shift /= 2) {
+            CML_UNROLL
+            for (int g = 0; g < n; ++g) out[g] += __shfl_xor_sync(0xFFFFFFFFu, out[g], shift);
+        }
+    }
+
+    template <class F>
+    static CML_FN void each(int n, F f) {
+        for (int i = lane(); i < n; i += kLanes) f(i);
+    }
+
+    static CML_FN void sync() { __syncwarp(); }
+
+    // Nothing to do: while a warp waits for its rows, others compute.
+    static CML_FN void prefetch(const float*, int) {}
+};
+
+// Rows of the tables as warps change them. Where several warps run, what a warp adds to a row is
+// added atomically, so that no update is lost; a single warp stores, and is repeatable.
+struct DeviceMemory {
+    bool shared;
+
+    template <class P>
+    CML_FN void commit(float* p, Lanes before, Lanes after, P part) const {
+        if (!Lanes::holds(part)) return;
+        p += Lanes::lane();
+        if (shared) {
+            atomicAdd(p, after.x - before.x);
+        } else {
+            *p = after.x;
+        }
+    }
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

@@ -1,0 +1,118 @@
+#include "train.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "kernel.h"
+
+namespace cml {
+namespace {
+
+void check(cudaError_t error, const char* what) {
+    if (error == cudaSuccess) return;
+    throw std::runtime_error(std::string("CUDA: ") + what + " failed: " +
+                             cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
+}
+
+const void* kernel_for(int n_dims) {
+    using Kernel = const void* (*)();
+    static constexpr Kernel kernels[] = {cuda_kernel_0, cuda_kernel_1, cuda_kernel_2,
+                                         cuda_kernel_3, cuda_kernel_4, cuda_kernel_5,
+                                         cuda_kernel_6, cuda_kernel_7, cuda_kernel_8};
+    const int chunks = (n_dims + kLanes - 1) / kLanes;
+    return kernels[chunks <= kLargestFixedChunks ? chunks : 0]();
+}
+
+// How many pairs may be in flight. A warp works on values that it read a moment ago; while few
+// of the others touch the same rows, that is Hogwild. With as many warps as rows, every row is
+// changed by several of them at once, from values that none has seen the others change: one huge
+// stale batch. An eighth of the smaller table keeps most pairs in flight apart.
+int64_t warps_in_flight(const Job& job) {
+    return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / 8);
+}
+
+}  // namespace
+
+CudaStatus cuda_status() {
+    CudaStatus status{};
+    // Both answer without a driver, with version 0 and an error; counts stay unset on error.
+    cudaDriverGetVersion(&status.driver_version);
+    cudaRuntimeGetVersion(&status.runtime_version);
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) {
+        status.problem = std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) +
+                         ", code " + std::to_string(static_cast<int>(error)) + ")";
+        cudaGetLastError();
+        return status;
+    }
+    for (int i = 0; i < count; ++i) {
+        cudaDeviceProp properties;
+        check(cudaGetDeviceProperties(&properties, i), "reading the device's properties");
+        status.devices.push_back({properties.name, properties.major, properties.minor,
+                                  static_cast<int64_t>(properties.totalGlobalMem)});
+    }
+    if (count == 0) status.problem = "the driver reports no device";
+    return status;
+}
+
+void cuda_check_pointer(const void* p, const std::string& name) {
+    cudaPointerAttributes attributes;
+    int current = 0;
+    check(cudaGetDevice(&current), "asking for the current device");
+    check(cudaPointerGetAttributes(&attributes, p), "asking about a pointer");
+    const bool readable = attributes.type == cudaMemoryTypeDevice ||
+                          attributes.type == cudaMemoryTypeManaged;
+    if (!readable || attributes.device != current) {
+        throw std::invalid_argument(name + " must be memory of the current CUDA device " +
+                                    std::to_string(current));
+    }
+}
+
+int64_t cuda_counter_bytes() { return sizeof(DeviceCounters); }
+
+Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* stream) {
+    const auto on = static_cast<cudaStream_t>(stream);
+    const void* kernel = kernel_for(job.hyper.n_dims);
+    const int64_t per_warp = scratch_bytes(job.hyper.n_negatives);
+    const size_t shared_bytes = static_cast<size_t>(per_warp * kWarpsPerBlock);
+
+    int device = 0, processors = 0, blocks_each = 0;
+    check(cudaGetDevice(&device), "asking for the current device");
+    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+          "asking for the number of multiprocessors");
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks_each, kernel,
+                                                        kWarpsPerBlock * kLanes, shared_bytes),
+          "asking for the occupancy (was this package built for the device's architecture?)");
+    const int64_t resident = int64_t{processors} * std::max(blocks_each, 1) * kWarpsPerBlock;
+    const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
+    const int64_t warps = std::min({resident, warps_in_flight(job), std::max<int64_t>(tiles, 1)});
+    const int warps_in_block = static_cast<int>(std::min<int64_t>(warps, kWarpsPerBlock));
+    const int64_t blocks = warps / warps_in_block;
+
+    DeviceCounters sum{};
+    sum.first_non_finite = INT64_MAX;
+    auto* const device_counters = static_cast<DeviceCounters*>(counters);
+    check(cudaMemcpyAsync(device_counters, &sum, sizeof(sum), cudaMemcpyHostToDevice, on),
+          "clearing the counters");
+    CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, device_counters};
+    void* arguments[] = {&launch};
+    check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)),
+                           dim3(static_cast<unsigned>(warps_in_block * kLanes)), arguments,
+                           shared_bytes, on),
+          "starting the training kernel");
+    check(cudaMemcpyAsync(&sum, device_counters, sizeof(sum), cudaMemcpyDeviceToHost, on),
+          "reading the counters");
+    check(cudaStreamSynchronize(on), "training");
+
+    Counters result;
+    result.pairs = static_cast<int64_t>(sum.pairs);
+    result.active = static_cast<int64_t>(sum.active);
+    result.impostors = static_cast<int64_t>(sum.impostors);
+    result.skipped = static_cast<int64_t>(sum.skipped);
+    result.loss = sum.loss;
+    result.first_non_finite = static_cast<int64_t>(sum.first_non_finite);
+    return result;
+}
+
+}  // namespace cml

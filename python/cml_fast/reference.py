@@ -1,0 +1,213 @@
+"""The training step in plain NumPy: what the kernels must compute, written to be read.
+
+Slow, one pair at a time. The kernels are tested against it, to the bit on one CPU thread: sums
+are therefore taken in the kernels' order, over 32 lanes (element d of a vector is in lane
+d mod 32) and then by the butterfly 16, 8, 4, 2, 1.
+
+Source: Hsieh et al., "Collaborative Metric Learning", WWW 2017 (eqs. 1 to 3, sections 3.2, 3.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+LANES = 32
+_VISIT_ORDER_SLOT = 0xFFF0
+
+
+# --- random numbers ---------------------------------------------------------------------------
+
+
+def philox(key: int, counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Philox4x32-10 (Salmon et al., SC 2011): four 32-bit words from a key and a counter."""
+    a, b, c, d = counter
+    low, high = key & 0xFFFFFFFF, key >> 32
+    for _ in range(10):
+        first, second = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b = (second >> 32) ^ b ^ low, second & 0xFFFFFFFF
+        c, d = (first >> 32) ^ d ^ high, first & 0xFFFFFFFF
+        low, high = (low + 0x9E3779B9) & 0xFFFFFFFF, (high + 0xBB67AE85) & 0xFFFFFFFF
+    return a, b, c, d
+
+
+def random_words(seed: int, number: int, epoch: int, slot: int) -> tuple[int, int, int, int]:
+    """The words for (seed, epoch, pair, slot), on every device the same."""
+    word = 0xFFFFFFFF
+    return philox(
+        seed, (number & word, number >> 32, epoch & word, (epoch >> 32 << 16 & word) | slot)
+    )
+
+
+def visit_order(n: int, seed: int, epoch: int, position: int) -> int:
+    """The pair visited at a position of an epoch: a keyed bijection of [0, n)."""
+    bits = (n - 1).bit_length()
+    low_bits = bits - bits // 2
+    low_mask, high_mask = (1 << low_bits) - 1, (1 << bits // 2) - 1
+    keys = []
+    for i in range(3):
+        w = random_words(seed, 0, epoch, _VISIT_ORDER_SLOT + i)
+        keys += [w[0] << 32 | w[1], w[2] << 32 | w[3]]
+
+    def mix(x: int, key: int) -> int:
+        x = (x ^ key) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        return x ^ x >> 32
+
+    x = position
+    while True:
+        low, high = x & low_mask, x >> low_bits
+        for i in range(0, 6, 2):
+            high ^= mix(low, keys[i]) & high_mask
+            low ^= mix(high, keys[i + 1]) & low_mask
+        x = high << low_bits | low
+        if x < n:
+            return x
+
+
+def draw_negatives(
+    liked: np.ndarray, n_items: int, n_negatives: int, seed: int, pair: int, epoch: int
+) -> np.ndarray:
+    """Items that the user has not liked, uniform, with replacement. ``liked`` is sorted."""
+    free = np.setdiff1d(np.arange(n_items), liked)
+    negatives = []
+    for slot in range(n_negatives):
+        w = random_words(seed, pair, epoch, slot // 2)
+        high, low = w[:2] if slot % 2 == 0 else w[2:]
+        negatives.append(free[(high << 32 | low) * len(free) >> 64])
+    return np.array(negatives)
+
+
+# --- the loss ---------------------------------------------------------------------------------
+
+
+def lane_sum(x: np.ndarray) -> np.floating:
+    """The sum of a vector in the order that every device keeps."""
+    lanes = np.zeros(LANES, dtype=x.dtype)
+    for start in range(0, len(x), LANES):
+        chunk = x[start : start + LANES]
+        lanes[: len(chunk)] += chunk
+    for shift in (16, 8, 4, 2, 1):
+        lanes = lanes + lanes[np.arange(LANES) ^ shift]
+    return lanes[0]
+
+
+def squared_distance(a: np.ndarray, b: np.ndarray) -> np.floating:
+    """d(a, b)^2, eq. 1 squared."""
+    return lane_sum((a - b) * (a - b))
+
+
+def rank_weight(n_items: int, n_negatives: int, impostors: int) -> float:
+    """w = log(floor(J * M / U) + 1), section 3.2."""
+    return float(np.log(n_items * impostors // n_negatives + 1))
+
+
+@dataclass
+class Contribution:
+    """What a pair asks for: push the negative in ``slot`` away with this weight."""
+
+    slot: int
+    impostors: int
+    weight: np.floating
+    loss: np.floating
+
+
+def warp_loss(
+    positive: np.floating,
+    negatives: np.ndarray,
+    margin: float,
+    n_items: int,
+    pair_weight: float,
+) -> Contribution:
+    """The weighted hinge of the negative that violates most (eqs. 1 and 3, section 3.5).
+
+    ``positive`` and ``negatives`` are squared distances. Without impostor, slot is -1.
+    """
+    number = negatives.dtype.type
+    hinges = np.maximum(number(margin) + positive - negatives, number(0))
+    impostors = int((hinges > 0).sum())
+    weight = number(rank_weight(n_items, len(negatives), impostors)) * number(pair_weight)
+    slot = int(np.argmax(hinges)) if impostors else -1
+    return Contribution(slot, impostors, weight, weight * hinges.max())
+
+
+# --- one update -------------------------------------------------------------------------------
+
+
+def adagrad(
+    x: np.ndarray, accumulator: np.ndarray, gradient: np.ndarray, rate: float, epsilon: float
+) -> np.ndarray:
+    """One AdaGrad step; the accumulator is updated in place, the new vector returned."""
+    number = x.dtype.type
+    accumulator += gradient * gradient
+    return x - number(rate) * gradient / np.sqrt(accumulator + number(epsilon))
+
+
+def censor(x: np.ndarray, max_norm: float) -> np.ndarray:
+    """Pull a vector back into the ball of radius ``max_norm`` (section 3.5)."""
+    number = x.dtype.type
+    ratio = np.sqrt(lane_sum(x * x)) / number(max_norm)
+    return x * (number(1) / ratio) if ratio > 1 else x
+
+
+@dataclass
+class Tables:
+    """Vectors and AdaGrad accumulators of users and items, (n, r) each; changed in place."""
+
+    users: np.ndarray
+    user_accumulators: np.ndarray
+    items: np.ndarray
+    item_accumulators: np.ndarray
+
+
+def train(
+    tables: Tables,
+    likes: sp.csr_array,
+    begin: int,
+    end: int,
+    *,
+    n_negatives: int,
+    margin: float,
+    learning_rate: float,
+    epsilon: float,
+    max_norm: float,
+    seed: int,
+) -> dict[str, float]:
+    """Walk the visits [begin, end) in order; visit t belongs to epoch t // n_pairs."""
+    n_items = likes.shape[1]
+    number = tables.users.dtype.type
+    counters = {"pairs": 0, "active": 0, "impostors": 0, "skipped": 0, "loss": 0.0}
+    for visit in range(begin, end):
+        epoch, position = divmod(visit, likes.nnz)
+        pair = visit_order(likes.nnz, seed, epoch, position)
+        i = int(np.searchsorted(likes.indptr, pair, side="right")) - 1
+        j = int(likes.indices[pair])
+        liked = likes.indices[likes.indptr[i] : likes.indptr[i + 1]]
+        counters["pairs"] += 1
+        if len(liked) >= n_items:
+            counters["skipped"] += 1
+            continue
+
+        negatives = draw_negatives(liked, n_items, n_negatives, seed, pair, epoch)
+        u, v_j = tables.users[i].copy(), tables.items[j].copy()
+        distances = np.array([squared_distance(u, tables.items[k]) for k in negatives])
+        positive = squared_distance(u, v_j)
+        c = warp_loss(positive, distances, margin, n_items, likes.data[pair])
+        counters["impostors"] += c.impostors
+        if c.slot < 0:
+            continue
+        counters["active"] += 1
+        counters["loss"] += float(c.loss)
+
+        k = int(negatives[c.slot])
+        v_k = tables.items[k].copy()
+        factor = number(2) * c.weight
+        for table, accumulators, row, x, gradient in (
+            (tables.users, tables.user_accumulators, i, u, factor * (v_k - v_j)),
+            (tables.items, tables.item_accumulators, j, v_j, factor * (v_j - u)),
+            (tables.items, tables.item_accumulators, k, v_k, factor * (u - v_k)),
+        ):
+            stepped = adagrad(x, accumulators[row], gradient, learning_rate, epsilon)
+            table[row] = censor(stepped, max_norm)
+    return counters
