@@ -60,23 +60,20 @@ py::array_t<int64_t> visit_order(int64_t n, uint64_t seed, int64_t epoch, int64_
     return pairs;
 }
 
-py::array_t<uint32_t> philox(uint64_t key, std::array<uint32_t, 4> counter) {
-    const cml::Words w = cml::philox(key, {counter[0], counter[1], counter[2], counter[3]});
-    py::array_t<uint32_t> words(4);
-    words.mutable_at(0) = w.a;
-    words.mutable_at(1) = w.b;
-    words.mutable_at(2) = w.c;
-    words.mutable_at(3) = w.d;
-    return words;
+std::array<uint64_t, 4> philox(std::array<uint64_t, 2> key, std::array<uint64_t, 4> counter) {
+    const cml::Words w =
+        cml::philox(key[0], key[1], {{counter[0], counter[1], counter[2], counter[3]}});
+    return {w.word[0], w.word[1], w.word[2], w.word[3]};
 }
 
-py::array_t<int32_t> not_liked(const py::array_t<int32_t, py::array::c_style>& ranks,
-                               const py::array_t<int32_t, py::array::c_style>& liked) {
+py::array_t<int32_t> ranks_to_items(const py::array_t<int32_t, py::array::c_style>& ranks,
+                                    const py::array_t<int32_t, py::array::c_style>& liked) {
     if (liked.size() < 1) throw py::value_error("liked must have at least one item");
     py::array_t<int32_t> items(ranks.size());
     for (py::ssize_t i = 0; i < ranks.size(); ++i) {
-        items.mutable_at(i) = cml::nth_not_liked(ranks.data()[i], liked.data(),
-                                                 static_cast<int32_t>(liked.size()));
+        int32_t item = ranks.data()[i];
+        cml::ranks_to_items<1>(&item, liked.data(), static_cast<int32_t>(liked.size()));
+        items.mutable_at(i) = item;
     }
     return items;
 }
@@ -124,5 +121,5 @@ PYBIND11_MODULE(_core, m) {
         "n_items"_a, "n_negatives"_a);
     m.def("philox", &philox, "key"_a, "counter"_a);
     m.def("visit_order", &visit_order, "n"_a, "seed"_a, "epoch"_a, "begin"_a, "end"_a);
-    m.def("not_liked", &not_liked, "ranks"_a, "liked"_a);
+    m.def("ranks_to_items", &ranks_to_items, "ranks"_a, "liked"_a);
 }

@@ -6,28 +6,33 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// A uniform integer in [0, n) from 64 random bits: floor(bits * n / 2^64). Its bias is below
-// n / 2^64. n is below 2^32, so two 32-bit products do.
-CML_FN int32_t scale_to(uint32_t bits_high, uint32_t bits_low, uint32_t n) {
-    const uint64_t carry = uint64_t{bits_low} * n >> 32;
-    return static_cast<int32_t>((uint64_t{bits_high} * n + carry) >> 32);
+// A uniform integer in [0, n) from 64 random bits: floor(bits * n / 2^64). Some integers are more
+// likely than others by less than one part in 2^64 / n.
+CML_FN int32_t scale_to(uint64_t bits, int32_t n) {
+    return static_cast<int32_t>(multiply_high(bits, static_cast<uint64_t>(n)));
 }
 
-// The item of this rank (from 0) among those that are not in `liked`, which is sorted and
-// distinct and has at least one entry. Before liked[p] there are liked[p] - p items that are not
-// liked, a count that never falls as p grows: so the liked items below the answer are those with
-// liked[p] - p <= rank. The search has no branch that depends on the data.
-CML_FN int32_t nth_not_liked(int32_t rank, const int32_t* liked, int32_t n_liked) {
-    int32_t below = 0;
-    int32_t left = n_liked;
-    while (left > 1) {
-        const int32_t half = left / 2;
-        const int32_t probe = below + half - 1;
-        below += liked[probe] - probe <= rank ? half : 0;
+// Turn ranks (from 0) among the items that are not in `liked` into those items. `liked` is sorted
+// and distinct. An item is its rank plus the number of liked items below it: liked[p] is below
+// the answer if it is below rank + p + 1, which is where the answer lies if p + 1 liked items
+// are. So a binary search needs no more than the answer so far; n of them run side by side, and
+// none has a branch that depends on the data.
+template <int n>
+CML_FN void ranks_to_items(int32_t* ranks, const int32_t* liked, int64_t n_liked) {
+    int64_t items[n];
+    CML_UNROLL
+    for (int i = 0; i < n; ++i) items[i] = ranks[i];
+    for (int64_t left = n_liked; left > 0;) {
+        const int64_t half = (left + 1) / 2;
+        CML_UNROLL
+        for (int i = 0; i < n; ++i) {
+            const int64_t next = items[i] + half;
+            items[i] = liked[next - 1 - ranks[i]] < next ? next : items[i];
+        }
         left -= half;
     }
-    below += liked[below] - below <= rank ? 1 : 0;
-    return rank + below;
+    CML_UNROLL
+    for (int i = 0; i < n; ++i) ranks[i] = static_cast<int32_t>(items[i]);
 }
 
 }  // namespace CML_TARGET

@@ -1,4 +1,4 @@
-// Philox4x32-10, a counter-based generator: Salmon et al., "Parallel Random Numbers: As Easy as
+// Philox4x64-10, a counter-based generator: Salmon et al., "Parallel Random Numbers: As Easy as
 // 1, 2, 3", SC 2011. The same key and counter give the same words on every device.
 #pragma once
 
@@ -8,34 +8,34 @@ namespace cml {
 inline namespace CML_TARGET {
 
 struct Words {
-    uint32_t a, b, c, d;
+    uint64_t word[4];
 };
 
-CML_FN Words philox(uint64_t key, Words counter) {
-    uint32_t key_low = static_cast<uint32_t>(key);
-    uint32_t key_high = static_cast<uint32_t>(key >> 32);
+CML_FN Words philox(uint64_t key0, uint64_t key1, const Words& counter) {
     Words w = counter;
     CML_UNROLL
     for (int round = 0; round < 10; ++round) {
-        const uint64_t first = uint64_t{0xD2511F53u} * w.a;
-        const uint64_t second = uint64_t{0xCD9E8D57u} * w.c;
-        w = {static_cast<uint32_t>(second >> 32) ^ w.b ^ key_low, static_cast<uint32_t>(second),
-             static_cast<uint32_t>(first >> 32) ^ w.d ^ key_high, static_cast<uint32_t>(first)};
-        key_low += 0x9E3779B9u;
-        key_high += 0xBB67AE85u;
+        constexpr uint64_t kFirst = 0xD2E7470EE14C6C93u;
+        constexpr uint64_t kSecond = 0xCA5A826395121157u;
+        const uint64_t high0 = multiply_high(kFirst, w.word[0]);
+        const uint64_t high2 = multiply_high(kSecond, w.word[2]);
+        const uint64_t low0 = kFirst * w.word[0];
+        const uint64_t low2 = kSecond * w.word[2];
+        w = {{high2 ^ w.word[1] ^ key0, low2, high0 ^ w.word[3] ^ key1, low0}};
+        key0 += 0x9E3779B97F4A7C15u;
+        key1 += 0xBB67AE8584CAA73Bu;
     }
     return w;
 }
 
-// Every use of randomness has a counter of its own: (number, epoch, slot). The slots of the
-// negatives count from 0; those of the visit order lie above them.
-constexpr uint32_t kVisitOrderSlot = 0xFFF0u;
+// Every use of randomness has a key and a counter of its own.
+enum class Purpose : uint64_t { kNegatives, kVisitOrder };
 
-CML_FN Words random_words(uint64_t seed, int64_t number, int64_t epoch, uint32_t slot) {
-    const uint64_t n = static_cast<uint64_t>(number);
-    const uint64_t e = static_cast<uint64_t>(epoch);  // below 2^48, see kMaxEpochs
-    return philox(seed, {static_cast<uint32_t>(n), static_cast<uint32_t>(n >> 32),
-                         static_cast<uint32_t>(e), static_cast<uint32_t>(e >> 32 << 16) | slot});
+CML_FN Words random_words(uint64_t seed, Purpose purpose, int64_t epoch, int64_t number,
+                          int64_t slot) {
+    return philox(seed, static_cast<uint64_t>(purpose),
+                  {{static_cast<uint64_t>(slot), static_cast<uint64_t>(number),
+                    static_cast<uint64_t>(epoch), 0}});
 }
 
 }  // namespace CML_TARGET

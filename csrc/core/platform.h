@@ -2,14 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 // A function of the core. CUDA sources use the core in kernels only.
 #if defined(__CUDACC__)
 #define CML_FN __device__ __forceinline__
+#define CML_INLINE_LAMBDA
 #define CML_UNROLL _Pragma("unroll")
 #else
 #define CML_FN inline __attribute__((always_inline))
-#define CML_UNROLL
+#define CML_INLINE_LAMBDA __attribute__((always_inline))
+#if defined(__clang__)
+#define CML_UNROLL _Pragma("unroll")
+#else
+#define CML_UNROLL _Pragma("GCC unroll 16")
+#endif
 #endif
 
 // The build names its target (CML_TARGET=x86_64_v3, cuda, ...) and every function of the core
@@ -28,6 +35,27 @@ CML_FN float square_root(float x) {
     return sqrtf(x);
 #else
     return __builtin_sqrtf(x);
+#endif
+}
+
+CML_FN int32_t bits_of(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+CML_FN float float_of(int32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+// The upper 64 of the 128 bits of a product.
+CML_FN uint64_t multiply_high(uint64_t a, uint64_t b) {
+#if defined(__CUDACC__)
+    return __umul64hi(a, b);
+#else
+    return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b >> 64);
 #endif
 }
 

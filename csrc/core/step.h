@@ -14,9 +14,11 @@
 //   a.add(b, part)              a += b in the lanes of that part
 //   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
 //   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
+//   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch
 //   each(n, f)                  f(0) ... f(n - 1), shared out over the lanes
+//   max_of(n, f), sum_of(n, f)  of the integers f(0) ... f(n - 1)
 //   sync()                      what a lane wrote in each() is seen by the others
-//   prefetch(p, n)              n floats will be read soon
+//   prefetch(p, part)           will be loaded soon
 //
 // and `Memory` says how a changed chunk reaches a table that others change too.
 #pragma once
@@ -40,12 +42,20 @@ struct Pair {
     float weight;
 };
 
-// Working memory of one worker (a CPU thread, a warp): the pairs of a tile, and the negatives of
-// the current pair and of the next, whose rows are fetched ahead.
+constexpr int kGroup = 4;  // negatives that are drawn, loaded and summed side by side
+
+// Negatives come in whole groups; those beyond the last that was asked for are ignored.
+constexpr int64_t in_groups(int64_t n_negatives) {
+    return (n_negatives + kGroup - 1) / kGroup * kGroup;
+}
+
+// Working memory of one worker (a CPU thread, a warp).
 struct Scratch {
-    Pair* tile;           // kLanes
-    int32_t* negatives;   // twice `stride`
-    int64_t stride;       // n_negatives, rounded up to even
+    Pair* tile;          // kLanes pairs
+    float* distances;    // of the current pair's negatives: `stride`
+    int32_t* negatives;  // of the current pair and the next, whose rows are fetched ahead:
+                         // twice `stride`
+    int64_t stride;      // in_groups(n_negatives) or more
 
     CML_FN int32_t* negatives_of(int i) const { return negatives + i % 2 * stride; }
 };
@@ -88,7 +98,7 @@ class Step {
         if (count > likes.n_pairs - position) count = likes.n_pairs - position;
         if (count > kLanes) count = kLanes;
         const VisitOrder order(likes.n_pairs, job_.hyper.seed, epoch);
-        Lanes::each(static_cast<int>(count), [&](int i) {
+        Lanes::each(static_cast<int>(count), [&](int i) CML_INLINE_LAMBDA {
             const int64_t number = order(position + i);
             const int64_t user = user_of(number);
             Pair& pair = scratch_.tile[i];
@@ -124,17 +134,18 @@ class Step {
         const int32_t free = n_free(pair);
         if (free <= 0) return;
         int32_t* negatives = scratch_.negatives_of(i);
-        const uint64_t seed = job_.hyper.seed;
-        // A call of the generator gives the ranks of two negatives; ranks then become items.
-        Lanes::each((job_.hyper.n_negatives + 1) / 2, [=](int call) {
-            const Words w = random_words(seed, pair.number, epoch, call);
-            negatives[2 * call] = scale_to(w.a, w.b, free);
-            negatives[2 * call + 1] = scale_to(w.c, w.d, free);
-        });
-        Lanes::sync();
         const int32_t* liked = job_.likes.indices + pair.row_begin;
-        Lanes::each(job_.hyper.n_negatives, [=](int slot) {
-            negatives[slot] = nth_not_liked(negatives[slot], liked, pair.n_liked);
+        const uint64_t seed = job_.hyper.seed;
+        const int n_groups = static_cast<int>(in_groups(job_.hyper.n_negatives) / kGroup);
+        // A call of the generator gives four words: one group.
+        Lanes::each(n_groups, [=](int group) CML_INLINE_LAMBDA {
+            const Words w = random_words(seed, Purpose::kNegatives, epoch, pair.number, group);
+            int32_t drawn[kGroup];
+            CML_UNROLL
+            for (int g = 0; g < kGroup; ++g) drawn[g] = scale_to(w.word[g], free);
+            ranks_to_items<kGroup>(drawn, liked, pair.n_liked);
+            CML_UNROLL
+            for (int g = 0; g < kGroup; ++g) negatives[group * kGroup + g] = drawn[g];
         });
         Lanes::sync();
     }
@@ -162,30 +173,22 @@ class Step {
     // Distances to the positive and to every negative, judged by the loss. Nothing is changed.
     CML_FN Contribution contribution(const Pair& pair, const int32_t* negatives, int i,
                                      bool has_next) const {
-        constexpr int kGroup = 4;  // rows whose loads and sums run side by side
         const UserRow user(*this, row(job_.users, pair.user));
-        const float* positive[1] = {row(job_.items, pair.positive)};
-        float distances[kGroup];
-        squared_distances<1>(user, positive, distances);
-        auto state = loss_.begin(distances[0]);
+        const float* const positive[1] = {row(job_.items, pair.positive)};
+        float distance[1];
+        squared_distances<1>(user, positive, distance);
         const int n = job_.hyper.n_negatives;
-        const int whole = n - n % kGroup;
-        for (int slot = 0; slot < whole; slot += kGroup) {
-            if (has_next) fetch_ahead(i + 1, slot, kGroup);
+        for (int slot = 0; slot < n; slot += kGroup) {
+            if (has_next) fetch_ahead(i + 1, slot);
             const float* rows[kGroup];
             CML_UNROLL
             for (int g = 0; g < kGroup; ++g) rows[g] = row(job_.items, negatives[slot + g]);
+            float distances[kGroup];
             squared_distances<kGroup>(user, rows, distances);
-            CML_UNROLL
-            for (int g = 0; g < kGroup; ++g) loss_.observe(state, slot + g, distances[g]);
+            Lanes::store(scratch_.distances + slot, distances);
         }
-        for (int slot = whole; slot < n; ++slot) {
-            if (has_next) fetch_ahead(i + 1, slot, 1);
-            const float* rows[1] = {row(job_.items, negatives[slot])};
-            squared_distances<1>(user, rows, distances);
-            loss_.observe(state, slot, distances[0]);
-        }
-        return loss_.finish(state, pair.weight);
+        Lanes::sync();
+        return loss_.template evaluate<Lanes>(distance[0], scratch_.distances, n, pair.weight);
     }
 
     // One AdaGrad step on the three rows of a pair, each then pulled back into the ball of radius
@@ -201,20 +204,21 @@ class Step {
                                         items.accumulators + pair.positive * items.stride,
                                         items.accumulators + negative * items.stride};
         constexpr int kStored = kChunks > 0 ? kChunks : kMaxDims / kLanes;
-        Lanes before[3][kStored];
-        Lanes after[3][kStored];
+        Lanes before[kStored][3];
+        Lanes after[kStored][3];
         Lanes squares[4];  // the fourth stays zero: sums are made for 1, 2 or 4 at a time
         CML_UNROLL
         for (int t = 0; t < 4; ++t) squares[t] = Lanes::splat(0.0f);
+        fetch(accumulators[2]);  // the others were fetched ahead
         const Lanes rate = Lanes::splat(job_.hyper.learning_rate);
         const Lanes epsilon = Lanes::splat(job_.hyper.epsilon);
         const Lanes scale = Lanes::splat(factor);
-        for_chunks([&](int c, auto part) {
+        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
             CML_UNROLL
-            for (int t = 0; t < 3; ++t) before[t][c] = Lanes::load(rows[t] + c * kLanes, part);
-            const Lanes& u = before[0][c];
-            const Lanes& v_j = before[1][c];
-            const Lanes& v_k = before[2][c];
+            for (int t = 0; t < 3; ++t) before[c][t] = Lanes::load(rows[t] + c * kLanes, part);
+            const Lanes& u = before[c][0];
+            const Lanes& v_j = before[c][1];
+            const Lanes& v_k = before[c][2];
             const Lanes gradients[3] = {scale * (v_k - v_j), scale * (v_j - u), scale * (u - v_k)};
             CML_UNROLL
             for (int t = 0; t < 3; ++t) {
@@ -223,8 +227,8 @@ class Step {
                 const Lanes old = Lanes::load(accumulator, part);
                 const Lanes sum = old + g * g;
                 memory_.commit(accumulator, old, sum, part);
-                after[t][c] = before[t][c] - rate * g / sqrt(sum + epsilon);
-                squares[t].add(after[t][c] * after[t][c], part);
+                after[c][t] = before[c][t] - rate * g / sqrt(sum + epsilon);
+                squares[t].add(after[c][t] * after[c][t], part);
             }
         });
         float norms[4];
@@ -234,15 +238,16 @@ class Step {
         CML_UNROLL
         for (int t = 0; t < 3; ++t) {
             finite = finite && norms[t] - norms[t] == 0.0f;
-            const float ratio = square_root(norms[t]) / job_.hyper.max_norm;
-            shrink[t] = ratio > 1.0f ? 1.0f / ratio : 1.0f;
+            const float norm = square_root(norms[t]);
+            const float limit = job_.hyper.max_norm;
+            shrink[t] = limit / (norm > limit ? norm : limit);
         }
         if (!finite) return false;
-        for_chunks([&](int c, auto part) {
+        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
             CML_UNROLL
             for (int t = 0; t < 3; ++t) {
-                memory_.commit(rows[t] + c * kLanes, before[t][c],
-                               after[t][c] * Lanes::splat(shrink[t]), part);
+                memory_.commit(rows[t] + c * kLanes, before[c][t],
+                               after[c][t] * Lanes::splat(shrink[t]), part);
             }
         });
         return true;
@@ -253,7 +258,7 @@ class Step {
        public:
         CML_FN UserRow(const Step& step, const float* row) : row_(row) {
             if constexpr (kChunks > 0) {
-                step.for_chunks([&](int c, auto part) {
+                step.for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
                     chunks_[c] = Lanes::load(row + c * kLanes, part);
                 });
             }
@@ -271,11 +276,11 @@ class Step {
 
     template <int kRows>
     CML_FN void squared_distances(const UserRow& user, const float* const* rows,
-                                  float* out) const {
+                                  float (&out)[kRows]) const {
         Lanes sums[kRows];
         CML_UNROLL
         for (int g = 0; g < kRows; ++g) sums[g] = Lanes::splat(0.0f);
-        for_chunks([&](int c, auto part) {
+        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
             const Lanes u = user.chunk(c, part);
             CML_UNROLL
             for (int g = 0; g < kRows; ++g) {
@@ -283,7 +288,7 @@ class Step {
                 sums[g].add(difference * difference, part);
             }
         });
-        Lanes::sum(sums, *reinterpret_cast<float(*)[kRows]>(out));
+        Lanes::sum(sums, out);
     }
 
     // f(c, part) for each 32 elements of a row.
@@ -292,22 +297,26 @@ class Step {
         const int last = kChunks > 0 ? kChunks - 1 : (job_.hyper.n_dims - 1) / kLanes;
         CML_UNROLL
         for (int c = 0; c < last; ++c) f(c, Full{});
-        Lanes::last_part(job_.hyper.n_dims - last * kLanes, [&](auto part) { f(last, part); });
+        Lanes::last_part(job_.hyper.n_dims - last * kLanes, [&](auto part) CML_INLINE_LAMBDA { f(last, part); });
     }
 
-    // Rows of a coming pair: those of some of its negatives, and with the first of them its own.
-    CML_FN void fetch_ahead(int i, int slot, int count) const {
+    // Rows of a coming pair: those of a group of its negatives, and with the first group its own.
+    CML_FN void fetch_ahead(int i, int slot) const {
         const Pair& pair = scratch_.tile[i];
         if (n_free(pair) <= 0) return;
-        const int n = job_.hyper.n_dims;
-        for (int g = 0; g < count; ++g) {
-            Lanes::prefetch(row(job_.items, scratch_.negatives_of(i)[slot + g]), n);
-        }
+        const int32_t* negatives = scratch_.negatives_of(i);
+        for (int g = 0; g < kGroup; ++g) fetch(row(job_.items, negatives[slot + g]));
         if (slot > 0) return;
-        Lanes::prefetch(row(job_.users, pair.user), n);
-        Lanes::prefetch(row(job_.items, pair.positive), n);
-        Lanes::prefetch(job_.users.accumulators + pair.user * job_.users.stride, n);
-        Lanes::prefetch(job_.items.accumulators + pair.positive * job_.items.stride, n);
+        fetch(row(job_.users, pair.user));
+        fetch(row(job_.items, pair.positive));
+        fetch(job_.users.accumulators + pair.user * job_.users.stride);
+        fetch(job_.items.accumulators + pair.positive * job_.items.stride);
+    }
+
+    CML_FN void fetch(const float* row) const {
+        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
+            Lanes::prefetch(row + c * kLanes, part);
+        });
     }
 
     static CML_FN float* row(const Table& table, int64_t number) {

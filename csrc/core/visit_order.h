@@ -18,12 +18,10 @@ class VisitOrder {
         low_bits_ = bits - bits / 2;
         low_mask_ = (uint64_t{1} << low_bits_) - 1;
         high_mask_ = (uint64_t{1} << (bits / 2)) - 1;
+        const Words first = random_words(seed, Purpose::kVisitOrder, epoch, 0, 0);
+        const Words second = random_words(seed, Purpose::kVisitOrder, epoch, 0, 1);
         CML_UNROLL
-        for (int i = 0; i < kRounds / 2; ++i) {
-            const Words w = random_words(seed, 0, epoch, kVisitOrderSlot + i);
-            keys_[2 * i] = uint64_t{w.a} << 32 | w.b;
-            keys_[2 * i + 1] = uint64_t{w.c} << 32 | w.d;
-        }
+        for (int i = 0; i < kRounds; ++i) keys_[i] = (i < 4 ? first : second).word[i % 4];
     }
 
     // The pair visited at `position` of the epoch, both in [0, n).

@@ -18,14 +18,22 @@ struct SharedMemory {
 template <int kChunks>
 static void train_with(const Job& job, int64_t begin, int64_t end, Counters& counters) {
     Pair tile[kLanes];
-    int32_t negatives[2 * kMaxNegatives];
-    const Scratch scratch{tile, negatives, kMaxNegatives};
+    alignas(64) float distances[kMaxNegatives];
+    alignas(64) int32_t negatives[2 * kMaxNegatives];
+    // Reductions read on to the end of a block of lanes.
+    for (int i = 0; i < kMaxNegatives; ++i) distances[i] = 0.0f;
+    const Scratch scratch{tile, distances, negatives, kMaxNegatives};
     Step<Lanes, SharedMemory, WarpLoss, kChunks>(job, SharedMemory{}, scratch)
         .walk(begin, end, counters);
 }
 
 static void train(const Job& job, int64_t begin, int64_t end, Counters& counters) {
-    train_with<0>(job, begin, end, counters);
+    using Train = void (*)(const Job&, int64_t, int64_t, Counters&);
+    static constexpr Train by_chunks[kMaxFixedChunks + 1] = {
+        train_with<0>, train_with<1>, train_with<2>, train_with<3>, train_with<4>,
+        train_with<5>, train_with<6>, train_with<7>, train_with<8>};
+    const int chunks = (job.hyper.n_dims + kLanes - 1) / kLanes;
+    by_chunks[chunks <= kMaxFixedChunks ? chunks : 0](job, begin, end, counters);
 }
 
 }  // namespace CML_TARGET

@@ -117,21 +117,54 @@ struct Lanes {
 
     template <class F>
     static CML_FN void each(int n, F f) {
-#if defined(__clang__)
-#pragma clang loop vectorize(assume_safety)
-#else
-#pragma GCC ivdep
-#endif
         for (int i = 0; i < n; ++i) f(i);
+    }
+
+    template <class F>
+    static CML_FN int32_t max_of(int n, F f) {
+        return reduce(n, INT32_MIN, f,
+                      [](int32_t a, int32_t b) CML_INLINE_LAMBDA { return a > b ? a : b; });
+    }
+
+    template <class F>
+    static CML_FN int32_t sum_of(int n, F f) {
+        return reduce(n, 0, f, [](int32_t a, int32_t b) CML_INLINE_LAMBDA { return a + b; });
+    }
+
+    template <int n>
+    static CML_FN void store(float* p, const float (&x)[n]) {
+        for (int i = 0; i < n; ++i) p[i] = x[i];
     }
 
     static CML_FN void sync() {}
 
-    static CML_FN void prefetch(const float* p, int n) {
-        for (int i = 0; i < n; i += kRowAlignment) __builtin_prefetch(p + i, 0, 3);
+    // Into L2: the rows of two pairs are too much for L1.
+    template <class Part>
+    static CML_FN void prefetch(const float* p, Part part) {
+        for (int i = 0; i < vectors(part) * kWidth; i += kRowAlignment) {
+            __builtin_prefetch(p + i, 0, 2);
+        }
     }
 
    private:
+    // Whole blocks of 32, so that the compiler has loops of known length to vectorise. f may be
+    // called beyond n, up to the next multiple of 32; what it says there is not used.
+    template <class F, class Combine>
+    static CML_FN int32_t reduce(int n, int32_t neutral, F f, Combine combine) {
+        int32_t lanes[kLanes];
+        for (int i = 0; i < kLanes; ++i) lanes[i] = neutral;
+        for (int base = 0; base < n; base += kLanes) {
+            for (int i = 0; i < kLanes; ++i) {
+                const int32_t x = f(base + i);
+                lanes[i] = combine(lanes[i], base + i < n ? x : neutral);
+            }
+        }
+        for (int half = kLanes / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
+        }
+        return lanes[0];
+    }
+
     static CML_FN Vector square_root_of(const Vector& x) {
 #if CML_VECTOR_FLOATS == 16
         // The masked form: GCC 12 warns about the undefined source of the plain one.

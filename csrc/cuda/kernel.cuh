@@ -30,12 +30,12 @@ __global__ void __launch_bounds__(kWarpsPerBlock * kLanes, kResidentBlocks<kChun
     extern __shared__ int64_t shared_memory[];
     const int warp_in_block = static_cast<int>(threadIdx.x) / kLanes;
     const int warps_in_block = static_cast<int>(blockDim.x) / kLanes;
-    const int n_negatives = launch.job.hyper.n_negatives;
     char* const memory =
-        reinterpret_cast<char*>(shared_memory) + warp_in_block * scratch_bytes(n_negatives);
+        reinterpret_cast<char*>(shared_memory) + warp_in_block * scratch_bytes(launch.stride);
     Pair* const tile = reinterpret_cast<Pair*>(memory);
-    int32_t* const negatives = reinterpret_cast<int32_t*>(tile + kLanes);
-    const Scratch scratch{tile, negatives, even(n_negatives)};
+    float* const distances = reinterpret_cast<float*>(tile + kLanes);
+    int32_t* const negatives = reinterpret_cast<int32_t*>(distances + launch.stride);
+    const Scratch scratch{tile, distances, negatives, launch.stride};
 
     Step<Lanes, DeviceMemory, WarpLoss, kChunks> step(launch.job, DeviceMemory{launch.shared},
                                                       scratch);

@@ -6,6 +6,7 @@
 namespace cml {
 
 constexpr int kWarpsPerBlock = 4;
+constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/step.h
 
 // Counters in device memory, as atomic operations want them.
 struct DeviceCounters {
@@ -18,19 +19,15 @@ struct DeviceCounters {
 struct CudaLaunch {
     Job job;  // device pointers
     int64_t begin, end;
-    bool shared;  // several warps are in flight
+    bool shared;      // several warps are in flight
+    int64_t stride;   // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
 };
 
-// Bytes of shared memory that a warp needs: see Scratch in core/step.h.
-constexpr int64_t kPairBytes = 32;
-constexpr int64_t even(int64_t n) { return n + n % 2; }
-constexpr int64_t scratch_bytes(int64_t n_negatives) {
-    return kLanes * kPairBytes + 2 * even(n_negatives) * 4;
-}
+// Bytes of shared memory that a warp's Scratch takes.
+constexpr int64_t scratch_bytes(int64_t stride) { return kLanes * kPairBytes + 3 * stride * 4; }
 
 // The address of the kernel for rows of this many chunks; 0: any number.
-constexpr int kLargestFixedChunks = 8;
 const void* cuda_kernel_0();
 const void* cuda_kernel_1();
 const void* cuda_kernel_2();

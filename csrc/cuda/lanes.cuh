@@ -59,10 +59,41 @@ struct Lanes {
         for (int i = lane(); i < n; i += kLanes) f(i);
     }
 
+    template <class F>
+    static CML_FN int32_t max_of(int n, F f) {
+        int32_t most = INT32_MIN;
+        each(n, [&](int i) { most = max(most, f(i)); });
+        CML_UNROLL
+        for (int shift = kLanes / 2; shift > 0; shift /= 2) {
+            most = max(most, __shfl_xor_sync(0xFFFFFFFFu, most, shift));
+        }
+        return most;
+    }
+
+    template <class F>
+    static CML_FN int32_t sum_of(int n, F f) {
+        int32_t total = 0;
+        each(n, [&](int i) { total += f(i); });
+        CML_UNROLL
+        for (int shift = kLanes / 2; shift > 0; shift /= 2) {
+            total += __shfl_xor_sync(0xFFFFFFFFu, total, shift);
+        }
+        return total;
+    }
+
+    template <int n>
+    static CML_FN void store(float* p, const float (&x)[n]) {
+        CML_UNROLL
+        for (int i = 0; i < n; ++i) {
+            if (lane() == i) p[i] = x[i];
+        }
+    }
+
     static CML_FN void sync() { __syncwarp(); }
 
     // Nothing to do: while a warp waits for its rows, others compute.
-    static CML_FN void prefetch(const float*, int) {}
+    template <class P>
+    static CML_FN void prefetch(const float*, P) {}
 };
 
 // Rows of the tables as warps change them. Where several warps run, what a warp adds to a row is

@@ -20,7 +20,7 @@ const void* kernel_for(int n_dims) {
                                          cuda_kernel_3, cuda_kernel_4, cuda_kernel_5,
                                          cuda_kernel_6, cuda_kernel_7, cuda_kernel_8};
     const int chunks = (n_dims + kLanes - 1) / kLanes;
-    return kernels[chunks <= kLargestFixedChunks ? chunks : 0]();
+    return kernels[chunks <= kMaxFixedChunks ? chunks : 0]();
 }
 
 // How many pairs may be in flight. A warp works on values that it read a moment ago; while few
@@ -74,28 +74,33 @@ int64_t cuda_counter_bytes() { return sizeof(DeviceCounters); }
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* stream) {
     const auto on = static_cast<cudaStream_t>(stream);
     const void* kernel = kernel_for(job.hyper.n_dims);
-    const int64_t per_warp = scratch_bytes(job.hyper.n_negatives);
-    const size_t shared_bytes = static_cast<size_t>(per_warp * kWarpsPerBlock);
+    const int64_t stride = (job.hyper.n_negatives + kLanes - 1) / kLanes * kLanes;
+    // What every device offers a block without asking for more.
+    constexpr int64_t kSharedBytes = 48 * 1024;
+    int64_t warps_in_block =
+        std::min<int64_t>(kWarpsPerBlock, kSharedBytes / scratch_bytes(stride));
 
     int device = 0, processors = 0, blocks_each = 0;
     check(cudaGetDevice(&device), "asking for the current device");
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
           "asking for the number of multiprocessors");
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks_each, kernel,
-                                                        kWarpsPerBlock * kLanes, shared_bytes),
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+              &blocks_each, kernel, static_cast<int>(warps_in_block * kLanes),
+              static_cast<size_t>(warps_in_block * scratch_bytes(stride))),
           "asking for the occupancy (was this package built for the device's architecture?)");
-    const int64_t resident = int64_t{processors} * std::max(blocks_each, 1) * kWarpsPerBlock;
+    const int64_t resident = processors * std::max(blocks_each, 1) * warps_in_block;
     const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
-    const int64_t warps = std::min({resident, warps_in_flight(job), std::max<int64_t>(tiles, 1)});
-    const int warps_in_block = static_cast<int>(std::min<int64_t>(warps, kWarpsPerBlock));
+    const int64_t warps = std::min({resident, warps_in_flight(job), tiles});
+    warps_in_block = std::min(warps_in_block, warps);
     const int64_t blocks = warps / warps_in_block;
+    const size_t shared_bytes = static_cast<size_t>(warps_in_block * scratch_bytes(stride));
 
     DeviceCounters sum{};
     sum.first_non_finite = INT64_MAX;
     auto* const device_counters = static_cast<DeviceCounters*>(counters);
     check(cudaMemcpyAsync(device_counters, &sum, sizeof(sum), cudaMemcpyHostToDevice, on),
           "clearing the counters");
-    CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, device_counters};
+    CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, stride, device_counters};
     void* arguments[] = {&launch};
     check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)),
                            dim3(static_cast<unsigned>(warps_in_block * kLanes)), arguments,

@@ -15,30 +15,27 @@ import numpy as np
 import scipy.sparse as sp
 
 LANES = 32
-_VISIT_ORDER_SLOT = 0xFFF0
+WORD = 2**64 - 1
+NEGATIVES, VISIT_ORDER = 0, 1  # the second half of the generator's key: what the words are for
 
 
 # --- random numbers ---------------------------------------------------------------------------
 
 
-def philox(key: int, counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """Philox4x32-10 (Salmon et al., SC 2011): four 32-bit words from a key and a counter."""
+def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[int, ...]:
+    """Philox4x64-10 (Salmon et al., SC 2011): four 64-bit words from a key and a counter."""
     a, b, c, d = counter
-    low, high = key & 0xFFFFFFFF, key >> 32
+    key0, key1 = key
     for _ in range(10):
-        first, second = 0xD2511F53 * a, 0xCD9E8D57 * c
-        a, b = (second >> 32) ^ b ^ low, second & 0xFFFFFFFF
-        c, d = (first >> 32) ^ d ^ high, first & 0xFFFFFFFF
-        low, high = (low + 0x9E3779B9) & 0xFFFFFFFF, (high + 0xBB67AE85) & 0xFFFFFFFF
+        first, second = 0xD2E7470EE14C6C93 * a, 0xCA5A826395121157 * c
+        a, b, c, d = (
+            (second >> 64) ^ b ^ key0,
+            second & WORD,
+            (first >> 64) ^ d ^ key1,
+            first & WORD,
+        )
+        key0, key1 = (key0 + 0x9E3779B97F4A7C15) & WORD, (key1 + 0xBB67AE8584CAA73B) & WORD
     return a, b, c, d
-
-
-def random_words(seed: int, number: int, epoch: int, slot: int) -> tuple[int, int, int, int]:
-    """The words for (seed, epoch, pair, slot), on every device the same."""
-    word = 0xFFFFFFFF
-    return philox(
-        seed, (number & word, number >> 32, epoch & word, (epoch >> 32 << 16 & word) | slot)
-    )
 
 
 def visit_order(n: int, seed: int, epoch: int, position: int) -> int:
@@ -46,13 +43,12 @@ def visit_order(n: int, seed: int, epoch: int, position: int) -> int:
     bits = (n - 1).bit_length()
     low_bits = bits - bits // 2
     low_mask, high_mask = (1 << low_bits) - 1, (1 << bits // 2) - 1
-    keys = []
-    for i in range(3):
-        w = random_words(seed, 0, epoch, _VISIT_ORDER_SLOT + i)
-        keys += [w[0] << 32 | w[1], w[2] << 32 | w[3]]
+    keys: list[int] = []
+    for call in range(2):
+        keys += philox((seed, VISIT_ORDER), (call, 0, epoch, 0))
 
     def mix(x: int, key: int) -> int:
-        x = (x ^ key) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        x = (x ^ key) * 0xBF58476D1CE4E5B9 & WORD
         return x ^ x >> 32
 
     x = position
@@ -73,9 +69,8 @@ def draw_negatives(
     free = np.setdiff1d(np.arange(n_items), liked)
     negatives = []
     for slot in range(n_negatives):
-        w = random_words(seed, pair, epoch, slot // 2)
-        high, low = w[:2] if slot % 2 == 0 else w[2:]
-        negatives.append(free[(high << 32 | low) * len(free) >> 64])
+        words = philox((seed, NEGATIVES), (slot // 4, pair, epoch, 0))
+        negatives.append(free[words[slot % 4] * len(free) >> 64])
     return np.array(negatives)
 
 
@@ -147,8 +142,8 @@ def adagrad(
 def censor(x: np.ndarray, max_norm: float) -> np.ndarray:
     """Pull a vector back into the ball of radius ``max_norm`` (section 3.5)."""
     number = x.dtype.type
-    ratio = np.sqrt(lane_sum(x * x)) / number(max_norm)
-    return x * (number(1) / ratio) if ratio > 1 else x
+    norm = np.sqrt(lane_sum(x * x))
+    return x * (number(max_norm) / max(norm, number(max_norm)))
 
 
 @dataclass
