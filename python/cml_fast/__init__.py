@@ -1,3 +1,11 @@
 """Collaborative Metric Learning (Hsieh et al., WWW 2017) with fused CPU and CUDA kernels."""
 
-__version__ = "0.1.0"
+from ._core import build_info as _core_build_info
+
+__version__: str = _core_build_info()["version"]
+
+from ._build import build_info
+from .model import Model
+from .trainer import EpochReport, Trainer
+
+__all__ = ["EpochReport", "Model", "Trainer", "__version__", "build_info"]

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from .errors import DataError
 
 # Item and user numbers are stored as int32 in the CSR indices; counts and offsets are int64.
 MAX_OBJECTS = 2**31 - 1
+# Squared distances between vectors within this bound do not overflow float32.
+LARGEST_COMPONENT = 1e15
 
 
 def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return ``value`` as an int in [low, high], or raise TypeError / ValueError."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ValueError(f"{name} must be {bounds}, got {value!r}")
-    return int(value)
+    return number
 
 
 def check_real(name: str, value: Any, low: float, *, strict: bool = False) -> float:
@@ -37,6 +43,24 @@ def check_real(name: str, value: Any, low: float, *, strict: bool = False) -> fl
             f"got {value!r}"
         )
     return number
+
+
+def check_random_state(
+    random_state: int | np.random.Generator | np.random.RandomState | None,
+) -> np.random.Generator:
+    """Return a generator for any of the usual kinds of ``random_state``."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, (bool, np.bool_)) or not isinstance(random_state, numbers.Integral):
+        raise TypeError(
+            "random_state must be an integer, None, a numpy.random.Generator or a "
+            f"numpy.random.RandomState, got {random_state!r} ({type(random_state).__name__})"
+        )
+    return np.random.default_rng(check_int("random_state", random_state, 0))
 
 
 def check_rows(name: str, rows: Any, n_rows: int) -> np.ndarray:
@@ -55,11 +79,48 @@ def check_rows(name: str, rows: Any, n_rows: int) -> np.ndarray:
     return array.astype(np.int64, copy=False)
 
 
-def check_matrix(name: str, matrix: Any, shape: tuple[int, int] | None = None) -> sp.csr_array:
+def check_vectors(name: str, vectors: npt.ArrayLike) -> np.ndarray:
+    """Return a read-only float32 copy."""
+    given = np.asarray(vectors)
+    if given.ndim != 2 or given.dtype.kind != "f":
+        raise TypeError(
+            f"{name} must be a two-dimensional array of floats, got {given.dtype} with shape "
+            f"{given.shape}"
+        )
+    if 0 in given.shape:
+        raise ValueError(f"{name} must have at least one row and one column, got {given.shape}")
+    # Written so that NaN fails as well.
+    if not max(given.max(), -given.min()) <= LARGEST_COMPONENT:
+        at = np.argwhere(~(np.abs(given) <= LARGEST_COMPONENT))[0]
+        raise ValueError(
+            f"{name} must be finite and within {LARGEST_COMPONENT:g}, got {given[tuple(at)]} at "
+            f"row {at[0]}, column {at[1]}"
+        )
+    copy = np.array(given, dtype=np.float32, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def check_hyperparameters(value: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a deep copy, as it comes back from JSON."""
+    if not isinstance(value, dict | None):
+        raise TypeError(f"hyperparameters must be a dict, got {type(value).__name__}")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(value or {}, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"hyperparameters must be plain JSON values: {error}") from error
+    return copy
+
+
+def check_matrix(
+    name: str, matrix: Any, shape: tuple[int, int] | None = None, *, stacklevel: int = 3
+) -> sp.csr_array:
     """Return interactions as a canonical float32 CSR array: sorted, merged, no zeros.
 
     Accepts scipy.sparse matrices and arrays in any format. Duplicates are summed and explicit
-    zeros dropped, each with a warning that counts them. The argument itself is not changed.
+    zeros dropped, each with a warning that counts them; ``stacklevel`` says whom it points at,
+    by default at the caller of the caller. The argument itself is not changed, but the result
+    shares its arrays if they are good as they are: it is not to be written to.
 
     Raises
     ------
@@ -69,6 +130,30 @@ def check_matrix(name: str, matrix: Any, shape: tuple[int, int] | None = None) -
         If it is empty, has another ``shape`` than asked for, indices out of range, or NaN,
         infinite or negative values.
     """
+    _check_shape(name, matrix, shape)
+    if matrix.format in ("csr", "csc"):
+        _check_compressed(name, matrix)
+    if matrix.format == "csr" and _is_strictly_sorted(matrix.indices, matrix.indptr):
+        values = _check_weights(
+            name,
+            matrix.data[: matrix.indptr[-1]],
+            lambda at: (np.searchsorted(matrix.indptr, at, side="right") - 1, matrix.indices[at]),
+        )
+        csr = sp.csr_array((values, matrix.indices[: values.size], matrix.indptr), matrix.shape)
+    else:
+        csr = _merge_duplicates(name, matrix, stacklevel + 1)
+    zeros = csr.nnz - np.count_nonzero(csr.data)
+    if zeros:
+        warnings.warn(
+            f"{name}: {zeros} explicit zeros were dropped (a zero is no interaction)",
+            stacklevel=stacklevel,
+        )
+        csr = csr.copy()  # its arrays may be those of the argument
+        csr.eliminate_zeros()
+    return csr
+
+
+def _check_shape(name: str, matrix: Any, shape: tuple[int, int] | None) -> None:
     if not sp.issparse(matrix):
         hint = "; wrap it: scipy.sparse.csr_array(x)" if isinstance(matrix, np.ndarray) else ""
         raise TypeError(
@@ -89,38 +174,70 @@ def check_matrix(name: str, matrix: Any, shape: tuple[int, int] | None = None) -
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
 
-    coo = matrix.tocoo()
-    if coo.nnz and (
-        min(coo.row.min(), coo.col.min()) < 0
-        or coo.row.max() >= n_users
-        or coo.col.max() >= n_items
+
+def _check_compressed(name: str, matrix: Any) -> None:
+    """Refuse CSR and CSC arrays that scipy's compiled code would follow out of bounds."""
+    n_major, n_minor = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
+    indptr, nnz = matrix.indptr, min(matrix.indices.size, matrix.data.size)
+    if (
+        indptr.shape != (n_major + 1,)
+        or indptr[0] != 0
+        or indptr[-1] > nnz
+        or (indptr[1:] < indptr[:-1]).any()
     ):
-        raise DataError(f"{name} has row or column indices outside its shape {matrix.shape}")
+        raise DataError(
+            f"{name} is damaged: its indptr must have {n_major + 1} entries that rise from 0 to "
+            f"at most {nnz}"
+        )
+    _check_range(name, matrix.shape, matrix.indices[: indptr[-1]], n_minor)
+
+
+def _check_range(name: str, shape: tuple[int, int], indices: np.ndarray, size: int) -> None:
+    if indices.size and (indices.min() < 0 or indices.max() >= size):
+        raise DataError(f"{name} has row or column indices outside its shape {shape}")
+
+
+def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
+    """Whether the indices of every row rise: in order, and without duplicates."""
+    # Not has_canonical_format, which scipy caches: it may be out of date.
+    rises = indices[1 : indptr[-1]] > indices[: max(indptr[-1] - 1, 0)]
+    starts = indptr[(indptr > 0) & (indptr < indptr[-1])]
+    rises[starts - 1] = True
+    return bool(rises.all())
+
+
+def _check_weights(
+    name: str, weights: np.ndarray, place: Callable[[int], tuple[Any, Any]]
+) -> np.ndarray:
+    """Return weights as float32; ``place`` gives the row and the column of one at fault."""
     with np.errstate(over="ignore"):
-        values = coo.data.astype(np.float32)
+        values = weights.astype(np.float32, copy=False)
     for fault, what in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
         if fault.any():
-            at = int(np.flatnonzero(fault)[0])
+            row, column = place(int(fault.argmax()))
             raise DataError(
-                f"{name} has {int(fault.sum())} {what} values, the first at row {coo.row[at]}, "
-                f"column {coo.col[at]}; weights must be finite and positive"
+                f"{name} has {int(fault.sum())} {what} values, the first at row {row}, "
+                f"column {column}; weights must be finite and positive"
             )
-    csr = sp.csr_array((values, (coo.row, coo.col)), shape=(n_users, n_items))
-    # csr_array sums duplicates on construction from coordinates.
-    duplicates = coo.nnz - csr.nnz
-    if duplicates:
+    return values
+
+
+def _merge_duplicates(name: str, matrix: Any, stacklevel: int) -> sp.csr_array:
+    """Return any sparse matrix as a checked float32 CSR array, sorted and without duplicates."""
+    try:
+        coo = matrix.tocoo()
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{name} is damaged: {error}") from error
+    for indices, size in zip((coo.row, coo.col), matrix.shape, strict=True):
+        _check_range(name, matrix.shape, indices, size)
+    values = _check_weights(name, coo.data, lambda at: (coo.row[at], coo.col[at]))
+    # From coordinates scipy sorts, and adds up duplicates.
+    csr = sp.csr_array((values, (coo.row, coo.col)), shape=matrix.shape)
+    if csr.nnz < coo.nnz:
         warnings.warn(
-            f"{name}: {duplicates} duplicate entries were merged by adding their values",
-            stacklevel=3,
+            f"{name}: {coo.nnz - csr.nnz} duplicate entries were merged by adding their values",
+            stacklevel=stacklevel,
         )
-    stored = csr.nnz
-    csr.eliminate_zeros()
-    if stored - csr.nnz:
-        warnings.warn(
-            f"{name}: {stored - csr.nnz} explicit zeros were dropped (a zero is no interaction)",
-            stacklevel=3,
-        )
-    csr.sort_indices()
-    if csr.nnz and not np.isfinite(csr.data.max()):
-        raise DataError(f"{name}: merging duplicate entries gave a weight that is not finite")
+        if not np.isfinite(csr.data).all():
+            raise DataError(f"{name}: merging duplicate entries gave a weight that is not finite")
     return csr

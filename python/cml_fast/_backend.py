@@ -1,0 +1,212 @@
+"""Where the tables live and which kernel walks them: the CPU through NumPy, CUDA through CuPy."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core
+from .errors import DeviceUnavailable
+
+ISA_VARIABLE = "CML_FAST_ISA"
+ADAGRAD_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked hyper-parameters of the training step."""
+
+    n_dims: int
+    n_negatives: int
+    margin: float
+    learning_rate: float
+    max_norm: float
+    n_threads: int
+    seed: int
+
+
+# --- choosing a device ------------------------------------------------------------------------
+
+
+def cuda_problem() -> str | None:
+    """Why CUDA cannot be used here, or None if it can."""
+    cuda = _core.build_info()["cuda"]
+    if not cuda["built"]:
+        return str(cuda["problem"])
+    if cuda["problem"]:
+        return f"no usable CUDA device: {cuda['problem']}"
+    try:
+        import cupy
+    except ImportError as error:
+        return (
+            f"CuPy cannot be imported ({error}); install the extra that fits the driver: "
+            "pip install cml-fast[cuda13] or cml-fast[cuda12]"
+        )
+    if not cupy.cuda.is_available():
+        return "CuPy finds no CUDA device"
+    return None
+
+
+def choose_device(device: Any) -> tuple[str, str]:
+    """Return ("cpu" or "cuda", a sentence that says why)."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
+    if device == "cpu":
+        return "cpu", "device='cpu' was asked for"
+    problem = cuda_problem()
+    if problem is None:
+        return "cuda", "a CUDA device is available"
+    if device == "cuda":
+        raise DeviceUnavailable(f"device='cuda' cannot be used: {problem}")
+    return "cpu", f"CUDA is off: {problem}"
+
+
+def instruction_set() -> str:
+    """The CPU kernel to use: the best one for this machine, or the one the environment forces."""
+    usable: list[str] = _core.build_info()["instruction_sets"]
+    forced = os.environ.get(ISA_VARIABLE)
+    if forced:
+        if forced not in usable:
+            raise ValueError(
+                f"{ISA_VARIABLE}={forced!r} has no kernel on this machine; choose from {usable}"
+            )
+        return forced
+    if not usable:
+        raise DeviceUnavailable("this CPU is older than x86-64-v2 (SSE4.2): no kernel runs on it")
+    return usable[0]
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_threads(n_users: int, n_items: int) -> int:
+    """All cores, but few enough that pairs in flight seldom share a row (see the CUDA rule)."""
+    return max(1, min(usable_cores(), min(n_users, n_items) // 8))
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def _aligned_zeros(shape: tuple[int, int]) -> np.ndarray:
+    """float32 zeros that begin on a cache line."""
+    size = shape[0] * shape[1]
+    spare = _core.ROW_ALIGNMENT
+    buffer = np.zeros(size + spare, dtype=np.float32)
+    offset = -(buffer.ctypes.data // buffer.itemsize) % spare
+    return buffer[offset : offset + size].reshape(shape)
+
+
+class Tables:
+    """Vectors and AdaGrad accumulators of users and items, in the memory of one device.
+
+    Each is float32, (rows, n_dims rounded up to 16); what lies beyond n_dims is zero.
+    """
+
+    NAMES = ("users", "user_accumulators", "items", "item_accumulators")
+
+    def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
+        self.device = device
+        self.n_dims = n_dims
+        self.arrays = {
+            "users": self._padded(users),
+            "user_accumulators": self._padded(np.zeros_like(users)),
+            "items": self._padded(items),
+            "item_accumulators": self._padded(np.zeros_like(items)),
+        }
+
+    @classmethod
+    def random(
+        cls,
+        device: str,
+        shape: tuple[int, int],
+        n_dims: int,
+        max_norm: float,
+        generator: np.random.Generator,
+    ) -> Tables:
+        """Normally distributed vectors with an expected squared norm of max_norm^2."""
+        users, items = (
+            generator.standard_normal((rows, n_dims), dtype=np.float32)
+            * np.float32(max_norm / np.sqrt(n_dims))
+            for rows in shape
+        )
+        return cls(device, n_dims, users, items)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.arrays["users"]), len(self.arrays["items"])
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Users and items as NumPy arrays of n_dims columns (copies)."""
+        users, items = (self._to_numpy(self.arrays[name]) for name in ("users", "items"))
+        return users[:, : self.n_dims].copy(), items[:, : self.n_dims].copy()
+
+    def copy_state(self) -> dict[str, Any]:
+        """All four tables as they are now, in the memory of their device."""
+        return {name: array.copy() for name, array in self.arrays.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name, array in self.arrays.items():
+            array[...] = state[name]
+
+    def _padded(self, values: np.ndarray) -> Any:
+        width = -(-self.n_dims // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
+        if self.device == "cpu":
+            table = _aligned_zeros((len(values), width))
+            table[:, : self.n_dims] = values
+            return table
+        import cupy
+
+        table = cupy.zeros((len(values), width), dtype=cupy.float32)
+        table[:, : self.n_dims] = cupy.asarray(values)
+        return table
+
+    def _to_numpy(self, array: Any) -> np.ndarray:
+        if self.device == "cpu":
+            return array  # type: ignore[no-any-return]
+        return array.get()  # type: ignore[no-any-return]
+
+
+def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
+    """A compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
+    weights = likes.data if (likes.data != 1).any() else None
+    arrays = {
+        "indptr": likes.indptr.astype(np.int64, copy=False),
+        "indices": likes.indices.astype(np.int32, copy=False),
+        "weights": weights,
+        "rank_weights": _core.rank_weights(tables.shape[1], settings.n_negatives),
+    }
+    device: dict[str, Any] = {
+        "n_threads": settings.n_threads,
+        "instruction_set": instruction_set(),
+    }
+    if tables.device == "cuda":
+        import cupy
+
+        arrays = {
+            name: None if array is None else cupy.asarray(array) for name, array in arrays.items()
+        }
+        device = {
+            "counters": cupy.zeros(_core.CUDA_COUNTERS, dtype=cupy.int64),
+            "stream": cupy.cuda.get_current_stream().ptr,
+        }
+    return _core.Job(
+        tables.device,
+        **tables.arrays,
+        **arrays,
+        **device,
+        n_dims=settings.n_dims,
+        n_negatives=settings.n_negatives,
+        margin=settings.margin,
+        learning_rate=settings.learning_rate,
+        epsilon=ADAGRAD_EPSILON,
+        max_norm=settings.max_norm,
+        seed=settings.seed,
+    )

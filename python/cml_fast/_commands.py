@@ -1,0 +1,238 @@
+"""What the commands of ``cml-fast`` do, given their parsed options."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _storage, build_info
+from .data import Interactions, load_interactions, split
+from .demo import planted_likes
+from .demo import run as run_demo
+from .errors import DataError
+from .evaluation import evaluate as evaluate_model
+from .model import Model
+from .trainer import Trainer
+
+# The result for --json, and the same as a text to read.
+Outcome = tuple[dict[str, Any], str]
+
+# The options of training that have the names of Trainer's arguments.
+HYPERPARAMETERS = {
+    "n_dims": "dimensions of the space",
+    "n_negatives": "items drawn for each liked item, in search of impostors",
+    "margin": "how much farther than liked items others have to be, in squared distance",
+    "learning_rate": "step size of AdaGrad",
+    "max_norm": "radius of the ball in which all points stay",
+    "n_epochs": "passes over the interactions",
+    "device": "auto, cpu or cuda",
+    "n_threads": "CPU threads",
+    "random_state": "seed of everything random",
+    "patience": "stop after so many epochs without a better validation recall@50",
+}
+
+
+def note(message: str) -> None:
+    """Print a message of one line on stderr."""
+    print("cml-fast:", " ".join(message.split()), file=sys.stderr, flush=True)
+
+
+def train(args: argparse.Namespace) -> Outcome:
+    _check_out(args.out)
+    hyperparameters = {name: getattr(args, name) for name in HYPERPARAMETERS}
+    trainer = Trainer(**hyperparameters, verbose=sys.stderr.isatty())
+    train = _load(args, args.file)
+    validation = None
+    if args.validation:
+        validation = _select(args, args.validation, train.user_ids, train.item_ids)
+    elif args.validation_share:
+        shares = (1 - args.validation_share, args.validation_share)
+        train, validation = split(train, shares, args.random_state)
+    elif args.patience is not None:
+        raise ValueError("--patience needs --validation or --validation-share")
+    n_users, n_items = train.matrix.shape
+    note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
+    trainer.fit(train, validation=validation)
+    trainer.model_.save(args.out)
+
+    history = [dataclasses.asdict(report) for report in trainer.history_]
+    result = {
+        "model": str(args.out),
+        "n_users": n_users,
+        "n_items": n_items,
+        "n_interactions": train.matrix.nnz,
+        "device": trainer.device_,
+        "best_epoch": trainer.best_epoch_,
+        "seconds": sum(report["seconds"] for report in history),
+        "history": history,
+    }
+    kept = history[trainer.best_epoch_ - 1]
+    recall = "" if kept["recall"] is None else f", validation recall@50 {kept['recall']:.4f}"
+    return result, (
+        f"{len(history)} epochs in {result['seconds']:.1f} s on {trainer.device_}\n"
+        f"kept epoch {kept['epoch']}: loss {kept['loss']:.4f}{recall}\n"
+        f"saved in {args.out}"
+    )
+
+
+def evaluate(args: argparse.Namespace) -> Outcome:
+    model = Model.load(args.model)
+    test = _select(args, args.file, model.user_ids, model.item_ids)
+    exclude = [_select(args, file, model.user_ids, model.item_ids) for file in args.exclude]
+    evaluation = evaluate_model(model, test, exclude, args.k)
+    return evaluation.to_dict(), str(evaluation)
+
+
+def recommend(args: argparse.Namespace) -> Outcome:
+    model = Model.load(args.model)
+    user = _row("user", model.user_rows, model.user_ids, args.user)
+    exclude = None
+    if args.exclude:
+        exclude = _select(args, args.exclude, model.user_ids, model.item_ids)
+    found = model.recommend(user, args.n, exclude)
+    return _ranking({"user": model.user_ids[user].item()}, "item", model.item_ids, found)
+
+
+def similar(args: argparse.Namespace) -> Outcome:
+    model = Model.load(args.model)
+    if args.item is not None:
+        what, ids = "item", model.item_ids
+        row = _row(what, model.item_rows, ids, args.item)
+        found = model.similar_items(row, args.n)
+    else:
+        what, ids = "user", model.user_ids
+        row = _row(what, model.user_rows, ids, args.user)
+        found = model.similar_users(row, args.n)
+    return _ranking({what: ids[row].item()}, what, ids, found)
+
+
+def info(args: argparse.Namespace) -> Outcome:
+    result: dict[str, Any] = {"build": build_info()}
+    if args.model:
+        model = Model.load(args.model)
+        result["model"] = {
+            "made_by_version": model.version,
+            "n_users": len(model.user_ids),
+            "n_items": len(model.item_ids),
+            "n_dims": model.item_vectors.shape[1],
+            "user_ids": f"like {model.user_ids[0].item()!r}",
+            "item_ids": f"like {model.item_ids[0].item()!r}",
+            "hyperparameters": model.hyperparameters,
+        }
+    return result, "\n".join(_outline(result))
+
+
+def demo(args: argparse.Namespace) -> Outcome:
+    _check_out(args.out / "model")
+    data = _load(args, args.data) if args.data else planted_likes()
+    return run_demo(data, args.out, note=note, verbose=sys.stderr.isatty())
+
+
+# --- what they share --------------------------------------------------------------------------
+
+
+def _load(args: argparse.Namespace, file: Path) -> Interactions:
+    note(f"reading {file}")
+    return load_interactions(
+        file,
+        format=args.format,
+        user=args.user_column,
+        item=args.item_column,
+        rating=args.rating_column,
+        min_rating=args.min_rating,
+        weight=args.weight_column,
+        delimiter=args.delimiter,
+        header=not args.no_header,
+        count_as_item=args.count_as_item,
+    )
+
+
+def _select(
+    args: argparse.Namespace, file: Path, user_ids: np.ndarray, item_ids: np.ndarray
+) -> Interactions:
+    """Read the interactions of these users and items; others are counted and left out.
+
+    Files that were split by chance or by time always have a few users and items that training
+    had not.
+    """
+    found = _load(args, file)
+    pairs = found.matrix.tocoo()
+    users = _places(found.user_ids, user_ids)[pairs.row]
+    items = _places(found.item_ids, item_ids)[pairs.col]
+    known = (users >= 0) & (items >= 0)
+    if not known.any():
+        raise DataError(f"{file} has no interaction between users and items of the training")
+    if not known.all():
+        note(
+            f"warning: {file}: {np.count_nonzero(~known):,} of {known.size:,} interactions left "
+            "out, their user or item was not in training"
+        )
+    matrix = sp.csr_array(
+        (pairs.data[known], (users[known], items[known])), shape=(len(user_ids), len(item_ids))
+    )
+    return Interactions(matrix, user_ids, item_ids)
+
+
+def _places(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return where each of ``ids`` is in ``known``, -1 where it is not."""
+    if ids.dtype.kind != known.dtype.kind:  # a part of a file may look like integers
+        ids, known = ids.astype(str), known.astype(str)
+    order = np.argsort(known)
+    at = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    return np.where(known[at] == ids, at, -1)
+
+
+def _row(what: str, rows: Callable[[Any], Any], ids: np.ndarray, text: str) -> int:
+    """Return the row of an id from the command line, where every id is a text."""
+    try:
+        # Not "007", which is another id than 7.
+        is_number = ids.dtype.kind == "i" and str(int(text)) == text
+        return int(rows(int(text) if is_number else text))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"the model has no {what} {text!r}; its {len(ids):,} {what} ids are like {ids[0]}"
+        ) from None
+
+
+def _ranking(
+    asked: dict[str, Any], what: str, ids: np.ndarray, found: tuple[np.ndarray, np.ndarray]
+) -> Outcome:
+    rows, distances = (array[found[0] >= 0] for array in found)
+    pairs = list(zip(ids[rows].tolist(), distances.tolist(), strict=True))
+    result = {**asked, f"{what}s": [{what: name, "distance": far} for name, far in pairs]}
+    width = max([len(what), *(len(str(name)) for name, _ in pairs)])
+    lines = [
+        f"{rank:>4}  {name!s:<{width}}  {far:8.4f}" for rank, (name, far) in enumerate(pairs, 1)
+    ]
+    return result, "\n".join([f"{'rank':>4}  {what:<{width}}  distance", *lines])
+
+
+def _outline(values: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {str(place): entry for place, entry in enumerate(value)}
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_outline(value, indent + "  ")]
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            lines.append(f"{indent}{name}: {text}")
+    return lines
+
+
+def _check_out(folder: Path) -> None:
+    """Refuse before training what saving would refuse after it."""
+    _storage._check_replaceable(folder, "model")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written: {error.strerror}") from error

@@ -1,0 +1,158 @@
+"""Exact Euclidean nearest neighbours by brute force.
+
+One matrix product per block of queries gives the scores |v|^2 - 2 u.v, which order the points v
+like their distances to u, up to rounding. A cheap upper bound of the n-th smallest score of a row
+leaves a handful of candidates more than n, and only their distances are computed, directly from
+the differences. The bound on the rounding error is rigorous, so the answer is that of a full sort
+by distance, whatever the BLAS library, its number of threads or the size of a block.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import scipy.sparse as sp
+
+# Scores held at once; a block has at least one row, so 4 bytes x points if that is more.
+BLOCK_BYTES = 64 << 20
+# Scores that one thread works through at a time: small enough to stay in its cache.
+SLICE_BYTES = 2 << 20
+# Differences (float64) held at once by one thread.
+DIFFERENCE_BYTES = 1 << 20
+# The bound comes from the smallest scores of this many groups of columns per neighbour wanted:
+# more of them make a tighter bound, fewer a cheaper one.
+GROUPS_PER_NEIGHBOR = 4
+
+
+def nearest(
+    queries: np.ndarray, points: np.ndarray, n: int, exclude: sp.csr_array
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the ``n`` points nearest to each query.
+
+    Parameters
+    ----------
+    queries : numpy.ndarray, (m, r), float32
+    points : numpy.ndarray, (p, r), float32
+        Finite, and small enough that squared distances do not overflow float32.
+    n : int
+        At least 1; may exceed p.
+    exclude : scipy.sparse.csr_array, (m, p)
+        Its stored entries are pairs that may not be found.
+
+    Returns
+    -------
+    rows : numpy.ndarray, (m, n), int64
+        Row numbers of the points, nearest first, equal distances by row number; -1 where a query
+        has fewer than n points.
+    distances : numpy.ndarray, (m, n), float32
+        Euclidean distances; +inf where ``rows`` is -1.
+    """
+    m, p = len(queries), len(points)
+    found = np.full((m, n), -1, dtype=np.int64)
+    distances = np.full((m, n), np.inf, dtype=np.float32)
+    if m == 0:
+        return found, distances
+    wanted = min(n, p)
+    norms = np.einsum("ij,ij->i", points, points)
+    slack = _rounding_slack(queries, norms)
+    block_rows = min(m, max(1, BLOCK_BYTES // (4 * p)))
+    slice_rows = max(1, SLICE_BYTES // (4 * p))
+    block = np.empty((block_rows, p), dtype=np.float32)
+
+    def select(first: int, last: int, scores: np.ndarray) -> None:
+        scores += norms
+        bounds = exclude.indptr[first : last + 1]
+        masked = np.repeat(np.arange(last - first), np.diff(bounds))
+        scores[masked, exclude.indices[bounds[0] : bounds[-1]]] = np.inf
+        rows, columns = _candidates(scores, wanted, slack[first:last])
+        lengths = pair_distances(queries[first:last], points, rows, columns)
+        found[first:last, :wanted], distances[first:last, :wanted] = rank(
+            rows, columns, lengths, last - first, wanted
+        )
+
+    # The product keeps all cores busy by itself; the threads share out the selection after it.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for start in range(0, m, block_rows):
+            stop = min(start + block_rows, m)
+            scores = np.matmul(-2 * queries[start:stop], points.T, out=block[: stop - start])
+            firsts = range(start, stop, slice_rows)
+            lasts = [min(first + slice_rows, stop) for first in firsts]
+            parts = [scores[a - start : b - start] for a, b in zip(firsts, lasts, strict=True)]
+            list(pool.map(select, firsts, lasts, parts))
+    return found, distances
+
+
+def self_mask(rows: np.ndarray, n_points: int) -> sp.csr_array:
+    """Return the ``exclude`` that leaves each point out of its own neighbours."""
+    starts = np.arange(len(rows) + 1)
+    return sp.csr_array((np.ones(len(rows)), rows, starts), shape=(len(rows), n_points))
+
+
+def pair_distances(
+    queries: np.ndarray, points: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Return |queries[rows] - points[columns]| as float32, computed in float64."""
+    distances = np.empty(len(rows), dtype=np.float32)
+    step = max(1, DIFFERENCE_BYTES // (8 * points.shape[1]))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        difference = queries[rows[part]].astype(np.float64)
+        difference -= points[columns[part]]
+        distances[part] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    return distances
+
+
+def rank(
+    rows: np.ndarray, columns: np.ndarray, distances: np.ndarray, m: int, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the n nearest of each of m rows from (row, column, distance) candidates.
+
+    The candidates come ordered by row, then by column; the answers are (m, n), padded with -1
+    and +inf.
+    """
+    counts = np.bincount(rows, minlength=m)
+    width = max(n, int(counts.max()))
+    filled = np.arange(width) < counts[:, None]
+    keys = np.full((m, width), np.inf, dtype=np.float32)
+    keys[filled] = distances
+    numbers = np.full((m, width), -1, dtype=np.int64)
+    numbers[filled] = columns
+    # Stable, so that equal distances stay in the order of the columns.
+    order = np.argsort(keys, axis=1, kind="stable")[:, :n]
+    return np.take_along_axis(numbers, order, axis=1), np.take_along_axis(keys, order, axis=1)
+
+
+def _candidates(scores: np.ndarray, n: int, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rows, columns) of all scores that can belong to the n smallest of their row.
+
+    The n-th smallest of any subset of a row bounds the n-th smallest of the row from above. The
+    subset taken here is the smallest score of each of a few hundred groups of columns, which is
+    cheap to get and nearly tight: two of the n smallest seldom share a group.
+    """
+    m, p = scores.shape
+    size = max(1, p // (GROUPS_PER_NEIGHBOR * n))
+    groups = p // size
+    smallest = scores[:, : size * groups].reshape(m, size, groups).min(axis=1)
+    bound = np.partition(smallest, n - 1, axis=1)[:, n - 1]
+    # A row with fewer than n scores left has an infinite bound, but no masked candidates.
+    limit = np.minimum(bound + slack, np.finfo(np.float32).max)
+    flat = np.flatnonzero(scores <= limit[:, None])
+    rows = flat // p
+    return rows, flat - rows * p
+
+
+def _rounding_slack(queries: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Return, per query, what the scores of two equally distant points can differ by.
+
+    A float32 sum of r products is off by at most about r eps/2 times the sum of their sizes, in
+    any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 3.1), and here
+    that sum is at most (|u| + max |v|)^2. The bound below is more than twice that for each of two
+    scores, which also covers distances that become equal when they are rounded to float32.
+    """
+    single = np.finfo(np.float32)
+    r = queries.shape[1]
+    reach = np.sqrt(np.einsum("ij,ij->i", queries, queries)) + np.sqrt(norms.max())
+    slack: np.ndarray = 2 * (r + 16) * (single.eps * reach**2 + single.tiny)
+    return slack

@@ -1,0 +1,333 @@
+"""The trained model: user and item vectors, and what is near what."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from . import _storage
+from ._annoy import AnnoyItems
+from ._checks import check_hyperparameters, check_int, check_rows, check_vectors
+from ._ids import IdIndex, interaction_rows
+from ._neighbors import nearest, self_mask
+from .data.interactions import Interactions
+from .errors import ModelError
+
+
+class Model:
+    """Users and items as points of one Euclidean space; the nearest items are recommended.
+
+    The artefact of Collaborative Metric Learning (Hsieh et al., WWW 2017). A model does not
+    change: its arrays are copies, and read-only.
+
+    Parameters
+    ----------
+    user_vectors : array_like, (n_users, r), float
+    item_vectors : array_like, (n_items, r), float
+        Kept as float32; finite, no component beyond 1e15.
+    user_ids, item_ids : array_like, (n_users,) and (n_items,), int or str, optional
+        The unique external id of each row; 0, 1, 2, ... by default.
+    hyperparameters : dict, optional
+        How the model was made: plain JSON values.
+
+    Attributes
+    ----------
+    hyperparameters : dict
+    version : str
+        The version of this package that made the model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If vectors have the wrong shape or type or are not finite, ids are not unique, or
+        hyperparameters are no JSON values.
+
+    Notes
+    -----
+    Users and items are given, and returned, by row number, as in the package ``implicit``.
+    `user_rows` and `item_rows` translate external ids to row numbers, indexing `user_ids` and
+    `item_ids` with row numbers translates back (mind the -1 of rows that are too short).
+    """
+
+    def __init__(
+        self,
+        user_vectors: npt.ArrayLike,
+        item_vectors: npt.ArrayLike,
+        *,
+        user_ids: npt.ArrayLike | None = None,
+        item_ids: npt.ArrayLike | None = None,
+        hyperparameters: dict[str, Any] | None = None,
+    ) -> None:
+        # Imported here so that the package may set its version before or after this module.
+        from . import __version__
+
+        self._user_vectors = check_vectors("user_vectors", user_vectors)
+        self._item_vectors = check_vectors("item_vectors", item_vectors)
+        if self._user_vectors.shape[1] != self._item_vectors.shape[1]:
+            raise ValueError(
+                "user_vectors and item_vectors must have the same number of columns, got "
+                f"{self._user_vectors.shape[1]} and {self._item_vectors.shape[1]}"
+            )
+        self._users = IdIndex("user", user_ids, len(self._user_vectors))
+        self._items = IdIndex("item", item_ids, len(self._item_vectors))
+        self.hyperparameters = check_hyperparameters(hyperparameters)
+        self.version = __version__
+        self._index: AnnoyItems | None = None
+
+    def __repr__(self) -> str:
+        n_users, r = self._user_vectors.shape
+        return f"Model(n_users={n_users}, n_items={len(self._item_vectors)}, r={r})"
+
+    @property
+    def user_vectors(self) -> np.ndarray:
+        """The users' points: (n_users, r), float32, C-contiguous, read-only."""
+        return self._user_vectors
+
+    @property
+    def item_vectors(self) -> np.ndarray:
+        """The items' points: (n_items, r), float32, C-contiguous, read-only."""
+        return self._item_vectors
+
+    @property
+    def user_ids(self) -> np.ndarray:
+        """The external id of each user: (n_users,), int64 or str, read-only."""
+        return self._users.array
+
+    @property
+    def item_ids(self) -> np.ndarray:
+        """The external id of each item: (n_items,), int64 or str, read-only."""
+        return self._items.array
+
+    def user_rows(self, ids: npt.ArrayLike) -> Any:
+        """Return the row numbers (int64) of external user ids, a scalar for a scalar.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the ids are of another type than the model's, or one is unknown.
+        """
+        return self._users.rows(ids)
+
+    def item_rows(self, ids: npt.ArrayLike) -> Any:
+        """Return the row numbers (int64) of external item ids; see `user_rows`."""
+        return self._items.rows(ids)
+
+    def recommend(
+        self,
+        users: npt.ArrayLike,
+        n: int = 10,
+        exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
+        *,
+        approximate: bool = False,
+        search_k: int = -1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Recommend the ``n`` items nearest to each user.
+
+        Parameters
+        ----------
+        users : int or array_like of int, (m,)
+            Row numbers.
+        n : int
+            How many items each; at least 1.
+        exclude : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
+            Items not to recommend to a user: the non-zero entries of the user's row, usually
+            those of training.
+        approximate : bool
+            Search the index made by `build_index` instead of all items.
+        search_k : int
+            How many nodes of the index to look at: more is more exact and slower. -1 stands for
+            ``n_trees`` times the number of items fetched (n and the user's excluded ones), which
+            always finds n; with less, rows may come out shorter.
+
+        Returns
+        -------
+        ids : numpy.ndarray, (m, n), int64
+            Row numbers of the items, nearest first, equal distances by row number; -1 where
+            there are fewer than n items. A scalar user gives shape (n,).
+        distances : numpy.ndarray, (m, n), float32
+            Euclidean distances (not squared); +inf where ``ids`` is -1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range, or there is no index for approximate search.
+        DataError
+            If ``exclude`` is not of the model's shape, or has other ids than the model.
+
+        Notes
+        -----
+        Exact search takes time proportional to m x n_items x r, all cores, and at most 64 MiB
+        for distances at a time (or 4 bytes per item, if that is more). It gives the same answer
+        on every machine.
+        """
+        rows = check_rows("users", users, len(self._user_vectors))
+        if exclude is None or rows.size == 0:
+            mask = sp.csr_array((len(rows), len(self._item_vectors)), dtype=np.float32)
+        else:
+            mask = interaction_rows("exclude", exclude, rows, self.user_ids, self.item_ids)
+        queries = self._user_vectors[rows]
+        return self._search(users, queries, n, mask, approximate, search_k)
+
+    def similar_items(
+        self,
+        items: npt.ArrayLike,
+        n: int = 10,
+        *,
+        approximate: bool = False,
+        search_k: int = -1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the ``n`` items nearest to each item, the item itself left out.
+
+        Parameters, results and errors are those of `recommend`, with row numbers of items.
+        """
+        rows = check_rows("items", items, len(self._item_vectors))
+        mask = self_mask(rows, len(self._item_vectors))
+        queries = self._item_vectors[rows]
+        return self._search(items, queries, n, mask, approximate, search_k)
+
+    def similar_users(self, users: npt.ArrayLike, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """Find the ``n`` users nearest to each user, the user itself left out.
+
+        Parameters, results and errors are those of `recommend`, with row numbers of users.
+        """
+        n = check_int("n", n, 1)
+        rows = check_rows("users", users, len(self._user_vectors))
+        mask = self_mask(rows, len(self._user_vectors))
+        found = nearest(self._user_vectors[rows], self._user_vectors, n, mask)
+        return _shaped_like(users, found)
+
+    def build_index(self, kind: str = "annoy", *, n_trees: int = 50, seed: int = 0) -> None:
+        """Build an index of the items for approximate search; it is saved with the model.
+
+        Parameters
+        ----------
+        kind : str
+            "annoy" is the only one (https://github.com/spotify/annoy).
+        n_trees : int
+            More trees make the search more exact, and the index larger and slower to build.
+        seed : int
+            In [0, 2^31); the same vectors and seed give the same index.
+
+        Raises
+        ------
+        ImportError
+            If annoy is not installed.
+        """
+        if kind != "annoy":
+            raise ValueError(f"kind must be 'annoy', got {kind!r}")
+        n_trees = check_int("n_trees", n_trees, 1, 2**31 - 1)
+        seed = check_int("seed", seed, 0, 2**31 - 1)
+        self._index = AnnoyItems.build(self._item_vectors, n_trees, seed)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Save the model, and its index if there is one, into a folder.
+
+        The folder holds safetensors, JSON and the index, no pickle. Saving replaces a model that
+        is already there in one step: whenever the process is killed, or the disk is full, the
+        old or the new model is there, complete.
+
+        Raises
+        ------
+        FileExistsError
+            If ``folder`` is a file, or neither empty nor a model.
+        ModelError
+            If the model there is damaged or of a newer format.
+        OSError
+            If writing fails.
+        """
+        vectors = {"users": self._user_vectors, "items": self._item_vectors}
+        ids = {"users": self.user_ids.tolist(), "items": self.item_ids.tolist()}
+        files: dict[str, _storage.Writer] = {
+            "vectors.safetensors": partial(_storage.write_arrays, arrays=vectors),
+            "ids.json": partial(_storage.write_json, value=ids),
+        }
+        if self._index is not None:
+            files["index.annoy"] = self._index.save
+        info = {
+            "version": self.version,
+            "hyperparameters": check_hyperparameters(self.hyperparameters),
+            "index": self._index.info if self._index is not None else None,
+        }
+        _storage.write_folder(Path(folder), "model", files, info)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Model:
+        """Load a saved model; everything in it is verified.
+
+        Without the package annoy a saved index is left out, with a warning; saving the loaded
+        model to the same folder would remove it there.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        ModelError
+            If it is not a model, of a newer format, incomplete or damaged; the message names the
+            file.
+        """
+        files, info = _storage.read_folder(Path(folder), "model")
+        if not isinstance(info.get("version"), str) or "hyperparameters" not in info:
+            raise ModelError(f"{folder}/model.json does not describe a model")
+        index = info.get("index")
+        needed = {"vectors.safetensors", "ids.json", *(["index.annoy"] if index else [])}
+        if files.keys() != needed:
+            raise ModelError(f"{folder}/model.json must list {sorted(needed)}, not {sorted(files)}")
+        vectors_file, ids_file = files["vectors.safetensors"], files["ids.json"]
+        vectors = _storage.read_arrays(vectors_file, {"users": np.float32, "items": np.float32})
+        ids = _storage.read_json(ids_file)
+        if not isinstance(ids, dict) or not all(isinstance(ids.get(key), list) for key in vectors):
+            raise ModelError(f"{ids_file} must hold the lists {sorted(vectors)}")
+        try:
+            model = cls(
+                vectors["users"],
+                vectors["items"],
+                user_ids=ids["users"],
+                item_ids=ids["items"],
+                hyperparameters=info["hyperparameters"],
+            )
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"{vectors_file} and {ids_file} do not make a valid model: {error}"
+            ) from error
+        model.version = info["version"]
+        if index:
+            try:
+                model._index = AnnoyItems.load(files["index.annoy"], model.item_vectors, index)
+            except ImportError as error:
+                warnings.warn(f"the index in {folder} was left out: {error}", stacklevel=2)
+        return model
+
+    def _search(
+        self,
+        asked: npt.ArrayLike,
+        queries: np.ndarray,
+        n: int,
+        mask: sp.csr_array,
+        approximate: bool,
+        search_k: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the items nearest to ``queries``, shaped for the scalar or array ``asked``."""
+        n = check_int("n", n, 1)
+        if search_k != -1:
+            search_k = check_int("search_k", search_k, 1, 2**31 - 1)
+        if not approximate:
+            if search_k != -1:
+                raise ValueError(f"search_k={search_k} needs approximate=True")
+            return _shaped_like(asked, nearest(queries, self._item_vectors, n, mask))
+        if self._index is None:
+            raise ValueError("approximate=True needs an index: call model.build_index() first")
+        return _shaped_like(asked, self._index.nearest(queries, n, mask, search_k))
+
+
+def _shaped_like(
+    asked: npt.ArrayLike, found: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one row for a scalar that was asked for."""
+    return (found[0][0], found[1][0]) if np.ndim(asked) == 0 else found
