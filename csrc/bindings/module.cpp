@@ -85,6 +85,9 @@ PYBIND11_MODULE(_core, m) {
     m.attr("MAX_DIMS") = cml::kMaxDims;
     m.attr("MAX_NEGATIVES") = cml::kMaxNegatives;
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
+#ifdef CML_WITH_CUDA
+    m.attr("CUDA_COUNTERS") = (cml::cuda_counter_bytes() + 7) / 8;
+#endif
 
     py::class_<cml::Counters>(m, "Counters", "What a launch reports.")
         .def_readonly("pairs", &cml::Counters::pairs)

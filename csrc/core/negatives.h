@@ -19,20 +19,28 @@ CML_FN int32_t scale_to(uint64_t bits, int32_t n) {
 // none has a branch that depends on the data.
 template <int n>
 CML_FN void ranks_to_items(int32_t* ranks, const int32_t* liked, int64_t n_liked) {
-    int64_t items[n];
+    // liked[p] is at address origin + 4 * answer, where answer = rank + p + 1.
+    uintptr_t origins[n];
+    int64_t answers[n];
     CML_UNROLL
-    for (int i = 0; i < n; ++i) items[i] = ranks[i];
+    for (int i = 0; i < n; ++i) {
+        answers[i] = ranks[i];
+        origins[i] = reinterpret_cast<uintptr_t>(liked) -
+                     static_cast<uintptr_t>(answers[i] + 1) * sizeof(int32_t);
+    }
     for (int64_t left = n_liked; left > 0;) {
         const int64_t half = (left + 1) / 2;
         CML_UNROLL
         for (int i = 0; i < n; ++i) {
-            const int64_t next = items[i] + half;
-            items[i] = liked[next - 1 - ranks[i]] < next ? next : items[i];
+            const int64_t next = answers[i] + half;
+            const int32_t item = *reinterpret_cast<const int32_t*>(
+                origins[i] + static_cast<uintptr_t>(next) * sizeof(int32_t));
+            answers[i] = item < static_cast<int32_t>(next) ? next : answers[i];
         }
         left -= half;
     }
     CML_UNROLL
-    for (int i = 0; i < n; ++i) ranks[i] = static_cast<int32_t>(items[i]);
+    for (int i = 0; i < n; ++i) ranks[i] = static_cast<int32_t>(answers[i]);
 }
 
 }  // namespace CML_TARGET

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 // A function of the core. CUDA sources use the core in kernels only.
 #if defined(__CUDACC__)
@@ -38,16 +37,21 @@ CML_FN float square_root(float x) {
 #endif
 }
 
-CML_FN int32_t bits_of(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
+CML_FN int count_bits(uint32_t bits) {
+#if defined(__CUDACC__)
+    return __popc(bits);
+#else
+    return __builtin_popcount(bits);
+#endif
 }
 
-CML_FN float float_of(int32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+// The position of the lowest bit; there must be one.
+CML_FN int lowest_bit(uint32_t bits) {
+#if defined(__CUDACC__)
+    return __ffs(static_cast<int>(bits)) - 1;
+#else
+    return __builtin_ctz(bits);
+#endif
 }
 
 // The upper 64 of the 128 bits of a product.

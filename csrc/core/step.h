@@ -5,33 +5,21 @@
 //   apply                       AdaGrad and norm censoring          (writes the tables)
 //   walk                        a range of visits, one after another
 //
-// `Lanes` holds 32 floats, one per virtual lane: a thread of a warp has one of them, a CPU core
-// has all in SIMD registers. It offers
-//
-//   splat(x)                    x in every lane
-//   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
-//   load(p, part)               32 consecutive floats, or the part of them that exists
-//   a.add(b, part)              a += b in the lanes of that part
-//   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
-//   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
-//   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch
-//   each(n, f)                  f(0) ... f(n - 1), shared out over the lanes
-//   max_of(n, f), sum_of(n, f)  of the integers f(0) ... f(n - 1)
-//   sync()                      what a lane wrote in each() is seen by the others
-//   prefetch(p, part)           will be loaded soon
-//
-// and `Memory` says how a changed chunk reaches a table that others change too.
+// `Lanes` does arithmetic on 32 virtual lanes (see lanes.h),
+// and `Memory` says how chunks of a row are read from and written to tables that others change
+// too.
 #pragma once
 
+#include <cmath>
+
 #include "job.h"
+#include "lanes.h"
 #include "negatives.h"
 #include "visit_order.h"
 #include "warp_loss.h"
 
 namespace cml {
 inline namespace CML_TARGET {
-
-struct Full {};  // the part of a chunk that has all 32 elements
 
 struct Pair {
     int64_t number;     // position in the CSR arrays: keys the random numbers
@@ -52,10 +40,10 @@ constexpr int64_t in_groups(int64_t n_negatives) {
 // Working memory of one worker (a CPU thread, a warp).
 struct Scratch {
     Pair* tile;          // kLanes pairs
-    float* distances;    // of the current pair's negatives: `stride`
+    float* distances;    // of the current pair's negatives: `stride`, at first all infinite
     int32_t* negatives;  // of the current pair and the next, whose rows are fetched ahead:
                          // twice `stride`
-    int64_t stride;      // in_groups(n_negatives) or more
+    int64_t stride;      // n_negatives or more, a multiple of kLanes
 
     CML_FN int32_t* negatives_of(int i) const { return negatives + i % 2 * stride; }
 };
@@ -185,6 +173,10 @@ class Step {
             for (int g = 0; g < kGroup; ++g) rows[g] = row(job_.items, negatives[slot + g]);
             float distances[kGroup];
             squared_distances<kGroup>(user, rows, distances);
+            CML_UNROLL
+            for (int g = 0; g < kGroup; ++g) {
+                if (slot + g >= n) distances[g] = INFINITY;
+            }
             Lanes::store(scratch_.distances + slot, distances);
         }
         Lanes::sync();
@@ -194,7 +186,7 @@ class Step {
     // One AdaGrad step on the three rows of a pair, each then pulled back into the ball of radius
     // max_norm. `factor` is twice the weight of the loss; the gradients are
     //   du = factor (v_k - v_j),   dv_j = factor (v_j - u),   dv_k = factor (u - v_k).
-    // Returns false, and leaves the vectors as they were, where a result is not finite.
+    // A row whose result is not finite stays as it was; returns whether all were finite.
     CML_FN bool apply(const Pair& pair, int32_t negative, float factor) {
         const Table& users = job_.users;
         const Table& items = job_.items;
@@ -203,73 +195,66 @@ class Step {
         float* const accumulators[3] = {users.accumulators + pair.user * users.stride,
                                         items.accumulators + pair.positive * items.stride,
                                         items.accumulators + negative * items.stride};
+        fetch(accumulators[2]);  // the others were fetched ahead
         constexpr int kStored = kChunks > 0 ? kChunks : kMaxDims / kLanes;
         Lanes before[kStored][3];
-        Lanes after[kStored][3];
-        Lanes squares[4];  // the fourth stays zero: sums are made for 1, 2 or 4 at a time
-        CML_UNROLL
-        for (int t = 0; t < 4; ++t) squares[t] = Lanes::splat(0.0f);
-        fetch(accumulators[2]);  // the others were fetched ahead
+        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
+            CML_UNROLL
+            for (int t = 0; t < 3; ++t) before[c][t] = memory_.load(rows[t] + c * kLanes, part);
+        });
         const Lanes rate = Lanes::splat(job_.hyper.learning_rate);
         const Lanes epsilon = Lanes::splat(job_.hyper.epsilon);
         const Lanes scale = Lanes::splat(factor);
-        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
-            CML_UNROLL
-            for (int t = 0; t < 3; ++t) before[c][t] = Lanes::load(rows[t] + c * kLanes, part);
-            const Lanes& u = before[c][0];
-            const Lanes& v_j = before[c][1];
-            const Lanes& v_k = before[c][2];
-            const Lanes gradients[3] = {scale * (v_k - v_j), scale * (v_j - u), scale * (u - v_k)};
-            CML_UNROLL
-            for (int t = 0; t < 3; ++t) {
-                const Lanes& g = gradients[t];
-                float* const accumulator = accumulators[t] + c * kLanes;
-                const Lanes old = Lanes::load(accumulator, part);
-                const Lanes sum = old + g * g;
-                memory_.commit(accumulator, old, sum, part);
-                after[c][t] = before[c][t] - rate * g / sqrt(sum + epsilon);
-                squares[t].add(after[c][t] * after[c][t], part);
-            }
-        });
-        float norms[4];
-        Lanes::sum(squares, norms);
-        float shrink[3];
         bool finite = true;
         CML_UNROLL
         for (int t = 0; t < 3; ++t) {
-            finite = finite && norms[t] - norms[t] == 0.0f;
-            const float norm = square_root(norms[t]);
-            const float limit = job_.hyper.max_norm;
-            shrink[t] = limit / (norm > limit ? norm : limit);
-        }
-        if (!finite) return false;
-        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
-            CML_UNROLL
-            for (int t = 0; t < 3; ++t) {
-                memory_.commit(rows[t] + c * kLanes, before[c][t],
-                               after[c][t] * Lanes::splat(shrink[t]), part);
+            constexpr int kTo[3] = {2, 1, 0};  // du = factor (v_k - v_j), and so on
+            constexpr int kFrom[3] = {1, 0, 2};
+            Lanes after[kStored];
+            Lanes squares[1] = {Lanes::splat(0.0f)};
+            for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
+                const Lanes gradient = scale * (before[c][kTo[t]] - before[c][kFrom[t]]);
+                float* const accumulator = accumulators[t] + c * kLanes;
+                const Lanes old = memory_.load(accumulator, part);
+                const Lanes sum = old + gradient * gradient;
+                memory_.commit(accumulator, old, sum, part);
+                after[c] = before[c][t] - rate * gradient / sqrt(sum + epsilon);
+                squares[0].add(after[c] * after[c], part);
+            });
+            float square[1];
+            Lanes::sum(squares, square);
+            if (square[0] - square[0] != 0.0f) {
+                finite = false;
+                continue;
             }
-        });
-        return true;
+            const float norm = square_root(square[0]);
+            const float limit = job_.hyper.max_norm;
+            const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
+            for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
+                memory_.commit(rows[t] + c * kLanes, before[c][t], after[c] * shrink, part);
+            });
+        }
+        return finite;
     }
 
     // The user's row while its distances are taken: in registers where its size is known.
     class UserRow {
        public:
-        CML_FN UserRow(const Step& step, const float* row) : row_(row) {
+        CML_FN UserRow(const Step& step, const float* row) : step_(step), row_(row) {
             if constexpr (kChunks > 0) {
                 step.for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
-                    chunks_[c] = Lanes::load(row + c * kLanes, part);
+                    chunks_[c] = step.memory_.load(row + c * kLanes, part);
                 });
             }
         }
         template <class Part>
         CML_FN Lanes chunk(int c, Part part) const {
             if constexpr (kChunks > 0) return chunks_[c];
-            return Lanes::load(row_ + c * kLanes, part);
+            return step_.memory_.load(row_ + c * kLanes, part);
         }
 
        private:
+        const Step& step_;
         const float* row_;
         Lanes chunks_[kChunks > 0 ? kChunks : 1];
     };
@@ -284,7 +269,7 @@ class Step {
             const Lanes u = user.chunk(c, part);
             CML_UNROLL
             for (int g = 0; g < kRows; ++g) {
-                const Lanes difference = u - Lanes::load(rows[g] + c * kLanes, part);
+                const Lanes difference = u - memory_.load(rows[g] + c * kLanes, part);
                 sums[g].add(difference * difference, part);
             }
         });

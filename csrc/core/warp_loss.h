@@ -6,7 +6,7 @@
 // negatives, and answers with what the pair does to its rows.
 #pragma once
 
-#include "platform.h"
+#include "lanes.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -24,27 +24,24 @@ struct WarpLoss {
     float margin;
     const float* rank_weights;  // by number of impostors: log(floor(J * M / U) + 1)
 
+    // `negatives` has the distances of n negatives, then infinity to the end of a block of lanes.
     template <class Lanes>
     CML_FN Contribution evaluate(float positive, const float* negatives, int32_t n,
                                  float pair_weight) const {
-        // A negative nearer than the limit is an impostor. Hinges are compared as integers:
-        // the bits of floats above 0 are ordered as their values are.
+        // A negative nearer than the limit is an impostor.
         const float limit = margin + positive;
-        const auto hinge_bits = [=](int32_t slot) CML_INLINE_LAMBDA {
-            const float hinge = limit - negatives[slot];
-            return hinge > 0.0f ? bits_of(hinge) : 0;
-        };
-        const auto is_impostor = [=](int32_t slot) CML_INLINE_LAMBDA {
-            return hinge_bits(slot) > 0 ? 1 : 0;
-        };
-        const int32_t largest = Lanes::max_of(n, hinge_bits);
-        const int32_t impostors = Lanes::sum_of(n, is_impostor);
-        if (impostors == 0) return {-1, 0, 0.0f, 0.0f, 0.0f};
-        const auto place = [=](int32_t slot) CML_INLINE_LAMBDA {
-            return hinge_bits(slot) == largest ? -slot : INT32_MIN;
-        };
-        const int32_t slot = -Lanes::max_of(n, place);  // the first, where several are as large
-        const float hinge = float_of(largest);
+        int32_t impostors = 0;
+        int32_t slot = -1;
+        float hinge = 0.0f;
+        for (int32_t block = 0; block < n; block += kLanes) {
+            const Lanes hinges = Lanes::splat(limit) - Lanes::load(negatives + block, Full{});
+            impostors += count_bits(Lanes::where_above(hinges, 0.0f));
+            const float largest = Lanes::largest(hinges);
+            if (largest > hinge) {  // so the first of several that are as large stays
+                hinge = largest;
+                slot = block + lowest_bit(Lanes::where_equal(hinges, largest));
+            }
+        }
         const float weight = rank_weights[impostors] * pair_weight;
         // |v_k - v_j|^2 <= 2 (d_ij^2 + d_ik^2), and d_ik^2 = limit - hinge.
         const float spread = 2.0f * (positive + (limit - hinge));

@@ -10,6 +10,11 @@ inline namespace CML_TARGET {
 // Threads change shared rows without locks, as Hogwild has it: the last one to store wins.
 struct SharedMemory {
     template <class Part>
+    CML_FN Lanes load(const float* p, Part part) const {
+        return Lanes::load(p, part);
+    }
+
+    template <class Part>
     CML_FN void commit(float* p, const Lanes&, const Lanes& after, Part part) const {
         after.store(p, part);
     }
@@ -20,8 +25,7 @@ static void train_with(const Job& job, int64_t begin, int64_t end, Counters& cou
     Pair tile[kLanes];
     alignas(64) float distances[kMaxNegatives];
     alignas(64) int32_t negatives[2 * kMaxNegatives];
-    // Reductions read on to the end of a block of lanes.
-    for (int i = 0; i < kMaxNegatives; ++i) distances[i] = 0.0f;
+    for (int i = 0; i < kMaxNegatives; ++i) distances[i] = INFINITY;
     const Scratch scratch{tile, distances, negatives, kMaxNegatives};
     Step<Lanes, SharedMemory, WarpLoss, kChunks>(job, SharedMemory{}, scratch)
         .walk(begin, end, counters);

@@ -35,9 +35,7 @@ struct Lanes {
 
     static CML_FN Lanes splat(float x) {
         Lanes r;
-        for (int i = 0; i < kVectors; ++i) {
-            for (int k = 0; k < kWidth; ++k) r.v[i][k] = x;
-        }
+        for (int i = 0; i < kVectors; ++i) r.v[i] = x - Vector{};  // a scalar spreads
         return r;
     }
 
@@ -120,15 +118,24 @@ struct Lanes {
         for (int i = 0; i < n; ++i) f(i);
     }
 
-    template <class F>
-    static CML_FN int32_t max_of(int n, F f) {
-        return reduce(n, INT32_MIN, f,
-                      [](int32_t a, int32_t b) CML_INLINE_LAMBDA { return a > b ? a : b; });
+    static CML_FN float largest(const Lanes& a) {
+        Vector most = a.v[0];
+        for (int i = 1; i < kVectors; ++i) most = larger(most, a.v[i]);
+        return largest_of<kWidth / 2>(most);
     }
 
-    template <class F>
-    static CML_FN int32_t sum_of(int n, F f) {
-        return reduce(n, 0, f, [](int32_t a, int32_t b) CML_INLINE_LAMBDA { return a + b; });
+    static CML_FN uint32_t where_above(const Lanes& a, float x) {
+        const Lanes b = splat(x);
+        uint32_t bits = 0;
+        for (int i = 0; i < kVectors; ++i) bits |= bits_of(a.v[i] > b.v[i]) << i * kWidth;
+        return bits;
+    }
+
+    static CML_FN uint32_t where_equal(const Lanes& a, float x) {
+        const Lanes b = splat(x);
+        uint32_t bits = 0;
+        for (int i = 0; i < kVectors; ++i) bits |= bits_of(a.v[i] == b.v[i]) << i * kWidth;
+        return bits;
     }
 
     template <int n>
@@ -147,22 +154,31 @@ struct Lanes {
     }
 
    private:
-    // Whole blocks of 32, so that the compiler has loops of known length to vectorise. f may be
-    // called beyond n, up to the next multiple of 32; what it says there is not used.
-    template <class F, class Combine>
-    static CML_FN int32_t reduce(int n, int32_t neutral, F f, Combine combine) {
-        int32_t lanes[kLanes];
-        for (int i = 0; i < kLanes; ++i) lanes[i] = neutral;
-        for (int base = 0; base < n; base += kLanes) {
-            for (int i = 0; i < kLanes; ++i) {
-                const int32_t x = f(base + i);
-                lanes[i] = combine(lanes[i], base + i < n ? x : neutral);
-            }
+    static CML_FN Vector larger(const Vector& a, const Vector& b) { return a > b ? a : b; }
+
+    template <int kShift>
+    static CML_FN float largest_of(const Vector& a) {
+        const Vector most = larger(a, pick<kShift>(a, a, kShift));
+        if constexpr (kShift > 1) {
+            return largest_of<kShift / 2>(most);
+        } else {
+            return most[0];
         }
-        for (int half = kLanes / 2; half > 0; half /= 2) {
-            for (int i = 0; i < half; ++i) lanes[i] = combine(lanes[i], lanes[i + half]);
-        }
-        return lanes[0];
+    }
+
+    // One bit for each lane of a comparison, whose lanes are 0 or -1.
+    static CML_FN uint32_t bits_of(const Mask& mask) {
+#if CML_VECTOR_FLOATS == 16
+        return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask));
+#elif CML_VECTOR_FLOATS == 8
+        return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+#elif defined(__x86_64__)
+        return static_cast<uint32_t>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+#else
+        uint32_t bits = 0;
+        for (int i = 0; i < kWidth; ++i) bits |= (mask[i] != 0 ? 1u : 0u) << i;
+        return bits;
+#endif
     }
 
     static CML_FN Vector square_root_of(const Vector& x) {

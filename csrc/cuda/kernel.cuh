@@ -35,6 +35,8 @@ __global__ void __launch_bounds__(kWarpsPerBlock * kLanes, kResidentBlocks<kChun
     Pair* const tile = reinterpret_cast<Pair*>(memory);
     float* const distances = reinterpret_cast<float*>(tile + kLanes);
     int32_t* const negatives = reinterpret_cast<int32_t*>(distances + launch.stride);
+    Lanes::each(static_cast<int>(launch.stride), [=](int i) { distances[i] = INFINITY; });
+    Lanes::sync();
     const Scratch scratch{tile, distances, negatives, launch.stride};
 
     Step<Lanes, DeviceMemory, WarpLoss, kChunks> step(launch.job, DeviceMemory{launch.shared},

@@ -20,11 +20,9 @@ struct Lanes {
 
     static CML_FN Lanes splat(float x) { return {x}; }
 
-    // Table rows are read from L2: L1 is not coherent and would show a popular row as it was
-    // long ago.
     template <class P>
     static CML_FN Lanes load(const float* p, P part) {
-        return {holds(part) ? __ldcg(p + lane()) : 0.0f};
+        return {holds(part) ? p[lane()] : 0.0f};
     }
 
     template <class P>
@@ -59,26 +57,20 @@ struct Lanes {
         for (int i = lane(); i < n; i += kLanes) f(i);
     }
 
-    template <class F>
-    static CML_FN int32_t max_of(int n, F f) {
-        int32_t most = INT32_MIN;
-        each(n, [&](int i) { most = max(most, f(i)); });
+    static CML_FN float largest(Lanes a) {
         CML_UNROLL
         for (int shift = kLanes / 2; shift > 0; shift /= 2) {
-            most = max(most, __shfl_xor_sync(0xFFFFFFFFu, most, shift));
+            a.x = fmaxf(a.x, __shfl_xor_sync(0xFFFFFFFFu, a.x, shift));
         }
-        return most;
+        return a.x;
     }
 
-    template <class F>
-    static CML_FN int32_t sum_of(int n, F f) {
-        int32_t total = 0;
-        each(n, [&](int i) { total += f(i); });
-        CML_UNROLL
-        for (int shift = kLanes / 2; shift > 0; shift /= 2) {
-            total += __shfl_xor_sync(0xFFFFFFFFu, total, shift);
-        }
-        return total;
+    static CML_FN uint32_t where_above(Lanes a, float x) {
+        return __ballot_sync(0xFFFFFFFFu, a.x > x);
+    }
+
+    static CML_FN uint32_t where_equal(Lanes a, float x) {
+        return __ballot_sync(0xFFFFFFFFu, a.x == x);
     }
 
     template <int n>
@@ -100,6 +92,12 @@ struct Lanes {
 // added atomically, so that no update is lost; a single warp stores, and is repeatable.
 struct DeviceMemory {
     bool shared;
+
+    // Read from L2: L1 is not coherent and would show a popular row as it was long ago.
+    template <class P>
+    CML_FN Lanes load(const float* p, P part) const {
+        return {Lanes::holds(part) ? __ldcg(p + Lanes::lane()) : 0.0f};
+    }
 
     template <class P>
     CML_FN void commit(float* p, Lanes before, Lanes after, P part) const {
