@@ -41,11 +41,10 @@ constexpr int64_t in_groups(int64_t n_negatives) {
 struct Scratch {
     Pair* tile;          // kLanes pairs
     float* distances;    // of the current pair's negatives: `stride`, at first all infinite
-    int32_t* negatives;  // of the current pair and the next, whose rows are fetched ahead:
-                         // twice `stride`
+    int32_t* negatives;  // of the current pair and the next two: three times `stride`
     int64_t stride;      // n_negatives or more, a multiple of kLanes
 
-    CML_FN int32_t* negatives_of(int i) const { return negatives + i % 2 * stride; }
+    CML_FN int32_t* negatives_of(int i) const { return negatives + i % 3 * stride; }
 };
 
 // A squared gradient norm above this counts as divergence. It leaves the accumulators, sums of
@@ -67,12 +66,9 @@ class Step {
         for (int64_t visit = begin; visit < end;) {
             const int64_t epoch = visit / job_.likes.n_pairs;
             const int count = draw_tile(visit, end, epoch);
-            draw_negatives(0, epoch);
-            for (int i = 0; i < count; ++i) {
-                if (i + 1 < count) draw_negatives(i + 1, epoch);
-                train_pair(i, i + 1 < count, visit + i, counters);
-                Lanes::sync();  // the next draw reuses this pair's scratch
-            }
+            draw_negatives(0, count, epoch);
+            draw_negatives(1, count, epoch);
+            for (int i = 0; i < count; ++i) train_pair(i, count, epoch, visit + i, counters);
             visit += count;
         }
     }
@@ -86,6 +82,7 @@ class Step {
         if (count > likes.n_pairs - position) count = likes.n_pairs - position;
         if (count > kLanes) count = kLanes;
         const VisitOrder order(likes.n_pairs, job_.hyper.seed, epoch);
+        Lanes::sync();  // the last tile has been read by all lanes
         Lanes::each(static_cast<int>(count), [&](int i) CML_INLINE_LAMBDA {
             const int64_t number = order(position + i);
             const int64_t user = user_of(number);
@@ -117,7 +114,8 @@ class Step {
         return static_cast<int32_t>(job_.items.n_rows) - pair.n_liked;
     }
 
-    CML_FN void draw_negatives(int i, int64_t epoch) {
+    CML_FN void draw_negatives(int i, int count, int64_t epoch) {
+        if (i >= count) return;
         const Pair pair = scratch_.tile[i];
         const int32_t free = n_free(pair);
         if (free <= 0) return;
@@ -138,20 +136,27 @@ class Step {
         Lanes::sync();
     }
 
-    CML_FN void train_pair(int i, bool has_next, int64_t visit, Counters& counters) {
+    CML_FN void train_pair(int i, int count, int64_t epoch, int64_t visit, Counters& counters) {
         const Pair pair = scratch_.tile[i];
-        counters.pairs += 1;
-        if (n_free(pair) <= 0) {
-            counters.skipped += 1;
-            return;
+        const bool trainable = n_free(pair) > 0;
+        Contribution c{-1, 0, 0.0f, 0.0f, 0.0f};
+        int32_t negative = 0;
+        if (trainable) {
+            c = contribution(pair, i, count);
+            if (c.negative >= 0) {
+                negative = scratch_.negatives_of(i)[c.negative];
+                fetch(accumulators_of(job_.items, negative));
+            }
         }
-        const int32_t* negatives = scratch_.negatives_of(i);
-        const Contribution c = contribution(pair, negatives, i, has_next);
+        // Here, where the draw gives the row just asked for the time to arrive.
+        draw_negatives(i + 2, count, epoch);
+
+        counters.pairs += 1;
+        counters.skipped += trainable ? 0 : 1;
         counters.impostors += c.impostors;
         if (c.negative < 0) return;
         counters.active += 1;
-        if (c.gradient_bound <= kLargestGradient &&
-            apply(pair, negatives[c.negative], 2.0f * c.weight)) {
+        if (c.gradient_bound <= kLargestGradient && apply(pair, negative, 2.0f * c.weight)) {
             counters.loss += c.loss;
         } else if (visit < counters.first_non_finite) {
             counters.first_non_finite = visit;
@@ -159,15 +164,15 @@ class Step {
     }
 
     // Distances to the positive and to every negative, judged by the loss. Nothing is changed.
-    CML_FN Contribution contribution(const Pair& pair, const int32_t* negatives, int i,
-                                     bool has_next) const {
+    CML_FN Contribution contribution(const Pair& pair, int i, int count) const {
+        const int32_t* negatives = scratch_.negatives_of(i);
         const UserRow user(*this, row(job_.users, pair.user));
         const float* const positive[1] = {row(job_.items, pair.positive)};
         float distance[1];
         squared_distances<1>(user, positive, distance);
         const int n = job_.hyper.n_negatives;
         for (int slot = 0; slot < n; slot += kGroup) {
-            if (has_next) fetch_ahead(i + 1, slot);
+            if (i + 1 < count) fetch_ahead(i + 1, slot);
             const float* rows[kGroup];
             CML_UNROLL
             for (int g = 0; g < kGroup; ++g) rows[g] = row(job_.items, negatives[slot + g]);
@@ -192,10 +197,9 @@ class Step {
         const Table& items = job_.items;
         float* const rows[3] = {row(users, pair.user), row(items, pair.positive),
                                 row(items, negative)};
-        float* const accumulators[3] = {users.accumulators + pair.user * users.stride,
-                                        items.accumulators + pair.positive * items.stride,
-                                        items.accumulators + negative * items.stride};
-        fetch(accumulators[2]);  // the others were fetched ahead
+        float* const accumulators[3] = {accumulators_of(users, pair.user),
+                                        accumulators_of(items, pair.positive),
+                                        accumulators_of(items, negative)};
         constexpr int kStored = kChunks > 0 ? kChunks : kMaxDims / kLanes;
         Lanes before[kStored][3];
         for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
@@ -294,8 +298,8 @@ class Step {
         if (slot > 0) return;
         fetch(row(job_.users, pair.user));
         fetch(row(job_.items, pair.positive));
-        fetch(job_.users.accumulators + pair.user * job_.users.stride);
-        fetch(job_.items.accumulators + pair.positive * job_.items.stride);
+        fetch(accumulators_of(job_.users, pair.user));
+        fetch(accumulators_of(job_.items, pair.positive));
     }
 
     CML_FN void fetch(const float* row) const {
@@ -306,6 +310,10 @@ class Step {
 
     static CML_FN float* row(const Table& table, int64_t number) {
         return table.values + number * table.stride;
+    }
+
+    static CML_FN float* accumulators_of(const Table& table, int64_t number) {
+        return table.accumulators + number * table.stride;
     }
 
     const Job& job_;

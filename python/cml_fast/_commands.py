@@ -25,18 +25,19 @@ from .trainer import Trainer
 # The result for --json, and the same as a text to read.
 Outcome = tuple[dict[str, Any], str]
 
-# The options of training that have the names of Trainer's arguments.
+# The arguments of Trainer that are options, with the same names.
 HYPERPARAMETERS = {
     "n_dims": "dimensions of the space",
     "n_negatives": "items drawn for each liked item, in search of impostors",
     "margin": "how much farther than liked items others have to be, in squared distance",
     "learning_rate": "step size of AdaGrad",
     "max_norm": "radius of the ball in which all points stay",
-    "n_epochs": "passes over the interactions",
+    "n_epochs": "passes over the interactions, with validation at most",
     "device": "auto, cpu or cuda",
-    "n_threads": "CPU threads",
+    "n_threads": "CPU threads (default: all cores)",
     "random_state": "seed of everything random",
-    "patience": "stop after so many epochs without a better validation recall@50",
+    "patience": "with validation: stop after so many epochs without a better recall@50",
+    "validation_users": "validate on so many users at most",
 }
 
 
@@ -56,8 +57,6 @@ def train(args: argparse.Namespace) -> Outcome:
     elif args.validation_share:
         shares = (1 - args.validation_share, args.validation_share)
         train, validation = split(train, shares, args.random_state)
-    elif args.patience is not None:
-        raise ValueError("--patience needs --validation or --validation-share")
     n_users, n_items = train.matrix.shape
     note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
     trainer.fit(train, validation=validation)
@@ -74,11 +73,11 @@ def train(args: argparse.Namespace) -> Outcome:
         "seconds": sum(report["seconds"] for report in history),
         "history": history,
     }
-    kept = history[trainer.best_epoch_ - 1]
+    kept = next(report for report in history if report["epoch"] == trainer.best_epoch_)
     recall = "" if kept["recall"] is None else f", validation recall@50 {kept['recall']:.4f}"
     return result, (
         f"{len(history)} epochs in {result['seconds']:.1f} s on {trainer.device_}\n"
-        f"kept epoch {kept['epoch']}: loss {kept['loss']:.4f}{recall}\n"
+        f"kept epoch {kept['epoch']} (from 0): loss {kept['loss']:.4f}{recall}\n"
         f"saved in {args.out}"
     )
 
@@ -123,8 +122,8 @@ def info(args: argparse.Namespace) -> Outcome:
             "n_users": len(model.user_ids),
             "n_items": len(model.item_ids),
             "n_dims": model.item_vectors.shape[1],
-            "user_ids": f"like {model.user_ids[0].item()!r}",
-            "item_ids": f"like {model.item_ids[0].item()!r}",
+            "first_user_id": model.user_ids[0].item(),
+            "first_item_id": model.item_ids[0].item(),
             "hyperparameters": model.hyperparameters,
         }
     return result, "\n".join(_outline(result))
@@ -224,7 +223,7 @@ def _outline(values: dict[str, Any], indent: str = "") -> list[str]:
             lines += [f"{indent}{name}:", *_outline(value, indent + "  ")]
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            lines.append(f"{indent}{name}: {text}")
+            lines.append(f"{indent}{name}: {text or '-'}")
     return lines
 
 

@@ -50,7 +50,7 @@ def draw_map(
     some_items = np.argsort(-popularity, kind="stable")[:_MAX_ITEMS]
     points = (items[some_items] - centre) @ plane
     likes = popularity[some_items]
-    areas = 12 + 150 * likes / max(likes.max(), 1)
+    areas = 10 + 120 * likes / max(likes.max(), 1)
 
     figure = Figure(figsize=(9, 8), layout="constrained")
     axes = figure.subplots()
@@ -62,8 +62,14 @@ def draw_map(
     else:
         _draw_by_taste(axes, points, areas, tastes[some_items], taste_names)
     _mark(axes, "users", _USER_COLOUR, ".")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08)}
-    axes.legend(**below, ncols=8, frameon=False, handletextpad=0.2, columnspacing=1.5)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.08),
+        ncols=7,
+        frameon=False,
+        handletextpad=0.2,
+        columnspacing=1.5,
+    )
 
     axes.set_title(
         "The learned space: users are near the items they like", loc="left", fontsize=14, pad=26
@@ -98,18 +104,21 @@ def _principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _draw_by_taste(
     axes: Axes, points: np.ndarray, areas: np.ndarray, tastes: np.ndarray, names: tuple[str, ...]
 ) -> None:
-    for taste, (name, (colour, shape)) in enumerate(zip(names, _MARKS, strict=False)):
-        mine = tastes == taste
-        axes.scatter(
-            points[mine, 0],
-            points[mine, 1],
-            s=areas[mine],
-            color=colour,
-            marker=shape,
-            alpha=0.85,
-            edgecolors="white",
-            linewidths=0.5,
-        )
+    # In layers that have some of every taste, so that none covers another where they mix.
+    for layer in np.array_split(np.arange(len(points)), 20):
+        for taste, (colour, shape) in enumerate(_MARKS):
+            mine = layer[tastes[layer] == taste]
+            axes.scatter(
+                points[mine, 0],
+                points[mine, 1],
+                s=areas[mine],
+                color=colour,
+                marker=shape,
+                alpha=0.85,
+                edgecolors="white",
+                linewidths=0.4,
+            )
+    for name, (colour, shape) in zip(names, _MARKS, strict=False):
         _mark(axes, name, colour, shape)
 
 
@@ -131,7 +140,7 @@ def _draw_by_popularity(
     )
     figure = axes.get_figure()
     assert figure is not None
-    figure.colorbar(drawn, ax=axes, label="users who like the item", shrink=0.7)
+    figure.colorbar(drawn, ax=axes, label="users who like the item", format="{x:,.0f}", shrink=0.7)
 
 
 def _mark(axes: Axes, label: str, colour: str, shape: str) -> None:

@@ -59,8 +59,8 @@ def run(
     parts = dict(zip(("train", "validation", "test"), split(likes, (0.6, 0.2, 0.2)), strict=True))
     train, validation, test = parts.values()
     n_users, n_items = likes.matrix.shape
-    note(f"{n_users:,} users, {n_items:,} items, {likes.matrix.nnz:,} likes; training on 60 %")
-    trainer = Trainer(n_dims=50, n_epochs=30, patience=3, random_state=0, verbose=verbose)
+    note(f"training on 60 % of {likes.matrix.nnz:,} likes")
+    trainer = Trainer(n_dims=50, verbose=verbose)
     trainer.fit(train, validation=validation)
     model: Model = trainer.model_
 
@@ -91,6 +91,7 @@ def run(
         "n_users": n_users,
         "n_items": n_items,
         "n_interactions": likes.matrix.nnz,
+        "tastes": list(planted.taste_names) if planted else None,
         "device": trainer.device_,
         "best_epoch": trainer.best_epoch_,
         "seconds": sum(report.seconds for report in trainer.history_),
@@ -159,7 +160,10 @@ def _write_csv(part: Interactions, path: Path) -> None:
 
 
 def _text(result: dict[str, Any]) -> str:
+    made_up = "made-up likes; items are named after their tastes" if result["tastes"] else "likes"
     lines = [
+        f"{result['n_users']:,} users, {result['n_items']:,} items, "
+        f"{result['n_interactions']:,} {made_up}.",
         f"Trained for {result['seconds']:.1f} s on {result['device']}; epoch "
         f"{result['best_epoch']} was best in validation.",
         "",
