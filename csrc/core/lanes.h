@@ -1,6 +1,8 @@
 // What the core expects of `Lanes`, a type that every device defines for itself: 32 floats, one
 // per virtual lane. A thread of a warp has one of them, a CPU core has all in SIMD registers.
 //
+//   kRowsAtOnce                 1, 2 or 4: rows whose distances fit in registers side by side
+//   kHoldsRow                   whether registers can hold a row beside those sums
 //   splat(x)                    x in every lane
 //   load(p, part)               32 consecutive floats, or the part of them that exists
 //   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
@@ -12,7 +14,7 @@
 //   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch memory
 //   each(n, f)                  f(0) ... f(n - 1), shared out over the lanes
 //   sync()                      what a lane wrote to scratch memory is seen by the others
-//   prefetch(p, part)           will be loaded soon
+//   prefetch(p, part), prefetch_likes(p, n)   will be loaded soon
 #pragma once
 
 #include "job.h"

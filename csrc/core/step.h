@@ -30,7 +30,7 @@ struct Pair {
     float weight;
 };
 
-constexpr int kGroup = 4;  // negatives that are drawn, loaded and summed side by side
+constexpr int kGroup = 4;  // negatives that one call of the generator gives
 
 // Negatives come in whole groups; those beyond the last that was asked for are ignored.
 constexpr int64_t in_groups(int64_t n_negatives) {
@@ -67,6 +67,7 @@ class Step {
             const int64_t epoch = visit / job_.likes.n_pairs;
             const int count = draw_tile(visit, end, epoch);
             draw_negatives(0, count, epoch);
+            for (int slot = 0; slot < job_.hyper.n_negatives; slot += kGroup) fetch_ahead(0, slot);
             draw_negatives(1, count, epoch);
             for (int i = 0; i < count; ++i) train_pair(i, count, epoch, visit + i, counters);
             visit += count;
@@ -93,6 +94,7 @@ class Step {
             pair.user = static_cast<int32_t>(user);
             pair.positive = likes.indices[number];
             pair.weight = likes.weights ? likes.weights[number] : 1.0f;
+            Lanes::prefetch_likes(likes.indices + pair.row_begin, pair.n_liked);
         });
         Lanes::sync();
         return static_cast<int>(count);
@@ -123,15 +125,15 @@ class Step {
         const int32_t* liked = job_.likes.indices + pair.row_begin;
         const uint64_t seed = job_.hyper.seed;
         const int n_groups = static_cast<int>(in_groups(job_.hyper.n_negatives) / kGroup);
-        // A call of the generator gives four words: one group.
+        // A call of the generator gives four words: one group. Drawing all ranks before the first
+        // search lets a CPU work on several of either at once.
         Lanes::each(n_groups, [=](int group) CML_INLINE_LAMBDA {
             const Words w = random_words(seed, Purpose::kNegatives, epoch, pair.number, group);
-            int32_t drawn[kGroup];
             CML_UNROLL
-            for (int g = 0; g < kGroup; ++g) drawn[g] = scale_to(w.word[g], free);
-            ranks_to_items<kGroup>(drawn, liked, pair.n_liked);
-            CML_UNROLL
-            for (int g = 0; g < kGroup; ++g) negatives[group * kGroup + g] = drawn[g];
+            for (int g = 0; g < kGroup; ++g) negatives[group * kGroup + g] = scale_to(w.word[g], free);
+        });
+        Lanes::each(n_groups, [=](int group) CML_INLINE_LAMBDA {
+            ranks_to_items<kGroup>(negatives + group * kGroup, liked, pair.n_liked);
         });
         Lanes::sync();
     }
@@ -176,13 +178,17 @@ class Step {
             const float* rows[kGroup];
             CML_UNROLL
             for (int g = 0; g < kGroup; ++g) rows[g] = row(job_.items, negatives[slot + g]);
-            float distances[kGroup];
-            squared_distances<kGroup>(user, rows, distances);
+            constexpr int kSide = Lanes::kRowsAtOnce;
             CML_UNROLL
-            for (int g = 0; g < kGroup; ++g) {
-                if (slot + g >= n) distances[g] = INFINITY;
+            for (int g = 0; g < kGroup; g += kSide) {
+                float distances[kSide];
+                squared_distances<kSide>(user, rows + g, distances);
+                CML_UNROLL
+                for (int k = 0; k < kSide; ++k) {
+                    if (slot + g + k >= n) distances[k] = INFINITY;
+                }
+                Lanes::store(scratch_.distances + slot + g, distances);
             }
-            Lanes::store(scratch_.distances + slot, distances);
         }
         Lanes::sync();
         return loss_.template evaluate<Lanes>(distance[0], scratch_.distances, n, pair.weight);
@@ -241,11 +247,11 @@ class Step {
         return finite;
     }
 
-    // The user's row while its distances are taken: in registers where its size is known.
+    // The user's row while its distances are taken: in registers where it fits.
     class UserRow {
        public:
         CML_FN UserRow(const Step& step, const float* row) : step_(step), row_(row) {
-            if constexpr (kChunks > 0) {
+            if constexpr (kHeld) {
                 step.for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
                     chunks_[c] = step.memory_.load(row + c * kLanes, part);
                 });
@@ -253,14 +259,15 @@ class Step {
         }
         template <class Part>
         CML_FN Lanes chunk(int c, Part part) const {
-            if constexpr (kChunks > 0) return chunks_[c];
+            if constexpr (kHeld) return chunks_[c];
             return step_.memory_.load(row_ + c * kLanes, part);
         }
 
        private:
+        static constexpr bool kHeld = kChunks > 0 && Lanes::kHoldsRow;
         const Step& step_;
         const float* row_;
-        Lanes chunks_[kChunks > 0 ? kChunks : 1];
+        Lanes chunks_[kHeld ? kChunks : 1];
     };
 
     template <int kRows>

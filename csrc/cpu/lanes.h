@@ -23,6 +23,8 @@ inline namespace CML_TARGET {
 struct Lanes {
     static constexpr int kWidth = CML_VECTOR_FLOATS;
     static constexpr int kVectors = kLanes / kWidth;
+    static constexpr int kRowsAtOnce = kWidth / 4;  // 8 vectors of sums
+    static constexpr bool kHoldsRow = kWidth == 16;  // AVX-512 has 32 registers
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
 
@@ -151,6 +153,11 @@ struct Lanes {
         for (int i = 0; i < vectors(part) * kWidth; i += kRowAlignment) {
             __builtin_prefetch(p + i, 0, 2);
         }
+    }
+
+    // A user's likes, or enough of a long row for its searches to end in.
+    static CML_FN void prefetch_likes(const int32_t* p, int32_t n) {
+        for (int i = 0; i < n && i < 256; i += 16) __builtin_prefetch(p + i, 0, 2);
     }
 
    private:

@@ -11,6 +11,9 @@ struct Lanes {
         int count;  // the lanes below it
     };
 
+    static constexpr int kRowsAtOnce = 4;
+    static constexpr bool kHoldsRow = true;
+
     float x;
 
     static CML_FN int lane() { return static_cast<int>(threadIdx.x % kLanes); }
@@ -86,6 +89,7 @@ struct Lanes {
     // Nothing to do: while a warp waits for its rows, others compute.
     template <class P>
     static CML_FN void prefetch(const float*, P) {}
+    static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
 };
 
 // Rows of the tables as warps change them. Where several warps run, what a warp adds to a row is
