@@ -40,8 +40,8 @@ inline ArrayView view_array(const py::object& array, const std::string& name, De
     ArrayView view;
     view.shape = interface["shape"].cast<std::vector<int64_t>>();
     if (view.shape.size() != n_dims) {
-        throw py::value_error(name + " must have " + std::to_string(n_dims) +
-                              " dimensions, got " + std::to_string(view.shape.size()));
+        throw py::value_error(name + " must have " + std::to_string(n_dims) + " dimensions, got " +
+                              std::to_string(view.shape.size()));
     }
     const int64_t item_size = std::stoll(type.substr(2));
     if (interface.contains("strides") && !interface["strides"].is_none()) {

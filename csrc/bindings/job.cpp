@@ -146,8 +146,7 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
 }
 
 Counters PythonJob::run(int64_t begin, int64_t end) const {
-    if (begin < 0 || end < begin || end / job_.likes.n_pairs >= kMaxEpochs ||
-        end > INT64_MAX / 2) {
+    if (begin < 0 || end < begin || end / job_.likes.n_pairs >= kMaxEpochs || end > INT64_MAX / 2) {
         throw py::value_error("begin and end must be 0 <= begin <= end within 2**48 epochs, got " +
                               text(begin) + " and " + text(end));
     }

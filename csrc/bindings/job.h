@@ -15,13 +15,13 @@ namespace cml {
 // (sorted distinct columns below the number of items, positive weights) is promised by the
 // caller: checking it would read every pair.
 class PythonJob {
-   public:
+ public:
     PythonJob(Device device, const py::dict& arguments);
 
     // Train the visits [begin, end), without the GIL.
     Counters run(int64_t begin, int64_t end) const;
 
-   private:
+ private:
     py::object keep(const py::dict& arguments, const char* name);
     Table table(const py::dict& arguments, const char* values, const char* accumulators);
     void check_pointer(const void* p, const std::string& name) const;

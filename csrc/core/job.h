@@ -5,11 +5,11 @@
 
 namespace cml {
 
-constexpr int kLanes = 32;             // virtual lanes: element d of a vector is in lane d mod 32
+constexpr int kLanes = 32;  // virtual lanes: element d of a vector is in lane d mod 32
 constexpr int kMaxDims = 2048;
-constexpr int kMaxFixedChunks = 8;     // rows of up to 8 x 32 elements have kernels of their own
+constexpr int kMaxFixedChunks = 8;  // rows of up to 8 x 32 elements have kernels of their own
 constexpr int kMaxNegatives = 1024;
-constexpr int kRowAlignment = 16;      // floats (64 bytes): rows start on a cache line
+constexpr int kRowAlignment = 16;  // floats (64 bytes): rows start on a cache line
 constexpr int64_t kMaxEpochs = int64_t{1} << 48;
 
 // Vectors and their AdaGrad accumulators, row-major. Rows are `stride` floats apart; the floats

@@ -54,7 +54,7 @@ constexpr float kLargestGradient = 1e30f;
 // kChunks: how many times 32 elements a row has, all but the last complete; 0: known at run time.
 template <class Lanes, class Memory, class Loss, int kChunks>
 class Step {
-   public:
+ public:
     CML_FN Step(const Job& job, Memory memory, Scratch scratch)
         : job_(job),
           memory_(memory),
@@ -74,7 +74,7 @@ class Step {
         }
     }
 
-   private:
+ private:
     // Draw the pairs of the next visits, one a lane; return how many. A tile ends with its epoch.
     CML_FN int draw_tile(int64_t visit, int64_t end, int64_t epoch) {
         const Likes& likes = job_.likes;
@@ -130,7 +130,8 @@ class Step {
         Lanes::each(n_groups, [=](int group) CML_INLINE_LAMBDA {
             const Words w = random_words(seed, Purpose::kNegatives, epoch, pair.number, group);
             CML_UNROLL
-            for (int g = 0; g < kGroup; ++g) negatives[group * kGroup + g] = scale_to(w.word[g], free);
+            for (int g = 0; g < kGroup; ++g)
+                negatives[group * kGroup + g] = scale_to(w.word[g], free);
         });
         Lanes::each(n_groups, [=](int group) CML_INLINE_LAMBDA {
             ranks_to_items<kGroup>(negatives + group * kGroup, liked, pair.n_liked);
@@ -249,7 +250,7 @@ class Step {
 
     // The user's row while its distances are taken: in registers where it fits.
     class UserRow {
-       public:
+     public:
         CML_FN UserRow(const Step& step, const float* row) : step_(step), row_(row) {
             if constexpr (kHeld) {
                 step.for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
@@ -263,7 +264,7 @@ class Step {
             return step_.memory_.load(row_ + c * kLanes, part);
         }
 
-       private:
+     private:
         static constexpr bool kHeld = kChunks > 0 && Lanes::kHoldsRow;
         const Step& step_;
         const float* row_;
@@ -293,7 +294,8 @@ class Step {
         const int last = kChunks > 0 ? kChunks - 1 : (job_.hyper.n_dims - 1) / kLanes;
         CML_UNROLL
         for (int c = 0; c < last; ++c) f(c, Full{});
-        Lanes::last_part(job_.hyper.n_dims - last * kLanes, [&](auto part) CML_INLINE_LAMBDA { f(last, part); });
+        Lanes::last_part(job_.hyper.n_dims - last * kLanes,
+                         [&](auto part) CML_INLINE_LAMBDA { f(last, part); });
     }
 
     // Rows of a coming pair: those of a group of its negatives, and with the first group its own.
@@ -310,9 +312,8 @@ class Step {
     }
 
     CML_FN void fetch(const float* row) const {
-        for_chunks([&](int c, auto part) CML_INLINE_LAMBDA {
-            Lanes::prefetch(row + c * kLanes, part);
-        });
+        for_chunks([&](int c, auto part)
+                       CML_INLINE_LAMBDA { Lanes::prefetch(row + c * kLanes, part); });
     }
 
     static CML_FN float* row(const Table& table, int64_t number) {

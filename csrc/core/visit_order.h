@@ -11,7 +11,7 @@ inline namespace CML_TARGET {
 // through again ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
 // CT-RSA 2002), fewer than two passes on average.
 class VisitOrder {
-   public:
+ public:
     CML_FN VisitOrder(int64_t n, uint64_t seed, int64_t epoch) : n_(static_cast<uint64_t>(n)) {
         int bits = 0;
         while ((uint64_t{1} << bits) < n_) ++bits;
@@ -40,7 +40,7 @@ class VisitOrder {
         return static_cast<int64_t>(x);
     }
 
-   private:
+ private:
     static constexpr int kRounds = 6;
 
     // The round function may be anything; this one spreads each input bit over the word

@@ -13,9 +13,9 @@ inline namespace CML_TARGET {
 
 // The move that a pair asks for. It says nothing yet about how the move is made: see apply().
 struct Contribution {
-    int32_t negative;      // slot of the negative that is pushed away; -1: the pair is inactive
+    int32_t negative;  // slot of the negative that is pushed away; -1: the pair is inactive
     int32_t impostors;
-    float weight;          // of the loss, including the pair's own weight
+    float weight;  // of the loss, including the pair's own weight
     float loss;
     float gradient_bound;  // an upper bound of every squared gradient norm, up to rounding
 };

@@ -44,6 +44,8 @@ static void train(const Job& job, int64_t begin, int64_t end, Counters& counters
 
 #define CML_JOIN(a, b) a##b
 #define CML_KERNEL_OF(target) CML_JOIN(kernel_, target)
-CpuKernel CML_KERNEL_OF(CML_TARGET)() { return {train}; }
+CpuKernel CML_KERNEL_OF(CML_TARGET)() {
+    return {train};
+}
 
 }  // namespace cml

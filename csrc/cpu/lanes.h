@@ -23,7 +23,7 @@ inline namespace CML_TARGET {
 struct Lanes {
     static constexpr int kWidth = CML_VECTOR_FLOATS;
     static constexpr int kVectors = kLanes / kWidth;
-    static constexpr int kRowsAtOnce = kWidth / 4;  // 8 vectors of sums
+    static constexpr int kRowsAtOnce = kWidth / 4;   // 8 vectors of sums
     static constexpr bool kHoldsRow = kWidth == 16;  // AVX-512 has 32 registers
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
@@ -160,7 +160,7 @@ struct Lanes {
         for (int i = 0; i < n && i < 256; i += 16) __builtin_prefetch(p + i, 0, 2);
     }
 
-   private:
+ private:
     static CML_FN Vector larger(const Vector& a, const Vector& b) { return a > b ? a : b; }
 
     template <int kShift>

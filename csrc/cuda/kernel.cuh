@@ -25,7 +25,7 @@ template <int kChunks>
 constexpr int kResidentBlocks = kChunks >= 1 && kChunks <= 5 ? 4 : 3;
 
 template <int kChunks>
-__global__ void __launch_bounds__(kWarpsPerBlock * kLanes, kResidentBlocks<kChunks>)
+__global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
     train_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
     const int warp_in_block = static_cast<int>(threadIdx.x) / kLanes;
@@ -45,8 +45,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock * kLanes, kResidentBlocks<kChun
     const int64_t n_warps = int64_t{gridDim.x} * warps_in_block;
     const int64_t warp = int64_t{blockIdx.x} * warps_in_block + warp_in_block;
     const volatile unsigned long long* const failed = &launch.counters->first_non_finite;
-    for (int64_t from = launch.begin + warp * kLanes; from < launch.end;
-         from += n_warps * kLanes) {
+    for (int64_t from = launch.begin + warp * kLanes; from < launch.end; from += n_warps * kLanes) {
         // Asked of one lane, so that all of them leave or none does.
         if (__shfl_sync(0xFFFFFFFFu, *failed != INT64_MAX, 0)) break;
         const int64_t to = from + kLanes < launch.end ? from + kLanes : launch.end;

@@ -19,13 +19,15 @@ struct DeviceCounters {
 struct CudaLaunch {
     Job job;  // device pointers
     int64_t begin, end;
-    bool shared;      // several warps are in flight
-    int64_t stride;   // of a warp's Scratch, a multiple of 32
+    bool shared;     // several warps are in flight
+    int64_t stride;  // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
 };
 
 // Bytes of shared memory that a warp's Scratch takes.
-constexpr int64_t scratch_bytes(int64_t stride) { return kLanes * kPairBytes + 4 * stride * 4; }
+constexpr int64_t scratch_bytes(int64_t stride) {
+    return kLanes * kPairBytes + 4 * stride * 4;
+}
 
 // The address of the kernel for rows of this many chunks; 0: any number.
 const void* cuda_kernel_0();

@@ -61,15 +61,17 @@ void cuda_check_pointer(const void* p, const std::string& name) {
     int current = 0;
     check(cudaGetDevice(&current), "asking for the current device");
     check(cudaPointerGetAttributes(&attributes, p), "asking about a pointer");
-    const bool readable = attributes.type == cudaMemoryTypeDevice ||
-                          attributes.type == cudaMemoryTypeManaged;
+    const bool readable =
+        attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
     if (!readable || attributes.device != current) {
         throw std::invalid_argument(name + " must be memory of the current CUDA device " +
                                     std::to_string(current));
     }
 }
 
-int64_t cuda_counter_bytes() { return sizeof(DeviceCounters); }
+int64_t cuda_counter_bytes() {
+    return sizeof(DeviceCounters);
+}
 
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* stream) {
     const auto on = static_cast<cudaStream_t>(stream);

@@ -16,7 +16,7 @@ struct CudaDevice {
 
 struct CudaStatus {
     std::vector<CudaDevice> devices;
-    int driver_version;   // as CUDA counts: 13020 is 13.2; 0: no driver
+    int driver_version;  // as CUDA counts: 13020 is 13.2; 0: no driver
     int runtime_version;
     std::string problem;  // why no device can be used; empty if one can
 };
