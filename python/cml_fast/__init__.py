@@ -5,7 +5,8 @@ from ._core import build_info as _core_build_info
 __version__: str = _core_build_info()["version"]
 
 from ._build import build_info
+from ._epoch import EpochReport
 from .model import Model
-from .trainer import EpochReport, Trainer
+from .trainer import Trainer
 
 __all__ = ["EpochReport", "Model", "Trainer", "__version__", "build_info"]

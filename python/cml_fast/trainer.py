@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
+import numbers
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,55 +23,22 @@ from ._backend import (
     make_job,
 )
 from ._checks import check_int, check_matrix, check_random_state, check_real
+from ._epoch import EpochReport, run_epoch
+from ._estimator import Estimator
+from ._ids import IdIndex
 from .data import Interactions
-from .errors import DataError, TrainingDiverged
+from .errors import DataError
 from .evaluation import evaluate
 from .model import Model
 
 logger = logging.getLogger("cml_fast")
-
-# A launch lasts about this long, so that Ctrl-C and the progress bar are served between launches.
-SECONDS_PER_LAUNCH = 0.3
-FIRST_LAUNCH = 50_000  # pairs, before the speed is known
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What one epoch did.
-
-    Attributes
-    ----------
-    epoch : int
-        Counted from 0 over the life of the trainer, ``warm_start`` included.
-    loss : float
-        Mean weighted hinge of a pair (eq. 1 and 3).
-    active_share : float
-        Share of pairs with at least one impostor, those that changed the model.
-    impostor_share : float
-        Share of the drawn negatives that were inside the margin.
-    pairs, skipped : int
-        Pairs visited, and those among them whose user likes every item.
-    seconds : float
-        Wall time of the training itself.
-    recall : float or None
-        Recall@50 on the validation data, if there is any.
-    """
-
-    epoch: int
-    loss: float
-    active_share: float
-    impostor_share: float
-    pairs: int
-    skipped: int
-    seconds: float
-    recall: float | None = None
 
 
 # Called after every epoch, with ``trainer.model_`` up to date; a true answer ends the training.
 Callback = Callable[["Trainer", EpochReport], "bool | None"]
 
 
-class Trainer:
+class Trainer(Estimator):
     """Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
 
     Follows scikit-learn's conventions: hyper-parameters are stored as given and checked in
@@ -130,7 +96,7 @@ class Trainer:
         *,
         n_dims: int = 100,
         n_negatives: int = 20,
-        margin: float = 1.5,
+        margin: float = 1.25,
         learning_rate: float = 0.1,
         max_norm: float = 1.0,
         n_epochs: int = 30,
@@ -155,35 +121,6 @@ class Trainer:
         self.validation_users = validation_users
         self.warm_start = warm_start
         self.verbose = verbose
-
-    # --- scikit-learn's protocol ---------------------------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyper-parameters as given. ``deep`` is accepted for scikit-learn's sake."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params: Any) -> Trainer:
-        """Change hyper-parameters; an unknown name is a ValueError."""
-        names = self._parameter_names()
-        for name in params:
-            if name not in names:
-                raise ValueError(f"unknown parameter {name!r} of Trainer; it has {names}")
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        changed = [
-            f"{name}={value!r}"
-            for name, value in self.get_params().items()
-            if value is not defaults[name].default and value != defaults[name].default
-        ]
-        return f"Trainer({', '.join(changed)})"
 
     # --- training ------------------------------------------------------------------------------
 
@@ -222,6 +159,8 @@ class Trainer:
 
         After KeyboardInterrupt, which is passed on, ``model_`` is what had been learned so far.
         """
+        if not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
         callbacks = list(callbacks)
         for callback in callbacks:
             if not callable(callback):
@@ -229,6 +168,10 @@ class Trainer:
         likes = check_matrix("train", train.matrix if isinstance(train, Interactions) else train)
         if likes.nnz == 0:
             raise DataError("train has no interactions, so there is nothing to learn")
+        ids = {}
+        if isinstance(train, Interactions):
+            ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
+            ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
         device, reason = choose_device(self.device)
         generator = check_random_state(self.random_state)
         settings = self._check_settings(likes.shape, generator)
@@ -241,39 +184,37 @@ class Trainer:
             )
             state = _State(tables, settings.seed, epoch=0)
         settings = replace(settings, seed=state.seed)
+        job = make_job(state.tables, likes, settings)  # the last that may refuse an argument
+
         self._state = state
         self.device_, self.device_reason_ = device, reason
         self.history_: list[EpochReport] = []
-        self._ids = (
-            {"user_ids": train.user_ids, "item_ids": train.item_ids}
-            if isinstance(train, Interactions)
-            else {}
-        )
+        self._ids = ids
         self._announce(settings)
-        self._run(likes, held_out, settings, callbacks)
+        self._run(job, likes, held_out, settings, callbacks)
         return self
 
     def _run(
         self,
+        job: Any,
         likes: sp.csr_array,
         validation: sp.csr_array | None,
         settings: Settings,
         callbacks: list[Callback],
     ) -> None:
         state = self._state
-        job = make_job(state.tables, likes, settings)
-        first_epoch = state.epoch
+        first_epoch, n_epochs = state.epoch, int(self.n_epochs)
         best: tuple[float, int, dict[str, Any]] | None = None
         bar = tqdm(
-            total=self.n_epochs * likes.nnz,
+            total=n_epochs * likes.nnz,
             unit=" pairs",
             unit_scale=True,
             disable=not self.verbose,
             file=sys.stderr,
         )
         try:
-            for epoch in range(first_epoch, first_epoch + self.n_epochs):
-                report = self._train_epoch(job, epoch, likes.nnz, bar)
+            for epoch in range(first_epoch, first_epoch + n_epochs):
+                report = run_epoch(job, epoch, likes.nnz, settings, bar.update)
                 state.epoch = epoch + 1
                 if validation is not None or callbacks:
                     self._publish(epoch)
@@ -281,7 +222,7 @@ class Trainer:
                     result = evaluate(self.model_, validation, likes, ks=(50,))
                     report = replace(report, recall=result.recall[50])
                 self.history_.append(report)
-                bar.set_postfix_str(_describe(report))
+                bar.set_postfix_str(str(report))
                 if report.recall is not None and (best is None or report.recall > best[0]):
                     best = (report.recall, epoch, state.tables.copy_state())
                 # A list, not any(): every callback is called.
@@ -298,40 +239,6 @@ class Trainer:
             self._publish(max(state.epoch - 1, 0))
             self.n_epochs_ = state.epoch
 
-    def _train_epoch(self, job: Any, epoch: int, n_pairs: int, bar: Any) -> EpochReport:
-        begin, end = epoch * n_pairs, (epoch + 1) * n_pairs
-        started = time.perf_counter()
-        loss, pairs, active, impostors, skipped = 0.0, 0, 0, 0, 0
-        step = FIRST_LAUNCH
-        while begin < end:
-            launched = time.perf_counter()
-            counters = job.run(begin, min(begin + step, end))
-            speed = counters.pairs / max(time.perf_counter() - launched, 1e-9)
-            if counters.first_non_finite is not None:
-                raise TrainingDiverged(
-                    f"epoch {epoch}: an update was not finite and was refused; training stopped "
-                    f"with the tables as they were. Lower learning_rate ({self.learning_rate!r}) "
-                    f"or max_norm ({self.max_norm!r}), or scale down the weights of train"
-                )
-            loss += counters.loss
-            pairs += counters.pairs
-            active += counters.active
-            impostors += counters.impostors
-            skipped += counters.skipped
-            begin += step
-            step = max(FIRST_LAUNCH, int(speed * SECONDS_PER_LAUNCH))
-            bar.update(counters.pairs)
-        trained = max(pairs - skipped, 1)
-        return EpochReport(
-            epoch=epoch,
-            loss=loss / trained,
-            active_share=active / trained,
-            impostor_share=impostors / (trained * self.n_negatives),
-            pairs=pairs,
-            skipped=skipped,
-            seconds=time.perf_counter() - started,
-        )
-
     def _publish(self, epoch: int) -> None:
         """Make ``model_`` the present state of the tables."""
         users, items = self._state.tables.vectors()
@@ -340,16 +247,10 @@ class Trainer:
 
     def _described(self) -> dict[str, Any]:
         """Hyper-parameters as plain values for the model's record."""
-        described = {
-            name: value
+        return {
+            name: _plain(value)
             for name, value in self.get_params().items()
             if name not in ("verbose", "warm_start")
-        }
-        if not isinstance(self.random_state, (int, type(None))):
-            described["random_state"] = str(self.random_state)
-        return {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in described.items()
         }
 
     def _announce(self, settings: Settings) -> None:
@@ -365,9 +266,7 @@ class Trainer:
 
     # --- checks --------------------------------------------------------------------------------
 
-    def _check_settings(
-        self, shape: tuple[int, int], generator: np.random.Generator
-    ) -> Settings:
+    def _check_settings(self, shape: tuple[int, int], generator: np.random.Generator) -> Settings:
         check_int("n_epochs", self.n_epochs, 1)
         if self.patience is not None:
             check_int("patience", self.patience, 1)
@@ -381,12 +280,19 @@ class Trainer:
             n_negatives=check_int("n_negatives", self.n_negatives, 1, _core.MAX_NEGATIVES),
             margin=check_real("margin", self.margin, 0, strict=True),
             learning_rate=check_real("learning_rate", self.learning_rate, 0, strict=True),
-            max_norm=check_real("max_norm", self.max_norm, 0, strict=True),
+            max_norm=self._check_max_norm(),
             n_threads=default_threads(*shape)
             if self.n_threads is None
             else check_int("n_threads", self.n_threads, 1, 4096),
             seed=int(generator.integers(2**63)),
         )
+
+    def _check_max_norm(self) -> float:
+        max_norm = check_real("max_norm", self.max_norm, 0, strict=True)
+        # Squared distances in float32 neither vanish nor overflow between these.
+        if not 1e-6 <= max_norm <= 1e6:
+            raise ValueError(f"max_norm must be between 1e-6 and 1e6, got {self.max_norm!r}")
+        return max_norm
 
     def _check_validation(
         self, validation: Any, train: Any, shape: tuple[int, int]
@@ -403,7 +309,7 @@ class Trainer:
                     "user_ids=train.user_ids and item_ids=train.item_ids"
                 )
             validation = validation.matrix
-        matrix = check_matrix("validation", validation, shape)
+        matrix = check_matrix("validation", validation, shape, stacklevel=4)
         if matrix.nnz == 0:
             raise DataError("validation has no interactions; leave it out or give some")
         users = np.flatnonzero(np.diff(matrix.indptr))
@@ -415,9 +321,7 @@ class Trainer:
             matrix.eliminate_zeros()
         return matrix
 
-    def _warm_state(
-        self, shape: tuple[int, int], settings: Settings, device: str
-    ) -> _State | None:
+    def _warm_state(self, shape: tuple[int, int], settings: Settings, device: str) -> _State | None:
         state: _State | None = getattr(self, "_state", None)
         if not self.warm_start or state is None:
             return None
@@ -436,6 +340,14 @@ class Trainer:
         return state
 
 
+def _plain(value: Any) -> int | float | str | None:
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return None if value is None else str(value)
+
+
 @dataclass
 class _State:
     """What a further fit goes on from."""
@@ -443,8 +355,3 @@ class _State:
     tables: Tables
     seed: int
     epoch: int
-
-
-def _describe(report: EpochReport) -> str:
-    text = f"epoch {report.epoch}, loss {report.loss:.3f}, active {report.active_share:.0%}"
-    return text if report.recall is None else f"{text}, recall@50 {report.recall:.4f}"

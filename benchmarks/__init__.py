@@ -1,0 +1,1 @@
+"""Measurements: each script prints its result and writes JSON under ``benchmarks/results``."""

@@ -1,0 +1,153 @@
+"""How fast memory can be read, and how much of it a fit takes.
+
+    python -m benchmarks.memory
+
+The second part compares the peak of a fit with what it cannot do without: the vectors, their
+AdaGrad accumulators and the pairs in CSR form. It runs in a process of its own, on synthetic
+pairs, and needs Linux (/proc).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from cml_fast import Trainer
+
+from . import results_file
+
+SECONDS = 0.2  # for each measurement of a speed
+BUFFER_ROWS = (128, 256, 512, 1024)
+ALIGNMENT = 16  # rows are padded to a multiple of so many floats
+MIB = 1 << 20
+
+
+def padded(n_dims: int) -> int:
+    """Floats of a row in the library's tables."""
+    return -(-n_dims // ALIGNMENT) * ALIGNMENT
+
+
+# --- speed ------------------------------------------------------------------------------------
+
+
+def bandwidths(n_rows: int, row_floats: int) -> dict[str, float]:
+    """Bytes per CPU-second of one core on a float32 table of this size, each the best of many.
+
+    random_rows: rows in random order, copied by ``numpy.take`` into a buffer that stays in the
+        caches. Only the bytes read are counted. It never asks for a row ahead of time, so a
+        program that does can be faster: it says what plain code reaches.
+    sequential_read: all bytes once, in order (an integer maximum), which the hardware sees
+        coming: hardly any order of reading is faster on a table of this size.
+    sequential_copy: the table into another one; bytes read and bytes written both count.
+    """
+    generator = np.random.default_rng(0)
+    table = generator.standard_normal((n_rows, row_floats), dtype=np.float32)
+    target = np.empty_like(table)
+    integers = table.view(np.int32)
+    takes = [_random_take(table, rows, generator) for rows in BUFFER_ROWS]
+    return {
+        "random_rows": max(_speed(take, n_bytes) for take, n_bytes in takes),
+        "sequential_read": _speed(integers.max, table.nbytes),
+        "sequential_copy": _speed(lambda: np.copyto(target, table), 2 * table.nbytes),
+    }
+
+
+def _random_take(
+    table: np.ndarray, buffer_rows: int, generator: np.random.Generator
+) -> tuple[Callable[[], None], int]:
+    """A function that reads rows, and how many bytes it reads."""
+    blocks = generator.integers(len(table), size=(100, buffer_rows))
+    buffer = np.empty((buffer_rows, table.shape[1]), dtype=np.float32)
+
+    def take() -> None:
+        for block in blocks:
+            table.take(block, axis=0, out=buffer, mode="clip")  # "raise" copies once more
+
+    return take, blocks.size * table[0].nbytes
+
+
+def _speed(action: Callable[[], object], n_bytes: int) -> float:
+    """Bytes per CPU-second of the fastest of many calls."""
+    action()  # touches memory for the first time
+    fastest = np.inf
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end:
+        started = time.process_time()
+        action()
+        fastest = min(fastest, time.process_time() - started)
+    return float(n_bytes / fastest)
+
+
+# --- amount -----------------------------------------------------------------------------------
+
+
+def random_likes(n_users: int, n_items: int, likes_per_user: int) -> sp.csr_array:
+    """So many distinct random items for every user."""
+    generator = np.random.default_rng(0)
+    # Sorted numbers that may repeat, spread by 0, 1, 2, ..., are sorted and distinct.
+    last = n_items - likes_per_user + 1
+    drawn = np.sort(generator.integers(last, size=(n_users, likes_per_user), dtype=np.int32))
+    indices = (drawn + np.arange(likes_per_user, dtype=np.int32)).ravel()
+    indptr = np.arange(n_users + 1, dtype=np.int32) * likes_per_user
+    weights = np.ones(len(indices), dtype=np.float32)
+    return sp.csr_array((weights, indices, indptr), shape=(n_users, n_items))
+
+
+def needed(likes: sp.csr_array, n_dims: int) -> int:
+    """Bytes of vectors, accumulators and CSR arrays."""
+    tables = 2 * sum(likes.shape) * padded(n_dims) * 4
+    return int(tables + likes.indptr.nbytes + likes.indices.nbytes + likes.data.nbytes)
+
+
+def fit_peak(n_users: int, n_items: int, likes_per_user: int, n_dims: int) -> tuple[int, int]:
+    """Bytes that a fit and its pairs need, and that this process grew by at the peak."""
+    before = _status("VmRSS")
+    likes = random_likes(n_users, n_items, likes_per_user)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the pairs
+    Trainer(n_dims=n_dims, n_epochs=1, device="cpu", verbose=False).fit(likes)
+    return needed(likes, n_dims), _status("VmHWM") - before
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--n-users", type=int, default=50_000)
+    parser.add_argument("--n-items", type=int, default=50_000)
+    parser.add_argument("--likes-per-user", type=int, default=100)
+    parser.add_argument("--n-dims", type=int, default=32)
+    parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
+    args = parser.parse_args()
+
+    speeds = {}
+    print("GB per CPU-second of one core, rows of 112 floats")
+    for n_rows in (1_000, 25_000, 40_000, 1_000_000):  # innermost caches to main memory
+        speeds[n_rows] = bandwidths(n_rows, 112)
+        listed = ", ".join(f"{name} {speed / 1e9:.1f}" for name, speed in speeds[n_rows].items())
+        print(f"{n_rows * 112 * 4 / MIB:8.1f} MiB  {listed}")
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        shape = (args.n_users, args.n_items, args.likes_per_user, args.n_dims)
+        least, grown = pool.apply(fit_peak, shape)
+    print(
+        f"a fit of {args.n_users * args.likes_per_user} pairs needs {least / MIB:.0f} MiB, "
+        f"takes {grown / MIB:.0f} MiB at its peak: {grown / least:.2f} times as much"
+    )
+    result = {"bandwidths": speeds, "fit": {"needed": least, "peak": grown, "shape": shape}}
+    print(f"written: {results_file.write('memory', result, args.out)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

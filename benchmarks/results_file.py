@@ -1,0 +1,50 @@
+"""Where results go: one JSON a run, with what a reader needs to repeat it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cml_fast
+
+FOLDER = Path(__file__).resolve().parent / "results"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and versions."""
+    model = platform.processor()
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cml_fast": cml_fast.build_info(),
+    }
+
+
+def write(name: str, result: dict[str, Any], out: Path | None = None) -> Path:
+    """Write ``result`` with date, command and machine; the name carries the date."""
+    today = datetime.date.today().isoformat()
+    path = out or FOLDER / f"{name}-{today}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    module = f"{__package__}.{name}"
+    record = {
+        "date": today,
+        "command": " ".join(["python -m", module, *sys.argv[1:]]),
+        "machine": machine(),
+        **result,
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return path

@@ -1,0 +1,66 @@
+"""Types of the compiled module; csrc/bindings/module.cpp defines it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_DIMS: int
+MAX_NEGATIVES: int
+ROW_ALIGNMENT: int
+CUDA_COUNTERS: int  # only where the build has CUDA kernels
+
+class Counters:
+    """What a launch reports."""
+
+    @property
+    def pairs(self) -> int: ...
+    @property
+    def active(self) -> int: ...
+    @property
+    def impostors(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def first_non_finite(self) -> int | None: ...
+
+class Job:
+    """A checked training job."""
+
+    # Arrays are NumPy's on "cpu" and have __cuda_array_interface__ on "cuda".
+    def __init__(
+        self,
+        device: str,
+        *,
+        users: Any,
+        user_accumulators: Any,
+        items: Any,
+        item_accumulators: Any,
+        indptr: Any,
+        indices: Any,
+        weights: Any,
+        rank_weights: Any,
+        n_dims: int,
+        n_negatives: int,
+        margin: float,
+        learning_rate: float,
+        epsilon: float,
+        max_norm: float,
+        seed: int,
+        n_threads: int = ...,  # "cpu" needs these two,
+        instruction_set: str = ...,
+        counters: Any = ...,  # "cuda" needs these two
+        stream: int = ...,
+    ) -> None: ...
+    def run(self, begin: int, end: int) -> Counters: ...
+
+def build_info() -> dict[str, Any]: ...
+def rank_weights(n_items: int, n_negatives: int) -> NDArray[np.float32]: ...
+
+# Draws of the core, for tests.
+def philox(key: Sequence[int], counter: Sequence[int]) -> list[int]: ...
+def visit_order(n: int, seed: int, epoch: int, begin: int, end: int) -> NDArray[np.int64]: ...
+def ranks_to_items(ranks: ArrayLike, liked: ArrayLike) -> NDArray[np.int32]: ...

@@ -1,0 +1,41 @@
+"""scikit-learn's parameter protocol, so that ``clone`` and tuners work without depending on it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+Self = TypeVar("Self", bound="Estimator")
+
+
+class Estimator:
+    """A class whose ``__init__`` stores its keyword arguments under their own names."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyper-parameters as given. ``deep`` is accepted for scikit-learn's sake."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self: Self, **params: Any) -> Self:
+        """Change hyper-parameters; an unknown name is a ValueError and changes nothing."""
+        known = list(self._defaults())
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"unknown parameter {name!r} of {type(self).__name__}; it has {known}"
+                )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        parameters = inspect.signature(cls.__init__).parameters
+        return {name: p.default for name, p in parameters.items() if name != "self"}
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if repr(value) != repr(self._defaults()[name])
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"

@@ -1,0 +1,128 @@
+"""What the tests of the kernels share: random data, jobs, and the oracle beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cml_fast import _core, reference
+from cml_fast._backend import ADAGRAD_EPSILON, Settings, Tables
+
+DEFAULTS = {
+    "n_dims": 33,
+    "n_negatives": 7,
+    "margin": 0.3,
+    "learning_rate": 0.1,
+    "max_norm": 1.0,
+    "n_threads": 1,
+    "seed": 2**63 + 12345,
+}
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(**{**DEFAULTS, **changes})
+
+
+def random_likes(
+    rng: np.random.Generator,
+    n_users: int,
+    n_items: int,
+    *,
+    density: float = 0.3,
+    weighted: bool = False,
+) -> sp.csr_array:
+    """Random likes, with up to four special users among the rows: one like, every item, every
+    item but one, and no like."""
+    dense = rng.random((n_users, n_items)) < density
+    dense[:4] = False
+    dense[0, rng.integers(n_items)] = True
+    dense[1:3] = True
+    dense[2:3, rng.integers(n_items)] = False
+    likes = sp.csr_array(dense[rng.permutation(n_users)].astype(np.float32))
+    if weighted:
+        likes.data[:] = rng.uniform(0.5, 3, likes.nnz)
+    return likes
+
+
+def random_tables(
+    device: str, shape: tuple[int, int], chosen: Settings, table_seed: int = 0
+) -> Tables:
+    rng = np.random.default_rng(table_seed)
+    return Tables.random(device, shape, chosen.n_dims, chosen.max_norm, rng)
+
+
+def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, Settings]:
+    """Fresh tables, weighted likes and settings; CUDA runs a single warp on it."""
+    rng = np.random.default_rng(5)
+    likes = random_likes(rng, 15, 60, weighted=True)
+    chosen = settings(**changes)
+    return random_tables(device, likes.shape, chosen), likes, chosen
+
+
+def snapshot(tables: Tables) -> dict[str, np.ndarray]:
+    """Copies of the four tables in NumPy, padding included."""
+    return {name: tables._to_numpy(array).copy() for name, array in tables.arrays.items()}
+
+
+def oracle_of(tables: Tables) -> reference.Tables:
+    """The tables as they are now, for the oracle to train."""
+    return reference.Tables(
+        **{name: array[:, : tables.n_dims].copy() for name, array in snapshot(tables).items()}
+    )
+
+
+def train_oracle(
+    oracle: reference.Tables, likes: sp.csr_array, begin: int, end: int, chosen: Settings
+) -> dict[str, float]:
+    return reference.train(
+        oracle,
+        likes,
+        begin,
+        end,
+        n_negatives=chosen.n_negatives,
+        margin=chosen.margin,
+        learning_rate=chosen.learning_rate,
+        epsilon=ADAGRAD_EPSILON,
+        max_norm=chosen.max_norm,
+        seed=chosen.seed,
+    )
+
+
+def assert_same_tables(tables: Tables, oracle: reference.Tables) -> None:
+    """Equal to the bit, and the padding is still zero."""
+    for name, array in snapshot(tables).items():
+        np.testing.assert_array_equal(array[:, : tables.n_dims], getattr(oracle, name), name)
+        assert not array[:, tables.n_dims :].any(), name
+
+
+def assert_same_counters(counters: Any, expected: dict[str, float]) -> None:
+    for name in ("pairs", "active", "impostors", "skipped"):
+        assert getattr(counters, name) == expected[name], name
+    # A sum of float32 losses in float64.
+    assert counters.loss == pytest.approx(expected["loss"], rel=1e-12)
+    assert counters.first_non_finite is None
+
+
+def job_arguments(device: str = "cpu", **changes: Any) -> dict[str, Any]:
+    """Valid arguments of ``_core.Job``, all of them, for two users, three items and four pairs."""
+    tables = random_tables(device, (2, 3), settings(n_dims=5))
+    arguments: dict[str, Any] = {
+        **tables.arrays,
+        "indptr": np.array([0, 1, 4], dtype=np.int64),
+        "indices": np.array([2, 0, 1, 2], dtype=np.int32),
+        "weights": np.ones(4, dtype=np.float32),
+        "rank_weights": _core.rank_weights(3, 7),
+        "n_dims": 5,
+        "n_negatives": 7,
+        "margin": 0.5,
+        "learning_rate": 0.1,
+        "epsilon": 1e-8,
+        "max_norm": 1.0,
+        "seed": 3,
+        "n_threads": 1,
+        "instruction_set": _core.build_info()["instruction_sets"][0],
+    }
+    return {**arguments, **changes}
