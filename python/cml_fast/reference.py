@@ -85,7 +85,8 @@ def lane_sum(x: np.ndarray) -> np.floating:
         lanes[: len(chunk)] += chunk
     for shift in (16, 8, 4, 2, 1):
         lanes = lanes + lanes[np.arange(LANES) ^ shift]
-    return lanes[0]
+    total: np.floating = lanes[0]
+    return total
 
 
 def squared_distance(a: np.ndarray, b: np.ndarray) -> np.floating:
@@ -136,14 +137,16 @@ def adagrad(
     """One AdaGrad step; the accumulator is updated in place, the new vector returned."""
     number = x.dtype.type
     accumulator += gradient * gradient
-    return x - number(rate) * gradient / np.sqrt(accumulator + number(epsilon))
+    stepped: np.ndarray = x - number(rate) * gradient / np.sqrt(accumulator + number(epsilon))
+    return stepped
 
 
 def censor(x: np.ndarray, max_norm: float) -> np.ndarray:
     """Pull a vector back into the ball of radius ``max_norm`` (section 3.5)."""
     number = x.dtype.type
     norm = np.sqrt(lane_sum(x * x))
-    return x * (number(max_norm) / max(norm, number(max_norm)))
+    inside: np.ndarray = x * (number(max_norm) / max(norm, number(max_norm)))
+    return inside
 
 
 @dataclass
