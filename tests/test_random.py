@@ -84,7 +84,7 @@ def test_every_pair_is_as_likely_at_every_position(n, by):
 
 
 def test_neighbouring_visits_are_unrelated():
-    """How far apart the pairs of two successive visits lie, modulo n, is uniform over 1 ... n - 1."""
+    """How far apart the pairs of two successive visits lie, modulo n, is uniform but never 0."""
     n = 1000
     orders = np.array([_core.visit_order(n, 1, epoch, 0, n) for epoch in range(50)])
     steps = np.bincount((np.diff(orders) % n).ravel(), minlength=n)
