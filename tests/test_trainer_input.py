@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -11,8 +13,9 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from cml_fast import Trainer
-from cml_fast.data import synthetic
+from cml_fast import Trainer, _backend
+from cml_fast.data import Interactions, synthetic
+from cml_fast.errors import DataError, DeviceUnavailable
 
 NAMED = synthetic(60, 40, 500, n_tastes=4).interactions
 TRAIN = NAMED.matrix
@@ -126,41 +129,266 @@ def test_formats(container: type, kind: str, value_type: type, index_type: type)
     assert_same(trainer().fit(matrix), trainer().fit(same))
 
 
-def arrays_of(matrix: Any) -> dict[str, np.ndarray]:
-    names = ("data", "indices", "indptr", "row", "col")
-    return {name: getattr(matrix, name) for name in names if hasattr(matrix, name)}
+def clean(kind: str) -> Any:
+    return weighted().asformat(kind)
+
+
+def messy(kind: str) -> Any:
+    """Unsorted; every pair twice, first with weight 0; the first three pairs with nothing else."""
+    indptr, indices = 2 * TRAIN.indptr, SHAPE[1] - 1 - np.repeat(TRAIN.indices, 2)
+    values = np.tile([0.0, 2.0], TRAIN.nnz)
+    values[:6] = 0
+    if kind == "coo":
+        rows = np.repeat(np.arange(SHAPE[0]), np.diff(indptr))
+        return sp.coo_array((values, (rows, indices)), SHAPE)
+    if kind == "csc":
+        return sp.csc_array((values, indices, indptr), SHAPE[::-1])
+    return sp.csr_array((values, indices, indptr), SHAPE)
+
+
+def arrays_of(matrix: Any) -> list[np.ndarray]:
+    names = ("row", "col") if matrix.format == "coo" else ("indices", "indptr")
+    return [matrix.data, *(getattr(matrix, name) for name in names)]
 
 
 @pytest.mark.filterwarnings("ignore:train")
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
-@pytest.mark.parametrize("messy", [False, True])
-def test_input_is_not_modified(device: str, kind: str, messy: bool) -> None:
-    train, validation = (sp.csr_array(m).asformat(kind) for m in (weighted(), TRAIN[::-1]))
-    validation.data[:] = TRAIN.toarray().sum() / TRAIN.nnz  # other values than those of train
-    if messy:
-        row, column = np.nonzero(TRAIN.toarray())
-        values = np.append(np.arange(row.size) % 3, [1.0, 2.0])[::-1]
-        train = sp.coo_array(
-            (values, (np.append(row, row[:2])[::-1], np.append(column, column[:2])[::-1])), SHAPE
-        )
-        if kind != "coo":  # by hand, because scipy would sort and merge
-            major, minor = (train.row, train.col) if kind == "csr" else (train.col, train.row)
-            order = np.argsort(-minor * 1000 - np.arange(minor.size) % 2, kind="stable")
-            order = order[np.argsort(major[order], kind="stable")]
-            size = SHAPE[kind == "csc"]
-            indptr = np.append(0, np.cumsum(np.bincount(major, minlength=size)))
-            build = sp.csr_array if kind == "csr" else sp.csc_array
-            train = build((values[order], minor[order], indptr), shape=SHAPE)
-            assert not train.has_sorted_indices
-    validation = sp.csr_array(TRAIN.toarray() == 0, dtype=np.float32).asformat(kind)
-    before = [
-        {name: array.copy() for name, array in arrays_of(m).items()} for m in (train, validation)
-    ]
-    for matrix in (train, validation):
-        for array in arrays_of(matrix).values():
-            array.flags.writeable = False  # not even for a while
+@pytest.mark.parametrize("make", [clean, messy])
+def test_input_is_not_modified(device: str, make: Callable[[str], Any], kind: str) -> None:
+    train = make(kind)
+    validation = sp.csr_array(train.toarray() == 0).asformat(kind)
+    arrays = [*arrays_of(train), *arrays_of(validation)]
+    before = [array.copy() for array in arrays]
+    for array in arrays:
+        array.flags.writeable = False  # not even for a while
     trainer(device=device).fit(train, validation=validation)
-    for matrix, copies in zip((train, validation), before, strict=True):
-        for name, array in arrays_of(matrix).items():
-            np.testing.assert_array_equal(array, copies[name])
-            assert array.dtype == copies[name].dtype
+    after = [*arrays_of(train), *arrays_of(validation)]
+    for array, same, copy in zip(arrays, after, before, strict=True):
+        assert array is same
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+def test_mess_is_counted(kind: str) -> None:
+    with pytest.warns() as record:
+        one = trainer().fit(messy(kind))
+    n = TRAIN.nnz
+    assert [str(warning.message) for warning in record] == [
+        f"train: {n} duplicate entries were merged by adding their values",
+        "train: 3 explicit zeros were dropped (a zero is no interaction)",
+    ]
+    assert {warning.filename for warning in record} == {__file__}
+    assert one.history_[0].pairs == n - 3
+    tidy = sp.csr_array(messy(kind).toarray())
+    assert_same(one, trainer().fit(tidy))
+
+
+def test_mess_in_validation_is_counted() -> None:
+    matrix = messy("csr")
+    train = sp.csr_array(matrix.toarray() == 0)
+    with pytest.warns() as record:
+        one = trainer(n_epochs=1).fit(train, validation=matrix)
+    assert [str(warning.message)[:15] for warning in record] == [
+        f"validation: {TRAIN.nnz}",
+        "validation: 3 e",
+    ]
+    assert {warning.filename for warning in record} == {__file__}
+    again = trainer(n_epochs=1).fit(train, validation=sp.csr_array(matrix.toarray()))
+    assert again.history_[0].recall == one.history_[0].recall
+
+
+def test_ids_reach_the_model() -> None:
+    users, items = np.arange(60) * 10, np.array([f"item {i}" for i in range(40)])
+    one = trainer().fit(Interactions(TRAIN, users, items))
+    np.testing.assert_array_equal(one.model_.user_ids, users)
+    np.testing.assert_array_equal(one.model_.item_ids, items)
+    assert users.flags.writeable
+    plain = trainer().fit(TRAIN)
+    assert_same(one, plain)
+    assert plain.model_.item_ids.tolist() == list(range(40))
+    # The next fit's ids are its own.
+    one.set_params(warm_start=True).fit(TRAIN)
+    assert one.model_.user_ids.tolist() == list(range(60))
+
+
+# Bad arguments
+
+INTEGERS = ("n_dims", "n_negatives", "n_epochs", "n_threads", "patience", "validation_users")
+REALS = ("margin", "learning_rate", "max_norm")
+BAD_PARAMETERS = [
+    *((name, bad, TypeError) for name in INTEGERS for bad in ("3", 3.0, True, [3], np.True_)),
+    *((name, None, TypeError) for name in ("n_dims", "n_negatives", "n_epochs", *REALS)),
+    *((name, bad, ValueError) for name in INTEGERS for bad in (0, -1, np.int64(-5))),
+    *((name, bad, TypeError) for name in REALS for bad in ("1", True, 1j, [1.0])),
+    *(
+        (name, bad, ValueError)
+        for name in REALS
+        for bad in (0, -1.0, np.nan, np.inf, -np.inf, 1e39, 1e-50)  # the last two as float32
+    ),
+    *(("n_dims", 2049, ValueError), ("n_negatives", 1025, ValueError)),
+    *(("n_threads", 4097, ValueError), ("max_norm", 1e7, ValueError)),
+    ("max_norm", 1e-7, ValueError),
+    *(("device", bad, ValueError) for bad in ("gpu", "CPU", "cuda:0", "", None, 0)),
+    *(("random_state", bad, TypeError) for bad in ("0", 1.5, True, [1])),
+    ("random_state", -1, ValueError),
+    *((name, bad, TypeError) for name in ("warm_start", "verbose") for bad in ("no", 1, None)),
+]
+
+
+def refuse(one: Trainer, *args: Any, error: type[Exception], match: str, **options: Any) -> None:
+    """Assert that fit fails, and that the trainer is as before, ready to go on."""
+    attributes = {name: value for name, value in vars(one).items() if name.endswith("_")}
+    assert len(attributes) == 6
+    with pytest.raises(error, match=match):
+        one.fit(*args, **options)
+    assert {name for name in vars(one) if name.endswith("_")} == attributes.keys()
+    for name, value in attributes.items():
+        assert getattr(one, name) is value
+    assert len(one.history_) == 2
+    params = {**trainer().get_params(), "warm_start": True}
+    assert_same(one.set_params(**params).fit(TRAIN), trainer(n_epochs=4).fit(TRAIN))
+
+
+@pytest.mark.parametrize(("name", "value", "error"), BAD_PARAMETERS)
+def test_bad_parameters(name: str, value: Any, error: type[Exception]) -> None:
+    one = trainer(warm_start=True).fit(NAMED).set_params(**{name: value})
+    match = rf"{name} must be .*{re.escape(repr(value))}"
+    refuse(one, TRAIN, validation=TRAIN, error=error, match=match)
+    with pytest.raises(error, match=match):
+        trainer(**{name: value}).fit(TRAIN)
+
+
+def test_limits_can_be_reached() -> None:
+    largest = {"n_dims": 2048, "n_negatives": 1024, "n_threads": 4096}
+    one = trainer(**largest, max_norm=1e6, margin=1e12, n_epochs=1).fit(TRAIN)
+    assert one.model_.user_vectors.shape == (60, 2048)
+    assert one.history_[0].impostor_share > 0
+    small = trainer(max_norm=1e-6, margin=1e-12, learning_rate=1e-6, n_epochs=1).fit(TRAIN)
+    for each in (one, small):
+        assert np.isfinite(vectors(each)).all()
+
+
+def test_unavailable_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backend, "cuda_problem", lambda: "it is broken")
+    one = trainer(warm_start=True).fit(NAMED).set_params(device="cuda")
+    refuse(one, TRAIN, error=DeviceUnavailable, match="device='cuda' .*: it is broken")
+
+
+def test_unusable_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = trainer(warm_start=True).fit(NAMED)
+    with monkeypatch.context() as patch:
+        patch.setenv(_backend.ISA_VARIABLE, "abacus")
+        with pytest.raises(ValueError, match="'abacus'"):
+            one.fit(TRAIN)
+    assert len(one.history_) == 2
+    assert_same(one.fit(TRAIN), trainer(n_epochs=4).fit(TRAIN))
+
+
+def spoiled(**arrays: Any) -> sp.csr_array:
+    """TRAIN with one entry of some arrays changed, behind scipy's back."""
+    matrix = TRAIN.copy()
+    for name, value in arrays.items():
+        getattr(matrix, name)[7] = value
+    return matrix
+
+
+BAD_MATRICES = {
+    "empty": (sp.csr_array(SHAPE), DataError, "no interactions"),
+    "no users": (sp.csr_array((0, 40)), DataError, r"\(0, 40\)"),
+    "no items": (sp.csr_array((60, 0)), DataError, r"\(60, 0\)"),
+    "NaN": (spoiled(data=np.nan), DataError, "1 NaN or infinite.*row 0, column"),
+    "inf": (spoiled(data=np.inf), DataError, "1 NaN or infinite.*row 0, column"),
+    "negative": (spoiled(data=-1), DataError, "1 negative.*row 0, column"),
+    "beyond": (spoiled(indices=40), DataError, r"outside its shape \(60, 40\)"),
+    "before": (spoiled(indices=-1), DataError, r"outside its shape \(60, 40\)"),
+    "indptr": (spoiled(indptr=10**6), DataError, "indptr"),
+    "dense": (TRAIN.toarray(), TypeError, r"ndarray; wrap it: scipy.sparse.csr_array"),
+    "list": ([[0, 1]], TypeError, "list"),
+    "path": ("likes.csv", TypeError, "got str"),
+    "one-dimensional": (sp.coo_array(np.ones(40)), DataError, "got 1"),
+    "complex": (TRAIN.astype(complex), TypeError, "complex128"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MATRICES)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_bad_matrices(name: str, named: bool, case: str) -> None:
+    matrix, error, fault = BAD_MATRICES[case]
+    given = Interactions(matrix, NAMED.user_ids, NAMED.item_ids) if named else matrix
+    if name == "validation" and case in ("no users", "no items"):
+        fault = rf"must have shape \(60, 40\).*{fault}"
+    args = {"train": NAMED, name: given}
+    match = f"(?s){name} .*{fault}"
+    refuse(trainer(warm_start=True).fit(NAMED), error=error, match=match, **args)
+    with pytest.raises(error, match=match):
+        trainer().fit(**args)
+
+
+def test_only_zeros() -> None:
+    one = trainer(warm_start=True).fit(NAMED)
+    with pytest.warns(UserWarning, match="train: 500 explicit zeros"):
+        refuse(one, TRAIN * 0, error=DataError, match="train has no interactions")
+
+
+def test_validation_for_others() -> None:
+    swapped = Interactions(TRAIN, NAMED.user_ids[::-1], NAMED.item_ids)
+    foreign = Interactions(TRAIN, NAMED.user_ids, np.arange(40))
+    for others in (swapped, foreign):
+        one = trainer(warm_start=True).fit(NAMED)
+        refuse(one, NAMED, validation=others, error=DataError, match="validation .* ids of train")
+    small = Interactions(TRAIN[:59], NAMED.user_ids[:59], NAMED.item_ids)
+    one = trainer(warm_start=True).fit(NAMED)
+    refuse(one, TRAIN, validation=small, error=DataError, match=r"validation .*\(59, 40\)")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"user_ids": np.arange(59)}, ValueError),
+        ({"item_ids": np.zeros(40, int)}, ValueError),
+        ({"item_ids": np.linspace(0, 1, 40)}, TypeError),
+    ],
+    ids=["too few", "repeated", "floats"],
+)
+def test_bad_ids(change: dict[str, np.ndarray], error: type[Exception]) -> None:
+    """They are refused before training, not when the model is made."""
+    ids = {"user_ids": NAMED.user_ids, "item_ids": NAMED.item_ids, **change}
+    match = f"train.{next(iter(change))} must be"
+    refuse(
+        trainer(warm_start=True).fit(NAMED), Interactions(TRAIN, **ids), error=error, match=match
+    )
+
+
+@pytest.mark.parametrize("bad", [print, 3, None, [print, "stop"], "stop"])
+def test_bad_callbacks(bad: Any) -> None:
+    shown = bad[1] if isinstance(bad, list) else bad[0] if isinstance(bad, str) else bad
+    one = trainer(warm_start=True).fit(NAMED)
+    match = f"callbacks must be .*{re.escape(repr(shown))}"
+    refuse(one, TRAIN, callbacks=bad, error=TypeError, match=match)
+
+
+# What is said
+
+
+def test_verbose_says_where_and_why(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_backend, "cuda_problem", lambda: "it is broken")
+    one = trainer(verbose=True, device="auto", n_threads=3).fit(TRAIN)
+    assert (one.device_, one.device_reason_) == ("cpu", "CUDA is off: it is broken")
+    out, err = capfd.readouterr()
+    assert out == ""
+    first, progress = err.split("\n", 1)
+    assert "cpu" in first
+    assert "3 thread(s)" in first
+    assert "CUDA is off: it is broken" in first
+    assert "epoch 1, loss" in progress
+    assert "100%" in progress
+
+
+def test_not_verbose_says_nothing(capfd: pytest.CaptureFixture[str], device: str) -> None:
+    one = trainer(device=device).fit(TRAIN)
+    assert capfd.readouterr() == ("", "")
+    assert one.device_ == device
+    assert one.device_reason_
