@@ -75,22 +75,23 @@ def test_beats_popularity(device: str, n_threads: int | None) -> None:
         {"max_norm": 2.0, "margin": 4.0},
         {"max_norm": 0.1, "margin": 0.02, "learning_rate": 0.01},
         {"n_negatives": 1},
-        {"n_dims": 300, "n_negatives": 100},
-        {"n_dims": 3},
+        {"n_dims": 300},
+        {"n_dims": 8},
     ],
     ids=str,
 )
 def test_many_settings_learn(device: str, params: dict[str, Any]) -> None:
     one = trainer(device=device, **{"n_epochs": 10, **params}).fit(TRAIN)
-    assert recall(one) > 1.2 * popularity_recall(TRAIN, TEST)
+    assert recall(one) > 1.5 * popularity_recall(TRAIN, TEST)
 
 
 def test_one_dimension(device: str) -> None:
-    """On a line there is little room, but more than nothing is learned."""
-    one = trainer(device=device, n_dims=1, n_epochs=10).fit(TRAIN)
-    assert one.model_.user_vectors.shape == (500, 1)
-    assert one.history_[-1].loss < one.history_[0].loss
-    assert recall(one) > 1.2 * recall(untrained(TRAIN.shape, n_dims=1))
+    """A line has room for two tastes."""
+    own = np.kron(np.eye(2), np.ones((30, 20))) != 0
+    liked = own & (np.random.default_rng(0).random(own.shape) < 0.8)
+    one = trainer(device=device, n_dims=1, n_epochs=20).fit(sp.csr_array(liked))
+    distances = cdist(one.model_.user_vectors, one.model_.item_vectors)
+    assert distances[own].mean() < 0.5 * distances[~own].mean()
 
 
 def test_recommendations_are_those_that_were_evaluated(device: str) -> None:
@@ -114,7 +115,7 @@ def test_movielens(device: str, shared_data: Path) -> None:
     train, test = split(whole, (0.8, 0.2))
     one = trainer(device=device, n_dims=50, n_negatives=20, n_epochs=10).fit(train)
     np.testing.assert_array_equal(one.model_.item_ids, whole.item_ids)
-    assert recall(one, train, test) > 1.2 * popularity_recall(train.matrix, test.matrix)
+    assert recall(one, train, test) > 1.3 * popularity_recall(train.matrix, test.matrix)
 
 
 # The ball
@@ -123,7 +124,9 @@ def test_movielens(device: str, shared_data: Path) -> None:
 @pytest.mark.parametrize("max_norm", [0.1, 1.0, 2.0])
 def test_trained_vectors_are_in_the_ball(device: str, max_norm: float) -> None:
     """With so large a margin every pair pushes to the rim."""
-    one = trainer(device=device, max_norm=max_norm, margin=100 * max_norm**2).fit(TRAIN)
+    one = trainer(
+        device=device, max_norm=max_norm, margin=100 * max_norm**2, learning_rate=0.1 * max_norm
+    ).fit(TRAIN)
     assert one.history_[-1].active_share == 1
     norms = np.linalg.norm(vectors(one), axis=1)
     liked = [np.diff(TRAIN.indptr) > 0, np.diff(TRAIN.tocsc().indptr) > 0]
@@ -210,7 +213,7 @@ def test_twice_the_weight_is_twice_the_loss(device: str) -> None:
         trainer(device=device, n_epochs=1, margin=50.0).fit(weighted(np.full(TINY.nnz, w)))
         for w in (1, 2)
     )
-    assert two.history_[0].loss == pytest.approx(2 * one.history_[0].loss, rel=0.01)
+    assert two.history_[0].loss == pytest.approx(2 * one.history_[0].loss, rel=1e-3)
     assert not np.array_equal(vectors(one), vectors(two))
 
 
@@ -221,7 +224,7 @@ def test_weights_draw_users_to_what_they_like_most(device: str) -> None:
     users, items = one.model_.user_vectors, one.model_.item_vectors
     rows = np.repeat(np.arange(60), np.diff(TINY.indptr))
     distances = np.linalg.norm(users[rows] - items[TINY.indices], axis=1)
-    assert distances[likes].mean() < 0.8 * distances[~likes].mean()
+    assert distances[likes].mean() < 0.9 * distances[~likes].mean()
 
 
 def test_weight_zero_is_no_like() -> None:

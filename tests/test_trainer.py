@@ -239,6 +239,8 @@ def test_interrupted_training_keeps_the_best_epoch(
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_control_c(device: str, n_threads: int) -> None:
     one = trainer(device=device, n_epochs=10**9, n_threads=n_threads, warm_start=True)
+    # Started in the background of a shell, a process would ignore the signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -246,7 +248,8 @@ def test_control_c(device: str, n_threads: int) -> None:
     timer.join()
     assert_usable(one)
     done = one.n_epochs_
-    assert done == len(one.history_) > 2
+    assert done > 2
+    assert done - len(one.history_) in (0, 1)  # it may come just between the two
     before = vectors(one)
     one.set_params(n_epochs=2).fit(TRAIN)
     assert [report.epoch for report in one.history_] == [done, done + 1]
