@@ -89,6 +89,18 @@ def test_equals_the_oracle_on_random_problems(kernel, case):
     assert_same_tables(tables, oracle)
 
 
+@pytest.mark.parametrize("n_dims", [*range(1, 67), *range(239, 290), 2031, 2032, 2033])
+def test_equals_the_oracle_at_every_width(kernel, n_dims):
+    """Rows end anywhere in a chunk; those of up to 256 elements have kernels of their own."""
+    likes = random_likes(np.random.default_rng(4), 9, 20)
+    chosen = settings(n_dims=n_dims, n_negatives=5, margin=1.0)
+    tables = random_tables(kernel, likes.shape, chosen)
+    oracle = oracle_of(tables)
+    counters = make_job(tables, likes, chosen).run(0, 12)
+    assert_same_counters(counters, train_oracle(oracle, likes, 0, 12, chosen))
+    assert_same_tables(tables, oracle)
+
+
 @pytest.mark.parametrize("n_dims", [1, 2])
 def test_of_equal_hinges_the_first_counts(kernel, n_dims):
     """Items on a coarse grid: many negatives violate exactly as much as others."""
