@@ -95,3 +95,14 @@ def test_rows_whose_distances_overflow_change_no_other(kernel, bad):
     assert np.isfinite(after["users"]).all()
     assert np.isfinite(after["user_accumulators"]).all()
     assert np.isfinite(after["items"][1::2]).all()
+
+
+@pytest.mark.parametrize("n_negatives", [7, 32])  # with and without unused lanes, which hold NaN
+@pytest.mark.parametrize("bad", [1e19, np.inf])
+def test_a_positive_too_far_away_is_reported(kernel, bad, n_negatives):
+    """Its hinges are infinite: such a pair is neither learned from nor passed over in silence."""
+    tables, likes, chosen = larger_problem(kernel, n_negatives=n_negatives)
+    tables.arrays["items"][::2, : chosen.n_dims] = bad
+    counters = make_job(tables, likes, chosen).run(0, VISITS)
+    assert counters.first_non_finite is not None
+    assert counters.pairs < SOON

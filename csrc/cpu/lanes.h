@@ -121,8 +121,8 @@ struct Lanes {
     }
 
     static CML_FN float largest(const Lanes& a) {
-        Vector most = a.v[0];
-        for (int i = 1; i < kVectors; ++i) most = larger(most, a.v[i]);
+        Vector most = Vector{};
+        for (int i = 0; i < kVectors; ++i) most = larger(a.v[i], most);  // NaN compares false
         return largest_of<kWidth / 2>(most);
     }
 

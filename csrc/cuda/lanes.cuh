@@ -61,6 +61,7 @@ struct Lanes {
     }
 
     static CML_FN float largest(Lanes a) {
+        a.x = fmaxf(a.x, 0.0f);  // which passes over NaN
         CML_UNROLL
         for (int shift = kLanes / 2; shift > 0; shift /= 2) {
             a.x = fmaxf(a.x, __shfl_xor_sync(0xFFFFFFFFu, a.x, shift));
