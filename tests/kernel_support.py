@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,9 @@ def random_tables(
 ) -> Tables:
     rng = np.random.default_rng(table_seed)
     return Tables.random(device, shape, chosen.n_dims, chosen.max_norm, rng)
+
+
+TABLE_NAMES = tuple(field.name for field in dataclasses.fields(reference.Tables))
 
 
 def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, Settings]:

@@ -187,3 +187,24 @@ def test_a_job_keeps_its_arrays_alive():
     assert job.run(0, 400).active > 0
     assert np.isfinite(users).all()
     assert (users != before).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_dims", 1.5),
+        ("n_negatives", 2**70),
+        ("n_threads", "2"),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("margin", "1"),
+        ("instruction_set", None),
+    ],
+)
+def test_the_type_of_a_scalar(name, value):
+    refused(name, value, TypeError, "has a wrong type or is out of range")
+
+
+def test_rank_weights_need_a_negative():
+    with pytest.raises(ValueError, match="n_negatives must be at least 1"):
+        _core.rank_weights(10, 0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import INSTRUCTION_SETS
 from kernel_support import (
+    TABLE_NAMES,
     assert_same_counters,
     assert_same_tables,
     job_arguments,
@@ -177,7 +178,7 @@ def test_every_instruction_set_gives_the_same(isa, n_dims):
     expected, whole = trained_by_the_first_set(n_dims)
     got, counters = train_a_while(n_dims)
     assert (counters.loss, counters.impostors) == (whole.loss, whole.impostors)
-    for name in Tables.NAMES:
+    for name in TABLE_NAMES:
         np.testing.assert_array_equal(got[name], expected[name], name)
 
 

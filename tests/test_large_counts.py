@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from kernel_support import (
+    TABLE_NAMES,
     assert_same_counters,
     assert_same_tables,
     larger_problem,
@@ -17,7 +18,7 @@ from kernel_support import (
 )
 
 from cml_fast import _core, reference
-from cml_fast._backend import ADAGRAD_EPSILON, Tables, instruction_set, make_job
+from cml_fast._backend import ADAGRAD_EPSILON, instruction_set, make_job
 
 MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux; only newer Pythons name it
 
@@ -179,8 +180,8 @@ def test_rows_beyond_32_bits(device, bits, monkeypatch):
     indptr = np.zeros(last + 2, dtype=np.int64)
     indptr[-1] = 2
     likes = sp.csr_array((np.ones(2, np.float32), np.array(liked, np.int32), indptr), shape=shape)
-    arrays = {name: lazy_zeros((last + 1, n_dims), np.float32) for name in Tables.NAMES}
-    oracle = reference.Tables(*(lazy_zeros((last + 1, n_dims), np.float32) for _ in Tables.NAMES))
+    arrays = {name: lazy_zeros((last + 1, n_dims), np.float32) for name in TABLE_NAMES}
+    oracle = reference.Tables(*(lazy_zeros((last + 1, n_dims), np.float32) for _ in TABLE_NAMES))
     rng = np.random.default_rng(0)
     for name, row in (("users", last), ("items", liked[0]), ("items", liked[1])):
         vector = rng.standard_normal(n_dims, dtype=np.float32) / 50

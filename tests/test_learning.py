@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
+from trainer_support import assert_same, vectors
+from trainer_support import trainer as small_trainer
 
 from cml_fast import Trainer, _epoch
 from cml_fast.data import load_interactions, split, synthetic
@@ -20,17 +22,7 @@ TINY = synthetic(60, 40, 500, n_tastes=4).interactions.matrix
 
 
 def trainer(**params: Any) -> Trainer:
-    """Small, fast and, on the CPU, the same every time."""
-    small = {"n_dims": 20, "n_negatives": 10, "n_epochs": 5, "verbose": False}
-    return Trainer(**{**small, "n_threads": 1, "device": "cpu", **params})
-
-
-def vectors(fitted: Trainer) -> np.ndarray:
-    return np.concatenate([fitted.model_.user_vectors, fitted.model_.item_vectors])
-
-
-def assert_same(one: Trainer, other: Trainer) -> None:
-    np.testing.assert_array_equal(vectors(one), vectors(other))
+    return small_trainer(**{"n_dims": 20, "n_negatives": 10, "n_epochs": 5, **params})
 
 
 def recall(fitted: Trainer, train: Any = TRAIN, test: Any = TEST) -> float:
@@ -122,17 +114,24 @@ def test_movielens(device: str, shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("max_norm", [0.1, 1.0, 2.0])
-def test_trained_vectors_are_in_the_ball(device: str, max_norm: float) -> None:
+def test_all_vectors_are_in_the_ball(device: str, max_norm: float) -> None:
     """With so large a margin every pair pushes to the rim."""
     one = trainer(
         device=device, max_norm=max_norm, margin=100 * max_norm**2, learning_rate=0.1 * max_norm
     ).fit(TRAIN)
     assert one.history_[-1].active_share == 1
     norms = np.linalg.norm(vectors(one), axis=1)
-    liked = [np.diff(TRAIN.indptr) > 0, np.diff(TRAIN.tocsc().indptr) > 0]
-    norms = norms[np.concatenate(liked)]
     assert norms.max() <= max_norm * (1 + 1e-6)
     assert np.median(norms) > 0.9 * max_norm
+
+
+@pytest.mark.parametrize("n_dims", [1, 10, 100])
+def test_first_vectors_are_in_the_ball(device: str, n_dims: int) -> None:
+    """Those that training never touches stay as they are."""
+    one = untrained((50, 60), device=device, n_dims=n_dims, max_norm=0.5)
+    norms = np.linalg.norm(vectors(one), axis=1)
+    assert norms.max() <= 0.5 * (1 + 1e-6)
+    assert norms.std() > 0  # and not all on the rim
 
 
 # Odd users and items

@@ -54,8 +54,8 @@ def test_a_step_that_overflows_is_refused(kernel, learning_rate):
 def test_a_gradient_that_overflows_is_refused(kernel, weight):
     """One pair with a huge weight: what precedes its first active visit is as without it."""
     tables, likes, chosen = larger_problem(kernel)
-    first, expected = first_active_visit(of_pair=100)
-    likes.data[100] = weight
+    first, expected = first_active_visit(of_pair=101)
+    likes.data[101] = weight
     job = make_job(tables, likes, chosen)
     assert job.run(0, first).first_non_finite is None
     assert_same_tables(tables, expected)

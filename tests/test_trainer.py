@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
+import pickle
 import signal
 import threading
 from types import SimpleNamespace
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainer_support import assert_same, trainer, vectors
 
 import cml_fast.trainer
 from cml_fast import EpochReport, Trainer, _backend, _epoch
@@ -19,20 +23,6 @@ from cml_fast.evaluation import evaluate
 
 WHOLE = synthetic(120, 80, 1200, n_tastes=4).interactions
 TRAIN, VALIDATION = split(WHOLE, (0.8, 0.2))
-
-
-def trainer(**params: Any) -> Trainer:
-    """Small, fast and, on the CPU, the same every time."""
-    small = {"n_dims": 8, "n_negatives": 5, "n_epochs": 2, "verbose": False}
-    return Trainer(**{**small, "n_threads": 1, "device": "cpu", **params})
-
-
-def vectors(fitted: Trainer) -> np.ndarray:
-    return np.concatenate([fitted.model_.user_vectors, fitted.model_.item_vectors])
-
-
-def assert_same(one: Trainer, other: Trainer) -> None:
-    np.testing.assert_array_equal(vectors(one), vectors(other))
 
 
 def assert_usable(fitted: Trainer) -> None:
@@ -325,3 +315,30 @@ def test_warm_start_elsewhere(
     for name, value in before.items():
         assert getattr(one, name) is value
     assert_same(one.set_params(n_dims=8, device="cpu").fit(TRAIN), trainer(n_epochs=4).fit(TRAIN))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_goes_on_like_the_original(copied: Any) -> None:
+    one = trainer(warm_start=True, n_dims=20).fit(TRAIN)
+    other = copied(one)
+    assert_same(one.fit(TRAIN), other.fit(TRAIN))
+    assert other.n_epochs_ == 4
+
+
+@pytest.mark.parametrize("axis", ["user_ids", "item_ids"])
+def test_warm_start_refuses_other_ids(axis: str) -> None:
+    one = trainer(warm_start=True).fit(TRAIN)
+    before = vectors(one)
+    renamed = dataclasses.replace(TRAIN, **{axis: getattr(TRAIN, axis)[::-1]})
+    with pytest.raises(ValueError, match="ids of train differ"):
+        one.fit(renamed)
+    np.testing.assert_array_equal(vectors(one), before)
+    assert_same(one.fit(TRAIN), trainer(n_epochs=4).fit(TRAIN))
+
+
+def test_warm_start_keeps_ids() -> None:
+    """A matrix without ids leaves those of the fit before; ids that come later are taken up."""
+    one = trainer(warm_start=True).fit(TRAIN.matrix)
+    assert one.model_.user_ids.tolist() == list(range(120))
+    assert one.fit(TRAIN).model_.user_ids.tolist() == TRAIN.user_ids.tolist()
+    assert one.fit(TRAIN.matrix).model_.item_ids.tolist() == TRAIN.item_ids.tolist()

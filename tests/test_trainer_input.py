@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
+from trainer_support import assert_same, trainer, vectors
 
 from cml_fast import Trainer, _backend
 from cml_fast.data import Interactions, synthetic
@@ -20,20 +21,6 @@ from cml_fast.errors import DataError, DeviceUnavailable
 NAMED = synthetic(60, 40, 500, n_tastes=4).interactions
 TRAIN = NAMED.matrix
 SHAPE = TRAIN.shape
-
-
-def trainer(**params: Any) -> Trainer:
-    """Small, fast and, on the CPU, the same every time."""
-    small = {"n_dims": 8, "n_negatives": 5, "n_epochs": 2, "verbose": False}
-    return Trainer(**{**small, "n_threads": 1, "device": "cpu", **params})
-
-
-def vectors(fitted: Trainer) -> np.ndarray:
-    return np.concatenate([fitted.model_.user_vectors, fitted.model_.item_vectors])
-
-
-def assert_same(one: Trainer, other: Trainer) -> None:
-    np.testing.assert_array_equal(vectors(one), vectors(other))
 
 
 # Conventions of scikit-learn
@@ -207,7 +194,7 @@ def test_ids_reach_the_model() -> None:
     assert_same(one, plain)
     assert plain.model_.item_ids.tolist() == list(range(40))
     # The next fit's ids are its own.
-    one.set_params(warm_start=True).fit(TRAIN)
+    one.fit(TRAIN)
     assert one.model_.user_ids.tolist() == list(range(60))
 
 

@@ -15,8 +15,18 @@ std::string text(Number x) {
     return py::str(py::cast(x)).cast<std::string>();
 }
 
+template <class T>
+T scalar(const py::dict& arguments, const char* name) {
+    try {
+        return arguments[name].cast<T>();
+    } catch (const py::cast_error&) {
+        throw py::type_error(std::string(name) + " has a wrong type or is out of range: " +
+                             py::repr(arguments[name]).cast<std::string>());
+    }
+}
+
 int64_t integer(const py::dict& arguments, const char* name, int64_t low, int64_t high) {
-    const auto value = arguments[name].cast<int64_t>();
+    const auto value = scalar<int64_t>(arguments, name);
     if (value < low || value > high) {
         throw py::value_error(std::string(name) + " must be between " + text(low) + " and " +
                               text(high) + ", got " + text(value));
@@ -25,7 +35,7 @@ int64_t integer(const py::dict& arguments, const char* name, int64_t low, int64_
 }
 
 float positive(const py::dict& arguments, const char* name) {
-    const auto value = arguments[name].cast<float>();
+    const auto value = scalar<float>(arguments, name);
     if (!std::isfinite(value) || value <= 0) {
         throw py::value_error(std::string(name) +
                               " must be finite and above 0 in single precision, got " +
@@ -37,6 +47,7 @@ float positive(const py::dict& arguments, const char* name) {
 }  // namespace
 
 std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives) {
+    if (n_negatives < 1) throw std::invalid_argument("n_negatives must be at least 1");
     std::vector<float> weights;
     for (int64_t impostors = 0; impostors <= n_negatives; ++impostors) {
         const int64_t rank = n_items * impostors / n_negatives;
@@ -89,7 +100,7 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
     hyper.learning_rate = positive(arguments, "learning_rate");
     hyper.epsilon = positive(arguments, "epsilon");
     hyper.max_norm = positive(arguments, "max_norm");
-    hyper.seed = arguments["seed"].cast<uint64_t>();
+    hyper.seed = scalar<uint64_t>(arguments, "seed");
 
     job_.users = table(arguments, "users", "user_accumulators");
     job_.items = table(arguments, "items", "item_accumulators");
@@ -129,7 +140,7 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
             throw py::value_error("indptr must begin with 0 and end with the number of indices");
         }
         n_threads_ = static_cast<int>(integer(arguments, "n_threads", 1, 4096));
-        instruction_set_ = arguments["instruction_set"].cast<std::string>();
+        instruction_set_ = scalar<std::string>(arguments, "instruction_set");
         return;
     }
 #ifdef CML_WITH_CUDA
@@ -139,7 +150,7 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
         throw py::value_error("counters must have " + text(cuda_counter_bytes() / 8) + " entries");
     }
     counters_ = counters.data;
-    stream_ = reinterpret_cast<void*>(arguments["stream"].cast<uintptr_t>());
+    stream_ = reinterpret_cast<void*>(scalar<uintptr_t>(arguments, "stream"));
 #else
     throw std::runtime_error("this build has no CUDA kernels");
 #endif

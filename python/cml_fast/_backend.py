@@ -104,13 +104,22 @@ def _aligned_zeros(shape: tuple[int, int]) -> np.ndarray:
     return buffer[offset : offset + size].reshape(shape)
 
 
+def _first_vectors(
+    shape: tuple[int, int], max_norm: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Normally distributed rows of expected squared norm max_norm^2, pulled into the ball."""
+    rows = generator.standard_normal(shape, dtype=np.float32)
+    rows *= np.float32(max_norm / np.sqrt(shape[1]))
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows *= np.float32(max_norm) / np.maximum(norms, np.float32(max_norm))
+    return rows
+
+
 class Tables:
     """Vectors and AdaGrad accumulators of users and items, in the memory of one device.
 
     Each is float32, (rows, n_dims rounded up to 16); what lies beyond n_dims is zero.
     """
-
-    NAMES = ("users", "user_accumulators", "items", "item_accumulators")
 
     def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
         self.device = device
@@ -131,12 +140,8 @@ class Tables:
         max_norm: float,
         generator: np.random.Generator,
     ) -> Tables:
-        """Normally distributed vectors with an expected squared norm of max_norm^2."""
-        users, items = (
-            generator.standard_normal((rows, n_dims), dtype=np.float32)
-            * np.float32(max_norm / np.sqrt(n_dims))
-            for rows in shape
-        )
+        """Random vectors in the ball of radius ``max_norm``."""
+        users, items = (_first_vectors((rows, n_dims), max_norm, generator) for rows in shape)
         return cls(device, n_dims, users, items)
 
     @property
@@ -155,6 +160,14 @@ class Tables:
     def restore(self, state: dict[str, Any]) -> None:
         for name, array in self.arrays.items():
             array[...] = state[name]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Copies and unpickled tables lie where NumPy puts them: align them again."""
+        self.__dict__.update(state)
+        if self.device == "cpu":
+            for name, array in self.arrays.items():
+                self.arrays[name] = _aligned_zeros(array.shape)
+                self.arrays[name][...] = array
 
     def _padded(self, values: np.ndarray) -> Any:
         width = -(-self.n_dims // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT

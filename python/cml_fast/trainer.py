@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import numbers
 import sys
 from collections.abc import Callable, Iterable
@@ -176,20 +177,20 @@ class Trainer(Estimator):
         generator = check_random_state(self.random_state)
         settings = self._check_settings(likes.shape, generator)
         held_out = self._check_validation(validation, train, likes.shape)
-        state = self._warm_state(likes.shape, settings, device)
+        state = self._warm_state(likes.shape, settings, device, ids)
 
         if state is None:
             tables = Tables.random(
                 device, likes.shape, settings.n_dims, settings.max_norm, generator
             )
-            state = _State(tables, settings.seed, epoch=0)
+            state = _State(tables, settings.seed, ids)
         settings = replace(settings, seed=state.seed)
         job = make_job(state.tables, likes, settings)  # the last that may refuse an argument
 
+        state.ids = ids or state.ids
         self._state = state
         self.device_, self.device_reason_ = device, reason
         self.history_: list[EpochReport] = []
-        self._ids = ids
         self._announce(settings)
         self._run(job, likes, held_out, settings, callbacks)
         return self
@@ -204,7 +205,8 @@ class Trainer(Estimator):
     ) -> None:
         state = self._state
         first_epoch, n_epochs = state.epoch, int(self.n_epochs)
-        best: tuple[float, int, dict[str, Any]] | None = None
+        patience = math.inf if self.patience is None else self.patience
+        best: tuple[float, int, dict[str, Any]] | None = None  # recall, epoch, tables
         bar = tqdm(
             total=n_epochs * likes.nnz,
             unit=" pairs",
@@ -227,8 +229,7 @@ class Trainer(Estimator):
                     best = (report.recall, epoch, state.tables.copy_state())
                 # A list, not any(): every callback is called.
                 stops = [callback(self, report) for callback in callbacks]
-                late = best is not None and self.patience is not None
-                if any(stops) or (late and best and epoch - best[1] >= (self.patience or 0)):
+                if any(stops) or (best is not None and epoch - best[1] >= patience):
                     break
         finally:
             # Also when training is interrupted or diverges: what was learned is usable.
@@ -242,7 +243,7 @@ class Trainer(Estimator):
     def _publish(self, epoch: int) -> None:
         """Make ``model_`` the present state of the tables."""
         users, items = self._state.tables.vectors()
-        self.model_ = Model(users, items, **self._ids, hyperparameters=self._described())
+        self.model_ = Model(users, items, **self._state.ids, hyperparameters=self._described())
         self.best_epoch_ = epoch
 
     def _described(self) -> dict[str, Any]:
@@ -321,7 +322,13 @@ class Trainer(Estimator):
             matrix.eliminate_zeros()
         return matrix
 
-    def _warm_state(self, shape: tuple[int, int], settings: Settings, device: str) -> _State | None:
+    def _warm_state(
+        self,
+        shape: tuple[int, int],
+        settings: Settings,
+        device: str,
+        ids: dict[str, np.ndarray],
+    ) -> _State | None:
         state: _State | None = getattr(self, "_state", None)
         if not self.warm_start or state is None:
             return None
@@ -336,6 +343,13 @@ class Trainer(Estimator):
             raise ValueError(
                 f"warm_start=True goes on from tables on {tables.device}, but the device is now "
                 f"{device}; set device={tables.device!r} or warm_start=False"
+            )
+        # A matrix without ids says nothing of whom its rows are: they are taken to be the same.
+        if state.ids and any(not np.array_equal(ids[name], state.ids[name]) for name in ids):
+            raise ValueError(
+                "warm_start=True goes on with the users and items of the last fit, but the ids of "
+                "train differ from its; load train with those user_ids and item_ids, or set "
+                "warm_start=False"
             )
         return state
 
@@ -354,4 +368,5 @@ class _State:
 
     tables: Tables
     seed: int
-    epoch: int
+    ids: dict[str, np.ndarray]  # external ids of users and items, if train had any
+    epoch: int = 0
