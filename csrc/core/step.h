@@ -5,9 +5,8 @@
 //   apply                       AdaGrad and norm censoring          (writes the tables)
 //   walk                        a range of visits, one after another
 //
-// `Lanes` does arithmetic on 32 virtual lanes (see lanes.h),
-// and `Memory` says how chunks of a row are read from and written to tables that others change
-// too.
+// `Lanes` does arithmetic on 32 virtual lanes (see lanes.h), and `Memory` says how chunks of a row
+// are read from and written to tables that others change too.
 #pragma once
 
 #include <cmath>

@@ -2,6 +2,7 @@
 // its inline functions would be compiled for that set and could be linked into all of them.
 #include "kernel.h"
 
+#include "../core/step.h"
 #include "lanes.h"
 
 namespace cml {

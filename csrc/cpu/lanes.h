@@ -3,9 +3,7 @@
 // give the arithmetic; only the square root and the shuffles need more.
 #pragma once
 
-#include "../core/job.h"
-#include "../core/platform.h"
-#include "../core/step.h"
+#include "../core/lanes.h"
 
 #ifndef CML_VECTOR_FLOATS
 #define CML_VECTOR_FLOATS 4

@@ -1,6 +1,7 @@
 // The training kernel: a persistent grid whose warps take tiles of visits in turn.
 #pragma once
 
+#include "../core/step.h"
 #include "kernel.h"
 #include "lanes.cuh"
 

@@ -1,7 +1,7 @@
 // The 32 lanes of a warp: each thread holds one float of the 32.
 #pragma once
 
-#include "../core/step.h"
+#include "../core/lanes.h"
 
 namespace cml {
 inline namespace CML_TARGET {
