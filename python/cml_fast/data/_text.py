@@ -45,7 +45,9 @@ class TextTable(NamedTuple):
                     if fields:
                         yield reader.line_num, fields
             except csv.Error as error:
-                raise DataError(f"{self.path}: line {reader.line_num}: {error}") from error
+                # Python 3.10 refuses NUL, as UTF-16 has it; later ones pass it on.
+                what = "is not UTF-8 text" if "NUL" in str(error) else f"cannot be read: {error}"
+                raise DataError(f"{self.path}: line {reader.line_num} {what}") from error
 
     def place(self, row: int) -> str:
         """Return where row number ``row`` below the header is in the file."""
