@@ -3,7 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "../core/negatives.h"
+#include "../core/search.h"
 #include "../core/visit_order.h"
 #include "../cpu/train.h"
 #include "job.h"

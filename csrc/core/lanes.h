@@ -2,6 +2,7 @@
 // per virtual lane. A thread of a warp has one of them, a CPU core has all in SIMD registers.
 //
 //   kRowsAtOnce                 1, 2 or 4: rows whose distances fit in registers side by side
+//   kPairsAtOnce                pairs whose users a lane looks up side by side
 //   kHoldsRow                   whether registers can hold a row beside those sums
 //   splat(x)                    x in every lane
 //   load(p, part)               32 consecutive floats, or the part of them that exists

@@ -38,5 +38,11 @@ CML_FN Words random_words(uint64_t seed, Purpose purpose, int64_t epoch, int64_t
                     static_cast<uint64_t>(epoch), 0}});
 }
 
+// A uniform integer in [0, n) from 64 random bits: floor(bits * n / 2^64). Some integers are more
+// likely than others by less than one part in 2^64 / n.
+CML_FN int32_t scale_to(uint64_t bits, int32_t n) {
+    return static_cast<int32_t>(multiply_high(bits, static_cast<uint64_t>(n)));
+}
+
 }  // namespace CML_TARGET
 }  // namespace cml

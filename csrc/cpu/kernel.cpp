@@ -25,7 +25,7 @@ template <int kChunks>
 static void train_with(const Job& job, int64_t begin, int64_t end, Counters& counters) {
     Pair tile[kLanes];
     alignas(64) float distances[kMaxNegatives];
-    alignas(64) int32_t negatives[3 * kMaxNegatives];
+    alignas(64) int32_t negatives[2 * kMaxNegatives];
     for (int i = 0; i < kMaxNegatives; ++i) distances[i] = INFINITY;
     const Scratch scratch{tile, distances, negatives, kMaxNegatives};
     Step<Lanes, SharedMemory, WarpLoss, kChunks>(job, SharedMemory{}, scratch)

@@ -21,7 +21,8 @@ inline namespace CML_TARGET {
 struct Lanes {
     static constexpr int kWidth = CML_VECTOR_FLOATS;
     static constexpr int kVectors = kLanes / kWidth;
-    static constexpr int kRowsAtOnce = kWidth / 4;   // 8 vectors of sums
+    static constexpr int kRowsAtOnce = kWidth / 4;  // 8 vectors of sums
+    static constexpr int kPairsAtOnce = 4;
     static constexpr bool kHoldsRow = kWidth == 16;  // AVX-512 has 32 registers
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));

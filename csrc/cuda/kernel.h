@@ -26,7 +26,7 @@ struct CudaLaunch {
 
 // Bytes of shared memory that a warp's Scratch takes.
 constexpr int64_t scratch_bytes(int64_t stride) {
-    return kLanes * kPairBytes + 4 * stride * 4;
+    return kLanes * kPairBytes + 3 * stride * 4;
 }
 
 // The address of the kernel for rows of this many chunks; 0: any number.

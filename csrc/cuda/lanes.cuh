@@ -12,6 +12,7 @@ struct Lanes {
     };
 
     static constexpr int kRowsAtOnce = 4;
+    static constexpr int kPairsAtOnce = 1;
     static constexpr bool kHoldsRow = true;
 
     float x;

@@ -1,22 +1,33 @@
-// Negative items, uniform over what a user has not liked: one draw each, no rejection.
+// Two binary searches, each for n answers side by side: the loads of one do not wait for those of
+// another, and no branch depends on the data.
 #pragma once
 
-#include "philox.h"
+#include "platform.h"
 
 namespace cml {
 inline namespace CML_TARGET {
 
-// A uniform integer in [0, n) from 64 random bits: floor(bits * n / 2^64). Some integers are more
-// likely than others by less than one part in 2^64 / n.
-CML_FN int32_t scale_to(uint64_t bits, int32_t n) {
-    return static_cast<int32_t>(multiply_high(bits, static_cast<uint64_t>(n)));
+// The rows of a CSR matrix that hold these stored entries: of n_rows rows (one at least) the last
+// with indptr[row] <= entry.
+template <int n>
+CML_FN void entries_to_rows(const int64_t (&entries)[n], const int64_t* indptr, int64_t n_rows,
+                            int64_t (&rows)[n]) {
+    CML_UNROLL
+    for (int i = 0; i < n; ++i) rows[i] = 0;
+    for (int64_t left = n_rows; left > 1;) {
+        const int64_t half = left / 2;
+        CML_UNROLL
+        for (int i = 0; i < n; ++i) {
+            rows[i] = indptr[rows[i] + half] <= entries[i] ? rows[i] + half : rows[i];
+        }
+        left -= half;
+    }
 }
 
 // Turn ranks (from 0) among the items that are not in `liked` into those items. `liked` is sorted
 // and distinct. An item is its rank plus the number of liked items below it: liked[p] is below
 // the answer if it is below rank + p + 1, which is where the answer lies if p + 1 liked items
-// are. So a binary search needs no more than the answer so far; n of them run side by side, and
-// none has a branch that depends on the data.
+// are. So a search needs no more than the answer so far.
 template <int n>
 CML_FN void ranks_to_items(int32_t* ranks, const int32_t* liked, int64_t n_liked) {
     // liked[p] is at address origin + 4 * answer, where answer = rank + p + 1.

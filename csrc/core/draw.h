@@ -1,0 +1,96 @@
+// Which pairs, and which negatives for each: uniform over what the user has not liked, one draw
+// each, no rejection. All by counters, so that every device draws the same.
+#pragma once
+
+#include "lanes.h"
+#include "search.h"
+#include "visit_order.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+struct Pair {
+    int64_t number;     // position in the CSR arrays: keys the random numbers
+    int64_t row_begin;  // the user's likes: indices[row_begin .. row_begin + n_liked)
+    int32_t n_liked;
+    int32_t user;
+    int32_t positive;
+    float weight;
+};
+
+constexpr int kGroup = 4;  // negatives that one call of the generator gives
+
+// Negatives come in whole groups; those beyond the last that was asked for are ignored.
+CML_FN int groups_of(int n_negatives) {
+    return (n_negatives + kGroup - 1) / kGroup;
+}
+
+// Items that the user of a pair has not liked.
+CML_FN int32_t n_free(const Pair& pair, const Job& job) {
+    return static_cast<int32_t>(job.items.n_rows) - pair.n_liked;
+}
+
+// Draw the pairs of the next visits, one a lane, into a tile of kLanes; return how many of them
+// count: a tile ends with its epoch.
+template <class Lanes>
+CML_FN int draw_pairs(const Job& job, int64_t visit, int64_t end, int64_t epoch, Pair* tile) {
+    const Likes& likes = job.likes;
+    const int64_t position = visit - epoch * likes.n_pairs;
+    int64_t count = end - visit;
+    if (count > likes.n_pairs - position) count = likes.n_pairs - position;
+    if (count > kLanes) count = kLanes;
+    const VisitOrder order(likes.n_pairs, job.hyper.seed, epoch);
+    constexpr int n = Lanes::kPairsAtOnce;
+    Lanes::sync();  // the last tile has been read by all lanes
+    Lanes::each(kLanes / n, [&](int block) CML_INLINE_LAMBDA {
+        int64_t numbers[n], users[n];
+        CML_UNROLL
+        for (int k = 0; k < n; ++k) {
+            const int64_t i = block * n + k;  // beyond the last pair: that one again
+            numbers[k] = order(position + (i < count ? i : count - 1));
+            Lanes::prefetch_likes(likes.indices + numbers[k], 1);
+        }
+        entries_to_rows(numbers, likes.indptr, job.users.n_rows, users);
+        CML_UNROLL
+        for (int k = 0; k < n; ++k) {
+            Pair& pair = tile[block * n + k];
+            pair.number = numbers[k];
+            pair.row_begin = likes.indptr[users[k]];
+            pair.n_liked = static_cast<int32_t>(likes.indptr[users[k] + 1] - pair.row_begin);
+            pair.user = static_cast<int32_t>(users[k]);
+            pair.positive = likes.indices[numbers[k]];
+            pair.weight = likes.weights ? likes.weights[numbers[k]] : 1.0f;
+            Lanes::prefetch_likes(likes.indices + pair.row_begin, pair.n_liked);
+        }
+    });
+    Lanes::sync();
+    return static_cast<int>(count);
+}
+
+// The ranks of a pair's negatives among the items that its user has not liked; one at least.
+template <class Lanes>
+CML_FN void draw_ranks(const Job& job, const Pair& pair, int64_t epoch, int32_t* ranks) {
+    const int32_t n = n_free(pair, job);
+    const uint64_t seed = job.hyper.seed;
+    Lanes::each(groups_of(job.hyper.n_negatives), [=](int group) CML_INLINE_LAMBDA {
+        const Words w = random_words(seed, Purpose::kNegatives, epoch, pair.number, group);
+        CML_UNROLL
+        for (int g = 0; g < kGroup; ++g) ranks[group * kGroup + g] = scale_to(w.word[g], n);
+    });
+}
+
+// Turn these ranks into items, and show each to `found`.
+template <class Lanes, class F>
+CML_FN void find_negatives(const Job& job, const Pair& pair, int32_t* ranks, F found) {
+    const int32_t* liked = job.likes.indices + pair.row_begin;
+    Lanes::each(groups_of(job.hyper.n_negatives), [=](int group) CML_INLINE_LAMBDA {
+        int32_t* negatives = ranks + group * kGroup;
+        ranks_to_items<kGroup>(negatives, liked, pair.n_liked);
+        CML_UNROLL
+        for (int g = 0; g < kGroup; ++g) found(negatives[g]);
+    });
+    Lanes::sync();
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml

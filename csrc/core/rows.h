@@ -1,0 +1,41 @@
+// Rows of a table, in chunks of 32 elements.
+#pragma once
+
+#include "lanes.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// Chunks of a row, all but the last complete. kChunks: how many; 0: known at run time only.
+template <class Lanes, int kChunks>
+struct Chunks {
+    static constexpr int kRoom = kChunks > 0 ? kChunks : kMaxDims / kLanes;
+
+    int n_dims;
+
+    // f(c, part) for each chunk.
+    template <class F>
+    CML_FN void each(F f) const {
+        const int last = kChunks > 0 ? kChunks - 1 : (n_dims - 1) / kLanes;
+        CML_UNROLL
+        for (int c = 0; c < last; ++c) f(c, Full{});
+        Lanes::last_part(n_dims - last * kLanes,
+                         [&](auto part) CML_INLINE_LAMBDA { f(last, part); });
+    }
+
+    // The row will be needed soon.
+    CML_FN void fetch(const float* row) const {
+        each([&](int c, auto part) CML_INLINE_LAMBDA { Lanes::prefetch(row + c * kLanes, part); });
+    }
+};
+
+CML_FN float* row_of(const Table& table, int64_t number) {
+    return table.values + number * table.stride;
+}
+
+CML_FN float* accumulators_of(const Table& table, int64_t number) {
+    return table.accumulators + number * table.stride;
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml

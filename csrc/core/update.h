@@ -1,0 +1,43 @@
+// What is done to a row: one AdaGrad step, then the row is pulled back into the ball of radius
+// max_norm (Hsieh et al., section 3.5; step 5 and 6 of reference.py).
+#pragma once
+
+#include "rows.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// before(c) and gradient(c) are the row's chunks and those of its gradient. A row whose result is
+// not finite stays as it was; returns whether it was finite. `Memory` says how chunks are read and
+// written.
+template <class Lanes, int kChunks, class Memory, class Before, class Gradient>
+CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float* row,
+                       float* accumulators, Before before, Gradient gradient) {
+    const Chunks<Lanes, kChunks> chunks{hyper.n_dims};
+    const Lanes rate = Lanes::splat(hyper.learning_rate);
+    const Lanes epsilon = Lanes::splat(hyper.epsilon);
+    Lanes after[chunks.kRoom];
+    Lanes squares[1] = {Lanes::splat(0.0f)};
+    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        const Lanes g = gradient(c);
+        float* const accumulator = accumulators + c * kLanes;
+        const Lanes old = memory.load(accumulator, part);
+        const Lanes sum = old + g * g;
+        memory.commit(accumulator, old, sum, part);
+        after[c] = before(c) - rate * g / sqrt(sum + epsilon);
+        squares[0].add(after[c] * after[c], part);
+    });
+    float square[1];
+    Lanes::sum(squares, square);
+    if (square[0] - square[0] != 0.0f) return false;
+    const float norm = square_root(square[0]);
+    const float limit = hyper.max_norm;
+    const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
+    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        memory.commit(row + c * kLanes, before(c), after[c] * shrink, part);
+    });
+    return true;
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml
