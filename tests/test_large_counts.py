@@ -106,7 +106,8 @@ def position_of(pair, n, seed, epoch):
     """The inverse of reference.visit_order: its rounds backwards."""
     bits = (n - 1).bit_length()
     low_bits = bits - bits // 2
-    low_mask, high_mask = (1 << low_bits) - 1, (1 << bits // 2) - 1
+    low_mask = (1 << low_bits) - 1
+    high_size = (n + low_mask) >> low_bits
     keys = [
         word
         for call in range(2)
@@ -122,7 +123,7 @@ def position_of(pair, n, seed, epoch):
         low, high = x & low_mask, x >> low_bits
         for i in (4, 2, 0):
             low ^= mix(high, keys[i + 1]) & low_mask
-            high ^= mix(low, keys[i]) & high_mask
+            high = (high - ((mix(low, keys[i]) & 0xFFFFFFFF) * high_size >> 32)) % high_size
         x = high << low_bits | low
         if x < n:
             return x

@@ -18,11 +18,13 @@ struct Pair {
     float weight;
 };
 
-constexpr int kGroup = 4;  // negatives that one call of the generator gives
+constexpr int kGroup = 4;  // negatives are searched for in groups, side by side
+constexpr int kDrawn = 8;  // negatives that one call of the generator gives
 
-// Negatives come in whole groups; those beyond the last that was asked for are ignored.
-CML_FN int groups_of(int n_negatives) {
-    return (n_negatives + kGroup - 1) / kGroup;
+// Negatives are drawn and searched for in whole groups; those beyond the last that was asked for
+// are ignored.
+CML_FN int groups_of(int n_negatives, int size) {
+    return (n_negatives + size - 1) / size;
 }
 
 // Items that the user of a pair has not liked.
@@ -72,10 +74,10 @@ template <class Lanes>
 CML_FN void draw_ranks(const Job& job, const Pair& pair, int64_t epoch, int32_t* ranks) {
     const int32_t n = n_free(pair, job);
     const uint64_t seed = job.hyper.seed;
-    Lanes::each(groups_of(job.hyper.n_negatives), [=](int group) CML_INLINE_LAMBDA {
-        const Words w = random_words(seed, Purpose::kNegatives, epoch, pair.number, group);
+    Lanes::each(groups_of(job.hyper.n_negatives, kDrawn), [=](int call) CML_INLINE_LAMBDA {
+        const Words w = random_words(seed, Purpose::kNegatives, epoch, pair.number, call);
         CML_UNROLL
-        for (int g = 0; g < kGroup; ++g) ranks[group * kGroup + g] = scale_to(w.word[g], n);
+        for (int i = 0; i < kDrawn; i += 2) two_below(n, w.word[i / 2], ranks + call * kDrawn + i);
     });
 }
 
@@ -83,7 +85,7 @@ CML_FN void draw_ranks(const Job& job, const Pair& pair, int64_t epoch, int32_t*
 template <class Lanes, class F>
 CML_FN void find_negatives(const Job& job, const Pair& pair, int32_t* ranks, F found) {
     const int32_t* liked = job.likes.indices + pair.row_begin;
-    Lanes::each(groups_of(job.hyper.n_negatives), [=](int group) CML_INLINE_LAMBDA {
+    Lanes::each(groups_of(job.hyper.n_negatives, kGroup), [=](int group) CML_INLINE_LAMBDA {
         int32_t* negatives = ranks + group * kGroup;
         ranks_to_items<kGroup>(negatives, liked, pair.n_liked);
         CML_UNROLL

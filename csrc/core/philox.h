@@ -17,11 +17,9 @@ CML_FN Words philox(uint64_t key0, uint64_t key1, const Words& counter) {
     for (int round = 0; round < 10; ++round) {
         constexpr uint64_t kFirst = 0xD2E7470EE14C6C93u;
         constexpr uint64_t kSecond = 0xCA5A826395121157u;
-        const uint64_t high0 = multiply_high(kFirst, w.word[0]);
-        const uint64_t high2 = multiply_high(kSecond, w.word[2]);
-        const uint64_t low0 = kFirst * w.word[0];
-        const uint64_t low2 = kSecond * w.word[2];
-        w = {{high2 ^ w.word[1] ^ key0, low2, high0 ^ w.word[3] ^ key1, low0}};
+        const Product p = multiply(kFirst, w.word[0]);
+        const Product q = multiply(kSecond, w.word[2]);
+        w = {{q.high ^ w.word[1] ^ key0, q.low, p.high ^ w.word[3] ^ key1, p.low}};
         key0 += 0x9E3779B97F4A7C15u;
         key1 += 0xBB67AE8584CAA73Bu;
     }
@@ -38,10 +36,14 @@ CML_FN Words random_words(uint64_t seed, Purpose purpose, int64_t epoch, int64_t
                     static_cast<uint64_t>(epoch), 0}});
 }
 
-// A uniform integer in [0, n) from 64 random bits: floor(bits * n / 2^64). Some integers are more
-// likely than others by less than one part in 2^64 / n.
-CML_FN int32_t scale_to(uint64_t bits, int32_t n) {
-    return static_cast<int32_t>(multiply_high(bits, static_cast<uint64_t>(n)));
+// Two uniform integers in [0, n) from 64 random bits: bits / 2^64 * n has one before its binary
+// point, and what is behind it, times n, has the other (Brackett-Rozinsky and Lemire, "Batched
+// Ranged Random Integer Generation", 2024). Some pairs of integers are more likely than others, by
+// less than one part in 2^64 / n^2.
+CML_FN void two_below(int32_t n, uint64_t bits, int32_t* out) {
+    const Product first = multiply(bits, static_cast<uint64_t>(n));
+    out[0] = static_cast<int32_t>(first.high);
+    out[1] = static_cast<int32_t>(multiply(first.low, static_cast<uint64_t>(n)).high);
 }
 
 }  // namespace CML_TARGET

@@ -54,12 +54,17 @@ CML_FN int lowest_bit(uint32_t bits) {
 #endif
 }
 
-// The upper 64 of the 128 bits of a product.
-CML_FN uint64_t multiply_high(uint64_t a, uint64_t b) {
+struct Product {
+    uint64_t high, low;
+};
+
+// All 128 bits of a product, in one instruction where there is one.
+CML_FN Product multiply(uint64_t a, uint64_t b) {
 #if defined(__CUDACC__)
-    return __umul64hi(a, b);
+    return {__umul64hi(a, b), a * b};
 #else
-    return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b >> 64);
+    const auto product = static_cast<unsigned __int128>(a) * b;
+    return {static_cast<uint64_t>(product >> 64), static_cast<uint64_t>(product)};
 #endif
 }
 

@@ -7,9 +7,10 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// A Feistel network on the smallest power of two that holds n; a result outside [0, n) goes
-// through again ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
-// CT-RSA 2002), fewer than two passes on average.
+// A Feistel network. A position is split into its low bits, half of them, and the rest, which is
+// in [0, high_size): so the network is a bijection of hardly more than [0, n). A result outside
+// goes through again ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
+// CT-RSA 2002), which is rare where n is large.
 class VisitOrder {
  public:
     CML_FN VisitOrder(int64_t n, uint64_t seed, int64_t epoch) : n_(static_cast<uint64_t>(n)) {
@@ -17,7 +18,7 @@ class VisitOrder {
         while ((uint64_t{1} << bits) < n_) ++bits;
         low_bits_ = bits - bits / 2;
         low_mask_ = (uint64_t{1} << low_bits_) - 1;
-        high_mask_ = (uint64_t{1} << (bits / 2)) - 1;
+        high_size_ = (n_ + low_mask_) >> low_bits_;
         const Words first = random_words(seed, Purpose::kVisitOrder, epoch, 0, 0);
         const Words second = random_words(seed, Purpose::kVisitOrder, epoch, 0, 1);
         CML_UNROLL
@@ -32,7 +33,8 @@ class VisitOrder {
             uint64_t high = x >> low_bits_;
             CML_UNROLL
             for (int i = 0; i < kRounds; i += 2) {
-                high ^= mix(low, keys_[i]) & high_mask_;
+                high += (mix(low, keys_[i]) & 0xFFFFFFFFu) * high_size_ >> 32;
+                high = high < high_size_ ? high : high - high_size_;
                 low ^= mix(high, keys_[i + 1]) & low_mask_;
             }
             x = high << low_bits_ | low;
@@ -52,7 +54,7 @@ class VisitOrder {
 
     uint64_t n_;
     uint64_t low_mask_;
-    uint64_t high_mask_;
+    uint64_t high_size_;
     int low_bits_;
     uint64_t keys_[kRounds];
 };

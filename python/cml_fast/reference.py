@@ -42,7 +42,8 @@ def visit_order(n: int, seed: int, epoch: int, position: int) -> int:
     """The pair visited at a position of an epoch: a keyed bijection of [0, n)."""
     bits = (n - 1).bit_length()
     low_bits = bits - bits // 2
-    low_mask, high_mask = (1 << low_bits) - 1, (1 << bits // 2) - 1
+    low_mask = (1 << low_bits) - 1
+    high_size = (n + low_mask) >> low_bits
     keys: list[int] = []
     for call in range(2):
         keys += philox((seed, VISIT_ORDER), (call, 0, epoch, 0))
@@ -55,7 +56,7 @@ def visit_order(n: int, seed: int, epoch: int, position: int) -> int:
     while True:
         low, high = x & low_mask, x >> low_bits
         for i in range(0, 6, 2):
-            high ^= mix(low, keys[i]) & high_mask
+            high = (high + ((mix(low, keys[i]) & 0xFFFFFFFF) * high_size >> 32)) % high_size
             low ^= mix(high, keys[i + 1]) & low_mask
         x = high << low_bits | low
         if x < n:
@@ -65,13 +66,19 @@ def visit_order(n: int, seed: int, epoch: int, position: int) -> int:
 def draw_negatives(
     liked: np.ndarray, n_items: int, n_negatives: int, seed: int, pair: int, epoch: int
 ) -> np.ndarray:
-    """Items that the user has not liked, uniform, with replacement. ``liked`` is sorted."""
+    """Items that the user has not liked, uniform, with replacement. ``liked`` is sorted.
+
+    A word is a number in [0, 1) with 64 binary places. Times the number of items it gives one draw
+    before the point, and what is behind the point, times that number again, gives another.
+    """
     free = np.setdiff1d(np.arange(n_items), liked)
-    negatives = []
-    for slot in range(n_negatives):
-        words = philox((seed, NEGATIVES), (slot // 4, pair, epoch, 0))
-        negatives.append(free[words[slot % 4] * len(free) >> 64])
-    return np.array(negatives)
+    negatives: list[int] = []
+    for call in range(-(-n_negatives // 8)):
+        for word in philox((seed, NEGATIVES), (call, pair, epoch, 0)):
+            first = word * len(free)
+            second = (first & WORD) * len(free)
+            negatives += [free[first >> 64], free[second >> 64]]
+    return np.array(negatives[:n_negatives])
 
 
 # --- the loss ---------------------------------------------------------------------------------
