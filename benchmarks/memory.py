@@ -3,8 +3,8 @@
     python -m benchmarks.memory
 
 The second part compares the peak of a fit with what it cannot do without: the vectors, their
-AdaGrad accumulators and the pairs in CSR form. It runs in a process of its own, on synthetic
-pairs, and needs Linux (/proc).
+AdaGrad accumulators and the pairs in CSR form. A second fit, with twice the pairs, tells what
+grows with them. Each runs in a process of its own, on synthetic pairs, and needs Linux (/proc).
 """
 
 from __future__ import annotations
@@ -138,14 +138,23 @@ def main() -> None:
         listed = ", ".join(f"{name} {speed / 1e9:.1f}" for name, speed in speeds[n_rows].items())
         print(f"{n_rows * 112 * 4 / MIB:8.1f} MiB  {listed}")
 
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        shape = (args.n_users, args.n_items, args.likes_per_user, args.n_dims)
-        least, grown = pool.apply(fit_peak, shape)
-    print(
-        f"a fit of {args.n_users * args.likes_per_user} pairs needs {least / MIB:.0f} MiB, "
-        f"takes {grown / MIB:.0f} MiB at its peak: {grown / least:.2f} times as much"
-    )
-    result = {"bandwidths": speeds, "fit": {"needed": least, "peak": grown, "shape": shape}}
+    fits = []
+    for likes_per_user in (args.likes_per_user, 2 * args.likes_per_user):
+        shape = (args.n_users, args.n_items, likes_per_user, args.n_dims)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            least, peak = pool.apply(fit_peak, shape)
+        pairs = args.n_users * likes_per_user
+        fits.append({"shape": shape, "pairs": pairs, "needed": least, "peak": peak})
+        print(
+            f"a fit of {pairs} pairs needs {least / MIB:.0f} MiB, takes {peak / MIB:.0f} MiB at "
+            f"its peak: {peak / least:.2f} times as much"
+        )
+    one, two = fits
+    per_pair = {
+        what: (two[what] - one[what]) / (two["pairs"] - one["pairs"]) for what in ("needed", "peak")
+    }
+    print("a further pair needs {needed:.1f} bytes and takes {peak:.1f}".format(**per_pair))
+    result = {"bandwidths": speeds, "fits": fits, "bytes_per_pair": per_pair}
     print(f"written: {results_file.write('memory', result, args.out)}", file=sys.stderr)
 
 

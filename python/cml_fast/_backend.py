@@ -189,11 +189,11 @@ class Tables:
 
 def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
     """A compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
-    weights = likes.data if (likes.data != 1).any() else None
+    weighted = likes.data.min() != 1 or likes.data.max() != 1
     arrays = {
         "indptr": likes.indptr.astype(np.int64, copy=False),
         "indices": likes.indices.astype(np.int32, copy=False),
-        "weights": weights,
+        "weights": likes.data if weighted else None,
         "rank_weights": _core.rank_weights(tables.shape[1], settings.n_negatives),
     }
     device: dict[str, Any] = {

@@ -19,6 +19,8 @@ from .errors import DataError
 MAX_OBJECTS = 2**31 - 1
 # Squared distances between vectors within this bound do not overflow float32.
 LARGEST_COMPONENT = 1e15
+# Entries looked at together by checks that need memory for each.
+BLOCK = 1 << 20
 
 
 def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -200,10 +202,15 @@ def _check_range(name: str, shape: tuple[int, int], indices: np.ndarray, size: i
 def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
     """Whether the indices of every row rise: in order, and without duplicates."""
     # Not has_canonical_format, which scipy caches: it may be out of date.
-    rises = indices[1 : indptr[-1]] > indices[: max(indptr[-1] - 1, 0)]
     starts = indptr[(indptr > 0) & (indptr < indptr[-1])]
-    rises[starts - 1] = True
-    return bool(rises.all())
+    for begin in range(1, int(indptr[-1]), BLOCK):
+        end = min(begin + BLOCK, int(indptr[-1]))
+        rises = indices[begin:end] > indices[begin - 1 : end - 1]
+        first, last = np.searchsorted(starts, (begin, end))
+        rises[starts[first:last] - begin] = True
+        if not rises.all():
+            return False
+    return True
 
 
 def _check_weights(
@@ -212,6 +219,9 @@ def _check_weights(
     """Return weights as float32; ``place`` gives the row and the column of one at fault."""
     with np.errstate(over="ignore"):
         values = weights.astype(np.float32, copy=False)
+    # A minimum and a maximum need no memory, and are NaN where any value is.
+    if not values.size or (values.min() >= 0 and values.max() < np.inf):
+        return values
     for fault, what in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
         if fault.any():
             row, column = place(int(fault.argmax()))
