@@ -39,8 +39,8 @@ CpuKernel kernel_named(const std::string& name) {
     throw std::invalid_argument("no CPU kernel for instruction set '" + name + "'");
 }
 
-// Pairs that a thread takes at a time: some milliseconds of work, so that threads end together.
-constexpr int64_t kGrain = 64 * kLanes;
+// Pairs that a thread takes at a time: some tenths of a millisecond, so that threads end together.
+constexpr int64_t kGrain = 16 * kLanes;
 
 void add(Counters& sum, const Counters& part) {
     sum.pairs += part.pairs;

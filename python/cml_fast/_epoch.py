@@ -13,7 +13,7 @@ from .errors import TrainingDiverged
 # A launch lasts about this long, so that Ctrl-C and the progress bar are served between launches.
 SECONDS_PER_LAUNCH = 0.3
 # But it has at least what each CPU thread takes at a time (kGrain in csrc/cpu/train.cpp).
-PAIRS_PER_THREAD = 2048
+PAIRS_PER_THREAD = 512
 
 
 @dataclass(frozen=True)
