@@ -59,7 +59,7 @@ def test_history(device: str) -> None:
         assert 0 < report.impostor_share <= report.active_share <= 1
 
 
-@pytest.mark.parametrize(("speed", "expected"), [(1e6, 300_000), (100_000, 30_000), (10, 4096)])
+@pytest.mark.parametrize(("speed", "expected"), [(1e6, 300_000), (100_000, 30_000), (10, 1024)])
 def test_launches_last_a_third_of_a_second(
     monkeypatch: pytest.MonkeyPatch, speed: float, expected: int
 ) -> None:
@@ -81,7 +81,7 @@ def test_launches_last_a_third_of_a_second(
     assert [begin for begin, _ in launches[1:]] == [end for _, end in launches[:-1]]
     sizes = [end - begin for begin, end in launches]
     assert told == sizes
-    assert sizes[0] == 4096
+    assert sizes[0] == 1024
     assert all(abs(size - expected) <= 1 for size in sizes[1:-1])
     assert report.loss == pytest.approx(len(sizes) / 1e6)
     assert report.impostor_share == pytest.approx(3 * len(sizes) / 5e6)
