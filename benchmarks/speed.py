@@ -107,10 +107,10 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         file = Path(folder) / "pairs.npz"
         sp.save_npz(file, pairs)
         runs: dict[str, Callable[[], Any]] = {OURS: partial(ours, 1, best)}
-        if args.baseline_python:
-            runs[LIGHTFM] = partial(train_lightfm, args.baseline_python, file, args.epochs)
         if (results_file.machine()["cores"] or 1) > 1:
             runs[TWO_THREADS] = partial(ours, 2, best)
+        if args.baseline_python:
+            runs[LIGHTFM] = partial(train_lightfm, args.baseline_python, file, args.epochs)
         runs |= {isa: partial(ours, 1, isa) for isa in others}
         runs["bandwidths"] = partial(memory.bandwidths, pairs.shape[1], ROW_FLOATS)
         rounds = []
