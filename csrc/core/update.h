@@ -7,9 +7,21 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// before(c) and gradient(c) are the row's chunks and those of its gradient. A row whose result is
-// not finite stays as it was; returns whether it was finite. `Memory` says how chunks are read and
-// written.
+// A squared gradient norm above this counts as divergence. It leaves the accumulators, sums of
+// such squares, far from overflow.
+constexpr float kLargestGradient = 1e30f;
+
+// The rows of a pair are its user (0), its positive (1) and its negative (2). With f = 2 w their
+// gradients are du = f (v_k - v_j), dv_j = f (v_j - u), dv_k = f (u - v_k): f times a difference of
+// two of these rows.
+struct Difference {
+    int plus, minus;
+};
+constexpr Difference kGradientOf[3] = {{2, 1}, {1, 0}, {0, 2}};
+
+// before(c, part) and gradient(c, part) are the row's chunks and those of its gradient. A row whose
+// result is not finite stays as it was; returns whether it was finite. `Memory` says how chunks are
+// read and written.
 template <class Lanes, int kChunks, class Memory, class Before, class Gradient>
 CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float* row,
                        float* accumulators, Before before, Gradient gradient) {
@@ -19,12 +31,12 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     Lanes after[chunks.kRoom];
     Lanes squares[1] = {Lanes::splat(0.0f)};
     chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-        const Lanes g = gradient(c);
+        const Lanes g = gradient(c, part);
         float* const accumulator = accumulators + c * kLanes;
         const Lanes old = memory.load(accumulator, part);
         const Lanes sum = old + g * g;
         memory.commit(accumulator, old, sum, part);
-        after[c] = before(c) - rate * g / sqrt(sum + epsilon);
+        after[c] = before(c, part) - rate * g / sqrt(sum + epsilon);
         squares[0].add(after[c] * after[c], part);
     });
     float square[1];
@@ -34,7 +46,7 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     const float limit = hyper.max_norm;
     const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
     chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-        memory.commit(row + c * kLanes, before(c), after[c] * shrink, part);
+        memory.commit(row + c * kLanes, before(c, part), after[c] * shrink, part);
     });
     return true;
 }

@@ -2,7 +2,7 @@
 // its inline functions would be compiled for that set and could be linked into all of them.
 #include "kernel.h"
 
-#include "../core/step.h"
+#include "../core/async.h"
 #include "lanes.h"
 
 namespace cml {
@@ -28,8 +28,10 @@ static void train_with(const Job& job, int64_t begin, int64_t end, Counters& cou
     alignas(64) int32_t negatives[2 * kMaxNegatives];
     for (int i = 0; i < kMaxNegatives; ++i) distances[i] = INFINITY;
     const Scratch scratch{tile, distances, negatives, kMaxNegatives};
-    Step<Lanes, SharedMemory, WarpLoss, kChunks>(job, SharedMemory{}, scratch)
-        .walk(begin, end, counters);
+    using Updates = AsyncUpdates<Lanes, SharedMemory, kChunks>;
+    const SharedMemory memory;
+    Walk<Lanes, SharedMemory, WarpLoss, kChunks, Updates>(job, memory, scratch, {job, memory})
+        .visit(begin, end, counters);
 }
 
 static void train(const Job& job, int64_t begin, int64_t end, Counters& counters) {

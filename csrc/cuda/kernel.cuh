@@ -1,7 +1,7 @@
 // The training kernel: a persistent grid whose warps take tiles of visits in turn.
 #pragma once
 
-#include "../core/step.h"
+#include "../core/async.h"
 #include "kernel.h"
 #include "lanes.cuh"
 
@@ -40,8 +40,10 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     Lanes::sync();
     const Scratch scratch{tile, distances, negatives, launch.stride};
 
-    Step<Lanes, DeviceMemory, WarpLoss, kChunks> step(launch.job, DeviceMemory{launch.shared},
-                                                      scratch);
+    using Updates = AsyncUpdates<Lanes, DeviceMemory, kChunks>;
+    const DeviceMemory memory{launch.shared};
+    Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(launch.job, memory, scratch,
+                                                               {launch.job, memory});
     Counters counters;
     const int64_t n_warps = int64_t{gridDim.x} * warps_in_block;
     const int64_t warp = int64_t{blockIdx.x} * warps_in_block + warp_in_block;
@@ -50,7 +52,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
         // Asked of one lane, so that all of them leave or none does.
         if (__shfl_sync(0xFFFFFFFFu, *failed != INT64_MAX, 0)) break;
         const int64_t to = from + kLanes < launch.end ? from + kLanes : launch.end;
-        step.walk(from, to, counters);
+        walk.visit(from, to, counters);
         if (counters.first_non_finite != INT64_MAX) break;
     }
     report(counters, launch.counters);

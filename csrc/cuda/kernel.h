@@ -6,7 +6,7 @@
 namespace cml {
 
 constexpr int kWarpsPerBlock = 4;
-constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/step.h
+constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/draw.h
 
 // Counters in device memory, as atomic operations want them.
 struct DeviceCounters {

@@ -1,9 +1,11 @@
 // The training step of Collaborative Metric Learning, written once for every device.
 //
-//   draw.h        which pairs, which negatives          (random, by counters)
-//   warp_loss.h   what a pair asks for                  (reads distances)
-//   update.h      AdaGrad and norm censoring            (writes the tables)
-//   this file     a range of visits, one after another
+//   draw.h        which pairs, which negatives                       (random, by counters)
+//   warp_loss.h   what a pair asks for                               (reads distances)
+//   this file     that for a range of visits, one after another      (reads the tables)
+//   update.h      what is done to a row: AdaGrad and norm censoring  (writes the tables)
+//   async.h       it is done at once, to the rows of each pair
+//   sync.h        it is done once for a mini-batch of pairs
 //
 // `Lanes` does arithmetic on 32 virtual lanes (see lanes.h), and `Memory` says how chunks of a row
 // are read from and written to tables that others change too.
@@ -12,7 +14,7 @@
 #include <cmath>
 
 #include "draw.h"
-#include "update.h"
+#include "rows.h"
 #include "warp_loss.h"
 
 namespace cml {
@@ -28,50 +30,50 @@ struct Scratch {
     CML_FN int32_t* negatives_of(int i) const { return negatives + i % 2 * stride; }
 };
 
-// A squared gradient norm above this counts as divergence. It leaves the accumulators, sums of
-// such squares, far from overflow.
-constexpr float kLargestGradient = 1e30f;
-
 // kChunks: how many times 32 elements a row has, the last time perhaps not all; 0: known at run
-// time only.
-template <class Lanes, class Memory, class Loss, int kChunks>
-class Step {
+// time only. `Updates` hears what the pairs ask for:
+//   chosen(negative)                    an update with this negative is about to come
+//   take(visit, pair, negative, c)      the contribution of a pair, an active one or (negative -1)
+//                                       not; answers whether it is fit for use
+template <class Lanes, class Memory, class Loss, int kChunks, class Updates>
+class Walk {
  public:
-    CML_FN Step(const Job& job, Memory memory, Scratch scratch)
+    CML_FN Walk(const Job& job, Memory memory, Scratch scratch, Updates updates)
         : job_(job),
           memory_(memory),
           scratch_(scratch),
+          updates_(updates),
           loss_{job.hyper.margin, job.rank_weights},
           chunks_{job.hyper.n_dims} {}
 
-    // Train the visits [begin, end).
-    CML_FN void walk(int64_t begin, int64_t end, Counters& counters) {
-        for (int64_t visit = begin; visit < end;) {
-            const int64_t epoch = visit / job_.likes.n_pairs;
-            const int count = draw_pairs<Lanes>(job_, visit, end, epoch, scratch_.tile);
+    // Visit [begin, end).
+    CML_FN void visit(int64_t begin, int64_t end, Counters& counters) {
+        for (int64_t at = begin; at < end;) {
+            const int64_t epoch = at / job_.likes.n_pairs;
+            const int count = draw_pairs<Lanes>(job_, at, end, epoch, scratch_.tile);
             draw_ranks_of(0, count, epoch);
             find_negatives_of(0, count);
-            for (int i = 0; i < count; ++i) train_pair(i, count, epoch, visit + i, counters);
-            visit += count;
+            for (int i = 0; i < count; ++i) visit_pair(i, count, epoch, at + i, counters);
+            at += count;
         }
     }
 
  private:
     // The next pair's negatives are drawn within this pair, in the places where it would wait: for
     // its distances to reach scratch memory, and for the accumulators of the row just chosen.
-    CML_FN void train_pair(int i, int count, int64_t epoch, int64_t visit, Counters& counters) {
+    CML_FN void visit_pair(int i, int count, int64_t epoch, int64_t visit, Counters& counters) {
         const Pair pair = scratch_.tile[i];
         const bool trainable = n_free(pair, job_) > 0;
         const float distance = trainable ? measure(pair, i) : 0.0f;
         draw_ranks_of(i + 1, count, epoch);
         Contribution c{-1, 0, 0.0f, 0.0f, 0.0f};
-        int32_t negative = 0;
+        int32_t negative = -1;
         if (trainable) {
             c = loss_.template evaluate<Lanes>(distance, scratch_.distances, job_.hyper.n_negatives,
                                                pair.weight);
             if (c.negative >= 0) {
                 negative = scratch_.negatives_of(i)[c.negative];
-                chunks_.fetch(accumulators_of(job_.items, negative));
+                updates_.chosen(negative);
             }
         }
         find_negatives_of(i + 1, count);
@@ -79,9 +81,8 @@ class Step {
         counters.pairs += 1;
         counters.skipped += trainable ? 0 : 1;
         counters.impostors += c.impostors;
-        if (c.negative < 0) return;
-        counters.active += 1;
-        if (c.gradient_bound <= kLargestGradient && apply(pair, negative, 2.0f * c.weight)) {
+        counters.active += c.negative >= 0 ? 1 : 0;
+        if (updates_.take(visit, pair, negative, c)) {
             counters.loss += c.loss;
         } else if (visit < counters.first_non_finite) {
             counters.first_non_finite = visit;
@@ -132,57 +133,25 @@ class Step {
         return distance[0];
     }
 
-    // Update the three rows of a pair. `factor` is twice the weight of the loss; the gradients are
-    //   du = factor (v_k - v_j),   dv_j = factor (v_j - u),   dv_k = factor (u - v_k).
-    // Returns whether all results were finite.
-    CML_FN bool apply(const Pair& pair, int32_t negative, float factor) {
-        const Table& users = job_.users;
-        const Table& items = job_.items;
-        float* const rows[3] = {row_of(users, pair.user), row_of(items, pair.positive),
-                                row_of(items, negative)};
-        float* const accumulators[3] = {accumulators_of(users, pair.user),
-                                        accumulators_of(items, pair.positive),
-                                        accumulators_of(items, negative)};
-        Lanes before[chunks_.kRoom][3];
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            CML_UNROLL
-            for (int t = 0; t < 3; ++t) before[c][t] = memory_.load(rows[t] + c * kLanes, part);
-        });
-        const Lanes scale = Lanes::splat(factor);
-        bool finite = true;
-        CML_UNROLL
-        for (int t = 0; t < 3; ++t) {
-            constexpr int kTo[3] = {2, 1, 0};  // du = factor (v_k - v_j), and so on
-            constexpr int kFrom[3] = {1, 0, 2};
-            finite &= update_row<Lanes, kChunks>(
-                job_.hyper, memory_, rows[t], accumulators[t],
-                [&](int c) CML_INLINE_LAMBDA { return before[c][t]; },
-                [&](int c) CML_INLINE_LAMBDA {
-                    return scale * (before[c][kTo[t]] - before[c][kFrom[t]]);
-                });
-        }
-        return finite;
-    }
-
     // The user's row while its distances are taken: in registers where it fits.
     class UserRow {
      public:
-        CML_FN UserRow(const Step& step, const float* row) : step_(step), row_(row) {
+        CML_FN UserRow(const Walk& walk, const float* row) : walk_(walk), row_(row) {
             if constexpr (kHeld) {
-                step.chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-                    held_[c] = step.memory_.load(row + c * kLanes, part);
+                walk.chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
+                    held_[c] = walk.memory_.load(row + c * kLanes, part);
                 });
             }
         }
         template <class Part>
         CML_FN Lanes chunk(int c, Part part) const {
             if constexpr (kHeld) return held_[c];
-            return step_.memory_.load(row_ + c * kLanes, part);
+            return walk_.memory_.load(row_ + c * kLanes, part);
         }
 
      private:
         static constexpr bool kHeld = kChunks > 0 && Lanes::kHoldsRow;
-        const Step& step_;
+        const Walk& walk_;
         const float* row_;
         Lanes held_[kHeld ? kChunks : 1];
     };
@@ -207,6 +176,7 @@ class Step {
     const Job& job_;
     Memory memory_;
     Scratch scratch_;
+    Updates updates_;
     Loss loss_;
     Chunks<Lanes, kChunks> chunks_;
 };
