@@ -81,18 +81,10 @@ def oracle_of(tables: Tables) -> reference.Tables:
 def train_oracle(
     oracle: reference.Tables, likes: sp.csr_array, begin: int, end: int, chosen: Settings
 ) -> dict[str, float]:
-    return reference.train(
-        oracle,
-        likes,
-        begin,
-        end,
-        n_negatives=chosen.n_negatives,
-        margin=chosen.margin,
-        learning_rate=chosen.learning_rate,
-        epsilon=ADAGRAD_EPSILON,
-        max_norm=chosen.max_norm,
-        seed=chosen.seed,
-    )
+    shared = {field.name for field in dataclasses.fields(reference.Settings)}
+    values = {k: v for k, v in dataclasses.asdict(chosen).items() if k in shared}
+    oracle_settings = reference.Settings(**values, epsilon=ADAGRAD_EPSILON)
+    return reference.train(oracle, likes, begin, end, oracle_settings)
 
 
 def assert_same_tables(tables: Tables, oracle: reference.Tables) -> None:
@@ -126,6 +118,8 @@ def job_arguments(**changes: Any) -> dict[str, Any]:
         "epsilon": 1e-8,
         "max_norm": 1.0,
         "seed": 3,
+        "batch_size": 0,
+        "largest_gradient": 10.0,
         "n_threads": 1,
         "instruction_set": _core.build_info()["instruction_sets"][0],
     }

@@ -69,6 +69,8 @@ def raw_job(device, arrays, chosen, n_items):
         epsilon=ADAGRAD_EPSILON,
         max_norm=chosen.max_norm,
         seed=chosen.seed,
+        batch_size=chosen.batch_size,
+        largest_gradient=100.0,
     )
 
 

@@ -44,12 +44,14 @@ class Problem:
             self.likes,
             t,
             t + 1,
-            n_negatives=N_NEGATIVES,
-            margin=MARGIN,
-            learning_rate=rate,
-            epsilon=epsilon,
-            max_norm=1e3,
-            seed=self.seed,
+            reference.Settings(
+                n_negatives=N_NEGATIVES,
+                margin=MARGIN,
+                learning_rate=rate,
+                epsilon=epsilon,
+                max_norm=1e3,
+                seed=self.seed,
+            ),
         )
 
 

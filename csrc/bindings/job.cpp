@@ -56,6 +56,14 @@ std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives) {
     return weights;
 }
 
+FixedPoint fixed_point(int64_t batch_size, float largest_gradient) {
+    const int bits = summand_bits(batch_size);
+    int exponent = 0;  // of the power of two that is larger than the largest gradient
+    std::frexp(largest_gradient, &exponent);
+    return {std::ldexp(1.0f, bits - exponent), std::ldexp(1.0f, exponent - bits),
+            std::ldexp(1.0f, exponent)};
+}
+
 py::object PythonJob::keep(const py::dict& arguments, const char* name) {
     kept_.push_back(arguments[name]);
     return kept_.back();
@@ -101,6 +109,8 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
     hyper.epsilon = positive(arguments, "epsilon");
     hyper.max_norm = positive(arguments, "max_norm");
     hyper.seed = scalar<uint64_t>(arguments, "seed");
+    job_.batch_size = integer(arguments, "batch_size", 0, int64_t{1} << kMaxBatchBits);
+    job_.fixed = fixed_point(job_.batch_size, positive(arguments, "largest_gradient"));
 
     job_.users = table(arguments, "users", "user_accumulators");
     job_.items = table(arguments, "items", "item_accumulators");
@@ -162,6 +172,13 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
                               text(begin) + " and " + text(end));
     }
     if (begin == end) return {};
+    for (const int64_t visit : {begin, end}) {
+        if (job_.batch_size > 0 && visit % job_.likes.n_pairs % job_.batch_size != 0) {
+            throw py::value_error("begin and end must be at the bounds of batches of " +
+                                  text(job_.batch_size) + " visits, got " + text(begin) + " and " +
+                                  text(end));
+        }
+    }
     py::gil_scoped_release release;
 #ifdef CML_WITH_CUDA
     if (device_ == Device::kCuda) return cuda_train(job_, begin, end, counters_, stream_);

@@ -84,6 +84,7 @@ PYBIND11_MODULE(_core, m) {
     m.doc() = "Compiled kernels of cml_fast.";
     m.attr("MAX_DIMS") = cml::kMaxDims;
     m.attr("MAX_NEGATIVES") = cml::kMaxNegatives;
+    m.attr("MAX_BATCH_SIZE") = int64_t{1} << cml::kMaxBatchBits;
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
 #ifdef CML_WITH_CUDA
     m.attr("CUDA_COUNTERS") = (cml::cuda_counter_bytes() + 7) / 8;
@@ -122,6 +123,13 @@ PYBIND11_MODULE(_core, m) {
             return py::array_t<float>(py::cast(cml::rank_weights(n_items, n_negatives)));
         },
         "n_items"_a, "n_negatives"_a);
+    m.def(
+        "fixed_point",
+        [](int64_t batch_size, float largest_gradient) {
+            const cml::FixedPoint fixed = cml::fixed_point(batch_size, largest_gradient);
+            return std::array<float, 3>{fixed.scale, fixed.unit, fixed.largest_gradient};
+        },
+        "batch_size"_a, "largest_gradient"_a);
     m.def("philox", &philox, "key"_a, "counter"_a);
     m.def("visit_order", &visit_order, "n"_a, "seed"_a, "epoch"_a, "begin"_a, "end"_a);
     m.def("ranks_to_items", &ranks_to_items, "ranks"_a, "liked"_a);

@@ -39,12 +39,53 @@ struct Hyperparameters {
     uint64_t seed;
 };
 
+// How the gradients of a mini-batch are rounded before they are added: to multiples of `unit`, a
+// power of two, as 64-bit integers. So a sum does not depend on the order of addition.
+//
+// No sum may overflow. A pair adds to a row once at most, so a batch of B pairs adds B integers.
+// Where each is below 2^bits in absolute value, and B * 2^bits <= 2^62, all is well. 50 bits are
+// enough in any case, and the CPU can round so much by an addition of doubles.
+struct FixedPoint {
+    float scale;             // 1 / unit
+    float unit;              // a power of two
+    float largest_gradient;  // 2^bits * unit: a pair with a larger one is refused
+};
+
+constexpr int kMaxBatchBits = 24;
+
+constexpr int summand_bits(int64_t batch_size) {
+    int bits = 62;
+    while (bits > 62 - kMaxBatchBits && (int64_t{1} << (62 - bits)) < batch_size) --bits;
+    return bits < 50 ? bits : 50;
+}
+
 struct Job {
     Table users;
     Table items;
     Likes likes;
     Hyperparameters hyper;
     const float* rank_weights;  // n_negatives + 1 entries, see warp_loss.h
+    int64_t batch_size;         // visits of a synchronous mini-batch; 0: asynchronous updates
+    FixedPoint fixed;           // for mini-batches
+};
+
+// What a pair of a mini-batch asks for; negative -1: nothing.
+struct Record {
+    int32_t user, positive, negative;
+    float factor;  // twice the weight of the loss
+};
+
+// Working memory of a mini-batch. Pair i can give its user, its positive and its negative the slots
+// 3 i, 3 i + 1 and 3 i + 2; the first to touch a row does, and those who come later find it.
+struct BatchMemory {
+    Record* records;      // batch_size
+    int32_t* user_slots;  // of each row of users its slot, -1: none
+    int32_t* item_slots;
+    int32_t* rows;  // of each slot, 3 batch_size, its row, -1: none
+    int64_t*
+        sums;  // of each slot its gradient's sum, `stride` integers, zero where there is no row
+    int64_t stride;
+    FixedPoint fixed;
 };
 
 // What a launch reports. A visit is one pair at one moment of training; visit t belongs to epoch

@@ -27,6 +27,11 @@ struct Lanes {
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
 
+    // Of half as many lanes, so that they fill a register as well.
+    typedef float HalfVector __attribute__((vector_size(kWidth * 2), may_alias));
+    typedef double Doubles __attribute__((vector_size(kWidth * 4)));
+    typedef int64_t Integers __attribute__((vector_size(kWidth * 4), may_alias));
+
     struct Half {};  // the lower 16 lanes: rows are padded with zeros to a multiple of 16 floats
 
     Vector v[kVectors];
@@ -112,6 +117,31 @@ struct Lanes {
         }
         fold<kWidth / 2, n>(folded);
         for (int g = 0; g < n; ++g) out[g] = folded[0][g];
+    }
+
+    // p[lane] += a * scale, rounded to the nearest integer, for |a * scale| up to 2^51: among the
+    // doubles around 1.5 * 2^52 the integers are neighbours.
+    template <class Part>
+    static CML_FN void add_rounded(int64_t* p, const Lanes& a, float scale, Part part) {
+        const Doubles shift = 0x1.8p52 - Doubles{};
+        for (int i = 0; i < 2 * vectors(part); ++i) {
+            const HalfVector half = reinterpret_cast<const HalfVector*>(a.v)[i];
+            const Doubles scaled = __builtin_convertvector(half, Doubles) * double{scale};
+            *reinterpret_cast<Integers*>(p + i * (kWidth / 2)) +=
+                reinterpret_cast<Integers>(scaled + shift) - reinterpret_cast<Integers>(shift);
+        }
+    }
+
+    template <class Part>
+    static CML_FN Lanes take_sums(int64_t* p, float unit, Part part) {
+        Lanes r = splat(0.0f);
+        for (int i = 0; i < 2 * vectors(part); ++i) {
+            Integers* const sums = reinterpret_cast<Integers*>(p + i * (kWidth / 2));
+            reinterpret_cast<HalfVector*>(r.v)[i] =
+                __builtin_convertvector(*sums, HalfVector) * unit;
+            *sums = Integers{};
+        }
+        return r;
     }
 
     template <class F>

@@ -12,8 +12,9 @@ namespace cml {
 std::vector<std::string> cpu_instruction_sets();
 
 // Train the visits [begin, end) on n_threads threads with the kernel of one instruction set.
-// Workers share the tables without locks (Hogwild: Recht et al., NIPS 2011), so with more than
-// one thread the result depends on timing. Stops early after a value that is not finite.
+// Asynchronous workers share the tables without locks (Hogwild: Recht et al., NIPS 2011), so with
+// more than one thread the result depends on timing; with mini-batches it never does. Stops early
+// after a value that is not finite.
 Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
                    const std::string& instruction_set);
 

@@ -27,6 +27,7 @@ class Settings:
     max_norm: float
     n_threads: int
     seed: int
+    batch_size: int = 0  # pairs of a synchronous mini-batch; 0: asynchronous updates
 
 
 # --- choosing a device ------------------------------------------------------------------------
@@ -187,14 +188,25 @@ class Tables:
         return array.get()  # type: ignore[no-any-return]
 
 
+def _largest_gradient(rank_weights: np.ndarray, weights: np.ndarray, settings: Settings) -> float:
+    """A bound of every gradient's norm, a little more than it can be in the ball.
+
+    The bound that the loss gives is 2 w sqrt(2 (d_ij^2 + d_ik^2)), and a distance in the ball is at
+    most its diameter. A gradient whose square float32 cannot hold is refused in any case.
+    """
+    largest_weight = float(rank_weights.max()) * float(weights.max())
+    return float(np.clip(1.001 * 8 * largest_weight * settings.max_norm, 1e-15, 1e15))
+
+
 def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
     """A compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
+    rank_weights = _core.rank_weights(tables.shape[1], settings.n_negatives)
     weighted = likes.data.min() != 1 or likes.data.max() != 1
     arrays = {
         "indptr": likes.indptr.astype(np.int64, copy=False),
         "indices": likes.indices.astype(np.int32, copy=False),
         "weights": likes.data if weighted else None,
-        "rank_weights": _core.rank_weights(tables.shape[1], settings.n_negatives),
+        "rank_weights": rank_weights,
     }
     device: dict[str, Any] = {
         "n_threads": settings.n_threads,
@@ -222,4 +234,6 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         epsilon=ADAGRAD_EPSILON,
         max_norm=settings.max_norm,
         seed=settings.seed,
+        batch_size=settings.batch_size,
+        largest_gradient=_largest_gradient(rank_weights, likes.data, settings),
     )

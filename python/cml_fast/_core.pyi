@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 MAX_DIMS: int
 MAX_NEGATIVES: int
 ROW_ALIGNMENT: int
+MAX_BATCH_SIZE: int
 CUDA_COUNTERS: int  # only where the build has CUDA kernels
 
 class Counters:
@@ -50,6 +51,8 @@ class Job:
         epsilon: float,
         max_norm: float,
         seed: int,
+        batch_size: int,  # visits of a synchronous mini-batch; 0: asynchronous updates
+        largest_gradient: float,  # a bound of the norm of every gradient
         n_threads: int = ...,  # "cpu" needs these two,
         instruction_set: str = ...,
         counters: Any = ...,  # "cuda" needs these two
@@ -59,6 +62,7 @@ class Job:
 
 def build_info() -> dict[str, Any]: ...
 def rank_weights(n_items: int, n_negatives: int) -> NDArray[np.float32]: ...
+def fixed_point(batch_size: int, largest_gradient: float) -> list[float]: ...
 
 # Draws of the core, for tests.
 def philox(key: Sequence[int], counter: Sequence[int]) -> list[int]: ...

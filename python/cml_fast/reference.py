@@ -166,53 +166,113 @@ class Tables:
     item_accumulators: np.ndarray
 
 
-def train(
-    tables: Tables,
-    likes: sp.csr_array,
-    begin: int,
-    end: int,
-    *,
-    n_negatives: int,
-    margin: float,
-    learning_rate: float,
-    epsilon: float,
-    max_norm: float,
-    seed: int,
-) -> dict[str, float]:
-    """Walk the visits [begin, end) in order; visit t belongs to epoch t // n_pairs."""
+@dataclass(frozen=True)
+class Settings:
+    """Hyper-parameters of a training step."""
+
+    n_negatives: int
+    margin: float
+    learning_rate: float
+    epsilon: float
+    max_norm: float
+    seed: int
+    batch_size: int = 0  # 0: each pair is applied at once
+
+
+def update_row(
+    tables: Tables, name: str, row: int, gradient: np.ndarray, settings: Settings
+) -> None:
+    """AdaGrad and censoring of one row of the table ``name``, "user" or "item"."""
+    vectors, accumulators = getattr(tables, name + "s"), getattr(tables, name + "_accumulators")
+    rate, epsilon = settings.learning_rate, settings.epsilon
+    stepped = adagrad(vectors[row], accumulators[row], gradient, rate, epsilon)
+    vectors[row] = censor(stepped, settings.max_norm)
+
+
+def gradients(
+    tables: Tables, likes: sp.csr_array, visit: int, settings: Settings, counters: dict[str, float]
+) -> list[tuple[str, int, np.ndarray]]:
+    """What the pair of a visit asks for: (table, row, gradient) of three rows, or nothing."""
     n_items = likes.shape[1]
     number = tables.users.dtype.type
+    epoch, position = divmod(visit, likes.nnz)
+    pair = visit_order(likes.nnz, settings.seed, epoch, position)
+    i = int(np.searchsorted(likes.indptr, pair, side="right")) - 1
+    j = int(likes.indices[pair])
+    liked = likes.indices[likes.indptr[i] : likes.indptr[i + 1]]
+    counters["pairs"] += 1
+    if len(liked) >= n_items:
+        counters["skipped"] += 1
+        return []
+
+    negatives = draw_negatives(liked, n_items, settings.n_negatives, settings.seed, pair, epoch)
+    u, v_j = tables.users[i], tables.items[j]
+    distances = np.array([squared_distance(u, tables.items[k]) for k in negatives])
+    c = warp_loss(squared_distance(u, v_j), distances, settings.margin, n_items, likes.data[pair])
+    counters["impostors"] += c.impostors
+    if c.slot < 0:
+        return []
+    counters["active"] += 1
+    counters["loss"] += float(c.loss)
+
+    k = int(negatives[c.slot])
+    v_k = tables.items[k]
+    factor = number(2) * c.weight
+    return [
+        ("user", i, factor * (v_k - v_j)),
+        ("item", j, factor * (v_j - u)),
+        ("item", k, factor * (u - v_k)),
+    ]
+
+
+# --- synchronous mini-batches -----------------------------------------------------------------
+
+
+def unit_of(n_items: int, largest_weight: float, settings: Settings) -> float:
+    """Gradients of a batch are rounded to multiples of this power of two, and so added exactly.
+
+    A gradient is 2 w (a - b), w at most the largest rank weight times the largest of a pair, and
+    the kernels bound its norm by 8 w max_norm. 2^exponent is above that bound.
+    """
+    largest = rank_weight(n_items, settings.n_negatives, settings.n_negatives) * largest_weight
+    exponent = np.frexp(np.clip(1.001 * 8 * largest * settings.max_norm, 1e-15, 1e15))[1]
+    bits = min(50, 62 - int(np.ceil(np.log2(settings.batch_size))))
+    return float(2.0 ** (exponent - bits))
+
+
+def train_batch(
+    tables: Tables,
+    likes: sp.csr_array,
+    visits: range,
+    settings: Settings,
+    counters: dict[str, float],
+) -> None:
+    """Add up the gradients at the present parameters; then update each touched row once."""
+    unit = unit_of(likes.shape[1], float(likes.data.max()), settings)
+    sums: dict[tuple[str, int], np.ndarray] = {}
+    for visit in visits:
+        for name, row, gradient in gradients(tables, likes, visit, settings, counters):
+            units = np.rint(gradient / np.float64(unit)).astype(np.int64)
+            sums[name, row] = sums.get((name, row), 0) + units
+    for (name, row), units in sums.items():
+        gradient = units.astype(tables.users.dtype) * tables.users.dtype.type(unit)
+        update_row(tables, name, row, gradient, settings)
+
+
+def train(
+    tables: Tables, likes: sp.csr_array, begin: int, end: int, settings: Settings
+) -> dict[str, float]:
+    """Walk the visits [begin, end) in order; visit t belongs to epoch t // n_pairs.
+
+    With ``settings.batch_size`` they are whole batches: a batch is so many successive visits, or
+    what is left of an epoch.
+    """
     counters = {"pairs": 0, "active": 0, "impostors": 0, "skipped": 0, "loss": 0.0}
+    while begin < end and settings.batch_size:
+        last = min(begin + settings.batch_size, (begin // likes.nnz + 1) * likes.nnz, end)
+        train_batch(tables, likes, range(begin, last), settings, counters)
+        begin = last
     for visit in range(begin, end):
-        epoch, position = divmod(visit, likes.nnz)
-        pair = visit_order(likes.nnz, seed, epoch, position)
-        i = int(np.searchsorted(likes.indptr, pair, side="right")) - 1
-        j = int(likes.indices[pair])
-        liked = likes.indices[likes.indptr[i] : likes.indptr[i + 1]]
-        counters["pairs"] += 1
-        if len(liked) >= n_items:
-            counters["skipped"] += 1
-            continue
-
-        negatives = draw_negatives(liked, n_items, n_negatives, seed, pair, epoch)
-        u, v_j = tables.users[i].copy(), tables.items[j].copy()
-        distances = np.array([squared_distance(u, tables.items[k]) for k in negatives])
-        positive = squared_distance(u, v_j)
-        c = warp_loss(positive, distances, margin, n_items, likes.data[pair])
-        counters["impostors"] += c.impostors
-        if c.slot < 0:
-            continue
-        counters["active"] += 1
-        counters["loss"] += float(c.loss)
-
-        k = int(negatives[c.slot])
-        v_k = tables.items[k].copy()
-        factor = number(2) * c.weight
-        for table, accumulators, row, x, gradient in (
-            (tables.users, tables.user_accumulators, i, u, factor * (v_k - v_j)),
-            (tables.items, tables.item_accumulators, j, v_j, factor * (v_j - u)),
-            (tables.items, tables.item_accumulators, k, v_k, factor * (u - v_k)),
-        ):
-            stepped = adagrad(x, accumulators[row], gradient, learning_rate, epsilon)
-            table[row] = censor(stepped, max_norm)
+        for name, row, gradient in gradients(tables, likes, visit, settings, counters):
+            update_row(tables, name, row, gradient, settings)
     return counters

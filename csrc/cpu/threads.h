@@ -1,0 +1,81 @@
+// Threads that live for one launch: nothing is left behind for a fork to inherit, and starting
+// them costs less than the work that they take at a time.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "../core/job.h"
+
+namespace cml {
+
+inline void add(Counters& sum, const Counters& part) {
+    sum.pairs += part.pairs;
+    sum.active += part.active;
+    sum.impostors += part.impostors;
+    sum.skipped += part.skipped;
+    sum.loss += part.loss;
+    sum.first_non_finite = std::min(sum.first_non_finite, part.first_non_finite);
+}
+
+// Call work(worker, counters) in so many threads, the calling one among them, and add up what they
+// counted. If a thread cannot be started, give_up() tells the others to return.
+template <class Work, class GiveUp>
+Counters in_threads(int n_workers, Work work, GiveUp give_up) {
+    std::vector<Counters> counters(static_cast<size_t>(n_workers));
+    auto run = [&](int worker) {
+        Counters local;  // on the thread's own stack: no cache line is shared
+        work(worker, local);
+        counters[static_cast<size_t>(worker)] = local;
+    };
+    std::vector<std::thread> threads;
+    threads.reserve(counters.size());
+    try {
+        for (int worker = 1; worker < n_workers; ++worker) threads.emplace_back(run, worker);
+    } catch (...) {
+        give_up();
+        for (std::thread& thread : threads) thread.join();
+        throw;
+    }
+    run(0);
+    for (std::thread& thread : threads) thread.join();
+    Counters total;
+    for (const Counters& part : counters) add(total, part);
+    return total;
+}
+
+// Where all workers wait for each other. They come here often, after about the same work: so they
+// spin for a while before they give up their core.
+class Barrier {
+ public:
+    explicit Barrier(int n_workers) : n_workers_(n_workers) {}
+
+    // The last to arrive calls last() before the others go on. Returns false after give_up().
+    template <class Last>
+    bool wait(Last last) {
+        const int64_t round = round_.load(std::memory_order_acquire);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == n_workers_) {
+            last();
+            arrived_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+        }
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+            if (given_up_.load(std::memory_order_relaxed)) return false;
+            if (spins > kSpins) std::this_thread::yield();
+        }
+        return true;
+    }
+
+    void give_up() { given_up_ = true; }
+
+ private:
+    static constexpr int kSpins = 4000;
+    const int n_workers_;
+    std::atomic<int> arrived_{0};
+    std::atomic<int64_t> round_{0};
+    std::atomic<bool> given_up_{false};
+};
+
+}  // namespace cml
