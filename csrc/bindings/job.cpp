@@ -154,6 +154,9 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
         return;
     }
 #ifdef CML_WITH_CUDA
+    if (job_.batch_size > 0) {
+        throw py::value_error("mini-batches (batch_size > 0) have no CUDA kernel yet; use the CPU");
+    }
     const ArrayView counters =
         view_array(keep(arguments, "counters"), "counters", device_, "<i8", 1, true);
     if (counters.shape[0] * 8 < cuda_counter_bytes()) {

@@ -75,19 +75,6 @@ struct Record {
     float factor;  // twice the weight of the loss
 };
 
-// Working memory of a mini-batch. Pair i can give its user, its positive and its negative the slots
-// 3 i, 3 i + 1 and 3 i + 2; the first to touch a row does, and those who come later find it.
-struct BatchMemory {
-    Record* records;      // batch_size
-    int32_t* user_slots;  // of each row of users its slot, -1: none
-    int32_t* item_slots;
-    int32_t* rows;  // of each slot, 3 batch_size, its row, -1: none
-    int64_t*
-        sums;  // of each slot its gradient's sum, `stride` integers, zero where there is no row
-    int64_t stride;
-    FixedPoint fixed;
-};
-
 // What a launch reports. A visit is one pair at one moment of training; visit t belongs to epoch
 // t / n_pairs, so a single number says how far training has come.
 struct Counters {

@@ -10,7 +10,6 @@
 //   a.add(b, part)              a += b in the lanes of that part
 //   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
 //   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
-//   take_sums(p, unit, part)    64-bit integers times unit, as floats; they become zero
 //   largest(a)                  over lanes, at least 0; NaN is passed over
 //   where_above(a, x), where_equal(a, x)   lanes for which it holds, as bits
 //   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch memory

@@ -2,13 +2,10 @@
 // taken at the parameters it began with and added up per row; then each touched row gets one
 // AdaGrad step and one censoring.
 //
-//   SyncUpdates::take    the pairs of a batch put down what they ask for
-//   Batch::add           a pair's gradients are added to the sums of its rows
-//   Batch::apply         the sum of a row becomes its update
-//
-// Each of the three must be over, for all pairs, before the next one begins. The sums are integers
-// (see FixedPoint in job.h), so it does not matter who adds what, and when: the result is the same
-// bits for any number of workers on any device.
+// The pairs of a batch put down what they ask for (SyncUpdates). When all have, the gradients of
+// these records (RecordGradient) are rounded and added up, as integers (FixedPoint in job.h): it
+// does not matter who adds what, and when. So the result is the same bits for any number of
+// workers on any device. How the work is shared out is up to the device.
 #pragma once
 
 #include "update.h"
@@ -17,11 +14,11 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Takes down the pairs of one batch, whose first visit is `first`.
+// Takes down the pairs of the batch whose first visit is `first`.
 class SyncUpdates {
  public:
-    CML_FN SyncUpdates(const BatchMemory& batch, int64_t first)
-        : records_(batch.records), largest_(batch.fixed.largest_gradient), first_(first) {}
+    CML_FN SyncUpdates(Record* records, float largest_gradient, int64_t first)
+        : records_(records), largest_(largest_gradient), first_(first) {}
 
     CML_FN void chosen(int32_t) const {}
 
@@ -38,83 +35,30 @@ class SyncUpdates {
     int64_t first_;
 };
 
-// `Memory` also says how workers that touch the same rows agree (see claim and add_rounded).
-template <class Lanes, class Memory, int kChunks>
-class Batch {
+// The gradient that a record gives its user (t = 0), its positive (1) or its negative (2).
+template <class Lanes, class Memory>
+class RecordGradient {
  public:
-    CML_FN Batch(const Job& job, Memory memory, const BatchMemory& batch)
-        : job_(job), memory_(memory), batch_(batch), chunks_{job.hyper.n_dims} {}
-
-    // Add the gradients of record i to the sums of those rows for which mine(row).
-    template <class Mine>
-    CML_FN void add(int64_t i, Mine mine) const {
-        const Record record = batch_.records[i];
-        if (record.negative < 0) return;
-        const int32_t numbers[3] = {record.user, record.positive, record.negative};
-        const float* const rows[3] = {row_of(job_.users, record.user),
-                                      row_of(job_.items, record.positive),
-                                      row_of(job_.items, record.negative)};
-        const Lanes factor = Lanes::splat(record.factor);
-        CML_UNROLL
-        for (int t = 0; t < 3; ++t) {
-            if (!mine(numbers[t])) continue;
-            int32_t* const slots = t == 0 ? batch_.user_slots : batch_.item_slots;
-            const auto own = static_cast<int32_t>(3 * i + t);
-            const int32_t slot = memory_.claim(slots + numbers[t], own);
-            if (slot == own) batch_.rows[slot] = numbers[t];
-            int64_t* const sums = batch_.sums + slot * batch_.stride;
-            chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-                const Lanes plus = memory_.load(rows[kGradientOf[t].plus] + c * kLanes, part);
-                const Lanes minus = memory_.load(rows[kGradientOf[t].minus] + c * kLanes, part);
-                memory_.add_rounded(sums + c * kLanes, factor * (plus - minus), batch_.fixed.scale,
-                                    part);
-            });
-        }
+    CML_FN RecordGradient(const Job& job, Memory memory, const Record& record, int t)
+        : memory_(memory), factor_(Lanes::splat(record.factor)) {
+        const float* const rows[3] = {row_of(job.users, record.user),
+                                      row_of(job.items, record.positive),
+                                      row_of(job.items, record.negative)};
+        plus_ = rows[kGradientOf[t].plus];
+        minus_ = rows[kGradientOf[t].minus];
     }
 
-    // Update the row that has this slot, if there is one and mine(row), and free the slot.
-    // Returns whether the result was finite.
-    template <class Mine>
-    CML_FN bool apply(int64_t slot, Mine mine) const {
-        const int32_t number = batch_.rows[slot];
-        if (number < 0 || !mine(number)) return true;
-        const bool is_user = slot % 3 == 0;
-        const Table& table = is_user ? job_.users : job_.items;
-        float* const row = row_of(table, number);
-        int64_t* const sums = batch_.sums + slot * batch_.stride;
-        batch_.rows[slot] = -1;
-        (is_user ? batch_.user_slots : batch_.item_slots)[number] = -1;
-        return update_row<Lanes, kChunks>(
-            job_.hyper, memory_, row, accumulators_of(table, number),
-            [&](int c, auto part)
-                CML_INLINE_LAMBDA { return memory_.load(row + c * kLanes, part); },
-            [&](int c, auto part) CML_INLINE_LAMBDA {
-                return Lanes::take_sums(sums + c * kLanes, batch_.fixed.unit, part);
-            });
-    }
-
-    // What add and apply will need soon.
-    CML_FN void fetch_record(int64_t i) const {
-        const Record record = batch_.records[i];
-        if (record.negative < 0) return;
-        chunks_.fetch(row_of(job_.users, record.user));
-        chunks_.fetch(row_of(job_.items, record.positive));
-        chunks_.fetch(row_of(job_.items, record.negative));
-    }
-    template <class Mine>
-    CML_FN void fetch_slot(int64_t slot, Mine mine) const {
-        const int32_t number = batch_.rows[slot];
-        if (number < 0 || !mine(number)) return;
-        const Table& table = slot % 3 == 0 ? job_.users : job_.items;
-        chunks_.fetch(row_of(table, number));
-        chunks_.fetch(accumulators_of(table, number));
+    template <class Part>
+    CML_FN Lanes operator()(int c, Part part) const {
+        return factor_ *
+               (memory_.load(plus_ + c * kLanes, part) - memory_.load(minus_ + c * kLanes, part));
     }
 
  private:
-    const Job& job_;
     Memory memory_;
-    BatchMemory batch_;
-    Chunks<Lanes, kChunks> chunks_;
+    Lanes factor_;
+    const float* plus_;
+    const float* minus_;
 };
 
 }  // namespace CML_TARGET

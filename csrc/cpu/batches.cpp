@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "threads.h"
@@ -10,37 +11,32 @@
 namespace cml {
 namespace {
 
-// The memory behind BatchMemory, for batches of at most n pairs. All slots are free.
+// The memory behind BatchMemory, for batches of at most n pairs.
 class OwnBatchMemory {
  public:
     OwnBatchMemory(const Job& job, int64_t n)
         : records_(static_cast<size_t>(n)),
-          user_slots_(static_cast<size_t>(job.users.n_rows), -1),
-          item_slots_(static_cast<size_t>(job.items.n_rows), -1),
-          rows_(static_cast<size_t>(3 * n), -1),
+          first_(static_cast<size_t>(3 * n)),
+          earlier_(static_cast<size_t>(3 * n)),
+          last_user_slot_(static_cast<size_t>(job.users.n_rows), -1),
+          last_item_slot_(static_cast<size_t>(job.items.n_rows), -1),
           stride_(std::max(job.users.stride, job.items.stride)),
-          sums_(static_cast<size_t>(3 * n * stride_ + kSpare)),
-          fixed_(job.fixed) {}
+          vectors_(new float[static_cast<size_t>(3 * n * stride_ + kRowAlignment)]) {}
 
     BatchMemory view() {
-        const auto misaligned =
-            reinterpret_cast<uintptr_t>(sums_.data()) / sizeof(int64_t) % kSpare;
-        return {records_.data(),
-                user_slots_.data(),
-                item_slots_.data(),
-                rows_.data(),
-                sums_.data() + (misaligned ? kSpare - misaligned : 0),
-                stride_,
-                fixed_};
+        // Vectors begin on cache lines.
+        const auto beyond = reinterpret_cast<uintptr_t>(vectors_.get()) / sizeof(float);
+        float* const aligned = vectors_.get() + (kRowAlignment - beyond % kRowAlignment);
+        return {records_.data(),        first_.data(), earlier_.data(), last_user_slot_.data(),
+                last_item_slot_.data(), aligned,       stride_};
     }
 
  private:
-    static constexpr int64_t kSpare = 8;  // integers of a cache line, on which the sums begin
     std::vector<Record> records_;
-    std::vector<int32_t> user_slots_, item_slots_, rows_;
+    std::vector<uint8_t> first_;
+    std::vector<int32_t> earlier_, last_user_slot_, last_item_slot_;
     int64_t stride_;
-    std::vector<int64_t> sums_;
-    FixedPoint fixed_;
+    std::unique_ptr<float[]> vectors_;  // not touched before it is used: few batches need all
 };
 
 }  // namespace
@@ -80,10 +76,12 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
             }
             note_failure();
             if (!barrier.wait(check) || over) return;
-            kernel.add(job, batch, last - first, worker, n_workers);
+            if (!kernel.gather(job, batch, last - first, worker, n_workers)) {
+                counters.first_non_finite = std::min(counters.first_non_finite, first);
+                note_failure();
+            }
             if (!barrier.wait([] {})) return;
-            kernel.apply(job, batch, first, last - first, worker, n_workers, counters);
-            note_failure();
+            kernel.store(job, batch, last - first, worker, n_workers);
             if (!barrier.wait(next_batch)) return;
         }
     };

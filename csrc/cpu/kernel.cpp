@@ -3,14 +3,13 @@
 #include "kernel.h"
 
 #include "../core/async.h"
-#include "../core/sync.h"
+#include "batch.h"
 #include "lanes.h"
 
 namespace cml {
 inline namespace CML_TARGET {
 
-// Threads change shared rows without locks, as Hogwild has it: the last one to store wins. In
-// mini-batches every row belongs to one thread.
+// Threads change shared rows without locks, as Hogwild has it: the last one to store wins.
 struct SharedMemory {
     template <class Part>
     CML_FN Lanes load(const float* p, Part part) const {
@@ -21,28 +20,7 @@ struct SharedMemory {
     CML_FN void commit(float* p, const Lanes&, const Lanes& after, Part part) const {
         after.store(p, part);
     }
-
-    CML_FN int32_t claim(int32_t* slot, int32_t own) const {
-        if (*slot < 0) *slot = own;
-        return *slot;
-    }
-
-    template <class Part>
-    CML_FN void add_rounded(int64_t* sums, const Lanes& x, float scale, Part part) const {
-        Lanes::add_rounded(sums, x, scale, part);
-    }
 };
-
-// The rows of a mini-batch are shared out by their numbers.
-struct Owner {
-    uint32_t worker, n_workers;
-
-    CML_FN bool operator()(int32_t row) const {
-        return static_cast<uint32_t>(row) % n_workers == worker;
-    }
-};
-
-constexpr int kFetchAhead = 4;  // records and slots
 
 template <int kChunks>
 struct Kernel {
@@ -64,35 +42,24 @@ struct Kernel {
 
     static void record(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
                        int64_t end, Counters& counters) {
-        visit(job, SyncUpdates(batch, first), begin, end, counters);
+        const SyncUpdates updates(batch.records, job.fixed.largest_gradient, first);
+        visit(job, updates, begin, end, counters);
     }
 
-    static void add(const Job& job, const BatchMemory& batch, int64_t n, int worker,
-                    int n_workers) {
-        const Batch<Lanes, SharedMemory, kChunks> sums(job, {}, batch);
-        const Owner mine{static_cast<uint32_t>(worker), static_cast<uint32_t>(n_workers)};
-        for (int64_t i = 0; i < n; ++i) {
-            if (i + kFetchAhead < n) sums.fetch_record(i + kFetchAhead);
-            sums.add(i, mine);
-        }
+    static bool gather(const Job& job, const BatchMemory& batch, int64_t n, int worker,
+                       int n_workers) {
+        return Batch<SharedMemory, kChunks>(job, {}, batch, n, worker, n_workers).gather();
     }
 
-    static void apply(const Job& job, const BatchMemory& batch, int64_t first, int64_t n,
-                      int worker, int n_workers, Counters& counters) {
-        const Batch<Lanes, SharedMemory, kChunks> sums(job, {}, batch);
-        const Owner mine{static_cast<uint32_t>(worker), static_cast<uint32_t>(n_workers)};
-        bool finite = true;
-        for (int64_t slot = 0; slot < 3 * n; ++slot) {
-            if (slot + kFetchAhead < 3 * n) sums.fetch_slot(slot + kFetchAhead, mine);
-            finite &= sums.apply(slot, mine);
-        }
-        if (!finite && first < counters.first_non_finite) counters.first_non_finite = first;
+    static void store(const Job& job, const BatchMemory& batch, int64_t n, int worker,
+                      int n_workers) {
+        Batch<SharedMemory, kChunks>(job, {}, batch, n, worker, n_workers).store();
     }
 };
 
 template <int kChunks>
-constexpr CpuKernel kKernel{Kernel<kChunks>::train, Kernel<kChunks>::record, Kernel<kChunks>::add,
-                            Kernel<kChunks>::apply};
+constexpr CpuKernel kKernel{Kernel<kChunks>::train, Kernel<kChunks>::record,
+                            Kernel<kChunks>::gather, Kernel<kChunks>::store};
 
 static CpuKernel kernel_for(int n_dims) {
     static constexpr CpuKernel by_chunks[kMaxFixedChunks + 1] = {

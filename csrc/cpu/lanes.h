@@ -119,30 +119,30 @@ struct Lanes {
         for (int g = 0; g < n; ++g) out[g] = folded[0][g];
     }
 
-    // p[lane] += a * scale, rounded to the nearest integer, for |a * scale| up to 2^51: among the
-    // doubles around 1.5 * 2^52 the integers are neighbours.
-    template <class Part>
-    static CML_FN void add_rounded(int64_t* p, const Lanes& a, float scale, Part part) {
-        const Doubles shift = 0x1.8p52 - Doubles{};
-        for (int i = 0; i < 2 * vectors(part); ++i) {
-            const HalfVector half = reinterpret_cast<const HalfVector*>(a.v)[i];
-            const Doubles scaled = __builtin_convertvector(half, Doubles) * double{scale};
-            *reinterpret_cast<Integers*>(p + i * (kWidth / 2)) +=
-                reinterpret_cast<Integers>(scaled + shift) - reinterpret_cast<Integers>(shift);
-        }
-    }
+    // Sums of rounded numbers, one a lane (see FixedPoint in core/job.h).
+    struct Sums {
+        Integers v[2 * kVectors];
 
-    template <class Part>
-    static CML_FN Lanes take_sums(int64_t* p, float unit, Part part) {
-        Lanes r = splat(0.0f);
-        for (int i = 0; i < 2 * vectors(part); ++i) {
-            Integers* const sums = reinterpret_cast<Integers*>(p + i * (kWidth / 2));
-            reinterpret_cast<HalfVector*>(r.v)[i] =
-                __builtin_convertvector(*sums, HalfVector) * unit;
-            *sums = Integers{};
+        // += a * scale, rounded to the nearest integer, for |a * scale| up to 2^50.
+        template <class Part>
+        CML_FN void add(const Lanes& a, float scale, Part part) {
+            for (int i = 0; i < vectors(part); ++i) {
+                v[2 * i] += rounded(half<0>(a.v[i]), scale);
+                v[2 * i + 1] += rounded(half<1>(a.v[i]), scale);
+            }
         }
-        return r;
-    }
+
+        // The sums times unit, a power of two, rounded to float once.
+        template <class Part>
+        CML_FN Lanes times(float unit, Part part) const {
+            Lanes r = splat(0.0f);
+            for (int i = 0; i < vectors(part); ++i) {
+                r.v[i] = join(__builtin_convertvector(v[2 * i], HalfVector) * unit,
+                              __builtin_convertvector(v[2 * i + 1], HalfVector) * unit);
+            }
+            return r;
+        }
+    };
 
     template <class F>
     static CML_FN void each(int n, F f) {
@@ -214,6 +214,38 @@ struct Lanes {
         uint32_t bits = 0;
         for (int i = 0; i < kWidth; ++i) bits |= (mask[i] != 0 ? 1u : 0u) << i;
         return bits;
+#endif
+    }
+
+    template <int i>
+    static CML_FN HalfVector half(const Vector& x) {
+#if CML_VECTOR_FLOATS == 16
+        return _mm512_extractf32x8_ps(x, i);
+#elif CML_VECTOR_FLOATS == 8
+        return _mm256_extractf128_ps(x, i);
+#else
+        return HalfVector{x[2 * i], x[2 * i + 1]};
+#endif
+    }
+
+    static CML_FN Vector join(const HalfVector& a, const HalfVector& b) {
+#if CML_VECTOR_FLOATS == 16
+        return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+#elif CML_VECTOR_FLOATS == 8
+        return _mm256_set_m128(b, a);
+#else
+        return Vector{a[0], a[1], b[0], b[1]};
+#endif
+    }
+
+    static CML_FN Integers rounded(const HalfVector& x, float scale) {
+#if CML_VECTOR_FLOATS == 16
+        return reinterpret_cast<Integers>(_mm512_cvtps_epi64(x * scale));
+#else
+        // Among the doubles around 1.5 * 2^52 the integers are neighbours.
+        const Doubles shift = 0x1.8p52 - Doubles{};
+        const Doubles shifted = __builtin_convertvector(x, Doubles) * double{scale} + shift;
+        return reinterpret_cast<Integers>(shifted) - reinterpret_cast<Integers>(shift);
 #endif
     }
 
