@@ -1,5 +1,6 @@
 #include "job.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "../cpu/train.h"
@@ -154,15 +155,25 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
         return;
     }
 #ifdef CML_WITH_CUDA
-    if (job_.batch_size > 0) {
-        throw py::value_error("mini-batches (batch_size > 0) have no CUDA kernel yet; use the CPU");
-    }
     const ArrayView counters =
         view_array(keep(arguments, "counters"), "counters", device_, "<i8", 1, true);
     if (counters.shape[0] * 8 < cuda_counter_bytes()) {
         throw py::value_error("counters must have " + text(cuda_counter_bytes() / 8) + " entries");
     }
     counters_ = counters.data;
+    const int64_t batch_bytes =
+        cuda_batch_bytes(job_.batch_size, job_.users.n_rows, job_.items.n_rows,
+                         std::max(job_.users.stride, job_.items.stride));
+    if (batch_bytes > 0) {
+        const ArrayView batch =
+            view_array(keep(arguments, "batch"), "batch", device_, "|u1", 1, true);
+        if (batch.shape[0] < batch_bytes) {
+            throw py::value_error("batch must have " + text(batch_bytes) + " bytes, got " +
+                                  text(batch.shape[0]));
+        }
+        check_pointer(batch.data, "batch");
+        batch_ = batch.data;
+    }
     stream_ = reinterpret_cast<void*>(scalar<uintptr_t>(arguments, "stream"));
 #else
     throw std::runtime_error("this build has no CUDA kernels");
@@ -184,7 +195,7 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
     }
     py::gil_scoped_release release;
 #ifdef CML_WITH_CUDA
-    if (device_ == Device::kCuda) return cuda_train(job_, begin, end, counters_, stream_);
+    if (device_ == Device::kCuda) return cuda_train(job_, begin, end, counters_, batch_, stream_);
 #endif
     return cpu_train(job_, begin, end, n_threads_, instruction_set_);
 }

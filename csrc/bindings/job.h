@@ -32,6 +32,7 @@ class PythonJob {
     int n_threads_ = 1;
     std::string instruction_set_;
     void* counters_ = nullptr;
+    void* batch_ = nullptr;
     void* stream_ = nullptr;
 };
 

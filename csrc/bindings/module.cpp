@@ -88,6 +88,8 @@ PYBIND11_MODULE(_core, m) {
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
 #ifdef CML_WITH_CUDA
     m.attr("CUDA_COUNTERS") = (cml::cuda_counter_bytes() + 7) / 8;
+    m.def("cuda_batch_bytes", &cml::cuda_batch_bytes, "batch_size"_a, "n_users"_a, "n_items"_a,
+          "stride"_a);
 #endif
 
     py::class_<cml::Counters>(m, "Counters", "What a launch reports.")

@@ -40,8 +40,7 @@ class AsyncUpdates {
                 job_.hyper, memory_, rows[t], accumulators[t],
                 [&](int c, auto) CML_INLINE_LAMBDA { return before[c][t]; },
                 [&](int c, auto) CML_INLINE_LAMBDA {
-                    return scale *
-                           (before[c][kGradientOf[t].plus] - before[c][kGradientOf[t].minus]);
+                    return scale * (before[c][plus_row(t)] - before[c][minus_row(t)]);
                 });
         }
         return finite;

@@ -69,6 +69,13 @@ struct Job {
     FixedPoint fixed;           // for mini-batches
 };
 
+// Where the mini-batch that begins with the visit `first` ends: also with its epoch.
+constexpr int64_t batch_end(int64_t first, int64_t end, int64_t batch_size, int64_t n_pairs) {
+    const int64_t epoch_end = (first / n_pairs + 1) * n_pairs;
+    const int64_t last = first + batch_size < epoch_end ? first + batch_size : epoch_end;
+    return last < end ? last : end;
+}
+
 // What a pair of a mini-batch asks for; negative -1: nothing.
 struct Record {
     int32_t user, positive, negative;

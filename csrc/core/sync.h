@@ -44,8 +44,8 @@ class RecordGradient {
         const float* const rows[3] = {row_of(job.users, record.user),
                                       row_of(job.items, record.positive),
                                       row_of(job.items, record.negative)};
-        plus_ = rows[kGradientOf[t].plus];
-        minus_ = rows[kGradientOf[t].minus];
+        plus_ = rows[plus_row(t)];
+        minus_ = rows[minus_row(t)];
     }
 
     template <class Part>

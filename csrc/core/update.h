@@ -14,10 +14,12 @@ constexpr float kLargestGradient = 1e30f;
 // The rows of a pair are its user (0), its positive (1) and its negative (2). With f = 2 w their
 // gradients are du = f (v_k - v_j), dv_j = f (v_j - u), dv_k = f (u - v_k): f times a difference of
 // two of these rows.
-struct Difference {
-    int plus, minus;
-};
-constexpr Difference kGradientOf[3] = {{2, 1}, {1, 0}, {0, 2}};
+constexpr int plus_row(int t) {
+    return 2 - t;
+}
+constexpr int minus_row(int t) {
+    return t == 2 ? 2 : 1 - t;
+}
 
 // before(c, part) and gradient(c, part) are the row's chunks and those of its gradient. A row whose
 // result is not finite stays as it was; returns whether it was finite. `Memory` says how chunks are

@@ -59,7 +59,7 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
     auto check = [&] { over = failed; };
     auto next_batch = [&] {
         first = last;
-        last = std::min({first + job.batch_size, (first / n_pairs + 1) * n_pairs, end});
+        last = batch_end(first, end, job.batch_size, n_pairs);
         next = first;
         over = failed || first == end;
     };

@@ -2,12 +2,13 @@
 #include "kernel.cuh"
 
 #define CML_JOIN(a, b) a##b
-#define CML_KERNEL_OF(chunks) CML_JOIN(cuda_kernel_, chunks)
+#define CML_KERNELS_OF(chunks) CML_JOIN(cuda_kernels_, chunks)
 
 namespace cml {
 
-const void* CML_KERNEL_OF(CML_CHUNKS)() {
-    return reinterpret_cast<const void*>(&train_kernel<CML_CHUNKS>);
+CudaKernels CML_KERNELS_OF(CML_CHUNKS)() {
+    return {reinterpret_cast<const void*>(&async_kernel<CML_CHUNKS>),
+            reinterpret_cast<const void*>(&sync_kernel<CML_CHUNKS>)};
 }
 
 }  // namespace cml

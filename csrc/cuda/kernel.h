@@ -12,7 +12,17 @@ constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/draw.h
 struct DeviceCounters {
     unsigned long long pairs, active, impostors, skipped;
     double loss;
-    unsigned long long first_non_finite;
+    unsigned long long first_non_finite;  // a visit, or the first one of a mini-batch
+    unsigned long long refused_gradient;  // that of a mini-batch: likewise a visit
+};
+
+// Working memory of mini-batches, see batch.cuh; all zero before the first one and after each.
+struct CudaBatch {
+    int32_t* user_slots;  // of each row of users, 1 + its slot
+    int32_t* item_slots;
+    int32_t* rows;  // of each slot, 1 + its row: 3 batch_size
+    int64_t* sums;  // of each slot, the sum of its gradients: `stride` integers
+    int64_t stride;
 };
 
 // Arguments of every kernel.
@@ -22,6 +32,7 @@ struct CudaLaunch {
     bool shared;     // several warps are in flight
     int64_t stride;  // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
+    CudaBatch batch;
 };
 
 // Bytes of shared memory that a warp's Scratch takes.
@@ -29,15 +40,20 @@ constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + 3 * stride * 4;
 }
 
-// The address of the kernel for rows of this many chunks; 0: any number.
-const void* cuda_kernel_0();
-const void* cuda_kernel_1();
-const void* cuda_kernel_2();
-const void* cuda_kernel_3();
-const void* cuda_kernel_4();
-const void* cuda_kernel_5();
-const void* cuda_kernel_6();
-const void* cuda_kernel_7();
-const void* cuda_kernel_8();
+// The kernels for rows of this many chunks (0: any number): asynchronous updates; mini-batches,
+// which need a cooperative launch.
+struct CudaKernels {
+    const void* async;
+    const void* sync;
+};
+CudaKernels cuda_kernels_0();
+CudaKernels cuda_kernels_1();
+CudaKernels cuda_kernels_2();
+CudaKernels cuda_kernels_3();
+CudaKernels cuda_kernels_4();
+CudaKernels cuda_kernels_5();
+CudaKernels cuda_kernels_6();
+CudaKernels cuda_kernels_7();
+CudaKernels cuda_kernels_8();
 
 }  // namespace cml

@@ -56,6 +56,24 @@ struct Lanes {
         }
     }
 
+    // p[lane] += a * scale, rounded to the nearest integer, atomically.
+    template <class P>
+    static CML_FN void add_rounded(int64_t* p, Lanes a, float scale, P part) {
+        if (!holds(part)) return;
+        // Two's complement: an unsigned sum has the bits of a signed one.
+        atomicAdd(reinterpret_cast<unsigned long long*>(p + lane()),
+                  static_cast<unsigned long long>(llrintf(a.x * scale)));
+    }
+
+    // These sums times unit, a power of two, rounded to float once. They become zero.
+    template <class P>
+    static CML_FN Lanes take_sums(int64_t* p, float unit, P part) {
+        if (!holds(part)) return {0.0f};
+        const int64_t sum = __ldcg(reinterpret_cast<long long*>(p) + lane());
+        p[lane()] = 0;
+        return {static_cast<float>(sum) * unit};
+    }
+
     template <class F>
     static CML_FN void each(int n, F f) {
         for (int i = lane(); i < n; i += kLanes) f(i);

@@ -14,21 +14,47 @@ void check(cudaError_t error, const char* what) {
                              cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
 }
 
-const void* kernel_for(int n_dims) {
-    using Kernel = const void* (*)();
-    static constexpr Kernel kernels[] = {cuda_kernel_0, cuda_kernel_1, cuda_kernel_2,
-                                         cuda_kernel_3, cuda_kernel_4, cuda_kernel_5,
-                                         cuda_kernel_6, cuda_kernel_7, cuda_kernel_8};
+CudaKernels kernels_for(int n_dims) {
+    using Kernels = CudaKernels (*)();
+    static constexpr Kernels kernels[] = {cuda_kernels_0, cuda_kernels_1, cuda_kernels_2,
+                                          cuda_kernels_3, cuda_kernels_4, cuda_kernels_5,
+                                          cuda_kernels_6, cuda_kernels_7, cuda_kernels_8};
     const int chunks = (n_dims + kLanes - 1) / kLanes;
     return kernels[chunks <= kMaxFixedChunks ? chunks : 0]();
 }
 
-// How many pairs may be in flight. A warp works on values that it read a moment ago; while few
-// of the others touch the same rows, that is Hogwild. With as many warps as rows, every row is
-// changed by several of them at once, from values that none has seen the others change: one huge
-// stale batch. An eighth of the smaller table keeps most pairs in flight apart.
+// How many pairs may be in flight in asynchronous training. A warp works on values that it read a
+// moment ago; while few of the others touch the same rows, that is Hogwild. With as many warps as
+// rows, every row is changed by several of them at once, from values that none has seen the others
+// change: one huge stale batch. An eighth of the smaller table keeps most pairs in flight apart.
 int64_t warps_in_flight(const Job& job) {
     return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / 8);
+}
+
+// Where the parts of CudaBatch begin in one piece of memory, in bytes.
+struct BatchParts {
+    int64_t item_slots, rows, sums, total;
+};
+
+BatchParts batch_parts(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride) {
+    constexpr int64_t kAlignment = 128;
+    auto after = [=](int64_t begin, int64_t bytes) {
+        return (begin + bytes + kAlignment - 1) / kAlignment * kAlignment;
+    };
+    const int64_t item_slots = after(0, n_users * 4);
+    const int64_t rows = after(item_slots, n_items * 4);
+    const int64_t sums = after(rows, 3 * batch_size * 4);
+    return {item_slots, rows, sums, after(sums, 3 * batch_size * stride * 8)};
+}
+
+CudaBatch batch_memory(const Job& job, void* memory) {
+    const int64_t stride = std::max(job.users.stride, job.items.stride);
+    const BatchParts parts =
+        batch_parts(job.batch_size, job.users.n_rows, job.items.n_rows, stride);
+    char* const at = static_cast<char*>(memory);
+    return {reinterpret_cast<int32_t*>(at), reinterpret_cast<int32_t*>(at + parts.item_slots),
+            reinterpret_cast<int32_t*>(at + parts.rows),
+            reinterpret_cast<int64_t*>(at + parts.sums), stride};
 }
 
 }  // namespace
@@ -73,9 +99,17 @@ int64_t cuda_counter_bytes() {
     return sizeof(DeviceCounters);
 }
 
-Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* stream) {
+int64_t cuda_batch_bytes(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride) {
+    if (batch_size == 0) return 0;
+    return batch_parts(batch_size, n_users, n_items, stride).total;
+}
+
+Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
+                    void* stream) {
     const auto on = static_cast<cudaStream_t>(stream);
-    const void* kernel = kernel_for(job.hyper.n_dims);
+    const bool sync = job.batch_size > 0;
+    const CudaKernels kernels = kernels_for(job.hyper.n_dims);
+    const void* kernel = sync ? kernels.sync : kernels.async;
     const int64_t stride = (job.hyper.n_negatives + kLanes - 1) / kLanes * kLanes;
     // What every device offers a block without asking for more.
     constexpr int64_t kSharedBytes = 48 * 1024;
@@ -92,21 +126,23 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
           "asking for the occupancy (was this package built for the device's architecture?)");
     const int64_t resident = processors * std::max(blocks_each, 1) * warps_in_block;
     const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
-    const int64_t warps = std::min({resident, warps_in_flight(job), tiles});
+    const int64_t warps = sync ? std::min(resident, std::min(job.batch_size, end - begin))
+                               : std::min({resident, warps_in_flight(job), tiles});
     warps_in_block = std::min(warps_in_block, warps);
     const int64_t blocks = warps / warps_in_block;
     const size_t shared_bytes = static_cast<size_t>(warps_in_block * scratch_bytes(stride));
 
     DeviceCounters sum{};
-    sum.first_non_finite = INT64_MAX;
+    sum.first_non_finite = sum.refused_gradient = INT64_MAX;
     auto* const device_counters = static_cast<DeviceCounters*>(counters);
     check(cudaMemcpyAsync(device_counters, &sum, sizeof(sum), cudaMemcpyHostToDevice, on),
           "clearing the counters");
-    CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, stride, device_counters};
+    CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, stride, device_counters, {}};
+    if (sync) launch.batch = batch_memory(job, batch);
     void* arguments[] = {&launch};
-    check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)),
-                           dim3(static_cast<unsigned>(warps_in_block * kLanes)), arguments,
-                           shared_bytes, on),
+    const auto start = sync ? cudaLaunchCooperativeKernel : cudaLaunchKernel;
+    check(start(kernel, dim3(static_cast<unsigned>(blocks)),
+                dim3(static_cast<unsigned>(warps_in_block * kLanes)), arguments, shared_bytes, on),
           "starting the training kernel");
     check(cudaMemcpyAsync(&sum, device_counters, sizeof(sum), cudaMemcpyDeviceToHost, on),
           "reading the counters");
@@ -118,7 +154,8 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     result.impostors = static_cast<int64_t>(sum.impostors);
     result.skipped = static_cast<int64_t>(sum.skipped);
     result.loss = sum.loss;
-    result.first_non_finite = static_cast<int64_t>(sum.first_non_finite);
+    result.first_non_finite =
+        static_cast<int64_t>(std::min(sum.first_non_finite, sum.refused_gradient));
     return result;
 }
 

@@ -220,6 +220,12 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         }
         device = {
             "counters": cupy.zeros(_core.CUDA_COUNTERS, dtype=cupy.int64),
+            "batch": cupy.zeros(
+                _core.cuda_batch_bytes(
+                    settings.batch_size, *tables.shape, tables.arrays["users"].shape[1]
+                ),
+                dtype=cupy.uint8,
+            ),
             "stream": cupy.cuda.get_current_stream().ptr,
         }
     return _core.Job(

@@ -10,7 +10,11 @@ MAX_DIMS: int
 MAX_NEGATIVES: int
 ROW_ALIGNMENT: int
 MAX_BATCH_SIZE: int
-CUDA_COUNTERS: int  # only where the build has CUDA kernels
+
+# Only where the build has CUDA kernels.
+CUDA_COUNTERS: int
+
+def cuda_batch_bytes(batch_size: int, n_users: int, n_items: int, stride: int) -> int: ...
 
 class Counters:
     """What a launch reports."""
@@ -55,7 +59,8 @@ class Job:
         largest_gradient: float,  # a bound of the norm of every gradient
         n_threads: int = ...,  # "cpu" needs these two,
         instruction_set: str = ...,
-        counters: Any = ...,  # "cuda" needs these two
+        counters: Any = ...,  # "cuda" needs these three
+        batch: Any = ...,
         stream: int = ...,
     ) -> None: ...
     def run(self, begin: int, end: int) -> Counters: ...
