@@ -12,10 +12,12 @@ import pytest
 from conftest import INSTRUCTION_SETS
 from kernel_support import (
     TABLE_NAMES,
+    Tables,
     assert_same_counters,
     assert_same_tables,
     job_arguments,
     larger_problem,
+    make_job,
     oracle_of,
     random_likes,
     random_tables,
@@ -25,7 +27,7 @@ from kernel_support import (
 )
 
 from cml_fast import _backend, _core, build_info
-from cml_fast._backend import ISA_VARIABLE, Tables, make_job
+from cml_fast._backend import ISA_VARIABLE
 
 # --- equal to the oracle, to the bit ----------------------------------------------------------
 
@@ -216,12 +218,12 @@ def test_an_unknown_instruction_set_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_several_workers_train_alike(device, n_threads):
+def test_several_workers_train_alike(job_device, n_threads):
     """Counters of what was visited are exact; what was learned is near what one thread learns."""
     likes = random_likes(np.random.default_rng(8), 400, 500, density=0.05, weighted=True)
     chosen = settings(n_threads=n_threads, n_negatives=20)
     alone = random_tables("cpu", likes.shape, chosen)
-    tables = random_tables(device, likes.shape, chosen)
+    tables = random_tables(job_device, likes.shape, chosen)
     job_alone = make_job(alone, likes, settings(n_negatives=20))
     job = make_job(tables, likes, chosen)
     losses = []
