@@ -20,10 +20,13 @@ from cml_fast._backend import ADAGRAD_EPSILON, Settings, usable_cores
 
 EMULATOR = Path(__file__).resolve().parent / "emulator"
 CUDA_SOURCES = EMULATOR.parents[1] / "csrc" / "cuda"
-FLAGS = (
-    "-std=c++17 -O1 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -U_FORTIFY_SOURCE "
-    "-Wall -Wextra -Wno-unknown-pragmas -DCML_TARGET=emulated"
-).split()
+FLAGS = [
+    *("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    *("-ffp-contract=off", "-fno-math-errno"),  # as for the CPU kernels
+    "-U_FORTIFY_SOURCE",  # its longjmp refuses to change stacks
+    "-Wno-unknown-pragmas",  # nvcc's unroll
+    "-DCML_TARGET=emulated",
+]
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
 FIXED_CHUNKS = 8  # kMaxFixedChunks
@@ -51,7 +54,9 @@ def build(directory: Path, *flags: str) -> Path:
         for chunks in (*range(FIXED_CHUNKS, 0, -1), 0)  # the slowest first
     ]
     sources += [(CUDA_SOURCES / "train.cu", [])]
-    sources += [(EMULATOR / name, ["-fvisibility=default"]) for name in ("emulator.cpp", "faults.cpp")]
+    sources += [
+        (EMULATOR / name, ["-fvisibility=default"]) for name in ("emulator.cpp", "faults.cpp")
+    ]
 
     def compile_one(number: int) -> str:
         source, options = sources[number]
@@ -77,9 +82,7 @@ def structure(*fields: tuple[str, Any]) -> type[ctypes.Structure]:
 # As in csrc/core/job.h and emulator.cpp.
 I32, I64, F32, POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 Table = structure(("values", POINTER), ("accumulators", POINTER), ("rows", I64), ("stride", I64))
-Likes = structure(
-    ("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64)
-)
+Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
 Hyperparameters = structure(
     ("n_dims", I32),
     ("n_negatives", I32),
@@ -122,14 +125,15 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
     _library.emulator_case.restype = ctypes.c_char_p
+    _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
     return _library
 
 
 class EmulatedJob:
     """``_core.Job("cuda", ...)`` for arrays in NumPy, which the emulated device takes for its own.
 
-    ``order`` is that in which lanes take turns; ``grid``, if given, is (blocks, warps in each) in
-    place of what csrc/cuda/train.cu would choose.
+    ``order`` is that in which lanes take turns; ``seed`` shuffles the turns of warps if it is not
+    0; ``grid``, if given, is (blocks, warps in each) in place of what csrc/cuda/train.cu chooses.
     """
 
     def __init__(

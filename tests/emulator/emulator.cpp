@@ -41,8 +41,8 @@ enum class State { kReady, kWaits, kReturned };
 struct Lane {
     dim3 thread;
     State state = State::kReady;
-    Call call;  // for which it waits
-    uint64_t brought;
+    Call call{};  // for which it waits
+    uint64_t brought = 0;
     bool started = false;
     char* stack;
     jmp_buf context;
@@ -127,10 +127,11 @@ void enter(Lane& lane) {
 
 // --- turns ------------------------------------------------------------------------------------
 
-Order order = Order::kAscending;
-std::mt19937 generator;
+Order order = Order::kAscending;  // of lanes
+Order order_of_warps = Order::kAscending;
+std::mt19937 generator, generator_of_warps;
 
-std::vector<int> in_order(size_t n) {
+std::vector<int> in_order(size_t n, Order order, std::mt19937& generator) {
     std::vector<int> turns(n);
     std::iota(turns.begin(), turns.end(), 0);
     if (order == Order::kDescending) std::reverse(turns.begin(), turns.end());
@@ -181,7 +182,7 @@ bool take_turn(Warp& of) {
     warp = &of;
     blockIdx = of.block;
     bool any = false;
-    for (const int i : in_order(kLanes)) {
+    for (const int i : in_order(kLanes, order, generator)) {
         if (of.lanes[i].state != State::kReady) continue;
         any = true;
         enter(of.lanes[i]);
@@ -192,6 +193,7 @@ bool take_turn(Warp& of) {
 
 std::string name_of(const Lane& lane) {
     if (lane.state == State::kReturned) return "returned";
+    if (lane.state == State::kReady) return "run";
     const std::string file = lane.call.file;
     char text[256];
     std::snprintf(text, sizeof(text), "wait in %s at %s:%d, mask 0x%08x, argument %d",
@@ -221,10 +223,10 @@ std::string run(std::vector<Block>& blocks) {
     }
     for (bool any = true; any;) {
         any = false;
-        for (const int i : in_order(blocks.size())) {
+        for (const int i : in_order(blocks.size(), order_of_warps, generator_of_warps)) {
             Block& block = blocks[i];
             std::copy(block.shared.begin(), block.shared.end(), window);
-            for (const int w : in_order(block.warps.size())) {
+            for (const int w : in_order(block.warps.size(), order_of_warps, generator_of_warps)) {
                 any |= take_turn(block.warps[w]);
                 if (!fault.empty()) return fault;
             }
@@ -260,7 +262,9 @@ const uint64_t* meet(const Call& call, uint64_t brought) {
 
 void set_order(Order new_order, uint32_t seed) {
     order = new_order;
+    order_of_warps = seed == 0 ? Order::kAscending : Order::kShuffled;
     generator.seed(seed);
+    generator_of_warps.seed(seed);
 }
 
 std::string launch(const std::function<void()>& function, dim3 grid, dim3 block,
