@@ -132,8 +132,9 @@ def load(library: Path) -> ctypes.CDLL:
 class EmulatedJob:
     """``_core.Job("cuda", ...)`` for arrays in NumPy, which the emulated device takes for its own.
 
-    ``order`` is that in which lanes take turns; ``seed`` shuffles the turns of warps if it is not
-    0; ``grid``, if given, is (blocks, warps in each) in place of what csrc/cuda/train.cu chooses.
+    ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
+    random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
+    what csrc/cuda/train.cu chooses.
     """
 
     def __init__(

@@ -59,8 +59,9 @@ const uint64_t* meet(const Call& call, uint64_t brought = 0);
 // Run a kernel in every thread of a grid. Returns what went wrong, or an empty string.
 std::string launch(const std::function<void()>& kernel, dim3 grid, dim3 block, size_t shared_bytes);
 
-// The order in which the lanes of a warp take turns. Warps and blocks do so one after another if
-// the seed is 0, else in an order that it determines: it is the same whatever lanes do.
+// The order in which the lanes of a warp take turns. If the seed is 0, warps and blocks do so one
+// after another, in lock-step; else in a random order, and a warp's turn may end before all of its
+// lanes had theirs.
 enum class Order : int32_t { kAscending, kDescending, kShuffled };
 void set_order(Order order, uint32_t seed);
 

@@ -187,6 +187,8 @@ bool take_turn(Warp& of) {
         any = true;
         enter(of.lanes[i]);
         if (!fault.empty()) return true;
+        // Lanes of a warp need not go in step: others may run in the middle of its turn.
+        if (order_of_warps == Order::kShuffled && generator_of_warps() % 256 == 0) break;
     }
     return release_lanes(of) || any;
 }
@@ -284,7 +286,8 @@ std::string launch(const std::function<void()>& function, dim3 grid, dim3 block,
     char* stack = stacks.get();
     for (unsigned b = 0; b < grid.x; ++b) {
         // Memory that nobody has written is, as a float, a large negative number: a distance that
-        // makes an impostor, where a NaN would be passed over. As an int it is no row of any table.
+        // makes an impostor, where a NaN would be passed over. As an int it is no row of any table
+        // (whoever takes it for one most likely ends the process).
         blocks[b].shared.assign(shared_bytes, static_cast<char>(0xCB));
         blocks[b].warps.resize(block.x / kLanes);
         for (unsigned t = 0; t < block.x; ++t, stack += kStackBytes) {
