@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from emulator_support import ORDERS
-from kernel_support import larger_problem, make_job, random_likes, random_tables, settings, snapshot
+from kernel_support import make_job, random_likes, random_tables, settings, snapshot
 
 # --- the emulator: small kernels, see emulator/faults.cpp -------------------------------------
 
