@@ -1,7 +1,10 @@
 """Fixtures that several test modules share."""
 
+import ctypes
+import os
 from pathlib import Path
 
+import emulator_support
 import pytest
 
 from cml_fast import _core
@@ -25,9 +28,25 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The emulated CUDA device, see emulator_support.py."""
+    built = os.environ.get(emulator_support.LIBRARY_VARIABLE)
+    path = Path(built) if built else emulator_support.build(tmp_path_factory.mktemp("emulator"))
+    return emulator_support.load(path)
+
+
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
     return cuda_or_skip() if request.param == "cuda" else "cpu"
+
+
+@pytest.fixture(params=["cpu", "cuda", "emulated"])
+def job_device(request: pytest.FixtureRequest) -> str:
+    """Where jobs run: the devices, and the emulated one, which the package does not know."""
+    if request.param == "emulated":
+        request.getfixturevalue("emulator")
+    return cuda_or_skip() if request.param == "cuda" else str(request.param)
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)
@@ -37,10 +56,14 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=[*INSTRUCTION_SETS, "cuda"])
+@pytest.fixture(params=[*INSTRUCTION_SETS, "cuda", "emulated"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The device of each compiled kernel in turn: one for every instruction set, and CUDA's."""
+    """The device of each compiled kernel in turn: one for every instruction set, and CUDA's, on
+    a CUDA device and on an emulated one."""
     if request.param == "cuda":
         return cuda_or_skip()
+    if request.param == "emulated":
+        request.getfixturevalue("emulator")
+        return "emulated"
     monkeypatch.setenv(ISA_VARIABLE, request.param)
     return "cpu"

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from emulator_support import EmulatedJob
 
-from cml_fast import _core, reference
-from cml_fast._backend import ADAGRAD_EPSILON, Settings, Tables
+from cml_fast import _backend, _core, reference
+from cml_fast._backend import ADAGRAD_EPSILON, Settings
 
 DEFAULTS = {
     "n_dims": 33,
@@ -21,6 +22,29 @@ DEFAULTS = {
     "n_threads": 1,
     "seed": 2**63 + 12345,
 }
+
+
+class Tables(_backend.Tables):
+    """The package's tables; those of the emulated device lie in the CPU's memory."""
+
+    def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
+        self.emulated = device == "emulated"
+        super().__init__("cpu" if self.emulated else device, n_dims, users, items)
+
+
+def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation: Any) -> Any:
+    """The package's job, or one on the emulated device; ``emulation`` is for EmulatedJob."""
+    if not tables.emulated:
+        return _backend.make_job(tables, likes, chosen)
+    weighted = likes.data.min() != 1 or likes.data.max() != 1
+    arrays = {
+        **tables.arrays,
+        "indptr": likes.indptr.astype(np.int64, copy=False),
+        "indices": likes.indices.astype(np.int32, copy=False),
+        "weights": likes.data if weighted else None,
+        "rank_weights": _core.rank_weights(tables.shape[1], chosen.n_negatives),
+    }
+    return EmulatedJob(arrays, chosen, **emulation)
 
 
 def settings(**changes: Any) -> Settings:
@@ -59,7 +83,7 @@ TABLE_NAMES = tuple(field.name for field in dataclasses.fields(reference.Tables)
 
 
 def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, Settings]:
-    """Fresh tables, weighted likes and settings; CUDA runs a single warp on it."""
+    """Fresh tables, weighted likes and settings; CUDA runs a single warp on them."""
     rng = np.random.default_rng(5)
     likes = random_likes(rng, 15, 60, weighted=True)
     chosen = settings(**changes)

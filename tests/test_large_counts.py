@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from emulator_support import EmulatedJob
 from kernel_support import (
     TABLE_NAMES,
     assert_same_counters,
     assert_same_tables,
     larger_problem,
+    make_job,
     oracle_of,
     random_tables,
     settings,
@@ -18,7 +20,7 @@ from kernel_support import (
 )
 
 from cml_fast import _core, reference
-from cml_fast._backend import ADAGRAD_EPSILON, instruction_set, make_job
+from cml_fast._backend import ADAGRAD_EPSILON, instruction_set
 
 MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux; only newer Pythons name it
 
@@ -35,7 +37,7 @@ def lazy_zeros(shape, dtype):
 
 def on_device(device, array, used=None):
     """The array itself, or a copy in CUDA memory of its rows ``used``, the others being zero."""
-    if device == "cpu":
+    if device != "cuda":
         return array
     import cupy
 
@@ -51,6 +53,9 @@ def on_device(device, array, used=None):
 
 def raw_job(device, arrays, chosen, n_items):
     """A job of arrays that are on the device already."""
+    ranks = _core.rank_weights(n_items, chosen.n_negatives)
+    if device == "emulated":
+        return EmulatedJob({**arrays, "rank_weights": ranks}, chosen)
     if device == "cpu":
         extra = {"n_threads": 1, "instruction_set": instruction_set()}
     else:
@@ -61,7 +66,7 @@ def raw_job(device, arrays, chosen, n_items):
         device,
         **arrays,
         **extra,
-        rank_weights=on_device(device, _core.rank_weights(n_items, chosen.n_negatives)),
+        rank_weights=on_device(device, ranks),
         n_dims=chosen.n_dims,
         n_negatives=chosen.n_negatives,
         margin=chosen.margin,
@@ -174,7 +179,7 @@ def test_pairs_beyond_32_bits(kernel, offset):
 
 
 @pytest.mark.parametrize("bits", [31, 32])
-def test_rows_beyond_32_bits(device, bits, monkeypatch):
+def test_rows_beyond_32_bits(job_device, bits, monkeypatch):
     """Tables of more than 2^31 floats: the rows at their end are used, and a few negatives."""
     n_dims = _core.MAX_DIMS
     last = 2**bits // n_dims + 5
@@ -192,12 +197,12 @@ def test_rows_beyond_32_bits(device, bits, monkeypatch):
 
     chosen = settings(n_dims=n_dims, n_negatives=2)
     tables = {
-        name: on_device(device, array, [last] if "user" in name else liked)
+        name: on_device(job_device, array, [last] if "user" in name else liked)
         for name, array in arrays.items()
     }
     csr = {"indptr": indptr, "indices": likes.indices.astype(np.int32)}
-    csr = {name: on_device(device, array) for name, array in csr.items()}
-    counters = raw_job(device, {**tables, **csr, "weights": None}, chosen, last + 1).run(0, 2)
+    csr = {name: on_device(job_device, array) for name, array in csr.items()}
+    counters = raw_job(job_device, {**tables, **csr, "weights": None}, chosen, last + 1).run(0, 2)
 
     negatives = []
     draw = reference.draw_negatives
@@ -212,5 +217,5 @@ def test_rows_beyond_32_bits(device, bits, monkeypatch):
     assert_same_counters(counters, expected)
     for name, table in tables.items():
         for row in [last] if "user" in name else [*liked, *negatives]:
-            got = table[row] if device == "cpu" else table[row].get()
+            got = table[row] if job_device != "cuda" else table[row].get()
             np.testing.assert_array_equal(got, getattr(oracle, name)[row], f"{name} {row}")

@@ -5,6 +5,7 @@ import pytest
 from kernel_support import (
     assert_same_tables,
     larger_problem,
+    make_job,
     oracle_of,
     settings,
     snapshot,
@@ -12,7 +13,6 @@ from kernel_support import (
 )
 
 from cml_fast import reference
-from cml_fast._backend import make_job
 
 VISITS = 10**6  # what is asked for
 SOON = 10**4  # where a kernel has stopped at the latest

@@ -85,6 +85,7 @@ CML_FN void draw_ranks(const Job& job, const Pair& pair, int64_t epoch, int32_t*
 template <class Lanes, class F>
 CML_FN void find_negatives(const Job& job, const Pair& pair, int32_t* ranks, F found) {
     const int32_t* liked = job.likes.indices + pair.row_begin;
+    Lanes::sync();  // a lane draws kDrawn ranks, and kGroup of them are searched for by another
     Lanes::each(groups_of(job.hyper.n_negatives, kGroup), [=](int group) CML_INLINE_LAMBDA {
         int32_t* negatives = ranks + group * kGroup;
         ranks_to_items<kGroup>(negatives, liked, pair.n_liked);

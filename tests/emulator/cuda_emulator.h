@@ -1,0 +1,209 @@
+// What the kernels and their launch use of CUDA, for a host compiler that includes this file
+// before each of their sources (-include): csrc/cuda/ then runs where there is no GPU.
+//
+// All threads of a launch are fibers of one host thread. A lane runs alone until it calls a
+// function that waits for others; the lanes of a warp take turns in an order that tests choose.
+// So lanes that share memory without a __syncwarp() between them give results that depend on that
+// order, and lanes that wait for what never comes are reported. What is not emulated: time, caches
+// and memory order; an atomic operation is one because nothing else runs meanwhile.
+#pragma once
+
+// Before __CUDACC__ is defined, for the standard library must not take this compiler for nvcc.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#define __CUDACC__  // core/platform.h takes its CUDA side
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __grid_constant__
+// For `extern __shared__ int64_t shared_memory[]`, which emulator.cpp defines. A variable without
+// `extern` would be one for each thread: none of those can be weak, so it does not compile.
+#define __shared__ __attribute__((weak))
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;  // of the thread that runs now
+
+namespace emulator {
+
+enum class Scope { kWarp, kBlock, kGrid };
+
+// Where a thread waits for others. Threads meet if their calls are equal. Line numbers are those
+// of the CUDA function's caller: two places that call one wrapper look alike.
+struct Call {
+    Scope scope;
+    const char* name;
+    unsigned mask;
+    int argument;
+    const char* file;
+    int line;
+};
+
+// Wait until all threads that the call names have made it. Returns what each lane of the warp
+// brought along.
+const uint64_t* meet(const Call& call, uint64_t brought = 0);
+
+// Run a kernel in every thread of a grid. Returns what went wrong, or an empty string.
+std::string launch(const std::function<void()>& kernel, dim3 grid, dim3 block, size_t shared_bytes);
+
+// The order in which the lanes of a warp take turns. If the seed is 0, warps and blocks do so one
+// after another, in lock-step; else in a random order, and a warp's turn may end before all of its
+// lanes had theirs.
+enum class Order : int32_t { kAscending, kDescending, kShuffled };
+void set_order(Order order, uint32_t seed);
+
+template <class T>
+uint64_t to_word(T x) {
+    static_assert(sizeof(T) <= sizeof(uint64_t) && std::is_trivially_copyable<T>::value, "");
+    uint64_t word = 0;
+    std::memcpy(&word, &x, sizeof(T));
+    return word;
+}
+
+template <class T>
+T from_word(uint64_t word) {
+    T x;
+    std::memcpy(&x, &word, sizeof(T));
+    return x;
+}
+
+}  // namespace emulator
+
+// --- functions of device code -----------------------------------------------------------------
+
+inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    emulator::meet({emulator::Scope::kBlock, "__syncthreads", ~0u, 0, file, line});
+}
+
+inline void __syncwarp(unsigned mask = ~0u, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+    emulator::meet({emulator::Scope::kWarp, "__syncwarp", mask, 0, file, line});
+}
+
+template <class T>
+T __shfl_sync(unsigned mask, T x, int source, const char* file = __builtin_FILE(),
+              int line = __builtin_LINE()) {
+    const uint64_t* all = emulator::meet(
+        {emulator::Scope::kWarp, "__shfl_sync", mask, 0, file, line}, emulator::to_word(x));
+    return emulator::from_word<T>(all[source % 32]);
+}
+
+// CUDA lets each lane have a `distance` of its own; here, to catch lanes that are in different
+// steps of a butterfly, those with different ones do not meet.
+template <class T>
+T __shfl_xor_sync(unsigned mask, T x, int distance, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
+    const uint64_t* all =
+        emulator::meet({emulator::Scope::kWarp, "__shfl_xor_sync", mask, distance, file, line},
+                       emulator::to_word(x));
+    return emulator::from_word<T>(all[(threadIdx.x ^ distance) % 32]);
+}
+
+inline unsigned __ballot_sync(unsigned mask, bool predicate, const char* file = __builtin_FILE(),
+                              int line = __builtin_LINE()) {
+    const uint64_t* all =
+        emulator::meet({emulator::Scope::kWarp, "__ballot_sync", mask, 0, file, line}, predicate);
+    unsigned bits = 0;
+    for (int i = 0; i < 32; ++i) bits |= (mask >> i & all[i]) << i;
+    return bits;
+}
+
+template <class T>
+using Same = typename std::common_type<T>::type;  // leaves T to be deduced from the pointer
+
+template <class T>
+T atomicExch(T* p, Same<T> x) {
+    const T old = *p;
+    *p = x;
+    return old;
+}
+
+template <class T>
+T atomicAdd(T* p, Same<T> x) {
+    return atomicExch(p, *p + x);
+}
+
+template <class T>
+T atomicMin(T* p, Same<T> x) {
+    return atomicExch(p, std::min<T>(*p, x));
+}
+
+template <class T>
+T atomicCAS(T* p, Same<T> expected, Same<T> x) {
+    return atomicExch(p, *p == expected ? x : *p);
+}
+
+template <class T>
+T __ldcg(const T* p) {
+    return *p;
+}
+
+inline void __threadfence() {}
+
+inline int __popc(unsigned x) {
+    return __builtin_popcount(x);
+}
+
+inline int __ffs(int x) {
+    return __builtin_ffs(x);
+}
+
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
+}
+
+// --- functions of the host --------------------------------------------------------------------
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorLaunchFailure = 719,
+};
+enum cudaMemoryType { cudaMemoryTypeHost = 1, cudaMemoryTypeDevice, cudaMemoryTypeManaged };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+using cudaStream_t = void*;
+
+struct cudaDeviceProp {
+    char name[256];
+    int major, minor;
+    size_t totalGlobalMem;
+};
+
+struct cudaPointerAttributes {
+    cudaMemoryType type;
+    int device;
+};
+
+const char* cudaGetErrorString(cudaError_t error);
+const char* cudaGetErrorName(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* p);
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel,
+                                                          int threads, size_t shared_bytes);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
+                             size_t shared_bytes, cudaStream_t stream);
+cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
+                                        size_t shared_bytes, cudaStream_t stream);

@@ -1,0 +1,131 @@
+// Small kernels, most of them wrong, for the tests of the emulator itself. Each writes one number
+// a thread.
+#include <cooperative_groups.h>
+
+namespace cml {
+inline namespace CML_TARGET {
+
+static int32_t* shared_numbers() {
+    extern __shared__ int64_t shared_memory[];
+    return reinterpret_cast<int32_t*>(shared_memory);
+}
+
+namespace {
+
+int32_t* results;
+
+constexpr unsigned kAll = ~0u;
+
+int lane() {
+    return static_cast<int>(threadIdx.x % 32);
+}
+
+void write(int32_t x) {
+    results[blockIdx.x * blockDim.x + threadIdx.x] = x;
+}
+
+void pass_on(bool sync) {
+    shared_numbers()[threadIdx.x] = lane();
+    if (sync) __syncwarp();
+    write(shared_numbers()[threadIdx.x ^ 1]);
+}
+
+struct Case {
+    const char* name;
+    void (*kernel)();
+};
+
+const Case kCases[] = {
+    // Right.
+    {"synced", [] { pass_on(true); }},
+    {"halves",
+     [] {
+         const bool low = lane() < 16;
+         if (low) write(__shfl_sync(0xFFFFu, lane(), 3));
+         if (!low) write(__shfl_xor_sync(0xFFFF0000u, lane(), 1));
+         __syncwarp();
+     }},
+    {"block barrier",
+     [] {
+         shared_numbers()[threadIdx.x] = static_cast<int32_t>(blockIdx.x * 100 + threadIdx.x);
+         __syncthreads();
+         write(shared_numbers()[blockDim.x - 1 - threadIdx.x]);
+     }},
+    {"grid barrier",
+     [] {
+         write(1);
+         cooperative_groups::this_grid().sync();
+         int32_t sum = 0;
+         for (unsigned i = 0; i < gridDim.x * blockDim.x; ++i) sum += results[i];
+         cooperative_groups::this_grid().sync();
+         write(sum);
+     }},
+    {"atomics",
+     [] {
+         int32_t* const p = shared_numbers();
+         double* const sum = reinterpret_cast<double*>(p + 4);
+         if (threadIdx.x == 0) *sum = p[0] = p[2] = p[3] = 0, p[1] = 50;
+         __syncthreads();
+         atomicAdd(p, 2);
+         atomicAdd(sum, 0.5);
+         atomicMin(p + 1, 10 + lane());
+         if (atomicCAS(p + 2, 0, 7) == 0) atomicExch(p + 3, 9);
+         __syncthreads();
+         const bool right = p[0] == 2 * static_cast<int>(blockDim.x) && p[1] == 10 && p[2] == 7 &&
+                            p[3] == 9 && *sum == 0.5 * blockDim.x;
+         write(right && __ballot_sync(kAll, lane() % 2) == 0xAAAAAAAAu);
+     }},
+    // Wrong.
+    {"unsynced", [] { pass_on(false); }},
+    {"unwritten", [] { write(shared_numbers()[threadIdx.x]); }},
+    {"beyond", [] { write(shared_numbers()[32 + threadIdx.x]); }},
+    {"other call",
+     [] {
+         if (lane() < 16) {
+             __syncwarp();
+         } else {
+             __ballot_sync(kAll, true);
+         }
+     }},
+    {"other place",
+     [] {
+         if (lane() % 2 == 0) {
+             __syncwarp();
+         } else {
+             __syncwarp();
+         }
+     }},
+    {"early return",
+     [] {
+         if (lane() >= 30 && threadIdx.x >= 32) return;
+         write(__shfl_sync(kAll, lane(), 0));
+     }},
+    {"block barrier of one warp",
+     [] {
+         if (threadIdx.x < 32) __syncthreads();
+     }},
+    {"grid barrier of one block",
+     [] {
+         if (blockIdx.x == 1) cooperative_groups::this_grid().sync();
+     }},
+    {"not in the mask", [] { __syncwarp(1u); }},
+};
+
+}  // namespace
+}  // namespace CML_TARGET
+}  // namespace cml
+
+extern "C" const char* emulator_case(const char* name, int32_t order, uint32_t seed, int32_t blocks,
+                                     int32_t warps_in_block, int32_t* results) {
+    static std::string problem;
+    emulator::set_order(static_cast<emulator::Order>(order), seed);
+    cml::results = results;
+    problem = std::string("there is no case ") + name;
+    for (const cml::Case& c : cml::kCases) {
+        if (c.name != std::string(name)) continue;
+        const auto threads = static_cast<unsigned>(warps_in_block) * 32;
+        problem = emulator::launch(c.kernel, dim3(static_cast<unsigned>(blocks)), dim3(threads),
+                                   threads * sizeof(int32_t));
+    }
+    return problem.c_str();
+}

@@ -1,0 +1,183 @@
+"""The CUDA kernels on an emulated device: csrc/cuda/ compiled for the host, see emulator/."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cml_fast._backend import ADAGRAD_EPSILON, Settings, usable_cores
+
+EMULATOR = Path(__file__).resolve().parent / "emulator"
+CUDA_SOURCES = EMULATOR.parents[1] / "csrc" / "cuda"
+FLAGS = [
+    *("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    *("-ffp-contract=off", "-fno-math-errno"),  # as for the CPU kernels
+    "-U_FORTIFY_SOURCE",  # its longjmp refuses to change stacks
+    "-Wno-unknown-pragmas",  # nvcc's unroll
+    "-DCML_TARGET=emulated",
+]
+LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
+ORDERS = ("ascending", "descending", "shuffled")
+FIXED_CHUNKS = 8  # kMaxFixedChunks
+
+# --- building it ------------------------------------------------------------------------------
+
+
+def compiler() -> list[str]:
+    for command in (os.environ.get("CXX"), sysconfig.get_config_var("CXX"), "c++", "g++"):
+        words = shlex.split(command or "")
+        if words and shutil.which(words[0]):
+            return words
+    pytest.skip("no C++ compiler: set CXX to one, to run the CUDA kernels on the emulated device")
+
+
+def build(directory: Path, *flags: str) -> Path:
+    """Compile the kernels, their launch and the emulated device into one shared library."""
+    if not CUDA_SOURCES.is_dir():
+        pytest.skip(f"the sources of the CUDA kernels are not in {CUDA_SOURCES}")
+    command = [*compiler(), *FLAGS, *flags, "-I", str(EMULATOR)]
+    command += ["-include", str(EMULATOR / "cuda_emulator.h"), "-c", "-x", "c++"]
+    # One object for each number of chunks, as cmake/CudaKernels.cmake has it.
+    sources: list[tuple[Path, list[str]]] = [
+        (CUDA_SOURCES / "kernel.cu", [f"-DCML_CHUNKS={chunks}"])
+        for chunks in (*range(FIXED_CHUNKS, 0, -1), 0)  # the slowest first
+    ]
+    sources += [(CUDA_SOURCES / "train.cu", [])]
+    sources += [
+        (EMULATOR / name, ["-fvisibility=default"]) for name in ("emulator.cpp", "faults.cpp")
+    ]
+
+    def compile_one(number: int) -> str:
+        source, options = sources[number]
+        target = str(directory / f"{number}.o")
+        subprocess.run([*command, *options, str(source), "-o", target], check=True)
+        return target
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        objects = list(pool.map(compile_one, range(len(sources))))
+    library = directory / "libemulated.so"
+    link = [*compiler(), *flags, "-shared", *objects, "-o", str(library)]
+    subprocess.run(link, check=True)
+    return library
+
+
+# --- calling it -------------------------------------------------------------------------------
+
+
+def structure(*fields: tuple[str, Any]) -> type[ctypes.Structure]:
+    return type("Structure", (ctypes.Structure,), {"_fields_": fields})
+
+
+# As in csrc/core/job.h and emulator.cpp.
+I32, I64, F32, POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
+Table = structure(("values", POINTER), ("accumulators", POINTER), ("rows", I64), ("stride", I64))
+Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
+Hyperparameters = structure(
+    ("n_dims", I32),
+    ("n_negatives", I32),
+    ("margin", F32),
+    ("learning_rate", F32),
+    ("epsilon", F32),
+    ("max_norm", F32),
+    ("seed", ctypes.c_uint64),
+)
+CoreJob = structure(
+    ("users", Table),
+    ("items", Table),
+    ("likes", Likes),
+    ("hyper", Hyperparameters),
+    ("rank_weights", POINTER),
+)
+Counters = structure(
+    ("pairs", I64),
+    ("active", I64),
+    ("impostors", I64),
+    ("skipped", I64),
+    ("loss", ctypes.c_double),
+    ("first_non_finite", I64),
+)
+Options = structure(
+    ("order", I32),
+    ("seed", ctypes.c_uint32),
+    ("multiprocessors", I32),
+    ("blocks", I32),
+    ("warps_in_block", I32),
+)
+
+_library: ctypes.CDLL | None = None
+
+
+def load(library: Path) -> ctypes.CDLL:
+    """From now on this library is the emulated device."""
+    global _library
+    _library = ctypes.CDLL(str(library))
+    _library.emulator_train.restype = ctypes.c_char_p
+    _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_case.restype = ctypes.c_char_p
+    _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
+    return _library
+
+
+class EmulatedJob:
+    """``_core.Job("cuda", ...)`` for arrays in NumPy, which the emulated device takes for its own.
+
+    ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
+    random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
+    what csrc/cuda/train.cu chooses.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray | None],
+        chosen: Settings,
+        *,
+        order: str = "ascending",
+        seed: int = 0,
+        grid: tuple[int, int] = (0, 0),
+    ) -> None:
+        self._arrays = arrays  # kept alive
+        pointers = {
+            name: None if array is None else array.ctypes.data for name, array in arrays.items()
+        }
+        tables = [
+            Table(pointers[f"{side}s"], pointers[f"{side}_accumulators"], *arrays[f"{side}s"].shape)
+            for side in ("user", "item")
+        ]
+        likes = Likes(
+            *(pointers[name] for name in ("indptr", "indices", "weights")), len(arrays["indices"])
+        )
+        hyper = Hyperparameters(
+            chosen.n_dims,
+            chosen.n_negatives,
+            chosen.margin,
+            chosen.learning_rate,
+            ADAGRAD_EPSILON,
+            chosen.max_norm,
+            chosen.seed,
+        )
+        self._job = CoreJob(*tables, likes, hyper, pointers["rank_weights"])
+        self._options = Options(ORDERS.index(order), seed, 16, *grid)
+
+    def run(self, begin: int, end: int) -> SimpleNamespace:
+        counters = Counters(first_non_finite=2**63 - 1)
+        if begin < end:
+            assert _library is not None, "the fixture `emulator` loads it"
+            job, options = ctypes.byref(self._job), ctypes.byref(self._options)
+            error = _library.emulator_train(job, begin, end, options, ctypes.byref(counters))
+            if error:
+                raise RuntimeError(error.decode())
+        values = {name: getattr(counters, name) for name, _ in Counters._fields_}
+        if values["first_non_finite"] == 2**63 - 1:
+            values["first_non_finite"] = None
+        return SimpleNamespace(**values)

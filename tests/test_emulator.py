@@ -1,0 +1,244 @@
+"""The emulated CUDA device notices what it should, and the kernels do well on it.
+
+test_kernel.py and others run the CUDA kernels on it too, as they run them on a real device.
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import emulator_support
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from emulator_support import ORDERS
+from kernel_support import make_job, random_likes, random_tables, settings, snapshot
+
+# --- the emulator: small kernels, see emulator/faults.cpp -------------------------------------
+
+
+@pytest.fixture(params=ORDERS)
+def order(request):
+    return request.param
+
+
+def run_case(emulator: ctypes.CDLL, name, order="ascending", blocks=1, warps=1, seed=0):
+    """What the threads of a launch wrote, and what the emulator found wrong."""
+    results = np.full(blocks * warps * 32, -1, dtype=np.int32)
+    problem = emulator.emulator_case(
+        name.encode(), ORDERS.index(order), seed, blocks, warps, results.ctypes.data
+    )
+    return results, problem.decode()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("synced", lambda block, thread: thread % 32 ^ 1),
+        ("halves", lambda block, thread: 3 if thread % 32 < 16 else thread % 32 ^ 1),
+        ("block barrier", lambda block, thread: 100 * block + 95 - thread),
+        ("grid barrier", lambda block, thread: 2 * 96),
+        ("atomics", lambda block, thread: 1),
+    ],
+)
+def test_right_kernels(emulator, name, expected, order, seed):
+    results, problem = run_case(emulator, name, order, blocks=2, warps=3, seed=seed)
+    assert problem == ""
+    assert results.tolist() == [expected(b, t) for b in range(2) for t in range(96)]
+
+
+def test_a_missing_sync_shows(emulator):
+    """Lanes see what was written by those that had their turn before."""
+    results = {order: run_case(emulator, "unsynced", order)[0].tolist() for order in ORDERS}
+    right = run_case(emulator, "synced")[0].tolist()
+    assert results["ascending"][1::2] == right[1::2]
+    assert results["descending"][::2] == right[::2]
+    assert len({tuple(values) for values in (*results.values(), right)}) == 4
+
+
+def test_memory_that_nobody_wrote_holds_no_zeros(emulator):
+    results, _ = run_case(emulator, "unwritten", blocks=2)
+    assert set(results.view(np.float32)) == {np.float32(-26711958.0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "warps", "expected"),
+    [
+        (
+            "other call",
+            1,
+            1,
+            "warp 0 of block 0: lanes 0-15 wait in __syncwarp at faults.cpp:LINE, mask 0xffffffff, "
+            "argument 0; lanes 16-31 wait in __ballot_sync at faults.cpp:LINE, mask 0xffffffff",
+        ),
+        ("other place", 1, 1, "lanes 30-30 wait in __syncwarp at .*; lanes 31-31 wait in __syncw"),
+        (
+            "early return",
+            2,
+            2,
+            "no lane can go on:\nwarp 1 of block 0: lanes 0-29 wait in __shfl_sync at .* 0; "
+            "lanes 30-31 returned\nwarp 1 of block 1: lanes 0-29 wait in __shfl_sync",
+        ),
+        (
+            "block barrier of one warp",
+            1,
+            2,
+            "no lane can go on:\nwarp 0 of block 0: lanes 0-31 wait in __syncthreads at faults",
+        ),
+        (
+            "grid barrier of one block",
+            2,
+            1,
+            "no lane can go on:\nwarp 0 of block 1: lanes 0-31 wait in grid_group::sync at faults",
+        ),
+        ("not in the mask", 1, 1, "a lane is not in the mask .*\nwarp 0 of block 0: .* 0x00000001"),
+        ("synced", 1, 33, "invalid configuration: 1 blocks of 1056 threads and 4224 bytes"),
+    ],
+)
+def test_wrong_kernels_are_reported(emulator, name, blocks, warps, expected, order):
+    _, problem = run_case(emulator, name, order, blocks, warps)
+    pattern = expected.replace("LINE", "[0-9]+")
+    assert pytest.raises(AssertionError, match=pattern).matches(AssertionError(problem)), problem
+    assert run_case(emulator, "synced", order)[1] == ""  # a fault leaves nothing behind
+
+
+# --- the kernels on it ------------------------------------------------------------------------
+
+
+def train_with(order, grid, n_dims, n_negatives, seed=0):
+    likes = random_likes(np.random.default_rng(4), 15, 60, density=0.1, weighted=True)
+    chosen = settings(n_dims=n_dims, n_negatives=n_negatives)
+    tables = random_tables("emulated", likes.shape, chosen)
+    job = make_job(tables, likes, chosen, order=order, grid=grid, seed=seed)
+    counters = job.run(3, 3 + 3 * likes.nnz)
+    assert counters.pairs == 3 * likes.nnz
+    assert counters.skipped == 3 * 60
+    return snapshot(tables), counters
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("n_negatives", [1, 20, 40])
+@pytest.mark.parametrize("n_dims", [31, 64, 300])
+def test_the_order_of_lanes_does_not_matter(emulator, n_dims, n_negatives, grid):
+    """It would if lanes passed on values in memory without a __syncwarp() in between."""
+    expected, whole = train_with("ascending", grid, n_dims, n_negatives)
+    others = [(order, 0) for order in ORDERS[1:]]
+    if grid == (1, 1):  # else the seed decides what a warp sees of others
+        others += [(order, 1) for order in ORDERS]
+    for order, seed in others:
+        arrays, counters = train_with(order, grid, n_dims, n_negatives, seed)
+        assert counters == whole
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name], name)
+
+
+def test_warps_take_turns_as_the_seed_says(emulator):
+    arrays = [train_with("ascending", (2, 3), 31, 20, seed)[0]["users"] for seed in (0, 1, 1, 2)]
+    np.testing.assert_array_equal(arrays[1], arrays[2])
+    assert not np.array_equal(arrays[0], arrays[1])
+    assert not np.array_equal(arrays[1], arrays[3])
+
+
+def test_most_negatives_fit_in_shared_memory(emulator):
+    """Blocks of as many warps as 48 KiB are enough for: the device refuses more."""
+    likes = random_likes(np.random.default_rng(4), 40, 60)
+    chosen = settings(n_negatives=1024, n_dims=3)
+    tables = random_tables("emulated", likes.shape, chosen)
+    assert make_job(tables, likes, chosen).run(0, 160).pairs == 160
+    with pytest.raises(RuntimeError, match=r"CUDA: starting .* invalid configuration: 1 blocks of"):
+        make_job(tables, likes, chosen, grid=(1, 4)).run(0, 160)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_several_warps_stop_at_what_is_not_finite(emulator, seed):
+    """All lanes of a warp stop, or none, whenever another warp says so. All pairs but one are
+    skipped, so that warps ask often."""
+    likes = np.ones((15, 60), dtype=np.float32)
+    likes[7, 1:] = 0
+    likes = sp.csr_array(likes)
+    chosen = settings(learning_rate=1e38, margin=3.0)
+    tables = random_tables("emulated", likes.shape, chosen)
+    counters = make_job(tables, likes, chosen, grid=(2, 4), seed=seed).run(0, 10**6)
+    assert counters.first_non_finite is not None
+    assert counters.pairs < 10**4
+    assert all(np.isfinite(array).all() for array in snapshot(tables).values())
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="warps add differences to rows that others have moved meanwhile: the sum of two steps "
+    "that each end in the ball may end outside",
+)
+def test_several_warps_stay_in_the_ball(emulator):
+    """As test_what_is_trained_stays_in_the_ball, with the eight warps that the host chooses."""
+    likes = random_likes(np.random.default_rng(9), 64, 80, density=0.1)
+    chosen = settings(margin=3.0, learning_rate=0.5, max_norm=0.7)
+    largest = []
+    for seed in range(3):
+        tables = random_tables("emulated", likes.shape, chosen)
+        make_job(tables, likes, chosen, seed=seed).run(0, 3 * likes.nnz)
+        largest += [np.linalg.norm(vectors, axis=1).max() for vectors in tables.vectors()]
+    assert max(largest) <= 0.7 * (1 + 1e-5), largest
+
+
+# --- under sanitizers -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory) -> dict[str, str]:
+    """The environment of processes whose emulated device has sanitizers."""
+    directory = tmp_path_factory.mktemp("sanitized")
+    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    probe = directory / "probe.cpp"
+    probe.write_text("int main() {}")
+    compiler = emulator_support.compiler()
+    command = [*compiler, *flags, str(probe), "-o", str(directory / "probe")]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip(f"{compiler[0]} cannot link with {flags[0]}")
+    # The runtime must come before all libraries of the Python interpreter.
+    runtime = subprocess.run(
+        [*compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(runtime).is_file():
+        pytest.skip(f"{compiler[0]} has no libasan.so to load into Python")
+    library = emulator_support.build(directory, *flags, "-g1")
+    return {
+        **os.environ,
+        emulator_support.LIBRARY_VARIABLE: str(library),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "LD_PRELOAD": runtime,
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python keeps memory to its end
+    }
+
+
+def run_python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+def test_under_sanitizers(sanitized):
+    """No access beyond a table, the likes or shared memory, and no undefined behaviour."""
+    tests = Path(__file__).parent
+    chosen = "emulated and (random_problems or equal_hinges) or several_warps_stop"
+    files = [str(tests / f"test_{name}.py") for name in ("kernel", "emulator")]
+    done = run_python(sanitized, "-m", "pytest", "-p", "no:cacheprovider", "-k", chosen, *files)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert " passed" in done.stdout
+    assert " skipped" not in done.stdout
+
+
+def test_sanitizers_see_the_end_of_shared_memory(sanitized):
+    code = (
+        "import emulator_support, os, pathlib, test_emulator\n"
+        "path = pathlib.Path(os.environ[emulator_support.LIBRARY_VARIABLE])\n"
+        "test_emulator.run_case(emulator_support.load(path), 'beyond')"
+    )
+    done = run_python(sanitized, "-c", code)
+    assert done.returncode != 0
+    assert "use-after-poison" in done.stderr
+    assert "faults.cpp" in done.stderr
