@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def note(message: str) -> None:
 
 
 def train(args: argparse.Namespace) -> Outcome:
-    _check_out(args.out)
+    _storage.check_writable(args.out, "model")  # before training, not after it
     hyperparameters = {name: getattr(args, name) for name in HYPERPARAMETERS}
     trainer = Trainer(**hyperparameters, verbose=sys.stderr.isatty())
     train = _load(args, args.file)
@@ -130,7 +129,7 @@ def info(args: argparse.Namespace) -> Outcome:
 
 
 def demo(args: argparse.Namespace) -> Outcome:
-    _check_out(args.out / "model")
+    _storage.check_writable(args.out / "model", "model")
     data = _load(args, args.data) if args.data else planted_likes()
     return run_demo(data, args.out, note=note, verbose=sys.stderr.isatty())
 
@@ -225,13 +224,3 @@ def _outline(values: dict[str, Any], indent: str = "") -> list[str]:
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             lines.append(f"{indent}{name}: {text or '-'}")
     return lines
-
-
-def _check_out(folder: Path) -> None:
-    """Refuse before training what saving would refuse after it."""
-    _storage._check_replaceable(folder, "model")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise OSError(f"{folder} cannot be written: {error.strerror}") from error
