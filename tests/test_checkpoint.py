@@ -24,6 +24,7 @@ import pytest
 import scipy.sparse as sp
 from trainer_support import assert_same, trainer, vectors
 
+import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer, _epoch, _storage, _training
 from cml_fast._checkpoint import Checkpoint
 from cml_fast._progress import Progress
@@ -80,8 +81,8 @@ class Killer:
         self.launches: list[tuple[int, int]] = []
         monkeypatch.setattr(_epoch, "PAIRS_PER_THREAD", pairs)
         monkeypatch.setattr(_epoch, "SECONDS_PER_LAUNCH", 0)
-        make_job = cml_trainer.make_job
-        monkeypatch.setattr(cml_trainer, "make_job", lambda *a: self.wrapped(make_job(*a)))
+        make_job = cml_fast.trainer.make_job
+        monkeypatch.setattr(cml_fast.trainer, "make_job", lambda *a: self.wrapped(make_job(*a)))
 
     def wrapped(self, job: Any) -> Any:
         def run(begin: int, end: int) -> Any:
@@ -92,9 +93,6 @@ class Killer:
             return job.run(begin, end)
 
         return SimpleNamespace(run=run)
-
-
-cml_trainer = sys.modules["cml_fast.trainer"]
 
 
 @pytest.fixture

@@ -180,7 +180,10 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     info = _storage.read_info(folder, KIND)
-    return {**info["hyperparameters"], "checkpoint_every": info["every"]}
+    try:
+        return {**info["hyperparameters"], "checkpoint_every": info["every"]}
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{folder}/{KIND}.json does not describe a training") from error
 
 
 def fingerprints(train: sp.csr_array, validation: sp.csr_array | None) -> dict[str, str | None]:

@@ -247,7 +247,7 @@ class Trainer(Estimator):
                     f"resume can change only verbose, device and n_threads, got {name!r}; for "
                     "other changes begin anew with fit"
                 )
-        checkpoint, progress = Checkpoint.read(check_folder("path", path), cls().get_params())
+        checkpoint, progress = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
         given = check_arguments(self, train, validation, callbacks)
         checkpoint.check_data(given.likes, given.validation, progress)
