@@ -1,5 +1,6 @@
 """The command line: what each command prints and writes, and its exit codes."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -237,6 +238,115 @@ def test_unusable_data(run, tmp_path, content, words):
         (tmp_path / "bad.csv").write_text(content)
     assert refused(run("train", "bad.csv", "--out", "made", *QUICK), 3, *words)
     assert not (tmp_path / "made").exists()
+
+
+# --- train: checkpoints -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Interrupt every training at the end of its second epoch, for the length of a block."""
+
+    @contextlib.contextmanager
+    def stopping():
+        with monkeypatch.context() as patch:
+            fit = Trainer.fit
+
+            def stop(fitted, report):
+                if report.epoch == 1:
+                    raise KeyboardInterrupt
+
+            patch.setattr(
+                Trainer,
+                "fit",
+                lambda self, train, **given: fit(self, train, callbacks=[stop], **given),
+            )
+            yield
+
+    return stopping
+
+
+LONG = ("--n-dims=8", "--n-epochs=4", "--device=cpu", "--n-threads=1", "--validation-share=0.2")
+KEEPING = ("--out=made", "--checkpoint=run", "--random-state=5")
+
+
+def test_train_goes_on(run, file, tmp_path, stopping):
+    """The same command with --resume, before there is a checkpoint, within and after training."""
+    plain = json.loads(run("train", file, *LONG, "--out=plain", "--random-state=5", "--json")[1])
+    with stopping():
+        code, out, err = run("train", file, *LONG, *KEEPING, "--resume")
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-2:] == [
+        "cml-fast: run has what was learned: add --resume to go on",
+        "cml-fast: interrupted",
+    ]
+    assert not (tmp_path / "made").exists()
+    for _ in range(2):
+        code, out, err = run("train", file, *LONG, *KEEPING, "--resume", "--json")
+        assert code == 0, err
+        assert "going on from run" in err
+        result = json.loads(out)
+        for each in (plain, result):
+            for report in each["history"]:
+                report["seconds"] = 0
+        assert result["history"] == plain["history"]
+        assert result["best_epoch"] == plain["best_epoch"]
+        np.testing.assert_array_equal(
+            Model.load(tmp_path / "made").item_vectors, Model.load(tmp_path / "plain").item_vectors
+        )
+
+
+def test_resume_may_change_the_device_and_threads(run, file, stopping, monkeypatch):
+    with stopping():
+        run("train", file, *LONG, *KEEPING, "--checkpoint-every=0.5")
+    given = {}
+    resume = Trainer.resume
+
+    def spy(path, train, **options):
+        given.update(options)
+        return resume(path, train, **options)
+
+    monkeypatch.setattr(Trainer, "resume", spy)
+    changed = [*LONG, *KEEPING, "--checkpoint-every=0.5", "--resume"]
+    changed[2:4] = ["--device=auto", "--n-threads=2"]
+    assert run("train", file, *changed)[0] == 0
+    assert (given["device"], given["n_threads"], given["verbose"]) == ("auto", 2, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--n-dims=9", "--resume"], 2, ["run", "--n-dims 8, not 9"]),
+        (["--random-state=6", "--resume"], 2, ["--random-state 5, not 6"]),
+        (["--checkpoint-every=0.5", "--resume"], 2, ["--checkpoint-every 1.0, not 0.5"]),
+        (["--validation-share=0.3", "--resume"], 3, ["run", "other training data"]),
+        ([], 3, ["run", "not finished", "--resume"]),
+        (["--checkpoint=made", "--resume"], 2, ["--checkpoint", "--out"]),
+        (["--checkpoint=made/run", "--resume"], 2, ["--checkpoint", "--out"]),
+        (["--checkpoint=likes.csv", "--resume"], 3, ["likes.csv", "no checkpoint folder"]),
+        (["--checkpoint=likes.csv"], 3, ["likes.csv", "not a folder"]),
+        (["--checkpoint=other", "--checkpoint-every=0"], 2, ["checkpoint_every"]),
+        (["--checkpoint=other", "--checkpoint-every=x"], 2, ["--checkpoint-every"]),
+    ],
+)
+def test_checkpoints_that_do_not_fit(run, file, tmp_path, stopping, options, code, words):
+    with stopping():
+        run("train", file, *LONG, *KEEPING)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert refused(run("train", file, *LONG, *KEEPING, *options), code, *words)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_resume_needs_a_folder(run, file):
+    assert refused(run("train", file, *LONG, "--out=made", "--resume"), 2, "--checkpoint DIR")
+
+
+def test_a_damaged_checkpoint(run, file, tmp_path, stopping):
+    with stopping():
+        run("train", file, *LONG, *KEEPING)
+    next((tmp_path / "run").glob("tables-*")).write_bytes(b"broken")
+    outcome = run("train", file, *LONG, *KEEPING, "--resume")
+    assert refused(outcome, 3, "tables-", "damaged", "begin anew")
 
 
 # --- evaluate ---------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from trainer_support import assert_same, trainer, vectors
 
-import cml_fast.trainer
+import cml_fast._training
 from cml_fast import EpochReport, Trainer, _backend, _epoch
+from cml_fast._progress import Progress
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
-from cml_fast.evaluation import evaluate
+from cml_fast.evaluation import evaluate, measure
 
 WHOLE = synthetic(120, 80, 1200, n_tastes=4).interactions
 TRAIN, VALIDATION = split(WHOLE, (0.8, 0.2))
@@ -59,6 +60,12 @@ def test_history(device: str) -> None:
         assert 0 < report.impostor_share <= report.active_share <= 1
 
 
+def at(position: int) -> Progress:
+    """At the start of an epoch of a million pairs."""
+    none: Any = None
+    return Progress(none, 0, {}, n_pairs=1_000_000, first_epoch=0, position=position)
+
+
 @pytest.mark.parametrize(("speed", "expected"), [(1e6, 300_000), (100_000, 30_000), (10, 1024)])
 def test_launches_last_a_third_of_a_second(
     monkeypatch: pytest.MonkeyPatch, speed: float, expected: int
@@ -73,9 +80,9 @@ def test_launches_last_a_third_of_a_second(
         return SimpleNamespace(**counts, first_non_finite=None)
 
     monkeypatch.setattr(_epoch, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    settings = SimpleNamespace(n_threads=2, n_negatives=5)
-    job = SimpleNamespace(run=run)
-    report = _epoch.run_epoch(job, 3, 1_000_000, settings, told.append)  # type: ignore[arg-type]
+    progress = at(3_000_000)
+    _epoch.run_epoch(SimpleNamespace(run=run), progress, 2, told.append)
+    report = progress.counts.report(progress.epoch, n_negatives=5)
     assert launches[0][0] == 3_000_000
     assert launches[-1][1] == 4_000_000
     assert [begin for begin, _ in launches[1:]] == [end for _, end in launches[:-1]]
@@ -113,7 +120,7 @@ def test_patience(
     script = iter([0.1, 0.3, 0.2, 0.4, 0.4, 0.3, 0.2, 0.1])
     best = 1 if patience == 1 else 3
     monkeypatch.setattr(
-        cml_fast.trainer, "evaluate", lambda *_, **__: SimpleNamespace(recall={50: next(script)})
+        cml_fast._training, "measure", lambda *_, **__: SimpleNamespace(recall={50: next(script)})
     )
     recorder = Recorder()
     one = trainer(device=device, n_epochs=8, patience=patience)
@@ -140,14 +147,14 @@ def test_best_epoch_is_what_a_shorter_fit_gives() -> None:
 def test_validation_users(monkeypatch: pytest.MonkeyPatch) -> None:
     ranked = []
 
-    def spy(model: Any, test: Any, *rest: Any, **options: Any) -> Any:
-        result = evaluate(model, test, *rest, **options)
+    def spy(model: Any, test: Any, *rest: Any) -> Any:
+        result = measure(model, test, *rest)
         ranked.append(result.users)
         rows = VALIDATION.matrix[result.users]
         np.testing.assert_array_equal(test[result.users].toarray(), rows.toarray())
         return result
 
-    monkeypatch.setattr(cml_fast.trainer, "evaluate", spy)
+    monkeypatch.setattr(cml_fast._training, "measure", spy)
     n = np.count_nonzero(np.diff(VALIDATION.matrix.indptr))
     for limit, expected in ((n - 1, n - 1), (1, 1), (n, n), (10**6, n), (None, n)):
         ranked.clear()
@@ -216,7 +223,7 @@ def test_interrupted_training_keeps_the_best_epoch(
 ) -> None:
     script = iter([0.1, 0.3, 0.2, 0.2])
     monkeypatch.setattr(
-        cml_fast.trainer, "evaluate", lambda *_, **__: SimpleNamespace(recall={50: next(script)})
+        cml_fast._training, "measure", lambda *_, **__: SimpleNamespace(recall={50: next(script)})
     )
     recorder = Recorder()
     one = trainer(device=device, n_epochs=9)

@@ -17,6 +17,7 @@ from trainer_support import assert_same, trainer, vectors
 from cml_fast import Trainer, _backend
 from cml_fast.data import Interactions, synthetic
 from cml_fast.errors import DataError, DeviceUnavailable
+from cml_fast.evaluation import evaluate
 
 NAMED = synthetic(60, 40, 500, n_tastes=4).interactions
 TRAIN = NAMED.matrix
@@ -355,7 +356,50 @@ def test_bad_callbacks(bad: Any) -> None:
     refuse(one, TRAIN, callbacks=bad, error=TypeError, match=match)
 
 
+@pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState])
+@pytest.mark.parametrize(
+    "change", [{"n_dims": 0}, {"margin": 1e39}, {"device": "gpu"}, {"max_norm": 1e-7}], ids=str
+)
+def test_refused_fit_draws_nothing(make: Any, change: dict[str, Any]) -> None:
+    """Not even where the compiled job is the one that refuses, after the vectors were drawn."""
+    one = trainer(random_state=make(3), **change)
+    with pytest.raises(ValueError, match="must be"):
+        one.fit(TRAIN)
+    with pytest.raises(DataError):
+        one.fit(sp.csr_array(SHAPE))
+    one.set_params(**{name: getattr(trainer(), name) for name in change})
+    first = vectors(one.fit(TRAIN))
+    np.testing.assert_array_equal(first, vectors(trainer(random_state=make(3)).fit(TRAIN)))
+    assert not np.array_equal(first, vectors(one.fit(TRAIN)))  # an accepted one draws
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64DXSM, np.random.MT19937, np.random.SFC64])
+def test_generators_of_every_kind_move_on(kind: Any) -> None:
+    for make in (np.random.Generator, np.random.RandomState):
+        one = trainer(random_state=make(kind(3)))
+        first = vectors(one.fit(TRAIN))
+        assert not np.array_equal(first, vectors(one.fit(TRAIN)))
+        np.testing.assert_array_equal(
+            first, vectors(trainer(random_state=make(kind(3))).fit(TRAIN))
+        )
+
+
 # What is said
+
+
+def test_overlap_is_one_warning_for_each_fit() -> None:
+    likes = TRAIN.toarray() == 0
+    likes[0, TRAIN.indices[0]] = True
+    validation = sp.csr_array(likes)
+    one = trainer(n_epochs=3, validation_users=None)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"validation: 1 .* in train too") as record:
+            one.fit(TRAIN, validation=validation)
+        assert len(record) == 1
+        assert record[0].filename == __file__
+    with pytest.warns(UserWarning, match="1 test items are also excluded"):
+        expected = evaluate(one.model_, validation, TRAIN, ks=(50,)).recall[50]
+    assert one.history_[one.best_epoch_].recall == expected
 
 
 def test_verbose_says_where_and_why(

@@ -5,7 +5,7 @@ from ._core import build_info as _core_build_info
 __version__: str = _core_build_info()["version"]
 
 from ._build import build_info
-from ._epoch import EpochReport
+from ._progress import EpochReport
 from .model import Model
 from .trainer import Trainer
 

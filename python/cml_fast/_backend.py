@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -122,14 +123,27 @@ class Tables:
     Each is float32, (rows, n_dims rounded up to 16); what lies beyond n_dims is zero.
     """
 
-    def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
+    def __init__(
+        self,
+        device: str,
+        n_dims: int,
+        users: np.ndarray,
+        items: np.ndarray,
+        user_accumulators: np.ndarray | None = None,
+        item_accumulators: np.ndarray | None = None,
+    ) -> None:
+        """Copy arrays of n_dims columns; accumulators are zero by default."""
         self.device = device
         self.n_dims = n_dims
         self.arrays = {
             "users": self._padded(users),
-            "user_accumulators": self._padded(np.zeros_like(users)),
+            "user_accumulators": self._padded(
+                np.zeros_like(users) if user_accumulators is None else user_accumulators
+            ),
             "items": self._padded(items),
-            "item_accumulators": self._padded(np.zeros_like(items)),
+            "item_accumulators": self._padded(
+                np.zeros_like(items) if item_accumulators is None else item_accumulators
+            ),
         }
 
     @classmethod
@@ -151,16 +165,28 @@ class Tables:
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Users and items as NumPy arrays of n_dims columns (copies)."""
-        users, items = (self._to_numpy(self.arrays[name]) for name in ("users", "items"))
-        return users[:, : self.n_dims].copy(), items[:, : self.n_dims].copy()
+        return self._columns("users"), self._columns("items")
 
-    def copy_state(self) -> dict[str, Any]:
-        """All four tables as they are now, in the memory of their device."""
-        return {name: array.copy() for name, array in self.arrays.items()}
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """All four tables as NumPy arrays of n_dims columns (copies), by name."""
+        return {name: self._columns(name) for name in self.arrays}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def on(self, device: str) -> Tables:
+        """These tables if they are on ``device``, otherwise a copy there."""
+        return self if device == self.device else Tables(device, self.n_dims, **self.to_numpy())
+
+    def copy(self) -> Tables:
+        """The tables as they are now, in the memory of their device."""
+        return copy.deepcopy(self)
+
+    def is_like(self, other: Tables) -> bool:
+        """Whether both have as many users, items and dimensions."""
+        return (self.shape, self.n_dims) == (other.shape, other.n_dims)
+
+    def restore(self, other: Tables) -> None:
+        """Take over what ``other``, a copy of these tables, holds."""
         for name, array in self.arrays.items():
-            array[...] = state[name]
+            array[...] = other.arrays[name]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Copies and unpickled tables lie where NumPy puts them: align them again."""
@@ -181,6 +207,11 @@ class Tables:
         table = cupy.zeros((len(values), width), dtype=cupy.float32)
         table[:, : self.n_dims] = cupy.asarray(values)
         return table
+
+    def _columns(self, name: str) -> np.ndarray:
+        """A copy of a table without the padding."""
+        copied: np.ndarray = self._to_numpy(self.arrays[name])[:, : self.n_dims].copy()
+        return copied
 
     def _to_numpy(self, array: Any) -> np.ndarray:
         if self.device == "cpu":

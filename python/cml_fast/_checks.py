@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import math
 import numbers
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,22 @@ def check_random_state(
             f"numpy.random.RandomState, got {random_state!r} ({type(random_state).__name__})"
         )
     return np.random.default_rng(check_int("random_state", random_state, 0))
+
+
+@contextlib.contextmanager
+def drawing_from(random_state: Any) -> Iterator[np.random.Generator]:
+    """Give a generator for any kind of ``random_state``, for the length of a block.
+
+    A generator of the caller's moves on only if the block succeeds: what is refused draws nothing.
+    """
+    spare = random_state
+    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+        spare = copy.deepcopy(random_state)
+    yield check_random_state(spare)
+    if isinstance(random_state, np.random.Generator):
+        random_state.bit_generator.state = spare.bit_generator.state
+    elif isinstance(random_state, np.random.RandomState):
+        random_state.set_state(spare.get_state(legacy=False))
 
 
 def check_rows(name: str, rows: Any, n_rows: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from . import _storage, build_info
+from . import _checkpoint, _storage, build_info
 from .data import Interactions, load_interactions, split
 from .demo import planted_likes
 from .demo import run as run_demo
@@ -47,8 +46,9 @@ def note(message: str) -> None:
 
 
 def train(args: argparse.Namespace) -> Outcome:
-    _check_out(args.out)
+    _storage.check_writable(args.out, "model")  # before training, not after it
     hyperparameters = {name: getattr(args, name) for name in HYPERPARAMETERS}
+    resumes = _check_checkpoint(args, hyperparameters)
     trainer = Trainer(**hyperparameters, verbose=sys.stderr.isatty())
     train = _load(args, args.file)
     validation = None
@@ -59,7 +59,28 @@ def train(args: argparse.Namespace) -> Outcome:
         train, validation = split(train, shares, args.random_state)
     n_users, n_items = train.matrix.shape
     note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
-    trainer.fit(train, validation=validation)
+    try:
+        if resumes:
+            note(f"going on from {args.checkpoint}")
+            trainer = Trainer.resume(
+                args.checkpoint,
+                train,
+                validation=validation,
+                device=args.device,
+                n_threads=args.n_threads,
+                verbose=trainer.verbose,
+            )
+        else:
+            trainer.fit(
+                train,
+                validation=validation,
+                checkpoint=args.checkpoint,
+                checkpoint_every=args.checkpoint_every,
+            )
+    except KeyboardInterrupt:
+        if args.checkpoint:
+            note(f"{args.checkpoint} has what was learned: add --resume to go on")
+        raise
     trainer.model_.save(args.out)
 
     history = [dataclasses.asdict(report) for report in trainer.history_]
@@ -130,9 +151,33 @@ def info(args: argparse.Namespace) -> Outcome:
 
 
 def demo(args: argparse.Namespace) -> Outcome:
-    _check_out(args.out / "model")
+    _storage.check_writable(args.out / "model", "model")
     data = _load(args, args.data) if args.data else planted_likes()
     return run_demo(data, args.out, note=note, verbose=sys.stderr.isatty())
+
+
+def _check_checkpoint(args: argparse.Namespace, hyperparameters: dict[str, Any]) -> bool:
+    """Return whether training goes on from a checkpoint; refuse early what does not fit it."""
+    if args.checkpoint is None:
+        if args.resume:
+            raise ValueError("--resume needs --checkpoint DIR, the folder to go on from")
+        return False
+    out, folder = args.out.resolve(), args.checkpoint.resolve()
+    if out in (folder, *folder.parents):
+        raise ValueError("--checkpoint must be another folder than --out, and not inside it")
+    stored = _checkpoint.read_settings(folder) if args.resume else None
+    if stored is None:
+        _checkpoint.check_new(folder)
+        return False
+    given = {**hyperparameters, "checkpoint_every": args.checkpoint_every}
+    for name in given:
+        if name not in ("device", "n_threads") and given[name] != stored.get(name):
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{args.checkpoint} was made with {option} {stored.get(name)}, not {given[name]}: "
+                "give the same options to go on from it"
+            )
+    return True
 
 
 # --- what they share --------------------------------------------------------------------------
@@ -225,13 +270,3 @@ def _outline(values: dict[str, Any], indent: str = "") -> list[str]:
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             lines.append(f"{indent}{name}: {text or '-'}")
     return lines
-
-
-def _check_out(folder: Path) -> None:
-    """Refuse before training what saving would refuse after it."""
-    _storage._check_replaceable(folder, "model")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise OSError(f"{folder} cannot be written: {error.strerror}") from error

@@ -1,13 +1,15 @@
-"""One epoch: launches over the visits of the pairs, and the report of what they did."""
+"""One epoch: launches over the visits of the pairs."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._backend import Settings
+from ._progress import Progress
 from .errors import TrainingDiverged
 
 # A launch lasts about this long, so that Ctrl-C and the progress bar are served between launches.
@@ -16,77 +18,63 @@ SECONDS_PER_LAUNCH = 0.3
 PAIRS_PER_THREAD = 512
 
 
-@dataclass(frozen=True)
-class EpochReport:
-    """What one epoch did.
-
-    Attributes
-    ----------
-    epoch : int
-        Counted from 0 over the life of the trainer, ``warm_start`` included.
-    loss : float
-        Mean weighted hinge of a pair (eq. 1 and 3).
-    active_share : float
-        Share of pairs with at least one impostor, those that changed the model.
-    impostor_share : float
-        Share of the drawn negatives that were inside the margin.
-    pairs, skipped : int
-        Pairs visited, and those among them whose user likes every item.
-    seconds : float
-        Wall time of the training itself.
-    recall : float or None
-        Recall@50 on the validation data, if there is any.
-    """
-
-    epoch: int
-    loss: float
-    active_share: float
-    impostor_share: float
-    pairs: int
-    skipped: int
-    seconds: float
-    recall: float | None = None
-
-    def __str__(self) -> str:
-        text = f"epoch {self.epoch}, loss {self.loss:.3f}, active {self.active_share:.0%}"
-        return text if self.recall is None else f"{text}, recall@50 {self.recall:.4f}"
-
-
 def run_epoch(
-    job: Any, epoch: int, n_pairs: int, settings: Settings, progress: Callable[[int], Any]
-) -> EpochReport:
-    """Visit every pair once; ``progress`` is told the number of pairs of each launch.
+    job: Any,
+    progress: Progress,
+    n_threads: int,
+    told: Callable[[int], Any],
+    *,
+    until: float = math.inf,
+    granularity: int = 1,
+) -> None:
+    """Go on with the epoch under way, to its end or to the visit ``until``.
+
+    Launches, and so this function, end at multiples of ``granularity`` visits from the start of
+    the epoch, or at its end; ``until`` is rounded up to one. ``told`` is given the number of pairs
+    of each launch, and ``progress`` is up to date then.
 
     Raises TrainingDiverged after an update that was not finite. The kernel refused it.
     """
-    begin, end = epoch * n_pairs, (epoch + 1) * n_pairs
-    started = time.perf_counter()
-    loss, pairs, active, impostors, skipped = 0.0, 0, 0, 0, 0
-    step = least = PAIRS_PER_THREAD * settings.n_threads
-    while begin < end:
+    start = progress.epoch * progress.n_pairs
+    size = int(min(until - start, progress.n_pairs))
+    step = least = PAIRS_PER_THREAD * n_threads
+    while (done := progress.position - start) < size:
+        end = min(-(-min(done + step, size) // granularity) * granularity, progress.n_pairs)
         launched = time.perf_counter()
-        counters = job.run(begin, min(begin + step, end))
-        if counters.first_non_finite is not None:
-            raise TrainingDiverged(
-                f"epoch {epoch}: an update was not finite and was refused; training stopped with "
-                "the tables as they were. Lower learning_rate, or the weights of train"
-            )
-        begin += step
-        speed = counters.pairs / max(time.perf_counter() - launched, 1e-9)
-        step = max(least, int(speed * SECONDS_PER_LAUNCH))
-        loss += counters.loss
-        pairs += counters.pairs
-        active += counters.active
-        impostors += counters.impostors
-        skipped += counters.skipped
-        progress(counters.pairs)
-    trained = max(pairs - skipped, 1)
-    return EpochReport(
-        epoch=epoch,
-        loss=loss / trained,
-        active_share=active / trained,
-        impostor_share=impostors / (trained * settings.n_negatives),
-        pairs=pairs,
-        skipped=skipped,
-        seconds=time.perf_counter() - started,
-    )
+        with uninterrupted():
+            counters = job.run(start + done, start + end)
+            if counters.first_non_finite is not None:
+                raise TrainingDiverged(
+                    f"epoch {progress.epoch}: an update was not finite and was refused; training "
+                    "stopped with the tables as they were. Lower learning_rate, or the weights of "
+                    "train"
+                )
+            seconds = time.perf_counter() - launched
+            progress.advance(start + end, progress.counts.plus(counters, seconds))
+        step = max(least, int(counters.pairs / max(seconds, 1e-9) * SECONDS_PER_LAUNCH))
+        told(counters.pairs)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: what belongs together changes together.
+
+    If the block raises an exception, that is the end of the training anyway, and Ctrl-C is
+    forgotten.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    came: list[tuple[Any, Any]] = []
+    try:
+        # Nothing to wait for if the signal is ignored, deadly, or not handled in Python.
+        deferred = callable(handler)
+        if deferred:
+            signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    except ValueError:
+        deferred = False  # only the main thread handles signals
+    try:
+        yield
+    finally:
+        if deferred:
+            signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(*came[-1])

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from .errors import ModelError
 
 FORMAT = "cml_fast"
 FORMAT_VERSION = 1
+
+# What to do about a folder that cannot be used; by default: save it again.
+_REMEDIES = {"checkpoint": "training cannot go on from it and has to begin anew in another folder"}
 
 _DATA_FILE = re.compile(r"[a-z]+-[0-9a-f]{16}\.[a-z]+")
 _TEMPORARY = re.compile(r"\.tmp-[a-z]+\.[a-z]+")
@@ -103,19 +107,43 @@ def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any
     for name, entry in manifest["files"].items():
         path = folder / _data_name(name, entry["sha256"])
         if not path.is_file():
-            raise ModelError(f"{path} is missing: this {kind} is incomplete, save it again")
+            raise ModelError(f"{path} is missing: this {kind} is incomplete, {_remedy(kind)}")
         if path.stat().st_size != entry["bytes"]:
             raise ModelError(
                 f"{path} has {path.stat().st_size} bytes instead of {entry['bytes']}: it is "
-                f"damaged, save the {kind} again"
+                f"damaged, {_remedy(kind)}"
             )
         if _hash_file(path) != entry["sha256"]:
             raise ModelError(
-                f"{path} is damaged (its SHA-256 is not the one in {kind}.json), save the {kind} "
-                "again"
+                f"{path} is damaged (its SHA-256 is not the one in {kind}.json), {_remedy(kind)}"
             )
         files[name] = path
     return files, manifest["info"]
+
+
+def read_info(folder: Path, kind: str) -> dict[str, Any]:
+    """Return the ``info`` of ``folder`` alone; errors are those of `read_folder`."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no {kind} folder at {folder}")
+    info: dict[str, Any] = _read_manifest(folder, kind)["info"]
+    return info
+
+
+def check_writable(folder: Path, kind: str) -> None:
+    """Raise what `write_folder` would raise for ``folder`` now. Changes nothing."""
+    _check_replaceable(folder, kind)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def is_unborn(folder: Path) -> bool:
+    """Whether ``folder`` is absent, or holds nothing but what a killed first write left there."""
+    return not folder.exists() or (
+        folder.is_dir() and all(_is_ours(path.name) for path in folder.iterdir())
+    )
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -185,11 +213,15 @@ def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         or manifest.get("checksum") != _checksum(body)
         or body["kind"] != kind
     ):
-        raise ModelError(f"{path} is damaged or was edited by hand, save the {kind} again")
+        raise ModelError(f"{path} is damaged or was edited by hand, {_remedy(kind)}")
     # The checksum is no secret: whoever edits the manifest can make it fit.
     if not isinstance(body["info"], dict) or not _is_file_list(body["files"]):
-        raise ModelError(f"{path} has the wrong structure, save the {kind} again")
+        raise ModelError(f"{path} has the wrong structure, {_remedy(kind)}")
     return manifest
+
+
+def _remedy(kind: str) -> str:
+    return _REMEDIES.get(kind, f"save the {kind} again")
 
 
 def _is_file_list(files: Any) -> bool:

@@ -124,6 +124,7 @@ def _parser() -> _Parser:
         type=_share,
         help="take this share of each user's interactions for that, such as 0.1",
     )
+    _add_checkpoint(train)
     _add_hyperparameters(train)
     _add_reader_options(train)
 
@@ -209,6 +210,29 @@ def _add_model(parser: _Parser) -> None:
 def _add_n(parser: _Parser) -> None:
     parser.add_argument(
         "--n", metavar="N", type=int, default=10, help="how many to show (default: %(default)s)"
+    )
+
+
+def _add_checkpoint(parser: _Parser) -> None:
+    group = parser.add_argument_group("going on after an interruption")
+    group.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        type=Path,
+        help="a folder to keep all in that is needed to go on",
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help="write it so often: in epochs, such as 0.1 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint if there is one, else begin; with the same files and "
+        "options; only --device and --n-threads may differ",
     )
 
 

@@ -10,7 +10,7 @@ class DataError(ValueError):
 
 
 class ModelError(ValueError):
-    """A saved model or index that is damaged, foreign or of another version."""
+    """A saved model, index or checkpoint that is damaged, foreign or of another version."""
 
 
 class DeviceUnavailable(RuntimeError):

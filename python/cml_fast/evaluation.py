@@ -111,14 +111,23 @@ def evaluate(
     overlap = targets.multiply(mask).nnz
     if overlap:
         warnings.warn(f"{overlap} test items are also excluded and count as missed", stacklevel=2)
-    users = np.flatnonzero(np.diff(targets.indptr))
-    if users.size == 0:
+    if targets.nnz == 0:
         raise DataError("test has no interactions: there is nothing to evaluate")
+    return measure(model, targets, mask, lengths)
 
-    width = min(lengths[-1], n_items)
+
+def measure(
+    model: Model, targets: sp.csr_array, mask: sp.csr_array, lengths: list[int]
+) -> Evaluation:
+    """`evaluate` without its checks: what is stored in the matrices is meant, whatever its value.
+
+    ``lengths`` are ascending, and ``targets`` has at least one entry.
+    """
+    users = np.flatnonzero(np.diff(targets.indptr))
+    width = min(lengths[-1], len(model.item_vectors))
     step = max(1, BLOCK_ENTRIES // width)
     blocks = [
-        _measure(model, users[start : start + step], targets, mask, lengths)
+        _measure_block(model, users[start : start + step], targets, mask, lengths)
         for start in range(0, len(users), step)
     ]
     recall, ndcg = np.concatenate(blocks, axis=2)
@@ -129,7 +138,7 @@ def evaluate(
     )
 
 
-def _measure(
+def _measure_block(
     model: Model, users: np.ndarray, targets: sp.csr_array, mask: sp.csr_array, ks: list[int]
 ) -> np.ndarray:
     """Return recall and NDCG, (2, len(ks), len(users))."""

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import logging
-import math
 import numbers
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from tqdm import tqdm
 
 from . import _core
-from ._backend import (
-    Settings,
-    Tables,
-    choose_device,
-    default_threads,
-    instruction_set,
-    make_job,
-)
-from ._checks import check_int, check_matrix, check_random_state, check_real
-from ._epoch import EpochReport, run_epoch
+from ._arguments import Arguments, check_arguments, sample_of_users
+from ._backend import Tables, instruction_set, make_job
+from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
+from ._checks import check_real, drawing_from
 from ._estimator import Estimator
-from ._ids import IdIndex
+from ._progress import EpochReport, Progress
+from ._training import Training
 from .data import Interactions
 from .errors import DataError
-from .evaluation import evaluate
 from .model import Model
 
 logger = logging.getLogger("cml_fast")
@@ -131,6 +126,8 @@ class Trainer(Estimator):
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
         callbacks: Iterable[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 1.0,
     ) -> Trainer:
         """Learn from who liked what.
 
@@ -143,6 +140,13 @@ class Trainer(Estimator):
             Likes to rank after each epoch, those of ``train`` left out.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             Called after each epoch; True ends the training.
+        checkpoint : path, optional
+            A folder, absent or empty, to keep all in that :meth:`resume` needs to go on after the
+            process has ended, for whatever reason. A finished training in it is replaced, one that
+            is not finished is refused. One process at a time may write to it.
+        checkpoint_every : float
+            Epochs from one checkpoint to the next; may be a fraction such as 0.1. A checkpoint is
+            also written at the end, and after KeyboardInterrupt.
 
         Returns
         -------
@@ -155,96 +159,171 @@ class Trainer(Estimator):
             For arguments that cannot be used. Nothing has changed then.
         DeviceUnavailable
             If ``device="cuda"`` cannot be used; the message says why.
+        OSError, ModelError
+            If ``checkpoint`` cannot be written, or holds something else. Nothing has changed then.
         TrainingDiverged
-            If a value was not finite. The update was refused, and ``model_`` is the last state.
+            If a value was not finite. The update was refused, and ``model_`` is the last state;
+            the checkpoint is an earlier, good one.
 
+        Notes
+        -----
         After KeyboardInterrupt, which is passed on, ``model_`` is what had been learned so far.
+
+        A checkpoint that cannot be written later on, because the disk is full for instance, is a
+        warning: the training is worth more than its safeguard. The one before it stays, and the
+        next one is tried again.
         """
-        if not isinstance(callbacks, Iterable):
-            raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
-        callbacks = list(callbacks)
-        for callback in callbacks:
-            if not callable(callback):
-                raise TypeError(f"callbacks must be callable, got {callback!r}")
-        likes = check_matrix("train", train.matrix if isinstance(train, Interactions) else train)
-        if likes.nnz == 0:
-            raise DataError("train has no interactions, so there is nothing to learn")
-        ids = {}
-        if isinstance(train, Interactions):
-            ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
-            ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
-        device, reason = choose_device(self.device)
-        generator = check_random_state(self.random_state)
-        settings = self._check_settings(likes.shape, generator)
-        held_out = self._check_validation(validation, train, likes.shape)
-        state = self._warm_state(likes.shape, settings, device, ids)
-
-        if state is None:
-            tables = Tables.random(
-                device, likes.shape, settings.n_dims, settings.max_norm, generator
-            )
-            state = _State(tables, settings.seed, ids)
-        settings = replace(settings, seed=state.seed)
-        job = make_job(state.tables, likes, settings)  # the last that may refuse an argument
-
-        state.ids = ids or state.ids
-        self._state = state
-        self.device_, self.device_reason_ = device, reason
-        self.history_: list[EpochReport] = []
-        self._announce(settings)
-        self._run(job, likes, held_out, settings, callbacks)
+        given = check_arguments(self, train, validation, callbacks)
+        every = check_real("checkpoint_every", checkpoint_every, 0, strict=True)
+        folder = None if checkpoint is None else check_folder("checkpoint", checkpoint)
+        if folder is not None:
+            check_new(folder)
+        last = self._warm_progress(given)
+        with drawing_from(self.random_state) as generator:
+            if last is None:
+                progress = self._begin(given, generator)
+            else:
+                done, n_pairs = last.n_epochs, given.likes.nnz
+                ids = given.ids or last.ids
+                progress = Progress(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
+            job = self._make_job(given, progress)  # the last that may refuse an argument
+        keeper = None
+        if folder is not None:
+            data = fingerprints(given.likes, given.validation)
+            keeper = Checkpoint(folder, every, self._stored(progress.seed), data)
+        self._train(job, given, progress, keeper)
         return self
 
-    def _run(
-        self,
-        job: Any,
-        likes: sp.csr_array,
-        validation: sp.csr_array | None,
-        settings: Settings,
-        callbacks: list[Callback],
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        train: sp.sparray | sp.spmatrix | Interactions,
+        *,
+        validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        callbacks: Iterable[Callback] = (),
+        **overrides: Any,
+    ) -> Trainer:
+        """Go on with the training in a folder that was given to :meth:`fit` as ``checkpoint``.
+
+        It goes on at the very pair where the checkpoint was written, keeps writing checkpoints
+        there, and ends as if it had never been interrupted: with ``n_threads=1`` on the CPU, to
+        the bit. A finished training is returned as it is.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        train, validation
+            The same data as in :meth:`fit`, which a fingerprint in the checkpoint makes sure of.
+            Ids may be left out.
+        callbacks : iterable of ``callback(trainer, report) -> bool | None``
+            As for :meth:`fit`. If the process was killed after they had been called for an epoch,
+            but before the next checkpoint, they are called for that epoch again.
+        **overrides
+            ``verbose``, ``device`` and ``n_threads``. All else is as it was; a generator that was
+            given as ``random_state`` is represented by the seed drawn from it.
+
+        Returns
+        -------
+        Trainer
+            A new one, fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no checkpoint yet: begin with :meth:`fit`.
+        ModelError
+            If the checkpoint is damaged, of a newer format, or no checkpoint; the message names
+            the file.
+        DataError
+            If it was made with other data.
+        TypeError, ValueError, DeviceUnavailable, OSError, TrainingDiverged
+            As for :meth:`fit`.
+        """
+        for name in overrides:
+            if name not in ("verbose", "device", "n_threads"):
+                raise TypeError(
+                    f"resume can change only verbose, device and n_threads, got {name!r}; for "
+                    "other changes begin anew with fit"
+                )
+        checkpoint, progress = Checkpoint.read(check_folder("path", path), cls._defaults())
+        self = cls(**{**checkpoint.hyperparameters, **overrides})
+        given = check_arguments(self, train, validation, callbacks)
+        checkpoint.check_data(given.likes, given.validation, progress)
+        _check_same_ids(given.ids, progress.ids, "the checkpoint", "begin anew with fit")
+        progress.ids = given.ids or progress.ids
+        progress.move_to(given.device)
+        job = self._make_job(given, progress)
+        checkpoint.hyperparameters = self._stored(progress.seed)
+        self._train(job, given, progress, checkpoint)
+        return self
+
+    def _begin(self, given: Arguments, generator: np.random.Generator) -> Progress:
+        """A training from the start."""
+        settings, shape = given.settings, given.likes.shape
+        seed = int(generator.integers(2**63))
+        tables = Tables.random(given.device, shape, settings.n_dims, settings.max_norm, generator)
+        return Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
+
+    def _make_job(self, given: Arguments, progress: Progress) -> Any:
+        settings = replace(given.settings, seed=progress.seed)
+        return make_job(progress.tables, given.likes, settings)
+
+    def _train(
+        self, job: Any, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
     ) -> None:
-        state = self._state
-        first_epoch, n_epochs = state.epoch, int(self.n_epochs)
-        patience = math.inf if self.patience is None else self.patience
-        best: tuple[float, int, dict[str, Any]] | None = None  # recall, epoch, tables
-        bar = tqdm(
-            total=n_epochs * likes.nnz,
-            unit=" pairs",
-            unit_scale=True,
-            disable=not self.verbose,
-            file=sys.stderr,
+        validation = given.validation
+        if validation is not None:
+            validation = sample_of_users(validation, self.validation_users)
+            overlap = validation.astype(bool).multiply(given.likes.astype(bool)).nnz
+            if overlap:
+                warnings.warn(
+                    f"validation: {overlap} of its pairs are in train too and count as missed",
+                    stacklevel=3,
+                )
+        training = Training(
+            job=job,
+            progress=progress,
+            settings=given.settings,
+            likes=given.likes,
+            validation=validation,
+            n_epochs=int(self.n_epochs),
+            patience=self.patience,
+            callbacks=[partial(callback, self) for callback in given.callbacks],
+            publish=self._publish,
+            checkpoint=checkpoint,
+            verbose=bool(self.verbose),
         )
+        if not training.is_over():
+            if checkpoint is not None:
+                checkpoint.check_writable()
+            self._announce(given)
+        self._progress = progress
+        self.history_ = progress.history
+        self.device_, self.device_reason_ = given.device, given.reason
         try:
-            for epoch in range(first_epoch, first_epoch + n_epochs):
-                report = run_epoch(job, epoch, likes.nnz, settings, bar.update)
-                state.epoch = epoch + 1
-                if validation is not None or callbacks:
-                    self._publish(epoch)
-                if validation is not None:
-                    result = evaluate(self.model_, validation, likes, ks=(50,))
-                    report = replace(report, recall=result.recall[50])
-                self.history_.append(report)
-                bar.set_postfix_str(str(report))
-                if report.recall is not None and (best is None or report.recall > best[0]):
-                    best = (report.recall, epoch, state.tables.copy_state())
-                # A list, not any(): every callback is called.
-                stops = [callback(self, report) for callback in callbacks]
-                if any(stops) or (best is not None and epoch - best[1] >= patience):
-                    break
+            training.run()
         finally:
             # Also when training is interrupted or diverges: what was learned is usable.
-            bar.close()
-            if best is not None:
-                state.tables.restore(best[2])
-                state.epoch = best[1] + 1
-            self._publish(max(state.epoch - 1, 0))
-            self.n_epochs_ = state.epoch
+            progress.return_to_best()
+            self._publish()
+            self.n_epochs_ = progress.n_epochs
 
-    def _publish(self, epoch: int) -> None:
+    def _publish(self) -> Model:
         """Make ``model_`` the present state of the tables."""
-        users, items = self._state.tables.vectors()
-        self.model_ = Model(users, items, **self._state.ids, hyperparameters=self._described())
-        self.best_epoch_ = epoch
+        progress = self._progress
+        users, items = progress.tables.vectors()
+        self.model_ = Model(users, items, **progress.ids, hyperparameters=self._described())
+        self.best_epoch_ = max(progress.n_epochs - 1, 0)
+        return self.model_
+
+    def _stored(self, seed: int) -> dict[str, Any]:
+        """Hyper-parameters as plain values that make such a trainer again."""
+        stored = {name: _plain(value) for name, value in self.get_params().items()}
+        if isinstance(stored["random_state"], str):
+            stored["random_state"] = seed  # a generator is no plain value
+        return stored
 
     def _described(self) -> dict[str, Any]:
         """Hyper-parameters as plain values for the model's record."""
@@ -254,119 +333,54 @@ class Trainer(Estimator):
             if name not in ("verbose", "warm_start")
         }
 
-    def _announce(self, settings: Settings) -> None:
+    def _announce(self, given: Arguments) -> None:
         where = (
-            f"{instruction_set()}, {settings.n_threads} thread(s)"
-            if self.device_ == "cpu"
+            f"{instruction_set()}, {given.settings.n_threads} thread(s)"
+            if given.device == "cpu"
             else _core.build_info()["cuda"]["devices"][0]["name"]
         )
-        message = f"training on {self.device_} ({where}); {self.device_reason_}"
+        message = f"training on {given.device} ({where}); {given.reason}"
         logger.info(message)
         if self.verbose:
             print(f"cml_fast: {message}", file=sys.stderr)
 
-    # --- checks --------------------------------------------------------------------------------
-
-    def _check_settings(self, shape: tuple[int, int], generator: np.random.Generator) -> Settings:
-        check_int("n_epochs", self.n_epochs, 1)
-        if self.patience is not None:
-            check_int("patience", self.patience, 1)
-        if self.validation_users is not None:
-            check_int("validation_users", self.validation_users, 1)
-        for name in ("warm_start", "verbose"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        return Settings(
-            n_dims=check_int("n_dims", self.n_dims, 1, _core.MAX_DIMS),
-            n_negatives=check_int("n_negatives", self.n_negatives, 1, _core.MAX_NEGATIVES),
-            margin=check_real("margin", self.margin, 0, strict=True),
-            learning_rate=check_real("learning_rate", self.learning_rate, 0, strict=True),
-            max_norm=self._check_max_norm(),
-            n_threads=default_threads(*shape)
-            if self.n_threads is None
-            else check_int("n_threads", self.n_threads, 1, 4096),
-            seed=int(generator.integers(2**63)),
-        )
-
-    def _check_max_norm(self) -> float:
-        max_norm = check_real("max_norm", self.max_norm, 0, strict=True)
-        # Squared distances in float32 neither vanish nor overflow between these.
-        if not 1e-6 <= max_norm <= 1e6:
-            raise ValueError(f"max_norm must be between 1e-6 and 1e6, got {self.max_norm!r}")
-        return max_norm
-
-    def _check_validation(
-        self, validation: Any, train: Any, shape: tuple[int, int]
-    ) -> sp.csr_array | None:
-        if validation is None:
+    def _warm_progress(self, given: Arguments) -> Progress | None:
+        """Where the last fit got to, if this one goes on from there."""
+        last: Progress | None = getattr(self, "_progress", None)
+        if not self.warm_start or last is None:
             return None
-        if isinstance(validation, Interactions):
-            if isinstance(train, Interactions) and not (
-                np.array_equal(validation.user_ids, train.user_ids)
-                and np.array_equal(validation.item_ids, train.item_ids)
-            ):
-                raise DataError(
-                    "validation must have the ids of train, row by row; load it with "
-                    "user_ids=train.user_ids and item_ids=train.item_ids"
-                )
-            validation = validation.matrix
-        matrix = check_matrix("validation", validation, shape, stacklevel=4)
-        if matrix.nnz == 0:
-            raise DataError("validation has no interactions; leave it out or give some")
-        users = np.flatnonzero(np.diff(matrix.indptr))
-        if self.validation_users is not None and len(users) > self.validation_users:
-            chosen = np.random.default_rng(0).choice(users, self.validation_users, replace=False)
-            keep = np.zeros(shape[0], dtype=np.float32)
-            keep[chosen] = 1
-            matrix = sp.csr_array(sp.dia_array((keep[None], [0]), shape=(shape[0],) * 2) @ matrix)
-            matrix.eliminate_zeros()
-        return matrix
-
-    def _warm_state(
-        self,
-        shape: tuple[int, int],
-        settings: Settings,
-        device: str,
-        ids: dict[str, np.ndarray],
-    ) -> _State | None:
-        state: _State | None = getattr(self, "_state", None)
-        if not self.warm_start or state is None:
-            return None
-        tables = state.tables
-        if (tables.shape, tables.n_dims) != (shape, settings.n_dims):
+        shape, n_dims, tables = given.likes.shape, given.settings.n_dims, last.tables
+        if (tables.shape, tables.n_dims) != (shape, n_dims):
             raise ValueError(
                 f"warm_start=True goes on from tables for {tables.shape} users and items with "
-                f"n_dims={tables.n_dims}, got {shape} and n_dims={settings.n_dims}; "
+                f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
                 "set warm_start=False to begin anew"
             )
-        if tables.device != device:
+        if tables.device != given.device:
             raise ValueError(
                 f"warm_start=True goes on from tables on {tables.device}, but the device is now "
-                f"{device}; set device={tables.device!r} or warm_start=False"
+                f"{given.device}; set device={tables.device!r} or warm_start=False"
             )
-        # A matrix without ids says nothing of whom its rows are: they are taken to be the same.
-        if state.ids and any(not np.array_equal(ids[name], state.ids[name]) for name in ids):
-            raise ValueError(
-                "warm_start=True goes on with the users and items of the last fit, but the ids of "
-                "train differ from its; load train with those user_ids and item_ids, or set "
-                "warm_start=False"
-            )
-        return state
+        _check_same_ids(given.ids, last.ids, "the last fit", "set warm_start=False")
+        return last
 
 
-def _plain(value: Any) -> int | float | str | None:
+def _check_same_ids(
+    ids: dict[str, np.ndarray], known: dict[str, np.ndarray], whose: str, otherwise: str
+) -> None:
+    # A matrix without ids says nothing of whom its rows are: they are taken to be the same.
+    if known and any(not np.array_equal(ids[name], known[name]) for name in ids):
+        raise DataError(
+            f"the ids of train differ from those of {whose}; load train with its user_ids and "
+            f"item_ids, or {otherwise}"
+        )
+
+
+def _plain(value: Any) -> bool | int | float | str | None:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
     return None if value is None else str(value)
-
-
-@dataclass
-class _State:
-    """What a further fit goes on from."""
-
-    tables: Tables
-    seed: int
-    ids: dict[str, np.ndarray]  # external ids of users and items, if train had any
-    epoch: int = 0

@@ -1,0 +1,116 @@
+"""What a trainer is given, checked: its hyper-parameters, data and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _core
+from ._backend import Settings, choose_device, default_threads
+from ._checks import check_int, check_matrix, check_real
+from ._ids import IdIndex
+from .data import Interactions
+from .errors import DataError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Checked arguments; the seed of the settings is yet to be drawn."""
+
+    likes: sp.csr_array
+    ids: dict[str, np.ndarray]  # external ids of users and items, if train has any
+    validation: sp.csr_array | None
+    callbacks: list[Callable[..., bool | None]]
+    device: str
+    reason: str
+    settings: Settings
+
+
+def check_arguments(trainer: Any, train: Any, validation: Any, callbacks: Any) -> Arguments:
+    """Check all that ``fit`` is given, but for what a compiled job checks. Warns its caller."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be callable, got {callback!r}")
+    matrix = train.matrix if isinstance(train, Interactions) else train
+    likes = check_matrix("train", matrix, stacklevel=4)
+    if likes.nnz == 0:
+        raise DataError("train has no interactions, so there is nothing to learn")
+    ids = {}
+    if isinstance(train, Interactions):
+        ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
+        ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
+    device, reason = choose_device(trainer.device)
+    settings = _check_settings(trainer, likes.shape)
+    held_out = _check_validation(validation, train, likes.shape)
+    return Arguments(likes, ids, held_out, callbacks, device, reason, settings)
+
+
+def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
+    """Keep the rows of so many users, always the same ones."""
+    users = np.flatnonzero(np.diff(matrix.indptr))
+    if limit is None or len(users) <= limit:
+        return matrix
+    chosen = np.random.default_rng(0).choice(users, limit, replace=False)
+    keep = np.zeros(matrix.shape[0], dtype=np.float32)
+    keep[chosen] = 1
+    diagonal = sp.dia_array((keep[None], [0]), shape=(len(keep),) * 2)
+    sample = sp.csr_array(diagonal @ matrix)
+    sample.eliminate_zeros()
+    return sample
+
+
+def _check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
+    check_int("n_epochs", trainer.n_epochs, 1)
+    if trainer.patience is not None:
+        check_int("patience", trainer.patience, 1)
+    if trainer.validation_users is not None:
+        check_int("validation_users", trainer.validation_users, 1)
+    for name in ("warm_start", "verbose"):
+        value = getattr(trainer, name)
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+    return Settings(
+        n_dims=check_int("n_dims", trainer.n_dims, 1, _core.MAX_DIMS),
+        n_negatives=check_int("n_negatives", trainer.n_negatives, 1, _core.MAX_NEGATIVES),
+        margin=check_real("margin", trainer.margin, 0, strict=True),
+        learning_rate=check_real("learning_rate", trainer.learning_rate, 0, strict=True),
+        max_norm=_check_max_norm(trainer.max_norm),
+        n_threads=default_threads(*shape)
+        if trainer.n_threads is None
+        else check_int("n_threads", trainer.n_threads, 1, 4096),
+        seed=0,
+    )
+
+
+def _check_max_norm(value: Any) -> float:
+    max_norm = check_real("max_norm", value, 0, strict=True)
+    # Squared distances in float32 neither vanish nor overflow between these.
+    if not 1e-6 <= max_norm <= 1e6:
+        raise ValueError(f"max_norm must be between 1e-6 and 1e6, got {value!r}")
+    return max_norm
+
+
+def _check_validation(validation: Any, train: Any, shape: tuple[int, int]) -> sp.csr_array | None:
+    if validation is None:
+        return None
+    if isinstance(validation, Interactions):
+        if isinstance(train, Interactions) and not (
+            np.array_equal(validation.user_ids, train.user_ids)
+            and np.array_equal(validation.item_ids, train.item_ids)
+        ):
+            raise DataError(
+                "validation must have the ids of train, row by row; load it with "
+                "user_ids=train.user_ids and item_ids=train.item_ids"
+            )
+        validation = validation.matrix
+    matrix = check_matrix("validation", validation, shape, stacklevel=5)
+    if matrix.nnz == 0:
+        raise DataError("validation has no interactions; leave it out or give some")
+    return matrix

@@ -1,0 +1,281 @@
+"""Checkpoints: what is stored of a training, when, and how it is checked when it is read.
+
+A checkpoint is a folder of `_storage` with these files and a manifest for the rest:
+
+    tables.safetensors   the four tables, (rows, n_dims) float32 each
+    best.safetensors     the same at the end of the best epoch so far, if there is validation data
+    ids.json             external ids of users and items, if train had any
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import _storage
+from ._backend import Tables
+from ._checks import BLOCK, check_int, check_real
+from ._ids import IdIndex
+from ._progress import Best, Counts, EpochReport, Progress
+from .errors import DataError, ModelError
+
+KIND = "checkpoint"
+AXES = ("user_ids", "item_ids")
+TABLES = ("users", "user_accumulators", "items", "item_accumulators")
+
+Record = TypeVar("Record", Counts, EpochReport)
+
+
+@dataclass
+class Checkpoint:
+    """A folder, and what is stored there beside the `Progress` of a training.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    every : float
+        Epochs from one checkpoint to the next.
+    hyperparameters : dict
+        Arguments of the trainer: plain values.
+    data : dict
+        Fingerprints of "train" and "validation" (None without).
+    """
+
+    folder: Path
+    every: float
+    hyperparameters: dict[str, Any]
+    data: dict[str, str | None]
+
+    def next_after(self, progress: Progress) -> int:
+        """The visit at which the next checkpoint is due."""
+        begin = progress.first_epoch * progress.n_pairs
+        # Whole visits, and in reach of int64.
+        step = max(1, round(min(self.every * progress.n_pairs, 2**62)))
+        return begin + ((progress.position - begin) // step + 1) * step
+
+    def check_writable(self) -> None:
+        """Raise what `write` would raise now."""
+        _storage.check_writable(self.folder, KIND)
+
+    def write(self, progress: Progress, *, finished: bool) -> None:
+        """Replace the checkpoint in the folder in one step.
+
+        Raises OSError or ModelError if that is impossible; the old one is still there then.
+        """
+        # Imported here because the package sets its version while it is imported.
+        from . import __version__
+
+        files = {"tables.safetensors": _table_writer(progress.tables)}
+        best = progress.best
+        if best is not None:
+            files["best.safetensors"] = _table_writer(best.tables)
+        if progress.ids:
+            ids = {axis: progress.ids[axis].tolist() for axis in AXES}
+            files["ids.json"] = lambda path: _storage.write_json(path, ids)
+        info = {
+            "version": __version__,
+            "finished": finished,
+            "every": self.every,
+            "hyperparameters": self.hyperparameters,
+            "data": self.data,
+            "seed": progress.seed,
+            "n_pairs": progress.n_pairs,
+            "first_epoch": progress.first_epoch,
+            "position": progress.position,
+            "counts": asdict(progress.counts),
+            "history": [asdict(report) for report in progress.history],
+            "best": None if best is None else {"epoch": best.epoch, "recall": best.recall},
+            "stopped": progress.stopped,
+        }
+        _storage.write_folder(self.folder, KIND, files, info)
+
+    @classmethod
+    def read(cls, folder: Path, known: Collection[str]) -> tuple[Checkpoint, Progress]:
+        """Read and verify a checkpoint; its tables are on the CPU.
+
+        ``known`` are the names of the hyper-parameters that there may be.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none, or the first one was never finished.
+        ModelError
+            If it cannot be used; the message names the file.
+        """
+        _check_begun(folder)
+        files, info = _storage.read_folder(folder, KIND)
+        try:
+            checkpoint = cls(
+                folder,
+                check_real("every", info["every"], 0, strict=True),
+                dict(info["hyperparameters"]),
+                {name: info["data"][name] for name in ("train", "validation")},
+            )
+            unknown = sorted(checkpoint.hyperparameters.keys() - set(known))
+            if unknown:
+                raise ValueError(f"this release has no hyper-parameter {unknown[0]!r}")
+            progress = _read_progress(files, info)
+            if progress.tables.n_dims != checkpoint.hyperparameters["n_dims"]:
+                raise ValueError(f"tables have {progress.tables.n_dims} columns")
+        except ModelError:
+            raise  # names its file
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{folder}/{KIND}.json does not describe a training: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return checkpoint, progress
+
+    def check_data(
+        self, train: sp.csr_array, validation: sp.csr_array | None, progress: Progress
+    ) -> None:
+        """Raise DataError unless this is the data that the checkpoint was made with."""
+        for name, found in fingerprints(train, validation).items():
+            if found == self.data[name]:
+                continue
+            what = "training" if name == "train" else name
+            if found is None:
+                fault = f"was made with {what} data, and none is given now"
+            elif self.data[name] is None:
+                fault = f"was made without {what} data"
+            else:
+                fault = f"was made with other {what} data"
+            raise DataError(
+                f"{self.folder}: the checkpoint {fault}; give the data it was made with (the same "
+                "pairs, weights, and order of users and items), or begin anew with fit"
+            )
+        if (progress.n_pairs, progress.tables.shape) != (train.nnz, train.shape):
+            raise ModelError(f"{self.folder}/{KIND}.json contradicts the data it was made with")
+
+
+def check_folder(name: str, value: Any) -> Path:
+    """Return an argument that names a folder as an absolute path."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or not path:
+        raise TypeError(f"{name} must be the path of a folder, got {value!r}")
+    return Path(path).absolute()
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder where a new training may not, or cannot, write its checkpoints."""
+    _storage.check_writable(folder, KIND)
+    if not _storage.is_unborn(folder) and not _storage.read_info(folder, KIND).get("finished"):
+        raise FileExistsError(
+            f"{folder} holds a training that is not finished: go on with it (Trainer.resume, or "
+            "cml-fast train --resume), remove the folder, or give another one"
+        )
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """Return the hyper-parameters and checkpoint_every stored in a folder; None if it has none."""
+    try:
+        _check_begun(folder)
+    except FileNotFoundError:
+        return None
+    info = _storage.read_info(folder, KIND)
+    try:
+        return {**info["hyperparameters"], "checkpoint_every": info["every"]}
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{folder}/{KIND}.json does not describe a training") from error
+
+
+def fingerprints(train: sp.csr_array, validation: sp.csr_array | None) -> dict[str, str | None]:
+    return {
+        "train": _fingerprint(train),
+        "validation": None if validation is None else _fingerprint(validation),
+    }
+
+
+def _fingerprint(matrix: sp.csr_array) -> str:
+    """SHA-256 of a canonical matrix, the same for every type of its indices."""
+    digest = hashlib.sha256(repr(tuple(map(int, matrix.shape))).encode("ascii"))
+    for array, dtype in ((matrix.indptr, "<i8"), (matrix.indices, "<i4"), (matrix.data, "<f4")):
+        for begin in range(0, array.size, BLOCK):
+            digest.update(array[begin : begin + BLOCK].astype(dtype).tobytes())
+    return digest.hexdigest()
+
+
+def _check_begun(folder: Path) -> None:
+    if _storage.is_unborn(folder):
+        raise FileNotFoundError(f"there is no {KIND} in {folder} yet: begin with fit")
+
+
+def _table_writer(tables: Tables) -> _storage.Writer:
+    return lambda path: _storage.write_arrays(path, tables.to_numpy())
+
+
+def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
+    """Make a Progress of verified files; what is wrong raises KeyError, TypeError or ValueError."""
+    tables = _read_tables(files["tables.safetensors"])
+    best = None
+    if info["best"] is not None:
+        best = Best(
+            check_int("best epoch", info["best"]["epoch"], 0),
+            check_real("best recall", info["best"]["recall"], 0),
+            _read_tables(files["best.safetensors"]),
+        )
+    ids: dict[str, np.ndarray] = {}
+    if "ids.json" in files:
+        stored = _storage.read_json(files["ids.json"])
+        for axis, rows in zip(AXES, tables.shape, strict=True):
+            ids[axis] = IdIndex(axis.removesuffix("_ids"), stored[axis], rows).array
+    if not isinstance(info["stopped"], bool):
+        raise TypeError(f"stopped must be true or false, got {info['stopped']!r}")
+    progress = Progress(
+        tables,
+        check_int("seed", info["seed"], 0, 2**63 - 1),
+        ids,
+        n_pairs=check_int("n_pairs", info["n_pairs"], 1),
+        first_epoch=check_int("first_epoch", info["first_epoch"], 0),
+        position=check_int("position", info["position"], 0, 2**63 - 1),
+        counts=_read_record(Counts, info["counts"]),
+        history=[_read_record(EpochReport, report) for report in info["history"]],
+        best=best,
+        stopped=info["stopped"],
+    )
+    epochs = [report.epoch for report in progress.history]
+    if (
+        progress.position != progress.epoch * progress.n_pairs + progress.counts.pairs
+        or progress.counts.pairs > progress.n_pairs
+        or epochs != list(range(progress.first_epoch, progress.epoch))
+        or (best is not None and best.epoch not in epochs)
+        or (best is not None and not best.tables.is_like(tables))
+    ):
+        raise ValueError("position, counts, history and tables contradict one another")
+    return progress
+
+
+def _read_tables(path: Path) -> Tables:
+    arrays = _storage.read_arrays(path, dict.fromkeys(TABLES, np.float32))
+    shapes = {array.shape for array in arrays.values()}
+    for name in ("users", "items"):
+        vectors, sums = arrays[name], arrays[f"{name[:-1]}_accumulators"]
+        if vectors.ndim != 2 or 0 in vectors.shape or vectors.shape != sums.shape:
+            raise ModelError(f"{path} has tables of the shapes {shapes}")
+        # Written so that NaN fails as well.
+        largest = max(vectors.max(), -vectors.min(), sums.max())
+        if not (largest < np.inf and sums.min() >= 0):
+            raise ModelError(f"{path}: {name} has values that are not finite, or negative sums")
+    n_dims = arrays["users"].shape[1]
+    if arrays["items"].shape[1] != n_dims:
+        raise ModelError(f"{path} has tables of the shapes {shapes}")
+    return Tables("cpu", n_dims, **arrays)
+
+
+def _read_record(kind: Callable[..., Record], value: dict[str, Any]) -> Record:
+    """Return a dataclass of numbers that are not negative."""
+    record = kind(**value)
+    for field in fields(record):
+        number = getattr(record, field.name)
+        if field.type == "int":
+            check_int(field.name, number, 0)
+        elif number is not None or field.type == "float":
+            check_real(field.name, number, 0)
+    return record

@@ -1,0 +1,161 @@
+"""Where a training stands: what changes while it runs, and all that is needed to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ._backend import Tables
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 0 over the life of the trainer, ``warm_start`` included.
+    loss : float
+        Mean weighted hinge of a pair (eq. 1 and 3), to seven digits.
+    active_share : float
+        Share of pairs with at least one impostor, those that changed the model.
+    impostor_share : float
+        Share of the drawn negatives that were inside the margin.
+    pairs, skipped : int
+        Pairs visited, and those among them whose user likes every item.
+    seconds : float
+        Wall time of the training itself.
+    recall : float or None
+        Recall@50 on the validation data, if there is any.
+    """
+
+    epoch: int
+    loss: float
+    active_share: float
+    impostor_share: float
+    pairs: int
+    skipped: int
+    seconds: float
+    recall: float | None = None
+
+    def __str__(self) -> str:
+        text = f"epoch {self.epoch}, loss {self.loss:.3f}, active {self.active_share:.0%}"
+        return text if self.recall is None else f"{text}, recall@50 {self.recall:.4f}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sums over the launches of an epoch so far."""
+
+    pairs: int = 0
+    skipped: int = 0
+    active: int = 0
+    impostors: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+    def plus(self, launch: Any, seconds: float) -> Counts:
+        """With the Counters of a further launch."""
+        return Counts(
+            pairs=self.pairs + launch.pairs,
+            skipped=self.skipped + launch.skipped,
+            active=self.active + launch.active,
+            impostors=self.impostors + launch.impostors,
+            loss=self.loss + launch.loss,
+            seconds=self.seconds + seconds,
+        )
+
+    def report(self, epoch: int, n_negatives: int) -> EpochReport:
+        trained = max(self.pairs - self.skipped, 1)
+        return EpochReport(
+            epoch=epoch,
+            # Launches end by the clock, and where they end decides the last bits of this sum. What
+            # is reported does not depend on it; a pair's loss has no more digits either.
+            loss=float(f"{self.loss / trained:.7g}"),
+            active_share=self.active / trained,
+            impostor_share=self.impostors / (trained * n_negatives),
+            pairs=self.pairs,
+            skipped=self.skipped,
+            seconds=self.seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far, and the tables at its end."""
+
+    epoch: int
+    recall: float
+    tables: Tables
+
+
+@dataclass
+class Progress:
+    """Where a training stands. A checkpoint holds this, and else only what does not change.
+
+    Attributes
+    ----------
+    tables : Tables
+    seed : int
+        Of the pairs' order and the negatives.
+    ids : dict of str to numpy.ndarray
+        External ids of users and items, if train had any.
+    n_pairs : int
+        Visits of an epoch.
+    first_epoch : int
+        The epoch that this fit began with.
+    position : int
+        Visits over all fits: visit t belongs to epoch t // n_pairs.
+    counts : Counts
+        Of the epoch under way.
+    history : list of EpochReport
+        One for each epoch of this fit that has ended.
+    best : Best or None
+        None without validation data.
+    stopped : bool
+        Whether a callback has asked for the end.
+    """
+
+    tables: Tables
+    seed: int
+    ids: dict[str, np.ndarray]
+    n_pairs: int
+    first_epoch: int
+    position: int
+    counts: Counts = Counts()
+    history: list[EpochReport] = field(default_factory=list)
+    best: Best | None = None
+    stopped: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way; it ends with its report, not with its last visit."""
+        return (self.position - self.counts.pairs) // self.n_pairs
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs whose pairs have all been visited."""
+        return self.position // self.n_pairs
+
+    def move_to(self, device: str) -> None:
+        """Have all tables on a device."""
+        self.tables = self.tables.on(device)
+        if self.best is not None:
+            self.best = replace(self.best, tables=self.best.tables.on(device))
+
+    def advance(self, position: int, counts: Counts) -> None:
+        self.position, self.counts = position, counts
+
+    def end_epoch(self, report: EpochReport, best: Best | None) -> None:
+        self.history.append(report)
+        self.best, self.counts = best, Counts()
+
+    def return_to_best(self) -> None:
+        """Make the best epoch the last one; a further fit goes on from there."""
+        if self.best is not None:
+            self.tables.restore(self.best.tables)
+            self.advance((self.best.epoch + 1) * self.n_pairs, Counts())
+            self.best = None
