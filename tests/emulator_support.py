@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cml_fast import _core
 from cml_fast._backend import ADAGRAD_EPSILON, Settings, usable_cores
 
 EMULATOR = Path(__file__).resolve().parent / "emulator"
@@ -92,12 +93,15 @@ Hyperparameters = structure(
     ("max_norm", F32),
     ("seed", ctypes.c_uint64),
 )
+FixedPoint = structure(("scale", F32), ("unit", F32), ("largest_gradient", F32))
 CoreJob = structure(
     ("users", Table),
     ("items", Table),
     ("likes", Likes),
     ("hyper", Hyperparameters),
     ("rank_weights", POINTER),
+    ("batch_size", I64),
+    ("fixed", FixedPoint),
 )
 Counters = structure(
     ("pairs", I64),
@@ -141,6 +145,7 @@ class EmulatedJob:
         self,
         arrays: dict[str, np.ndarray | None],
         chosen: Settings,
+        largest_gradient: float,
         *,
         order: str = "ascending",
         seed: int = 0,
@@ -166,7 +171,10 @@ class EmulatedJob:
             chosen.max_norm,
             chosen.seed,
         )
-        self._job = CoreJob(*tables, likes, hyper, pointers["rank_weights"])
+        fixed = FixedPoint(*_core.fixed_point(chosen.batch_size, largest_gradient))
+        ranks = pointers["rank_weights"]
+        batch_size = min(chosen.batch_size, likes.n_pairs)
+        self._job = CoreJob(*tables, likes, hyper, ranks, batch_size, fixed)
         self._options = Options(ORDERS.index(order), seed, 16, *grid)
 
     def run(self, begin: int, end: int) -> SimpleNamespace:

@@ -44,7 +44,8 @@ def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation:
         "weights": likes.data if weighted else None,
         "rank_weights": _core.rank_weights(tables.shape[1], chosen.n_negatives),
     }
-    return EmulatedJob(arrays, chosen, **emulation)
+    largest_gradient = _backend._largest_gradient(arrays["rank_weights"], likes.data, chosen)
+    return EmulatedJob(arrays, chosen, largest_gradient, **emulation)
 
 
 def settings(**changes: Any) -> Settings:

@@ -55,7 +55,7 @@ def raw_job(device, arrays, chosen, n_items):
     """A job of arrays that are on the device already."""
     ranks = _core.rank_weights(n_items, chosen.n_negatives)
     if device == "emulated":
-        return EmulatedJob({**arrays, "rank_weights": ranks}, chosen)
+        return EmulatedJob({**arrays, "rank_weights": ranks}, chosen, 100.0)
     if device == "cpu":
         extra = {"n_threads": 1, "instruction_set": instruction_set()}
     else:

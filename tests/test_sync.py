@@ -12,6 +12,7 @@ from kernel_support import (
     assert_same_tables,
     job_arguments,
     larger_problem,
+    make_job,
     oracle_of,
     random_likes,
     random_tables,
@@ -21,13 +22,6 @@ from kernel_support import (
 )
 
 from cml_fast import _core, reference
-from cml_fast._backend import make_job
-
-
-@pytest.fixture(autouse=True)
-def not_for_cuda_yet(request):
-    if "kernel" in request.fixturenames and request.getfixturevalue("kernel") == "cuda":
-        pytest.skip("mini-batches have no CUDA kernel yet")
 
 
 def problem(device, n_users=15, n_items=60, **changes):

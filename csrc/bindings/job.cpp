@@ -129,6 +129,8 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
     job_.likes.indices = static_cast<const int32_t*>(indices.data);
     job_.likes.n_pairs = indices.shape[0];
     job_.likes.weights = nullptr;
+    // A batch ends with its epoch: a larger one is a whole epoch.
+    job_.batch_size = std::min(job_.batch_size, job_.likes.n_pairs);
     if (!arguments["weights"].is_none()) {
         const ArrayView weights =
             view_array(keep(arguments, "weights"), "weights", device_, "<f4", 1, false);

@@ -253,7 +253,9 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
             "counters": cupy.zeros(_core.CUDA_COUNTERS, dtype=cupy.int64),
             "batch": cupy.zeros(
                 _core.cuda_batch_bytes(
-                    settings.batch_size, *tables.shape, tables.arrays["users"].shape[1]
+                    min(settings.batch_size, likes.nnz),
+                    *tables.shape,
+                    tables.arrays["users"].shape[1],
                 ),
                 dtype=cupy.uint8,
             ),

@@ -429,7 +429,15 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
     try {
         cml::DeviceCounters device_counters;
-        *counters = cml::cuda_train(*job, begin, end, &device_counters, nullptr);
+        const int64_t bytes =
+            cml::cuda_batch_bytes(job->batch_size, job->users.n_rows, job->items.n_rows,
+                                  std::max(job->users.stride, job->items.stride));
+        std::vector<int64_t> batch(static_cast<size_t>(bytes / 8));
+        *counters = cml::cuda_train(*job, begin, end, &device_counters, batch.data(), nullptr);
+        if (counters->first_non_finite == INT64_MAX &&
+            std::any_of(batch.begin(), batch.end(), [](int64_t x) { return x != 0; })) {
+            error = "the memory of mini-batches is not zero after a launch";
+        }
     } catch (const std::exception& e) {
         error = e.what();
     }
