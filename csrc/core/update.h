@@ -21,9 +21,26 @@ constexpr int minus_row(int t) {
     return t == 2 ? 2 : 1 - t;
 }
 
-// before(c, part) and gradient(c, part) are the row's chunks and those of its gradient. A row whose
-// result is not finite stays as it was; returns whether it was finite. `Memory` says how chunks are
-// read and written.
+// Store a row's new chunks, pulled back into the ball of radius max_norm; `squares` are the sums of
+// their squares in each lane. A row that is not finite is not stored; returns whether it was.
+// before(c, part) are the chunks as they were. `Memory` says how they are written.
+template <class Lanes, int kChunks, class Memory, class Before>
+CML_FN bool store_in_ball(const Hyperparameters& hyper, const Memory& memory, float* row,
+                          Before before, const Lanes* after, const Lanes& squares) {
+    float square[1];
+    Lanes::sum({squares}, square);
+    if (square[0] - square[0] != 0.0f) return false;
+    const float norm = square_root(square[0]);
+    const float limit = hyper.max_norm;
+    const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
+    Chunks<Lanes, kChunks>{hyper.n_dims}.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        memory.commit(row + c * kLanes, before(c, part), after[c] * shrink, part);
+    });
+    return true;
+}
+
+// One AdaGrad step of a row, which then lies in the ball. gradient(c, part) are the chunks of its
+// gradient, each asked for once. See store_in_ball for the rest.
 template <class Lanes, int kChunks, class Memory, class Before, class Gradient>
 CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float* row,
                        float* accumulators, Before before, Gradient gradient) {
@@ -31,7 +48,7 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     const Lanes rate = Lanes::splat(hyper.learning_rate);
     const Lanes epsilon = Lanes::splat(hyper.epsilon);
     Lanes after[chunks.kRoom];
-    Lanes squares[1] = {Lanes::splat(0.0f)};
+    Lanes squares = Lanes::splat(0.0f);
     chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
         const Lanes g = gradient(c, part);
         float* const accumulator = accumulators + c * kLanes;
@@ -39,18 +56,9 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
         const Lanes sum = old + g * g;
         memory.commit(accumulator, old, sum, part);
         after[c] = before(c, part) - rate * g / sqrt(sum + epsilon);
-        squares[0].add(after[c] * after[c], part);
+        squares.add(after[c] * after[c], part);
     });
-    float square[1];
-    Lanes::sum(squares, square);
-    if (square[0] - square[0] != 0.0f) return false;
-    const float norm = square_root(square[0]);
-    const float limit = hyper.max_norm;
-    const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
-    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-        memory.commit(row + c * kLanes, before(c, part), after[c] * shrink, part);
-    });
-    return true;
+    return store_in_ball<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
 }  // namespace CML_TARGET

@@ -74,6 +74,31 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     report(counters, launch.counters);
 }
 
+// Several warps may have moved a row at once. Each of their steps ended in the ball, but their sum
+// may end outside: this puts all rows back, when the steps are over.
+template <int kChunks>
+__global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
+    censor_kernel(const __grid_constant__ CudaLaunch launch) {
+    const Chunks<Lanes, kChunks> chunks{launch.job.hyper.n_dims};
+    const DeviceMemory memory{false};
+    const int64_t warps_in_block = blockDim.x / kLanes;
+    const int64_t first = blockIdx.x * warps_in_block + threadIdx.x / kLanes;
+    for (const Table& table : {launch.job.users, launch.job.items}) {
+        for (int64_t i = first; i < table.n_rows; i += gridDim.x * warps_in_block) {
+            float* const row = row_of(table, i);
+            Lanes values[chunks.kRoom];
+            Lanes squares = Lanes::splat(0.0f);
+            chunks.each([&](int c, auto part) {
+                values[c] = memory.load(row + c * kLanes, part);
+                squares.add(values[c] * values[c], part);
+            });
+            store_in_ball<Lanes, kChunks>(
+                launch.job.hyper, memory, row, [&](int c, auto) { return values[c]; }, values,
+                squares);
+        }
+    }
+}
+
 // Mini-batches, one after another; all warps of the grid run at once (a cooperative launch).
 template <int kChunks>
 __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)

@@ -40,10 +40,11 @@ constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + 3 * stride * 4;
 }
 
-// The kernels for rows of this many chunks (0: any number): asynchronous updates; mini-batches,
-// which need a cooperative launch.
+// The kernels for rows of this many chunks (0: any number): asynchronous updates, and what follows
+// them where several warps were in flight; mini-batches, which need a cooperative launch.
 struct CudaKernels {
     const void* async;
+    const void* censor;
     const void* sync;
 };
 CudaKernels cuda_kernels_0();

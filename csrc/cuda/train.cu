@@ -140,10 +140,14 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, stride, device_counters, {}};
     if (sync) launch.batch = batch_memory(job, batch);
     void* arguments[] = {&launch};
+    const dim3 grid(static_cast<unsigned>(blocks));
+    const dim3 block(static_cast<unsigned>(warps_in_block * kLanes));
     const auto start = sync ? cudaLaunchCooperativeKernel : cudaLaunchKernel;
-    check(start(kernel, dim3(static_cast<unsigned>(blocks)),
-                dim3(static_cast<unsigned>(warps_in_block * kLanes)), arguments, shared_bytes, on),
-          "starting the training kernel");
+    check(start(kernel, grid, block, arguments, shared_bytes, on), "starting the training kernel");
+    if (!sync && launch.shared) {
+        check(cudaLaunchKernel(kernels.censor, grid, block, arguments, 0, on),
+              "starting the censoring kernel");
+    }
     check(cudaMemcpyAsync(&sum, device_counters, sizeof(sum), cudaMemcpyDeviceToHost, on),
           "reading the counters");
     check(cudaStreamSynchronize(on), "training");
