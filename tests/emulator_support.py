@@ -29,6 +29,7 @@ FLAGS = [
 ]
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
+MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
 FIXED_CHUNKS = 8  # kMaxFixedChunks
 
 # --- building it ------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class EmulatedJob:
 
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
-    what csrc/cuda/train.cu chooses.
+    what csrc/cuda/train.cu chooses. The attribute ``grid`` is that of the last run.
     """
 
     def __init__(
@@ -167,16 +168,19 @@ class EmulatedJob:
             chosen.seed,
         )
         self._job = CoreJob(*tables, likes, hyper, pointers["rank_weights"])
-        self._options = Options(ORDERS.index(order), seed, 16, *grid)
+        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, *grid
+        self.grid = grid
 
     def run(self, begin: int, end: int) -> SimpleNamespace:
         counters = Counters(first_non_finite=2**63 - 1)
         if begin < end:
             assert _library is not None, "the fixture `emulator` loads it"
-            job, options = ctypes.byref(self._job), ctypes.byref(self._options)
-            error = _library.emulator_train(job, begin, end, options, ctypes.byref(counters))
+            options = Options(*self._options)
+            job, out = ctypes.byref(self._job), ctypes.byref(counters)
+            error = _library.emulator_train(job, begin, end, ctypes.byref(options), out)
             if error:
                 raise RuntimeError(error.decode())
+            self.grid = options.blocks, options.warps_in_block
         values = {name: getattr(counters, name) for name, _ in Counters._fields_}
         if values["first_non_finite"] == 2**63 - 1:
             values["first_non_finite"] = None
