@@ -30,6 +30,7 @@ FLAGS = [
 ]
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
+MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
 FIXED_CHUNKS = 8  # kMaxFixedChunks
 
 # --- building it ------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class EmulatedJob:
 
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
-    what csrc/cuda/train.cu chooses.
+    what csrc/cuda/train.cu chooses. The attribute ``grid`` is that of the last run.
     """
 
     def __init__(
@@ -175,16 +176,19 @@ class EmulatedJob:
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
         self._job = CoreJob(*tables, likes, hyper, ranks, batch_size, fixed)
-        self._options = Options(ORDERS.index(order), seed, 16, *grid)
+        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, *grid
+        self.grid = grid
 
     def run(self, begin: int, end: int) -> SimpleNamespace:
         counters = Counters(first_non_finite=2**63 - 1)
         if begin < end:
             assert _library is not None, "the fixture `emulator` loads it"
-            job, options = ctypes.byref(self._job), ctypes.byref(self._options)
-            error = _library.emulator_train(job, begin, end, options, ctypes.byref(counters))
+            options = Options(*self._options)
+            job, out = ctypes.byref(self._job), ctypes.byref(counters)
+            error = _library.emulator_train(job, begin, end, ctypes.byref(options), out)
             if error:
                 raise RuntimeError(error.decode())
+            self.grid = options.blocks, options.warps_in_block
         values = {name: getattr(counters, name) for name, _ in Counters._fields_}
         if values["first_non_finite"] == 2**63 - 1:
             values["first_non_finite"] = None

@@ -142,12 +142,30 @@ def test_warps_take_turns_as_the_seed_says(emulator):
     assert not np.array_equal(arrays[1], arrays[3])
 
 
-def test_most_negatives_fit_in_shared_memory(emulator):
-    """Blocks of as many warps as 48 KiB are enough for: the device refuses more."""
+@pytest.mark.parametrize(
+    ("shape", "n_negatives", "visits", "grid"),
+    [
+        ((15, 60), 7, 320, (1, 1)),
+        ((60, 16), 7, 320, (1, 2)),  # one warp for every eight rows of the smaller table
+        ((64, 80), 7, 320, (2, 4)),
+        ((64, 80), 7, 65, (1, 3)),  # three tiles of visits
+        ((64, 80), 7, 1, (1, 1)),
+        ((40, 60), 1024, 160, (1, 3)),  # more warps' scratch memory is beyond 48 KiB
+        ((900, 800), 7, 3200, (16, 4)),  # all multiprocessors are busy
+    ],
+)
+def test_the_grid_that_the_host_chooses(emulator, shape, n_negatives, visits, grid):
+    likes = random_likes(np.random.default_rng(4), *shape)
+    chosen = settings(n_negatives=n_negatives, n_dims=3)
+    job = make_job(random_tables("emulated", likes.shape, chosen), likes, chosen)
+    assert job.run(0, visits).pairs == visits
+    assert job.grid == grid
+
+
+def test_too_much_shared_memory_is_refused(emulator):
     likes = random_likes(np.random.default_rng(4), 40, 60)
     chosen = settings(n_negatives=1024, n_dims=3)
     tables = random_tables("emulated", likes.shape, chosen)
-    assert make_job(tables, likes, chosen).run(0, 160).pairs == 160
     with pytest.raises(RuntimeError, match=r"CUDA: starting .* invalid configuration: 1 blocks of"):
         make_job(tables, likes, chosen, grid=(1, 4)).run(0, 160)
 
@@ -167,11 +185,6 @@ def test_several_warps_stop_at_what_is_not_finite(emulator, seed):
     assert all(np.isfinite(array).all() for array in snapshot(tables).values())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="warps add differences to rows that others have moved meanwhile: the sum of two steps "
-    "that each end in the ball may end outside",
-)
 def test_several_warps_stay_in_the_ball(emulator):
     """As test_what_is_trained_stays_in_the_ball, with the eight warps that the host chooses."""
     likes = random_likes(np.random.default_rng(9), 64, 80, density=0.1)

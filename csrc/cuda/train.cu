@@ -142,8 +142,9 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     void* arguments[] = {&launch};
     const dim3 grid(static_cast<unsigned>(blocks));
     const dim3 block(static_cast<unsigned>(warps_in_block * kLanes));
-    const auto start = sync ? cudaLaunchCooperativeKernel : cudaLaunchKernel;
-    check(start(kernel, grid, block, arguments, shared_bytes, on), "starting the training kernel");
+    check(sync ? cudaLaunchCooperativeKernel(kernel, grid, block, arguments, shared_bytes, on)
+               : cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, on),
+          "starting the training kernel");
     if (!sync && launch.shared) {
         check(cudaLaunchKernel(kernels.censor, grid, block, arguments, 0, on),
               "starting the censoring kernel");

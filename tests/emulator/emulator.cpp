@@ -322,7 +322,7 @@ struct Options {
     int32_t order;
     uint32_t seed;
     int32_t multiprocessors;  // each holds one block
-    int32_t blocks;           // 0: the grid that the host code chooses
+    int32_t blocks;           // in: 0: the grid that the host code chooses; out: the grid
     int32_t warps_in_block;
 };
 
@@ -422,7 +422,7 @@ cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 bloc
 // Train the visits [begin, end) as _core.Job("cuda", ...) does. Returns an empty string, or what
 // went wrong: it is valid until the next call.
 extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_t end,
-                                      const Options* chosen, cml::Counters* counters) {
+                                      Options* chosen, cml::Counters* counters) {
     static std::string error;
     error.clear();
     options = *chosen;
@@ -438,6 +438,8 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
             std::any_of(batch.begin(), batch.end(), [](int64_t x) { return x != 0; })) {
             error = "the memory of mini-batches is not zero after a launch";
         }
+        chosen->blocks = static_cast<int32_t>(gridDim.x);
+        chosen->warps_in_block = static_cast<int32_t>(blockDim.x) / cml::kLanes;
     } catch (const std::exception& e) {
         error = e.what();
     }
