@@ -27,7 +27,7 @@ from trainer_support import assert_same, trainer, vectors
 import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer, _epoch, _storage, _training
 from cml_fast._checkpoint import Checkpoint
-from cml_fast._progress import Progress
+from cml_fast._progress import Counts, Progress
 from cml_fast.data import Interactions, split, synthetic
 from cml_fast.errors import DataError, ModelError, TrainingDiverged
 
@@ -307,6 +307,18 @@ def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch
         assert outcome(Trainer.resume(folder, TRAIN)) == expected
 
 
+def test_loss_does_not_tell_where_launches_ended() -> None:
+    launches = [
+        SimpleNamespace(pairs=1, skipped=0, active=1, impostors=1, loss=x) for x in (0.1, 0.2, 0.3)
+    ]
+    whole = SimpleNamespace(pairs=3, skipped=0, active=3, impostors=3, loss=0.1 + (0.2 + 0.3))
+    parts = Counts()
+    for launch in launches:
+        parts = parts.plus(launch, 0.0)
+    assert parts.loss != whole.loss
+    assert parts.report(0, 5) == Counts().plus(whole, 0.0).report(0, 5)
+
+
 def test_in_a_thread(folder: Path) -> None:
     """Where signals cannot be handled, training goes on without."""
     made: list[Trainer] = []
@@ -517,6 +529,10 @@ def changed(what: str) -> Any:
         dense[row, matrix.indices[matrix.indptr[row]]] = 0
         dense[row, free.pop()] = 1
         matrix = sp.csr_array(dense)
+    elif what == "user":  # an item goes from the end of a row to the beginning of the next
+        ends = matrix.indptr[1:-1]
+        row = np.flatnonzero(matrix.indices[ends - 1] < matrix.indices[ends])[0]
+        matrix.indptr[row + 1] -= 1
     elif what == "users swapped":
         matrix = matrix[np.r_[1, 0, 2:120]]
     elif what == "shape":
@@ -528,7 +544,7 @@ def changed(what: str) -> Any:
     return matrix
 
 
-@pytest.mark.parametrize("what", ["weight", "item", "users swapped", "shape", "pair less"])
+@pytest.mark.parametrize("what", ["weight", "item", "user", "users swapped", "shape", "pair less"])
 def test_other_training_data(folder: Path, killer: Killer, what: str) -> None:
     killer.left, killer.error = 3, KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
