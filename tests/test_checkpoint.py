@@ -679,6 +679,8 @@ def test_other_kinds(tmp_path: Path) -> None:
         {"hyperparameters": {"n_dims": 8, "colour": "red"}},
         {"hyperparameters": {"n_dims": 9}},
         {"hyperparameters": {}},
+        {"position": 2 * N, "counts": {"pairs": 2 * N}, "history": [], "best": None},
+        {"n_pairs": 2 * N, "position": 4 * N},
     ],
 )
 def test_info_that_describes_no_training(folder: Path, change: dict[str, Any]) -> None:
@@ -767,6 +769,35 @@ def test_unwritable_parent(tmp_path: Path) -> None:
         trainer().fit(TRAIN, checkpoint=tmp_path / "locked" / "run")
 
 
+def test_resume_where_nothing_can_be_written(
+    folder: Path, killer: Killer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before training; but what is finished needs no writing."""
+
+    def refuse(**_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    interrupted(folder, killer, 3, KeyboardInterrupt)
+    launches = len(killer.launches)
+    with monkeypatch.context() as patch:
+        patch.setattr(_storage.tempfile, "TemporaryFile", refuse)
+        with pytest.raises(OSError, match="run cannot be written: Read-only"):
+            Trainer.resume(folder, TRAIN, validation=VALIDATION)
+    assert len(killer.launches) == launches
+    one = Trainer.resume(folder, TRAIN, validation=VALIDATION)
+    monkeypatch.setattr(_storage.tempfile, "TemporaryFile", refuse)
+    assert outcome(Trainer.resume(folder, TRAIN, validation=VALIDATION)) == outcome(one)
+
+
+def test_relative_path_is_of_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    leave = [lambda *_: os.chdir(tmp_path / "elsewhere")]
+    trainer().fit(TRAIN, checkpoint="run", callbacks=leave)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "run"]
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_an_unfinished_training_is_not_overwritten(folder: Path, killer: Killer) -> None:
     interrupted(folder, killer, 3, KeyboardInterrupt)
     before = content(folder)
@@ -778,7 +809,7 @@ def test_an_unfinished_training_is_not_overwritten(folder: Path, killer: Killer)
     assert Trainer.resume(folder, TRAIN).n_dims == 3
 
 
-@pytest.mark.parametrize("every", [1e-300, 1e300, np.float32(0.5), 2])
+@pytest.mark.parametrize("every", [1e-300, 1.7e308, np.float32(0.5), 2])
 def test_odd_intervals(folder: Path, every: Any) -> None:
     few = synthetic(12, 12, 24).interactions
     one = trainer().fit(few, checkpoint=folder, checkpoint_every=every)
