@@ -26,8 +26,8 @@ from trainer_support import assert_same, trainer, vectors
 
 import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer, _epoch, _storage, _training
-from cml_fast._checkpoint import Checkpoint
-from cml_fast._progress import Progress
+from cml_fast._checkpoint import Checkpoint, fingerprints
+from cml_fast._progress import Counts, Progress
 from cml_fast.data import Interactions, split, synthetic
 from cml_fast.errors import DataError, ModelError, TrainingDiverged
 
@@ -307,6 +307,18 @@ def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch
         assert outcome(Trainer.resume(folder, TRAIN)) == expected
 
 
+def test_loss_does_not_tell_where_launches_ended() -> None:
+    launches = [
+        SimpleNamespace(pairs=1, skipped=0, active=1, impostors=1, loss=x) for x in (0.1, 0.2, 0.3)
+    ]
+    whole = SimpleNamespace(pairs=3, skipped=0, active=3, impostors=3, loss=0.1 + (0.2 + 0.3))
+    parts = Counts()
+    for launch in launches:
+        parts = parts.plus(launch, 0.0)
+    assert parts.loss != whole.loss
+    assert parts.report(0, 5) == Counts().plus(whole, 0.0).report(0, 5)
+
+
 def test_in_a_thread(folder: Path) -> None:
     """Where signals cannot be handled, training goes on without."""
     made: list[Trainer] = []
@@ -540,6 +552,12 @@ def test_other_training_data(folder: Path, killer: Killer, what: str) -> None:
     assert content(folder) == before
 
 
+def test_same_items_of_other_users() -> None:
+    one, other = sp.csr_array([[1, 1, 0], [0, 0, 1]]), sp.csr_array([[1, 0, 0], [0, 1, 1]])
+    np.testing.assert_array_equal(one.indices, other.indices)
+    assert fingerprints(one, None) != fingerprints(other, None)
+
+
 def test_other_validation_data(folder: Path, killer: Killer) -> None:
     interrupted(folder, killer, 3, KeyboardInterrupt)
     before = content(folder)
@@ -661,6 +679,8 @@ def test_other_kinds(tmp_path: Path) -> None:
         {"hyperparameters": {"n_dims": 8, "colour": "red"}},
         {"hyperparameters": {"n_dims": 9}},
         {"hyperparameters": {}},
+        {"position": 2 * N, "counts": {"pairs": 2 * N}, "history": [], "best": None},
+        {"n_pairs": 2 * N, "position": 4 * N},
     ],
 )
 def test_info_that_describes_no_training(folder: Path, change: dict[str, Any]) -> None:
@@ -749,6 +769,35 @@ def test_unwritable_parent(tmp_path: Path) -> None:
         trainer().fit(TRAIN, checkpoint=tmp_path / "locked" / "run")
 
 
+def test_resume_where_nothing_can_be_written(
+    folder: Path, killer: Killer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before training; but what is finished needs no writing."""
+
+    def refuse(**_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    interrupted(folder, killer, 3, KeyboardInterrupt)
+    launches = len(killer.launches)
+    with monkeypatch.context() as patch:
+        patch.setattr(_storage.tempfile, "TemporaryFile", refuse)
+        with pytest.raises(OSError, match="run cannot be written: Read-only"):
+            Trainer.resume(folder, TRAIN, validation=VALIDATION)
+    assert len(killer.launches) == launches
+    one = Trainer.resume(folder, TRAIN, validation=VALIDATION)
+    monkeypatch.setattr(_storage.tempfile, "TemporaryFile", refuse)
+    assert outcome(Trainer.resume(folder, TRAIN, validation=VALIDATION)) == outcome(one)
+
+
+def test_relative_path_is_of_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    leave = [lambda *_: os.chdir(tmp_path / "elsewhere")]
+    trainer().fit(TRAIN, checkpoint="run", callbacks=leave)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "run"]
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_an_unfinished_training_is_not_overwritten(folder: Path, killer: Killer) -> None:
     interrupted(folder, killer, 3, KeyboardInterrupt)
     before = content(folder)
@@ -760,7 +809,7 @@ def test_an_unfinished_training_is_not_overwritten(folder: Path, killer: Killer)
     assert Trainer.resume(folder, TRAIN).n_dims == 3
 
 
-@pytest.mark.parametrize("every", [1e-300, 1e300, np.float32(0.5), 2])
+@pytest.mark.parametrize("every", [1e-300, 1.7e308, np.float32(0.5), 2])
 def test_odd_intervals(folder: Path, every: Any) -> None:
     few = synthetic(12, 12, 24).interactions
     one = trainer().fit(few, checkpoint=folder, checkpoint_every=every)

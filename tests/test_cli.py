@@ -337,6 +337,14 @@ def test_checkpoints_that_do_not_fit(run, file, tmp_path, stopping, options, cod
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_train_refuses_a_bad_checkpoint_before_reading(run, tmp_path, resume):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    outcome = run("train", "absent.csv", "--out=made", "--checkpoint=mine", *resume)
+    assert refused(outcome, 3, "mine", "not a checkpoint folder")
+
+
 def test_resume_needs_a_folder(run, file):
     assert refused(run("train", file, *LONG, "--out=made", "--resume"), 2, "--checkpoint DIR")
 
