@@ -105,6 +105,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch):
         **{"n_dims": 5, "n_negatives": 3, "margin": 0.4, "learning_rate": 0.02},
         **{"max_norm": 2.0, "n_epochs": 1, "device": "cpu", "n_threads": 1},
         **{"random_state": 9, "patience": 4, "validation_users": 20},
+        **{"update": "sync", "batch_size": 70},
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     code, _, err = run("train", file, "--out", "made", "--validation-share", "0.2", *options)

@@ -20,8 +20,9 @@ from kernel_support import (
     snapshot,
     train_oracle,
 )
+from trainer_support import assert_same, trainer, vectors
 
-from cml_fast import _core, reference
+from cml_fast import Trainer, _core, reference
 
 
 def problem(device, n_users=15, n_items=60, **changes):
@@ -126,6 +127,40 @@ def test_order_of_addition_matters_not(kernel):
         assert counters.active == 1000
         digests.add(digest(tables))
     assert len(digests) == 1
+
+
+# --- the trainer ------------------------------------------------------------------------------
+
+
+LIKES = random_likes(np.random.default_rng(7), 120, 200, density=0.1)
+
+
+def fitted(fit_options=None, **params):
+    params = {"n_dims": 20, "n_epochs": 4, "batch_size": 100, "update": "sync", **params}
+    return trainer(**params).fit(LIKES, **(fit_options or {}))
+
+
+def test_a_trainer_repeats_itself_with_any_number_of_threads(device):
+    one = fitted(device=device)
+    assert_same(fitted(n_threads=3), one)
+    for other in ({"batch_size": 99}, {"update": "async"}):
+        assert not np.array_equal(vectors(fitted(**other)), vectors(one))
+
+
+def test_resumed_on_another_number_of_threads(tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(_, report):
+        if report.epoch == 2:
+            raise Stop
+
+    options = {"checkpoint": tmp_path / "kept", "checkpoint_every": 0.3}
+    with pytest.raises(Stop):
+        fitted({**options, "callbacks": [stop]}, n_threads=2)
+    resumed = Trainer.resume(options["checkpoint"], LIKES, n_threads=3)
+    assert resumed.n_epochs_ == 4
+    assert_same(resumed, fitted())
 
 
 # --- rounding ---------------------------------------------------------------------------------

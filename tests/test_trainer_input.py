@@ -201,11 +201,17 @@ def test_ids_reach_the_model() -> None:
 
 # Bad arguments
 
-INTEGERS = ("n_dims", "n_negatives", "n_epochs", "n_threads", "patience", "validation_users")
+INTEGERS = (
+    *("n_dims", "n_negatives", "n_epochs", "n_threads", "batch_size"),
+    *("patience", "validation_users"),
+)
 REALS = ("margin", "learning_rate", "max_norm")
 BAD_PARAMETERS = [
     *((name, bad, TypeError) for name in INTEGERS for bad in ("3", 3.0, True, [3], np.True_)),
-    *((name, None, TypeError) for name in ("n_dims", "n_negatives", "n_epochs", *REALS)),
+    *(
+        (name, None, TypeError)
+        for name in ("n_dims", "n_negatives", "n_epochs", "batch_size", *REALS)
+    ),
     *((name, bad, ValueError) for name in INTEGERS for bad in (0, -1, np.int64(-5))),
     *((name, bad, TypeError) for name in REALS for bad in ("1", True, 1j, [1.0])),
     *(
@@ -215,7 +221,8 @@ BAD_PARAMETERS = [
     ),
     *(("n_dims", 2049, ValueError), ("n_negatives", 1025, ValueError)),
     *(("n_threads", 4097, ValueError), ("max_norm", 1e7, ValueError)),
-    ("max_norm", 1e-7, ValueError),
+    *(("max_norm", 1e-7, ValueError), ("batch_size", 2**24 + 1, ValueError)),
+    *(("update", bad, ValueError) for bad in ("Sync", "", None, 1)),
     *(("device", bad, ValueError) for bad in ("gpu", "CPU", "cuda:0", "", None, 0)),
     *(("random_state", bad, TypeError) for bad in ("0", 1.5, True, [1])),
     ("random_state", -1, ValueError),
@@ -247,7 +254,7 @@ def test_bad_parameters(name: str, value: Any, error: type[Exception]) -> None:
 
 
 def test_limits_can_be_reached() -> None:
-    largest = {"n_dims": 2048, "n_negatives": 1024, "n_threads": 4096}
+    largest = {"n_dims": 2048, "n_negatives": 1024, "n_threads": 4096, "batch_size": 2**24}
     one = trainer(**largest, max_norm=1e6, margin=1e12, n_epochs=1).fit(TRAIN)
     assert one.model_.user_vectors.shape == (60, 2048)
     assert one.history_[0].impostor_share > 0

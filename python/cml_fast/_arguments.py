@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
-from ._backend import Settings, choose_device, default_threads
+from ._backend import Settings, choose_device, default_threads, usable_cores
 from ._checks import check_int, check_matrix, check_real
 from ._ids import IdIndex
 from .data import Interactions
@@ -76,16 +76,21 @@ def _check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         value = getattr(trainer, name)
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, got {value!r}")
+    if trainer.update not in ("async", "sync"):
+        raise ValueError(f"update must be 'async' or 'sync', got {trainer.update!r}")
+    sync = trainer.update == "sync"
+    batch_size = check_int("batch_size", trainer.batch_size, 1, _core.MAX_BATCH_SIZE)
     return Settings(
         n_dims=check_int("n_dims", trainer.n_dims, 1, _core.MAX_DIMS),
         n_negatives=check_int("n_negatives", trainer.n_negatives, 1, _core.MAX_NEGATIVES),
         margin=check_real("margin", trainer.margin, 0, strict=True),
         learning_rate=check_real("learning_rate", trainer.learning_rate, 0, strict=True),
         max_norm=_check_max_norm(trainer.max_norm),
-        n_threads=default_threads(*shape)
+        n_threads=(usable_cores() if sync else default_threads(*shape))
         if trainer.n_threads is None
         else check_int("n_threads", trainer.n_threads, 1, 4096),
         seed=0,
+        batch_size=batch_size if sync else 0,
     )
 
 

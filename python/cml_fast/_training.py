@@ -66,7 +66,14 @@ class Training:
         due = self._next_checkpoint()
         try:
             while True:
-                run_epoch(self.job, progress, self.settings.n_threads, bar.update, until=due)
+                run_epoch(
+                    self.job,
+                    progress,
+                    self.settings.n_threads,
+                    bar.update,
+                    until=due,
+                    granularity=self.settings.batch_size or 1,
+                )
                 if progress.counts.pairs == size:
                     self._end_epoch(bar)
                     if self.is_over():

@@ -53,14 +53,20 @@ class Trainer(Estimator):
         Step size of AdaGrad.
     max_norm : float
         Radius of the ball that holds all vectors (section 3.5).
+    update : {"async", "sync"}
+        "async" changes the vectors after each pair; threads do so without locks (Hogwild), so only
+        ``n_threads=1`` repeats a run to the bit. "sync" is the paper's procedure (section 3.5):
+        the gradients of a mini-batch are added up, then each vector is changed once. It gives the
+        same bits for any number of threads, on any device, and is slower.
+    batch_size : int, 1 to 2^24
+        Pairs of a mini-batch; only "sync" has them.
     n_epochs : int
         Passes over the pairs; with validation data an upper bound.
     device : {"auto", "cpu", "cuda"}
         "auto" takes CUDA where it works and says (``device_reason_``, and on stderr if
         ``verbose``) why it does not; "cuda" raises that reason.
     n_threads : int or None
-        CPU threads; None takes all cores. Threads update shared tables without locks (Hogwild),
-        so only ``n_threads=1`` repeats a run to the bit.
+        CPU threads; None takes all cores.
     random_state : int, numpy Generator or RandomState, or None
         Seeds the first vectors, the order of the pairs and the negatives.
     patience : int or None
@@ -95,6 +101,8 @@ class Trainer(Estimator):
         margin: float = 1.25,
         learning_rate: float = 0.1,
         max_norm: float = 1.0,
+        update: str = "async",
+        batch_size: int = 1024,
         n_epochs: int = 30,
         device: str = "auto",
         n_threads: int | None = None,
@@ -109,6 +117,8 @@ class Trainer(Estimator):
         self.margin = margin
         self.learning_rate = learning_rate
         self.max_norm = max_norm
+        self.update = update
+        self.batch_size = batch_size
         self.n_epochs = n_epochs
         self.device = device
         self.n_threads = n_threads
