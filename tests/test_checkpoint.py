@@ -128,7 +128,7 @@ def test_resumed_ends_like_uninterrupted(
     expected = outcome(trainer(**NEVER_MIND).fit(TRAIN, validation=VALIDATION))
     n_launches = len(killer.launches)
     assert n_launches > 4 * N // 100
-    for first in range(1, n_launches, 9):
+    for first in range(1, n_launches, 13):
         shutil.rmtree(folder, ignore_errors=True)
         interrupted(folder, killer, first, error, checkpoint_every=every)
         for _ in range(3):
