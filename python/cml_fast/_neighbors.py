@@ -76,7 +76,9 @@ def nearest(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, m, block_rows):
             stop = min(start + block_rows, m)
-            scores = np.matmul(-2 * queries[start:stop], points.T, out=block[: stop - start])
+            # All numbers are finite, but BLAS may compute with others in lanes that it throws away.
+            with np.errstate(invalid="ignore"):
+                scores = np.matmul(-2 * queries[start:stop], points.T, out=block[: stop - start])
             firsts = range(start, stop, slice_rows)
             lasts = [min(first + slice_rows, stop) for first in firsts]
             parts = [scores[a - start : b - start] for a, b in zip(firsts, lasts, strict=True)]
