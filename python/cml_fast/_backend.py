@@ -15,6 +15,7 @@ from .errors import DeviceUnavailable
 
 ISA_VARIABLE = "CML_FAST_ISA"
 ADAGRAD_EPSILON = 1e-8
+HUGE_PAGE_FLOATS = (2 << 20) // 4
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,15 @@ def default_threads(n_users: int, n_items: int) -> int:
 
 
 def _aligned_zeros(shape: tuple[int, int]) -> np.ndarray:
-    """float32 zeros that begin on a cache line."""
+    """float32 zeros that begin on a cache line, large ones on a huge page.
+
+    NumPy asks Linux for huge pages, which hold a table in fewer entries of the address cache; the
+    system gives whole ones only.
+    """
     size = shape[0] * shape[1]
-    spare = _core.ROW_ALIGNMENT
-    buffer = np.zeros(size + spare, dtype=np.float32)
-    offset = -(buffer.ctypes.data // buffer.itemsize) % spare
+    alignment = HUGE_PAGE_FLOATS if size >= 2 * HUGE_PAGE_FLOATS else _core.ROW_ALIGNMENT
+    buffer = np.zeros(size + alignment, dtype=np.float32)
+    offset = -(buffer.ctypes.data // buffer.itemsize) % alignment
     return buffer[offset : offset + size].reshape(shape)
 
 
