@@ -10,10 +10,11 @@ grows with them. Each runs in a process of its own, on synthetic pairs, and need
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +142,8 @@ def main() -> None:
     fits = []
     for likes_per_user in (args.likes_per_user, 2 * args.likes_per_user):
         shape = (args.n_users, args.n_items, likes_per_user, args.n_dims)
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            least, peak = pool.apply(fit_peak, shape)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            least, peak = pool.submit(fit_peak, *shape).result()
         pairs = args.n_users * likes_per_user
         fits.append({"shape": shape, "pairs": pairs, "needed": least, "peak": peak})
         print(
