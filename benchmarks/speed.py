@@ -81,7 +81,7 @@ def train_lightfm(python: Path, pairs: Path, n_epochs: int) -> Sample:
 
 
 def pair_cost(active_share: float) -> dict[str, float]:
-    """Bytes moved and floating-point operations of a mean pair, counted in csrc/core/step.h.
+    """Bytes moved and floating-point operations of a mean pair, counted in csrc/core/.
 
     A row is n_dims floats, padded to whole cache lines. Every pair reads the vectors of its user,
     its positive and U negatives. An active one also reads three rows of accumulators and writes

@@ -14,6 +14,11 @@ class AsyncUpdates {
     CML_FN AsyncUpdates(const Job& job, Memory memory)
         : job_(job), memory_(memory), chunks_{job.hyper.n_dims} {}
 
+    CML_FN void coming(const Pair& pair) const {
+        chunks_.fetch(accumulators_of(job_.users, pair.user));
+        chunks_.fetch(accumulators_of(job_.items, pair.positive));
+    }
+
     CML_FN void chosen(int32_t negative) const {
         chunks_.fetch(accumulators_of(job_.items, negative));
     }

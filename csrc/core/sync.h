@@ -20,6 +20,7 @@ class SyncUpdates {
     CML_FN SyncUpdates(Record* records, float largest_gradient, int64_t first)
         : records_(records), largest_(largest_gradient), first_(first) {}
 
+    CML_FN void coming(const Pair&) const {}
     CML_FN void chosen(int32_t) const {}
 
     CML_FN bool take(int64_t visit, const Pair& pair, int32_t negative,

@@ -1,5 +1,5 @@
 // What is done to a row: one AdaGrad step, then the row is pulled back into the ball of radius
-// max_norm (Hsieh et al., section 3.5; step 5 and 6 of reference.py).
+// max_norm (Hsieh et al., section 3.5).
 #pragma once
 
 #include "rows.h"

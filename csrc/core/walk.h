@@ -32,6 +32,7 @@ struct Scratch {
 
 // kChunks: how many times 32 elements a row has, the last time perhaps not all; 0: known at run
 // time only. `Updates` hears what the pairs ask for:
+//   coming(pair)                        a pair that is visited next
 //   chosen(negative)                    an update with this negative is about to come
 //   take(visit, pair, negative, c)      the contribution of a pair, an active one or (negative -1)
 //                                       not; answers whether it is fit for use
@@ -100,8 +101,7 @@ class Walk {
         const Pair pair = scratch_.tile[i];
         chunks_.fetch(row_of(job_.users, pair.user));
         chunks_.fetch(row_of(job_.items, pair.positive));
-        chunks_.fetch(accumulators_of(job_.users, pair.user));
-        chunks_.fetch(accumulators_of(job_.items, pair.positive));
+        updates_.coming(pair);
         find_negatives<Lanes>(job_, pair, scratch_.negatives_of(i),
                               [&](int32_t negative) CML_INLINE_LAMBDA {
                                   chunks_.fetch(row_of(job_.items, negative));

@@ -19,6 +19,7 @@ class ScatterUpdates {
                           int64_t first)
         : job_(job), memory_(memory), batch_(batch), first_(first), chunks_{job.hyper.n_dims} {}
 
+    CML_FN void coming(const Pair&) const {}
     CML_FN void chosen(int32_t) const {}
 
     CML_FN bool take(int64_t visit, const Pair& pair, int32_t negative,
