@@ -27,9 +27,11 @@ DEFAULTS = {
 class Tables(_backend.Tables):
     """The package's tables; those of the emulated device lie in the CPU's memory."""
 
-    def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
+    def __init__(
+        self, device: str, n_dims: int, *vectors: np.ndarray, **tables: np.ndarray
+    ) -> None:
         self.emulated = device == "emulated"
-        super().__init__("cpu" if self.emulated else device, n_dims, users, items)
+        super().__init__("cpu" if self.emulated else device, n_dims, *vectors, **tables)
 
 
 def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation: Any) -> Any:
