@@ -1,10 +1,11 @@
-"""Trained pairs per CPU-second: one thread, two threads, every instruction set, and LightFM.
+"""Trained pairs per second: one thread, two threads, every instruction set, mini-batches, LightFM.
 
     python -m benchmarks.speed --baseline-python lightfm-env/bin/python
 
 All that is compared is measured in turn, A B C A B C ..., and a ratio is taken within a round, so
 that a machine that is busy for a while slows all alike. Times are CPU times of whole ``fit``
-calls (LightFM: ``fit_partial``), except for two threads, where wall times are compared. The first
+calls (LightFM: ``fit_partial``), except for two threads, where wall times are compared. Updates
+are asynchronous where it does not say mini-batches. The first
 epoch is not timed. Both libraries then train the same epochs, because the cost of one changes as
 a model learns. Reading and copying speeds of memory are measured in the same rounds, on a table of
 the size of the item vectors; see memory.py.
@@ -39,6 +40,7 @@ N_DIMS, N_NEGATIVES, WARM_UP = 100, 20, 1
 ROW_FLOATS = memory.padded(N_DIMS)
 BASELINES = Path(__file__).resolve().parent / "baselines"
 OURS, LIGHTFM, TWO_THREADS = "cml_fast", "lightfm", "cml_fast, 2 threads"
+BATCHES, BATCHES_TWO_THREADS = "mini-batches", "mini-batches, 2 threads"
 
 Sample = dict[str, Any]  # pairs, cpu_seconds, wall_seconds
 
@@ -49,10 +51,13 @@ def load_pairs(name: str, folder: Path) -> sp.csr_matrix:
     return sp.csr_matrix(sum(part.matrix for part in parts[: 1 if name == "gowalla" else 3]))
 
 
-def train_ours(pairs: sp.csr_matrix, n_epochs: int, n_threads: int, isa: str) -> Sample:
+def train_ours(
+    pairs: sp.csr_matrix, n_epochs: int, n_threads: int, isa: str, update: str = "async"
+) -> Sample:
     trainer = Trainer(
         n_dims=N_DIMS,
         n_negatives=N_NEGATIVES,
+        update=update,
         n_threads=n_threads,
         n_epochs=WARM_UP,
         device="cpu",
@@ -107,8 +112,10 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         file = Path(folder) / "pairs.npz"
         sp.save_npz(file, pairs)
         runs: dict[str, Callable[[], Any]] = {OURS: partial(ours, 1, best)}
+        runs[BATCHES] = partial(ours, 1, best, "sync")
         if (results_file.machine()["cores"] or 1) > 1:
             runs[TWO_THREADS] = partial(ours, 2, best)
+            runs[BATCHES_TWO_THREADS] = partial(ours, 2, best, "sync")
         if args.baseline_python:
             runs[LIGHTFM] = partial(train_lightfm, args.baseline_python, file, args.epochs)
         runs |= {isa: partial(ours, 1, isa) for isa in others}
@@ -147,6 +154,11 @@ def summary(rounds: list[dict[str, Any]], cost: dict[str, float]) -> dict[str, l
         elif what == TWO_THREADS:
             two, one = (rate(run, "wall_seconds") for run in (what, OURS))
             rows["speed of two threads / one, wall time"] = ratio(two, one)
+        elif what == BATCHES:
+            rows["mini-batches / asynchronous"] = ratio(rate(what), ours)
+        elif what == BATCHES_TWO_THREADS:
+            sync, free = (rate(run, "wall_seconds") for run in (what, TWO_THREADS))
+            rows["the same, 2 threads, wall time"] = ratio(sync, free)
         elif what not in (OURS, "bandwidths"):
             rows[f"{what} / best instruction set"] = ratio(rate(what), ours)
     moved = [speed * cost["bytes"] for speed in ours]

@@ -217,8 +217,9 @@ class Trainer(Estimator):
         """Go on with the training in a folder that was given to :meth:`fit` as ``checkpoint``.
 
         It goes on at the very pair where the checkpoint was written, keeps writing checkpoints
-        there, and ends as if it had never been interrupted: with ``n_threads=1`` on the CPU, to
-        the bit. A finished training is returned as it is.
+        there, and ends as if it had never been interrupted. With ``update="sync"`` that is true to
+        the bit, also on another device or number of threads; with "async", for one CPU thread. A
+        finished training is returned as it is.
 
         Parameters
         ----------
