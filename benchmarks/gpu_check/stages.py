@@ -226,11 +226,11 @@ def judge_sanitizer(cases: Finished, planted: Finished) -> dict[str, Any]:
         return skipped("the tool does not support this device")
     errors, seen = (sanitizer_errors(done.stdout + done.stderr) for done in (cases, planted))
     details = {"errors": errors, "errors_of_planted_fault": seen, "seconds": cases.seconds}
+    if errors:
+        return failed(f"{errors} errors", output=cases.tail(), **details)
     if cases.problem or errors is None or not cases.records():
         why = cases.problem or ("no summary" if errors is None else "no case ran")
         return failed(why, output=cases.tail(), **details)
-    if errors:
-        return failed(f"{errors} errors", output=cases.tail(), **details)
     if not seen:
         return failed("did not see the planted fault", output=planted.tail(), **details)
     return passed("clean", **details)
