@@ -46,7 +46,8 @@ def find_device() -> dict[str, Any]:
 def run_stages(
     names: list[str], device: str, architecture: str, began: float
 ) -> dict[str, dict[str, Any]]:
-    """Run the stages in order; whatever becomes of one, the next one has its turn."""
+    """Run the stages in order; whatever becomes of one, the next one has its turn, except that
+    without a build of these sources nothing is left to check."""
     results: dict[str, dict[str, Any]] = {}
     deadline = began + SECONDS_FOR_DEVICE
     for name in names:
@@ -55,7 +56,10 @@ def run_stages(
         started = time.monotonic()
         cores = results_file.host()["cores"] or 1
         try:
-            found = function(stages.Context(device, architecture, deadline, cores))
+            if results.get("build", {}).get("status") == "failed":
+                found = stages.skipped("the build failed")
+            else:
+                found = function(stages.Context(device, architecture, deadline, cores))
         except Exception as error:  # a fault of this program: say so, go on
             found = stages.failed(f"{type(error).__name__}: {error}", output=traceback.format_exc())
         seconds = time.monotonic() - started

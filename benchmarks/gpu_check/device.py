@@ -22,10 +22,10 @@ def nvidia_smi() -> dict[str, str]:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except subprocess.TimeoutExpired:
         return {"problem": "nvidia-smi does not answer"}
-    if answer.returncode != 0:
+    if answer.returncode != 0 or not answer.stdout:
         return {"problem": " ".join((answer.stdout + answer.stderr).split())[:300]}
     values = answer.stdout.splitlines()[0].split(", ")
-    return dict(zip(SMI_FIELDS, values, strict=True))
+    return dict(zip(SMI_FIELDS, values, strict=False))
 
 
 def describe() -> dict[str, Any]:
@@ -36,13 +36,13 @@ def describe() -> dict[str, Any]:
 
         properties = cupy.cuda.runtime.getDeviceProperties(0)
         device = cupy.cuda.Device(0)
-        cupy.zeros(1).sum().item()  # the driver compiles and runs a kernel
+        (cupy.zeros(1) + 1).get()  # compiles a kernel and runs it
         return {
             "name": properties["name"].decode(),
             "compute_capability": device.compute_capability,
-            "multiprocessors": properties["multiProcessorCount"],
-            "l2_bytes": properties["l2CacheSize"],
-            "memory_bytes": properties["totalGlobalMem"],
+            "multiprocessors": properties.get("multiProcessorCount"),
+            "l2_bytes": properties.get("l2CacheSize"),
+            "memory_bytes": properties.get("totalGlobalMem"),
             "driver_cuda": cupy.cuda.runtime.driverGetVersion(),
             "cuda_runtime": cupy.cuda.runtime.runtimeGetVersion(),
             "cupy": cupy.__version__,

@@ -116,7 +116,7 @@ def test(context: Context) -> dict[str, Any]:
     code = f"import emulator_support as e, pathlib; e.build(pathlib.Path({str(emulator)!r}))"
     if run([PYTHON, "-c", code], context.left(), variables).problem is None:
         variables["CML_FAST_EMULATOR"] = str(emulator / "libemulated.so")  # else each builds one
-    files = sorted(TESTS.glob("test_*.py"), key=lambda path: path.stem[5:] not in FIRST)
+    files = sorted(TESTS.glob("test_*.py"), key=lambda path: (path.stem[5:] not in FIRST, path))
 
     def run_file(path: Path) -> dict[str, Any]:
         report = FOLDER / "reports" / f"{path.stem}.xml"

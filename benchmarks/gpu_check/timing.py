@@ -56,9 +56,10 @@ def random_likes(size: Size) -> sp.csr_array:
     rng = np.random.default_rng(0)
     users = rng.integers(size.n_users, size=size.n_pairs)
     items = (size.n_items * rng.random(size.n_pairs) ** 2).astype(np.int64)
-    pairs = np.unique(users * size.n_items + items)
+    pairs = np.sort(users * size.n_items + items)
+    pairs = pairs[np.append(True, np.diff(pairs) > 0)]  # far quicker than np.unique
     weights = np.ones(len(pairs), dtype=np.float32)
-    indptr = np.searchsorted(pairs, np.arange(size.n_users + 1) * size.n_items)
+    indptr = np.searchsorted(pairs, np.arange(size.n_users + 1) * size.n_items).astype(np.int32)
     indices = (pairs % size.n_items).astype(np.int32)
     return sp.csr_array((weights, indices, indptr), shape=(size.n_users, size.n_items))
 
