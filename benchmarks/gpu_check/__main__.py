@@ -65,8 +65,8 @@ def run_stages(
         seconds = time.monotonic() - started
         results[name] = {"status": found["status"], "seconds": round(seconds, 2), **found}
         print(f"{name:9}{found['status']:8}{seconds:6.1f} s  {found['summary']}", flush=True)
-        if found["status"] == "failed":
-            print(f"{found.get('output', '')}", file=sys.stderr, flush=True)
+        if "output" in found:  # of what failed
+            print(found["output"], file=sys.stderr, flush=True)
     return results
 
 

@@ -214,9 +214,8 @@ def sanitize(context: Context) -> dict[str, Any]:
         tool: judge_sanitizer(cases[tool].result(), planted[tool].result()) for tool in SANITIZERS
     }
     summary = ", ".join(f"{tool}: {found['summary']}" for tool, found in tools.items())
-    return {"status": worst(found["status"] for found in tools.values()), "summary": summary} | {
-        "tools": tools
-    }
+    status = worst(found["status"] for found in tools.values())
+    return {"status": status, "summary": summary, "tools": tools}
 
 
 def judge_sanitizer(cases: Finished, planted: Finished) -> dict[str, Any]:
