@@ -135,7 +135,10 @@ def test(context: Context) -> dict[str, Any]:
 
 
 def outcomes(report: Path) -> dict[str, Any]:
-    """Counts, failures and reasons of skips in a JUnit report; empty if there is none."""
+    """Counts, failures and reasons of skips in a JUnit report; empty if there is none.
+
+    Tests that use the GPU have a fixture with the parameter "cuda" for it, see conftest.py.
+    """
     counts = dict.fromkeys(("passed", "failed", "skipped", "passed_on_cuda"), 0)
     failures, reasons = [], Counter[str]()
     cases = ET.parse(report).iter("testcase") if report.is_file() else ()
@@ -149,7 +152,7 @@ def outcomes(report: Path) -> dict[str, Any]:
             failures.append(name)
         else:
             counts["passed"] += 1
-            counts["passed_on_cuda"] += bool(re.search(r"\bcuda\b", name))
+            counts["passed_on_cuda"] += bool(re.search(r"[\[-]cuda[\]-]", name))
     return {**counts, "failures": failures, "skip_reasons": dict(reasons)}
 
 
