@@ -1,5 +1,6 @@
 # make demo   run the main job on made-up data        make test   build and pass all tests
 # make lint   formatting and types                    make clean  remove what these made
+# make gpu-check   build, test, sanitize and time on this machine's GPU, with the packages of PYTHON
 #
 # CML_CUDA=AUTO|ON|OFF chooses the CUDA kernels, PYTHON the interpreter (3.10 or newer).
 
@@ -10,7 +11,7 @@ PIP := $(VENV)/bin/python -m pip
 INSTALL := $(PIP) install --quiet --config-settings=cmake.define.CML_CUDA=$(CML_CUDA)
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* python/cml_fast/* python/cml_fast/*/*)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint gpu-check clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/cml-fast demo
@@ -24,6 +25,9 @@ lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/clang-format --dry-run --Werror $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu csrc/*/*.cuh tests/emulator/*)
 	$(VENV)/bin/mypy
+
+gpu-check:
+	$(PYTHON) -m benchmarks.gpu_check
 
 clean:
 	rm -rf $(VENV) build dist demo-output

@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-import cml_fast
-
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores and versions."""
+def host() -> dict[str, Any]:
+    """Processor, cores and versions, without the package: it need not be installed."""
     model = platform.processor()
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -30,12 +28,19 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "cml_fast": cml_fast.build_info(),
     }
 
 
+def machine() -> dict[str, Any]:
+    """The host, and how the package was built."""
+    import cml_fast
+
+    return {**host(), "cml_fast": cml_fast.build_info()}
+
+
 def write(name: str, result: dict[str, Any], out: Path | None = None) -> Path:
-    """Write ``result`` with date, command and machine; the name carries the date."""
+    """Write ``result`` with date, command and machine (unless it has one); the name carries the
+    date."""
     today = datetime.date.today().isoformat()
     path = out or FOLDER / f"{name}-{today}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +48,7 @@ def write(name: str, result: dict[str, Any], out: Path | None = None) -> Path:
     record = {
         "date": today,
         "command": " ".join(["python -m", module, *sys.argv[1:]]),
-        "machine": machine(),
+        **({} if "machine" in result else {"machine": machine()}),
         **result,
     }
     path.write_text(json.dumps(record, indent=1) + "\n")

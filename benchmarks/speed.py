@@ -85,7 +85,9 @@ def train_lightfm(python: Path, pairs: Path, n_epochs: int) -> Sample:
     return json.loads(run.stdout)  # type: ignore[no-any-return]
 
 
-def pair_cost(active_share: float) -> dict[str, float]:
+def pair_cost(
+    active_share: float, n_dims: int = N_DIMS, n_negatives: int = N_NEGATIVES
+) -> dict[str, float]:
     """Bytes moved and floating-point operations of a mean pair, counted in csrc/core/.
 
     A row is n_dims floats, padded to whole cache lines. Every pair reads the vectors of its user,
@@ -96,11 +98,11 @@ def pair_cost(active_share: float) -> dict[str, float]:
     A distance takes 3 operations an element (-, *, +) for each of U + 1 items; an update 12 an
     element for each of three rows: gradient 2, accumulator 2, step 5, norm 2, scaling 1.
     """
-    row_bytes = 4 * ROW_FLOATS
+    row_bytes = 4 * memory.padded(n_dims)
     return {
         "active_share": active_share,
-        "bytes": (N_NEGATIVES + 2 + active_share * (3 + 6)) * row_bytes,
-        "flops": (3 * (N_NEGATIVES + 1) + active_share * 12 * 3) * N_DIMS,
+        "bytes": (n_negatives + 2 + active_share * (3 + 6)) * row_bytes,
+        "flops": (3 * (n_negatives + 1) + active_share * 12 * 3) * n_dims,
     }
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.base import clone
-from sklearn.model_selection import ParameterGrid
 from trainer_support import assert_same, trainer, vectors
 
 from cml_fast import Trainer, _backend
@@ -68,8 +66,9 @@ def test_unknown_parameter_changes_nothing() -> None:
 
 
 def test_clone_has_parameters_but_no_model() -> None:
+    base = pytest.importorskip("sklearn.base")
     one = trainer(margin=0.7, random_state=3).fit(TRAIN)
-    copy = clone(one)
+    copy = base.clone(one)
     assert copy.get_params() == one.get_params()
     assert not hasattr(copy, "model_")
     assert_same(copy.fit(TRAIN), one)
@@ -82,8 +81,10 @@ def test_repr_names_what_differs_from_the_defaults() -> None:
 
 
 def test_parameter_grid() -> None:
-    grid = ParameterGrid({"n_dims": [2, 5], "margin": [0.5, 2.0]})
-    tried = [clone(trainer()).set_params(**choice).fit(TRAIN) for choice in grid]
+    base = pytest.importorskip("sklearn.base")
+    selection = pytest.importorskip("sklearn.model_selection")
+    grid = selection.ParameterGrid({"n_dims": [2, 5], "margin": [0.5, 2.0]})
+    tried = [base.clone(trainer()).set_params(**choice).fit(TRAIN) for choice in grid]
     assert sorted((t.model_.user_vectors.shape[1], t.margin) for t in tried) == [
         *((2, 0.5), (2, 2.0), (5, 0.5), (5, 2.0))
     ]
