@@ -32,7 +32,7 @@ HYPERPARAMETERS = {
     "learning_rate": "step size of AdaGrad",
     "max_norm": "radius of the ball in which all points stay",
     "n_epochs": "passes over the interactions, with validation at most",
-    "update": "async: after each pair; sync: after mini-batches, repeatable with any n_threads",
+    "update": "sync: after mini-batches, repeatable with any n_threads; async: after each pair",
     "batch_size": "pairs of a mini-batch",
     "device": "auto, cpu or cuda",
     "n_threads": "CPU threads (default: all cores)",
