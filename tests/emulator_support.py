@@ -55,9 +55,10 @@ def build(directory: Path, *flags: str) -> Path:
         (CUDA_SOURCES / "kernel.cu", [f"-DCML_CHUNKS={chunks}"])
         for chunks in (*range(FIXED_CHUNKS, 0, -1), 0)  # the slowest first
     ]
-    sources += [(CUDA_SOURCES / "train.cu", [])]
+    sources += [(CUDA_SOURCES / name, []) for name in ("train.cu", "batches.cu")]
     sources += [
-        (EMULATOR / name, ["-fvisibility=default"]) for name in ("emulator.cpp", "faults.cpp")
+        (EMULATOR / name, ["-fvisibility=default"])
+        for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
     ]
 
     def compile_one(number: int) -> str:
@@ -81,7 +82,7 @@ def structure(*fields: tuple[str, Any]) -> type[ctypes.Structure]:
     return type("Structure", (ctypes.Structure,), {"_fields_": fields})
 
 
-# As in csrc/core/job.h and emulator.cpp.
+# As in csrc/core/job.h and emulator/runtime.cpp.
 I32, I64, F32, POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 Table = structure(("values", POINTER), ("accumulators", POINTER), ("rows", I64), ("stride", I64))
 Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
@@ -116,6 +117,7 @@ Options = structure(
     ("order", I32),
     ("seed", ctypes.c_uint32),
     ("multiprocessors", I32),
+    ("cooperative", I32),
     ("blocks", I32),
     ("warps_in_block", I32),
 )
@@ -139,7 +141,8 @@ class EmulatedJob:
 
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
-    what csrc/cuda/train.cu chooses. The attribute ``grid`` is that of the last run.
+    what csrc/cuda/train.cu chooses. Without ``cooperative`` the device lacks cooperative launches.
+    The attribute ``grid`` is that of the last run.
     """
 
     def __init__(
@@ -151,6 +154,7 @@ class EmulatedJob:
         order: str = "ascending",
         seed: int = 0,
         grid: tuple[int, int] = (0, 0),
+        cooperative: bool = True,
     ) -> None:
         self._arrays = arrays  # kept alive
         pointers = {
@@ -176,7 +180,7 @@ class EmulatedJob:
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
         self._job = CoreJob(*tables, likes, hyper, ranks, batch_size, fixed)
-        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, *grid
+        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
         self.grid = grid
 
     def run(self, begin: int, end: int) -> SimpleNamespace:

@@ -23,18 +23,21 @@ DEFAULTS = {
     "seed": 2**63 + 12345,
 }
 
+# The emulated devices, as options of EmulatedJob: the second has no cooperative launches.
+EMULATED: dict[str, dict[str, Any]] = {"emulated": {}, "emulated-graph": {"cooperative": False}}
+
 
 class Tables(_backend.Tables):
-    """The package's tables; those of the emulated device lie in the CPU's memory."""
+    """The package's tables; those of the emulated devices lie in the CPU's memory."""
 
     def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
-        self.emulated = device == "emulated"
-        super().__init__("cpu" if self.emulated else device, n_dims, users, items)
+        self.emulation = EMULATED.get(device)
+        super().__init__("cpu" if device in EMULATED else device, n_dims, users, items)
 
 
 def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation: Any) -> Any:
-    """The package's job, or one on the emulated device; ``emulation`` is for EmulatedJob."""
-    if not tables.emulated:
+    """The package's job, or one on an emulated device; ``emulation`` is for EmulatedJob."""
+    if tables.emulation is None:
         return _backend.make_job(tables, likes, chosen)
     weighted = likes.data.min() != 1 or likes.data.max() != 1
     arrays = {
@@ -45,7 +48,7 @@ def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation:
         "rank_weights": _core.rank_weights(tables.shape[1], chosen.n_negatives),
     }
     largest_gradient = _backend._largest_gradient(arrays["rank_weights"], likes.data, chosen)
-    return EmulatedJob(arrays, chosen, largest_gradient, **emulation)
+    return EmulatedJob(arrays, chosen, largest_gradient, **{**tables.emulation, **emulation})
 
 
 def settings(**changes: Any) -> Settings:
