@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,11 @@ def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, S
 def snapshot(tables: Tables) -> dict[str, np.ndarray]:
     """Copies of the four tables in NumPy, padding included."""
     return {name: tables._to_numpy(array).copy() for name, array in tables.arrays.items()}
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """The SHA-256 of the four tables."""
+    return hashlib.sha256(b"".join(arrays[name].tobytes() for name in TABLE_NAMES)).hexdigest()
 
 
 def oracle_of(tables: Tables) -> reference.Tables:
