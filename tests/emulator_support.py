@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,7 @@ import pytest
 from cml_fast import _core
 from cml_fast._backend import ADAGRAD_EPSILON, Settings, usable_cores
 
-EMULATOR = Path(__file__).resolve().parent / "emulator"
-CUDA_SOURCES = EMULATOR.parents[1] / "csrc" / "cuda"
+CHECKOUT = Path(__file__).resolve().parents[1]
 FLAGS = [
     *("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"),
     *("-ffp-contract=off", "-fno-math-errno"),  # as for the CPU kernels
@@ -32,6 +32,7 @@ LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to us
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
 FIXED_CHUNKS = 8  # kMaxFixedChunks
+KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
 
 # --- building it ------------------------------------------------------------------------------
 
@@ -44,22 +45,33 @@ def compiler() -> list[str]:
     pytest.skip("no C++ compiler: set CXX to one, to run the CUDA kernels on the emulated device")
 
 
-def build(directory: Path, *flags: str) -> Path:
-    """Compile the kernels, their launch and the emulated device into one shared library."""
-    if not CUDA_SOURCES.is_dir():
-        pytest.skip(f"the sources of the CUDA kernels are not in {CUDA_SOURCES}")
-    command = [*compiler(), *FLAGS, *flags, "-I", str(EMULATOR)]
-    command += ["-include", str(EMULATOR / "cuda_emulator.h"), "-c", "-x", "c++"]
+def build(
+    directory: Path, *flags: str, checkout: Path = CHECKOUT, kernels: Sequence[int] = KERNELS
+) -> Path:
+    """Compile the kernels, their launch and the emulated device into one shared library.
+
+    Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
+    """
+    cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
+    if not cuda.is_dir():
+        pytest.skip(f"the sources of the CUDA kernels are not in {cuda}")
+    command = [*compiler(), *FLAGS, *flags, "-I", str(emulator)]
+    command += ["-include", str(emulator / "cuda_emulator.h"), "-c", "-x", "c++"]
     # One object for each number of chunks, as cmake/CudaKernels.cmake has it.
     sources: list[tuple[Path, list[str]]] = [
-        (CUDA_SOURCES / "kernel.cu", [f"-DCML_CHUNKS={chunks}"])
-        for chunks in (*range(FIXED_CHUNKS, 0, -1), 0)  # the slowest first
+        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
     ]
-    sources += [(CUDA_SOURCES / name, []) for name in ("train.cu", "batches.cu")]
+    sources += [(cuda / name, []) for name in ("train.cu", "batches.cu")]
     sources += [
-        (EMULATOR / name, ["-fvisibility=default"])
+        (emulator / name, ["-fvisibility=default"])
         for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
     ]
+    missing = directory / "missing.cpp"
+    functions = [
+        f"CudaKernels cuda_kernels_{n}() {{ return {{}}; }}" for n in set(KERNELS) - {*kernels}
+    ]
+    missing.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}"]))
+    sources += [(missing, ["-I", str(cuda)])]
 
     def compile_one(number: int) -> str:
         source, options = sources[number]
