@@ -66,12 +66,14 @@ def build(
         (emulator / name, ["-fvisibility=default"])
         for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
     ]
-    missing = directory / "missing.cpp"
-    functions = [
-        f"CudaKernels cuda_kernels_{n}() {{ return {{}}; }}" for n in set(KERNELS) - {*kernels}
-    ]
-    missing.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}"]))
-    sources += [(missing, ["-I", str(cuda)])]
+    missing = sorted({*KERNELS} - {*kernels})
+    if missing:
+        none = directory / "missing.cpp"
+        functions = (
+            f"CudaKernels cuda_kernels_{chunks}() {{ return {{}}; }}" for chunks in missing
+        )
+        none.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}\n"]))
+        sources += [(none, ["-I", str(cuda)])]
 
     def compile_one(number: int) -> str:
         source, options = sources[number]

@@ -31,9 +31,11 @@ EMULATED: dict[str, dict[str, Any]] = {"emulated": {}, "emulated-graph": {"coope
 class Tables(_backend.Tables):
     """The package's tables; those of the emulated devices lie in the CPU's memory."""
 
-    def __init__(self, device: str, n_dims: int, users: np.ndarray, items: np.ndarray) -> None:
+    def __init__(
+        self, device: str, n_dims: int, *vectors: np.ndarray, **tables: np.ndarray
+    ) -> None:
         self.emulation = EMULATED.get(device)
-        super().__init__("cpu" if device in EMULATED else device, n_dims, users, items)
+        super().__init__("cpu" if device in EMULATED else device, n_dims, *vectors, **tables)
 
 
 def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation: Any) -> Any:

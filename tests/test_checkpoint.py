@@ -515,6 +515,20 @@ def test_resume_on_another_device(folder: Path, killer: Killer, device: str) -> 
     assert np.isfinite(vectors(one)).all()
 
 
+@pytest.mark.parametrize("first", ["cpu", "the device"])
+def test_mini_batches_end_alike_on_another_device(
+    folder: Path, killer: Killer, device: str, first: str
+) -> None:
+    sync = {"update": "sync", "batch_size": 100}
+    expected = outcome(trainer(**NEVER_MIND, **sync).fit(TRAIN, validation=VALIDATION))
+    killer.left = sys.maxsize
+    devices = ["cpu", device] if first == "cpu" else [device, "cpu"]
+    interrupted(folder, killer, 8, KeyboardInterrupt, params={"device": devices[0], **sync})
+    one = Trainer.resume(folder, TRAIN, validation=VALIDATION, device=devices[1], n_threads=2)
+    assert one.device_ == devices[1]
+    assert outcome(one) == expected
+
+
 # Other data
 
 
@@ -870,18 +884,19 @@ from cml_fast.data import split, synthetic
 
 train, validation = split(synthetic(120, 80, 1500, n_tastes=4).interactions, (0.8, 0.2))
 
-def train_on(folder):
+def train_on(folder, update, n_threads):
     try:
-        Trainer.resume(folder, train, validation=validation)
+        Trainer.resume(folder, train, validation=validation, n_threads=n_threads)
     except FileNotFoundError:
         params = dict(n_dims=8, n_negatives=5, n_epochs=6, learning_rate=0.5, patience=None)
-        one = Trainer(**params, n_threads=1, device="cpu", verbose=False)
+        params.update(update=update, batch_size=100, n_threads=n_threads)
+        one = Trainer(**params, device="cpu", verbose=False)
         one.fit(train, validation=validation, checkpoint=folder, checkpoint_every=0.07)
 
-for _ in sys.stdin:
+for n_threads in sys.stdin:
     child = os.fork()
     if child == 0:
-        train_on(sys.argv[1])
+        train_on(*sys.argv[1:], int(n_threads))
         os._exit(0)
     print(child, flush=True)
     sys.stdin.readline()  # until then its number stays its own
@@ -889,25 +904,27 @@ for _ in sys.stdin:
 """
 
 
-def test_killed_fifty_times(folder: Path) -> None:
+@pytest.mark.parametrize(("update", "most_threads"), [("async", 1), ("sync", 3)])
+def test_killed_fifty_times(folder: Path, update: str, most_threads: int) -> None:
     """At any moment the folder can be resumed from, and the end is that of an unharmed training.
 
     A server that has imported the package forks the processes to be killed, which saves the time
     of fifty starts.
     """
     params = {"n_epochs": 6, "learning_rate": 0.5, "patience": None}
+    params |= {"update": update, "batch_size": 100}
     expected = outcome(trainer(**params).fit(TRAIN, validation=VALIDATION))
     hyper, rng = Trainer().get_params(), random.Random(0)
     kills = finished = resumed = within_a_write = position = 0
     longest = 0.2
-    command = [sys.executable, "-c", SERVER, str(folder)]
+    command = [sys.executable, "-c", SERVER, str(folder), update]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         while kills < 50 or finished < 3:
-            print("next", file=server.stdin, flush=True)
+            print(rng.randint(1, most_threads), file=server.stdin, flush=True)
             child = int(server.stdout.readline())
             time.sleep(rng.uniform(0, longest))
             os.kill(child, signal.SIGKILL)  # without effect if it has ended

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from kernel_support import (
+    Tables,
     assert_same_counters,
     assert_same_tables,
     digest,
@@ -113,6 +114,16 @@ def test_any_split_into_launches(kernel):
     every = list(itertools.pairwise(bounds))
     assert digest_after(kernel, every) == expected
     assert digest_after(kernel, [(0, bounds[3]), (bounds[3], bounds[-1])]) == expected
+
+
+def test_devices_may_take_turns(kernel):
+    expected = digest_after("cpu", [(0, 250)])
+    tables, likes, chosen = problem("cpu")
+    for number, device in enumerate(["cpu", kernel, "cpu", kernel, "cpu"]):
+        columns = {name: array[:, : chosen.n_dims] for name, array in snapshot(tables).items()}
+        tables = Tables(device, chosen.n_dims, **columns)
+        make_job(tables, likes, chosen).run(50 * number, 50 * number + 50)
+    assert digest(snapshot(tables)) == expected
 
 
 def test_order_of_addition_matters_not(kernel):

@@ -26,29 +26,10 @@ class AsyncUpdates {
     CML_FN bool take(int64_t, const Pair& pair, int32_t negative, const Contribution& c) const {
         if (negative < 0) return true;
         if (!(c.gradient_bound <= kLargestGradient)) return false;
-        const float factor = 2.0f * c.weight;
-        float* const rows[3] = {row_of(job_.users, pair.user), row_of(job_.items, pair.positive),
-                                row_of(job_.items, negative)};
-        float* const accumulators[3] = {accumulators_of(job_.users, pair.user),
-                                        accumulators_of(job_.items, pair.positive),
-                                        accumulators_of(job_.items, negative)};
-        Lanes before[chunks_.kRoom][3];
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            CML_UNROLL
-            for (int t = 0; t < 3; ++t) before[c][t] = memory_.load(rows[t] + c * kLanes, part);
-        });
-        const Lanes scale = Lanes::splat(factor);
-        bool finite = true;
-        CML_UNROLL
-        for (int t = 0; t < 3; ++t) {
-            finite &= update_row<Lanes, kChunks>(
-                job_.hyper, memory_, rows[t], accumulators[t],
-                [&](int c, auto) CML_INLINE_LAMBDA { return before[c][t]; },
-                [&](int c, auto) CML_INLINE_LAMBDA {
-                    return scale * (before[c][plus_row(t)] - before[c][minus_row(t)]);
-                });
-        }
-        return finite;
+        const Record record{pair.user, pair.positive, negative, 2.0f * c.weight};
+        return update_rows<Lanes, kChunks>(job_, memory_, record,
+                                           [](const Lanes& gradient, auto)
+                                               CML_INLINE_LAMBDA { return gradient; });
     }
 
  private:

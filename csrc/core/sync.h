@@ -2,10 +2,10 @@
 // taken at the parameters it began with and added up per row; then each touched row gets one
 // AdaGrad step and one censoring.
 //
-// The pairs of a batch put down what they ask for (SyncUpdates). When all have, the gradients of
-// these records (RecordGradient) are rounded and added up, as integers (FixedPoint in job.h): it
-// does not matter who adds what, and when. So the result is the same bits for any number of
-// workers on any device. How the work is shared out is up to the device.
+// What the pairs of a batch ask for are records. Their gradients (RecordGradient) are rounded and
+// added up, as integers (FixedPoint in job.h): it does not matter who adds what, and when. So the
+// result is the same bits for any number of workers on any device. How the work is shared out is up
+// to the device.
 #pragma once
 
 #include "update.h"
@@ -14,27 +14,10 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Takes down the pairs of the batch whose first visit is `first`.
-class SyncUpdates {
- public:
-    CML_FN SyncUpdates(Record* records, float largest_gradient, int64_t first)
-        : records_(records), largest_(largest_gradient), first_(first) {}
-
-    CML_FN void coming(const Pair&) const {}
-    CML_FN void chosen(int32_t) const {}
-
-    CML_FN bool take(int64_t visit, const Pair& pair, int32_t negative,
-                     const Contribution& c) const {
-        const bool fit = negative < 0 || c.gradient_bound <= largest_ * largest_;
-        records_[visit - first_] = {pair.user, pair.positive, fit ? negative : -1, 2.0f * c.weight};
-        return fit;
-    }
-
- private:
-    Record* records_;
-    float largest_;
-    int64_t first_;
-};
+// Whether the gradients of a pair are so small that sums of them cannot overflow.
+CML_FN bool is_fit(const Job& job, const Contribution& c) {
+    return c.gradient_bound <= job.fixed.largest_gradient * job.fixed.largest_gradient;
+}
 
 // The gradient that a record gives its user (t = 0), its positive (1) or its negative (2).
 template <class Lanes, class Memory>

@@ -61,5 +61,34 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     return store_in_ball<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
+// One step of the three rows that a record touches, each at the values of all before. adjust(g,
+// part) is what becomes of a chunk of a gradient. Returns whether all were finite.
+template <class Lanes, int kChunks, class Memory, class Adjust>
+CML_FN bool update_rows(const Job& job, const Memory& memory, const Record& record, Adjust adjust) {
+    const Chunks<Lanes, kChunks> chunks{job.hyper.n_dims};
+    float* const rows[3] = {row_of(job.users, record.user), row_of(job.items, record.positive),
+                            row_of(job.items, record.negative)};
+    float* const accumulators[3] = {accumulators_of(job.users, record.user),
+                                    accumulators_of(job.items, record.positive),
+                                    accumulators_of(job.items, record.negative)};
+    Lanes before[chunks.kRoom][3];
+    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        CML_UNROLL
+        for (int t = 0; t < 3; ++t) before[c][t] = memory.load(rows[t] + c * kLanes, part);
+    });
+    const Lanes factor = Lanes::splat(record.factor);
+    bool finite = true;
+    CML_UNROLL
+    for (int t = 0; t < 3; ++t) {
+        finite &= update_row<Lanes, kChunks>(
+            job.hyper, memory, rows[t], accumulators[t],
+            [&](int c, auto) CML_INLINE_LAMBDA { return before[c][t]; },
+            [&](int c, auto part) CML_INLINE_LAMBDA {
+                return adjust(factor * (before[c][plus_row(t)] - before[c][minus_row(t)]), part);
+            });
+    }
+    return finite;
+}
+
 }  // namespace CML_TARGET
 }  // namespace cml

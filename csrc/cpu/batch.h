@@ -1,6 +1,7 @@
-// A mini-batch on CPU threads. Every row belongs to one worker, so nothing is atomic. The worker
-// gathers the records that touch a row, adds their gradients in registers, and sets the new vector
-// aside: the old one is still needed for the gradients of other rows.
+// A mini-batch on CPU threads. The records that touch a row form a list, to which workers add
+// theirs as they visit pairs. When all pairs have been visited, whoever added the last one looks
+// after the row. Most rows of a batch are touched once: so most of them stay with the worker whose
+// caches hold them.
 #pragma once
 
 #include "../core/sync.h"
@@ -13,45 +14,53 @@ inline namespace CML_TARGET {
 template <class Memory, int kChunks>
 class Batch {
  public:
-    // The batch whose first n records are ready; all rows of this worker.
-    CML_FN Batch(const Job& job, Memory memory, const BatchMemory& batch, int64_t n, int worker,
-                 int n_workers)
-        : job_(job),
-          memory_(memory),
-          batch_(batch),
-          n_slots_(3 * n),
-          worker_(static_cast<uint32_t>(worker)),
-          n_workers_(static_cast<uint32_t>(n_workers)),
-          chunks_{job.hyper.n_dims} {}
+    CML_FN Batch(const Job& job, Memory memory, const BatchMemory& batch)
+        : job_(job), memory_(memory), batch_(batch), chunks_{job.hyper.n_dims} {}
 
-    // List the records of each row, make its step and set the result aside.
-    // Returns whether all were finite.
-    CML_FN bool gather() const {
-        for (int64_t slot = 0; slot < n_slots_; ++slot) {
-            if (!mine(slot)) continue;
-            int32_t& last = last_slot(slot);
-            batch_.earlier[slot] = last;
-            batch_.first[slot] = last < 0;
-            last = static_cast<int32_t>(slot);
+    // Note what a pair asks for, the i-th of the batch; negative -1: nothing.
+    CML_FN void add(int64_t i, const Record& record) const {
+        batch_.records[i] = record;
+        if (record.negative < 0) return;
+        for (int64_t slot = 3 * i; slot < 3 * i + 3; ++slot) {
+            batch_.earlier[slot] =
+                __atomic_exchange_n(&last_slot(slot), static_cast<int32_t>(slot), __ATOMIC_RELAXED);
         }
+    }
+
+    // Rows whose lists will soon get longer.
+    CML_FN void expect_user(int32_t user) const {
+        __builtin_prefetch(batch_.last_user_slot + user, 1, 2);
+    }
+    CML_FN void expect_item(int32_t item) const {
+        __builtin_prefetch(batch_.last_item_slot + item, 1, 2);
+    }
+
+    // When all workers have added their records: make the steps that these records decide on.
+    // Where no other record touches their three rows, the new vectors are put in place. Else they
+    // are set aside, for the old ones are needed by other gradients. Returns whether all were
+    // finite.
+    CML_FN bool gather(int64_t begin, int64_t end) const {
         bool finite = true;
-        for (int64_t slot = 0; slot < n_slots_; ++slot) {
-            if (slot + kFetchAhead < n_slots_) fetch(slot + kFetchAhead);
-            if (mine(slot) && batch_.first[slot] && !step(slot)) {
-                batch_.first[slot] = false;  // so that nothing is stored
-                finite = false;
+        for (int64_t i = begin; i < end; ++i) {
+            if (i + kFetchAhead < end) fetch(i + kFetchAhead);
+            if (batch_.records[i].negative < 0) continue;
+            if (is_alone(i)) {
+                finite &= step_in_place(i);
+            } else {
+                for (int64_t slot = 3 * i; slot < 3 * i + 3; ++slot) {
+                    if (is_last(slot)) finite &= step_aside(slot);
+                }
             }
         }
         return finite;
     }
 
-    // When all workers have gathered: put the new vectors in place.
-    CML_FN void store() const {
-        for (int64_t slot = 0; slot < n_slots_; ++slot) {
-            if (!mine(slot)) continue;
-            last_slot(slot) = -1;
-            if (!batch_.first[slot]) continue;
-            const float* from = batch_.vectors + slot * batch_.stride;
+    // When all workers have gathered: put the vectors in place that were set aside.
+    CML_FN void store(int64_t begin, int64_t end) const {
+        for (int64_t slot = 3 * begin; slot < 3 * end; ++slot) {
+            if (batch_.records[slot / 3].negative < 0 || !is_last(slot)) continue;
+            set_last(slot, -1);
+            const float* from = aside(slot);
             float* to = row_of(table(slot), number(slot));
             chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
                 Lanes::load(from + c * kLanes, part).store(to + c * kLanes, part);
@@ -60,7 +69,58 @@ class Batch {
     }
 
  private:
-    static constexpr int kFetchAhead = 6;  // slots, a multiple of 3
+    static constexpr int kFetchAhead = 2;  // records
+
+    // Whether no other record touches any of a record's rows.
+    CML_FN bool is_alone(int64_t i) const {
+        bool alone = true;
+        for (int64_t slot = 3 * i; slot < 3 * i + 3; ++slot) {
+            alone &= is_last(slot) && batch_.earlier[slot] < 0;
+        }
+        return alone;
+    }
+
+    CML_FN bool step_in_place(int64_t i) const {
+        const Record record = batch_.records[i];
+        batch_.records[i].negative = -1;  // nothing is left to store
+        batch_.last_user_slot[record.user] = -1;
+        batch_.last_item_slot[record.positive] = -1;
+        batch_.last_item_slot[record.negative] = -1;
+        return update_rows<Lanes, kChunks>(job_, memory_, record,
+                                           [&](const Lanes& gradient, auto part) CML_INLINE_LAMBDA {
+                                               Lanes::Sums sums{};
+                                               sums.add(gradient, job_.fixed.scale, part);
+                                               return sums.times(job_.fixed.unit, part);
+                                           });
+    }
+
+    CML_FN bool step_aside(int64_t slot) const {
+        const float* const vector = row_of(table(slot), number(slot));
+        const Gradient last_gradient = gradient(slot);
+        return update_row<Lanes, kChunks>(
+            job_.hyper, memory_, aside(slot), accumulators_of(table(slot), number(slot)),
+            [&](int c, auto part)
+                CML_INLINE_LAMBDA { return memory_.load(vector + c * kLanes, part); },
+            [&](int c, auto part) CML_INLINE_LAMBDA {
+                Lanes::Sums sums{};
+                sums.add(last_gradient(c, part), job_.fixed.scale, part);
+                for (int32_t s = batch_.earlier[slot]; s >= 0; s = batch_.earlier[s]) {
+                    sums.add(gradient(s)(c, part), job_.fixed.scale, part);
+                }
+                return sums.times(job_.fixed.unit, part);
+            });
+    }
+
+    CML_FN void fetch(int64_t i) const {
+        const Record& record = batch_.records[i];
+        if (record.negative < 0) return;
+        chunks_.fetch(row_of(job_.users, record.user));
+        chunks_.fetch(row_of(job_.items, record.positive));
+        chunks_.fetch(row_of(job_.items, record.negative));
+        chunks_.fetch(accumulators_of(job_.users, record.user));
+        chunks_.fetch(accumulators_of(job_.items, record.positive));
+        chunks_.fetch(accumulators_of(job_.items, record.negative));
+    }
 
     using Gradient = RecordGradient<Lanes, Memory>;
 
@@ -68,42 +128,9 @@ class Batch {
         return Gradient(job_, memory_, batch_.records[slot / 3], static_cast<int>(slot % 3));
     }
 
-    CML_FN bool step(int64_t slot) const {
-        const float* const vector = row_of(table(slot), number(slot));
-        const int32_t last = last_slot(slot);
-        const Gradient last_gradient = gradient(last);  // nearly always the only one
-        return update_row<Lanes, kChunks>(
-            job_.hyper, memory_, batch_.vectors + slot * batch_.stride,
-            accumulators_of(table(slot), number(slot)),
-            [&](int c, auto part)
-                CML_INLINE_LAMBDA { return memory_.load(vector + c * kLanes, part); },
-            [&](int c, auto part) CML_INLINE_LAMBDA {
-                Lanes::Sums sums{};
-                sums.add(last_gradient(c, part), job_.fixed.scale, part);
-                for (int32_t s = batch_.earlier[last]; s >= 0; s = batch_.earlier[s]) {
-                    sums.add(gradient(s)(c, part), job_.fixed.scale, part);
-                }
-                return sums.times(job_.fixed.unit, part);
-            });
-    }
+    CML_FN float* aside(int64_t slot) const { return batch_.vectors + slot * batch_.stride; }
 
-    CML_FN void fetch(int64_t slot) const {
-        const Record& record = batch_.records[slot / 3];
-        if (record.negative < 0) return;
-        if (slot % 3 == 0) {
-            chunks_.fetch(row_of(job_.users, record.user));
-            chunks_.fetch(row_of(job_.items, record.positive));
-            chunks_.fetch(row_of(job_.items, record.negative));
-        }
-        if (mine(slot)) chunks_.fetch(accumulators_of(table(slot), number(slot)));
-    }
-
-    // Whether there is a row in this slot, and it is this worker's.
-    CML_FN bool mine(int64_t slot) const {
-        return batch_.records[slot / 3].negative >= 0 &&
-               static_cast<uint32_t>(number(slot)) % n_workers_ == worker_;
-    }
-
+    // The row of a slot: its number, and in which table.
     CML_FN int32_t number(int64_t slot) const {
         const Record& record = batch_.records[slot / 3];
         return slot % 3 == 0 ? record.user : slot % 3 == 1 ? record.positive : record.negative;
@@ -113,16 +140,51 @@ class Batch {
         return slot % 3 == 0 ? job_.users : job_.items;
     }
 
+    // The end of the list of a slot's row. Others look at it, and change it, at the same time.
     CML_FN int32_t& last_slot(int64_t slot) const {
         return (slot % 3 == 0 ? batch_.last_user_slot : batch_.last_item_slot)[number(slot)];
+    }
+
+    CML_FN bool is_last(int64_t slot) const {
+        return __atomic_load_n(&last_slot(slot), __ATOMIC_RELAXED) == slot;
+    }
+
+    CML_FN void set_last(int64_t slot, int32_t last) const {
+        __atomic_store_n(&last_slot(slot), last, __ATOMIC_RELAXED);
     }
 
     const Job& job_;
     Memory memory_;
     BatchMemory batch_;
-    int64_t n_slots_;
-    uint32_t worker_, n_workers_;
     Chunks<Lanes, kChunks> chunks_;
+};
+
+// Takes down the pairs of the batch whose first visit is `first`.
+template <class Memory, int kChunks>
+class RecordUpdates {
+ public:
+    CML_FN RecordUpdates(const Job& job, const Batch<Memory, kChunks>& batch, int64_t first)
+        : job_(job), batch_(batch), first_(first) {}
+
+    CML_FN void coming(const Pair& pair) const {
+        batch_.expect_user(pair.user);
+        batch_.expect_item(pair.positive);
+    }
+
+    CML_FN void chosen(int32_t negative) const { batch_.expect_item(negative); }
+
+    CML_FN bool take(int64_t visit, const Pair& pair, int32_t negative,
+                     const Contribution& c) const {
+        const bool fit = negative < 0 || is_fit(job_, c);
+        batch_.add(visit - first_,
+                   {pair.user, pair.positive, fit ? negative : -1, 2.0f * c.weight});
+        return fit;
+    }
+
+ private:
+    const Job& job_;
+    const Batch<Memory, kChunks>& batch_;
+    int64_t first_;
 };
 
 }  // namespace CML_TARGET

@@ -16,7 +16,6 @@ class OwnBatchMemory {
  public:
     OwnBatchMemory(const Job& job, int64_t n)
         : records_(static_cast<size_t>(n)),
-          first_(static_cast<size_t>(3 * n)),
           earlier_(static_cast<size_t>(3 * n)),
           last_user_slot_(static_cast<size_t>(job.users.n_rows), -1),
           last_item_slot_(static_cast<size_t>(job.items.n_rows), -1),
@@ -27,13 +26,12 @@ class OwnBatchMemory {
         // Vectors begin on cache lines.
         const auto beyond = reinterpret_cast<uintptr_t>(vectors_.get()) / sizeof(float);
         float* const aligned = vectors_.get() + (kRowAlignment - beyond % kRowAlignment);
-        return {records_.data(),        first_.data(), earlier_.data(), last_user_slot_.data(),
-                last_item_slot_.data(), aligned,       stride_};
+        return {records_.data(),        earlier_.data(), last_user_slot_.data(),
+                last_item_slot_.data(), aligned,         stride_};
     }
 
  private:
     std::vector<Record> records_;
-    std::vector<uint8_t> first_;
     std::vector<int32_t> earlier_, last_user_slot_, last_item_slot_;
     int64_t stride_;
     std::unique_ptr<float[]> vectors_;  // not touched before it is used: few batches need all
@@ -66,22 +64,30 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
     next_batch();
 
     Barrier barrier(n_workers);
-    auto work = [&](int worker, Counters& counters) {
+    auto work = [&](int, Counters& counters) {
         auto note_failure = [&] {
             if (counters.first_non_finite != INT64_MAX) failed = true;
         };
+        std::vector<int64_t> mine;  // tiles of the batch that this worker has visited
+        auto end_of = [&](int64_t tile) { return std::min(tile + kLanes, last); };
         while (!over) {
-            for (int64_t from; (from = next.fetch_add(kLanes)) < last;) {
-                kernel.record(job, batch, first, from, std::min(from + kLanes, last), counters);
+            mine.clear();
+            for (int64_t tile; (tile = next.fetch_add(kLanes)) < last;) {
+                kernel.record(job, batch, first, tile, end_of(tile), counters);
+                mine.push_back(tile);
             }
             note_failure();
             if (!barrier.wait(check) || over) return;
-            if (!kernel.gather(job, batch, last - first, worker, n_workers)) {
+            bool finite = true;
+            for (const int64_t tile : mine) {
+                finite &= kernel.gather(job, batch, first, tile, end_of(tile));
+            }
+            if (!finite) {
                 counters.first_non_finite = std::min(counters.first_non_finite, first);
                 note_failure();
             }
-            if (!barrier.wait([] {})) return;
-            kernel.store(job, batch, last - first, worker, n_workers);
+            if (!barrier.wait(check) || over) return;
+            for (const int64_t tile : mine) kernel.store(job, batch, first, tile, end_of(tile));
             if (!barrier.wait(next_batch)) return;
         }
     };

@@ -40,20 +40,22 @@ struct Kernel {
         visit(job, AsyncUpdates<Lanes, SharedMemory, kChunks>(job, {}), begin, end, counters);
     }
 
-    static void record(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
+    using Batch = cml::Batch<SharedMemory, kChunks>;
+
+    static void record(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
                        int64_t end, Counters& counters) {
-        const SyncUpdates updates(batch.records, job.fixed.largest_gradient, first);
-        visit(job, updates, begin, end, counters);
+        const Batch batch(job, {}, memory);
+        visit(job, RecordUpdates<SharedMemory, kChunks>(job, batch, first), begin, end, counters);
     }
 
-    static bool gather(const Job& job, const BatchMemory& batch, int64_t n, int worker,
-                       int n_workers) {
-        return Batch<SharedMemory, kChunks>(job, {}, batch, n, worker, n_workers).gather();
+    static bool gather(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
+                       int64_t end) {
+        return Batch(job, {}, memory).gather(begin - first, end - first);
     }
 
-    static void store(const Job& job, const BatchMemory& batch, int64_t n, int worker,
-                      int n_workers) {
-        Batch<SharedMemory, kChunks>(job, {}, batch, n, worker, n_workers).store();
+    static void store(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
+                      int64_t end) {
+        Batch(job, {}, memory).store(begin - first, end - first);
     }
 };
 

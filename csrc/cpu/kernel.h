@@ -10,11 +10,10 @@ namespace cml {
 // are the user, the positive and the negative of record i.
 struct BatchMemory {
     Record* records;
-    uint8_t* first;           // whether a slot is the first that touches its row
-    int32_t* earlier;         // of a slot, the one before it that touches the same row, or -1
-    int32_t* last_user_slot;  // of each row of users, the last slot that touches it, or -1
+    int32_t* earlier;         // of a slot, the next in the list of its row, or -1
+    int32_t* last_user_slot;  // of each row of users, where its list begins, or -1
     int32_t* last_item_slot;
-    float* vectors;  // of a first slot, the row's new vector: `stride` floats
+    float* vectors;  // of a slot, the new vector of its row: `stride` floats
     int64_t stride;
 };
 
@@ -23,14 +22,14 @@ struct CpuKernel {
     // Train the visits [begin, end), each pair at once.
     void (*train)(const Job& job, int64_t begin, int64_t end, Counters& counters);
 
-    // The parts of a mini-batch, each over before the next one begins (see core/sync.h and
-    // batch.h): the records of the visits [begin, end) of the batch that begins with `first`; then
-    // for the rows that belong to this worker the steps that its n records ask for, and their
-    // results put in place.
+    // The parts of a mini-batch, for its visits [begin, end); each is over for all visits before
+    // the next one begins (see batch.h).
     void (*record)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
                    int64_t end, Counters& counters);
-    bool (*gather)(const Job& job, const BatchMemory& batch, int64_t n, int worker, int n_workers);
-    void (*store)(const Job& job, const BatchMemory& batch, int64_t n, int worker, int n_workers);
+    bool (*gather)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
+                   int64_t end);
+    void (*store)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
+                  int64_t end);
 };
 
 #if defined(__x86_64__)

@@ -25,8 +25,7 @@ class ScatterUpdates {
     CML_FN bool take(int64_t visit, const Pair& pair, int32_t negative,
                      const Contribution& c) const {
         if (negative < 0) return true;
-        const float largest = job_.fixed.largest_gradient;
-        if (!(c.gradient_bound <= largest * largest)) return false;
+        if (!is_fit(job_, c)) return false;
         const Record record{pair.user, pair.positive, negative, 2.0f * c.weight};
         const int32_t numbers[3] = {record.user, record.positive, record.negative};
         CML_UNROLL
