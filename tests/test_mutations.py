@@ -1,7 +1,10 @@
 """The hash that mini-batches must have shows mistakes: kernels with one made on purpose fail."""
 
+import ctypes
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import emulator_support
 import pytest
-from emulator_support import CHECKOUT
+from emulator_support import CHECKOUT, FIXED_CHUNKS, compiler
 from kernel_support import (
     assert_same_tables,
     digest,
@@ -71,9 +74,8 @@ def print_outcomes(library):
 
 
 def outcomes(directory, *mutation):
-    library = emulator_support.build(
-        directory, checkout=mutated(directory, *mutation), kernels=[CHUNKS]
-    )
+    sources = mutated(directory, *mutation)
+    library = emulator_support.build(directory, checkout=sources, kernels=[CHUNKS])
     code = f"import test_mutations; test_mutations.print_outcomes({str(library)!r})"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -126,27 +128,75 @@ def test_gradients_that_are_not_rounded(tmp_path, expected):
     assert len(found) > 1
 
 
-@pytest.mark.parametrize(
-    ("file", "barrier"),
-    [
-        (
-            "cuda/kernel.cuh",
-            """
-        grid.sync();
-        if (is_set(&launch.counters->refused_gradient)) break;""",
-        ),
-        (
-            "cuda/kernel.cuh",
-            """
-        grid.sync();
-        if (is_set(&launch.counters->first_non_finite)) break;""",
-        ),
-        ("cuda/batch.cuh", "    Lanes::sync();  // all lanes have read it\n"),
-        ("core/walk.h", "        Lanes::sync();\n        return distance[0];"),
-    ],
-)
-def test_a_missing_barrier(tmp_path, expected, file, barrier):
-    call = "grid.sync();" if "grid" in barrier else "Lanes::sync();"
-    found = outcomes(tmp_path, file, (barrier, barrier.replace(call, "")))
-    print(found)
+BARRIERS = {
+    "between the halves of a batch": (
+        "cuda/kernel.cuh",
+        "grid.sync();\n        if (is_set(&launch.counters->refused_gradient)) break;",
+    ),
+    "between batches": (
+        "cuda/kernel.cuh",
+        "grid.sync();\n        if (is_set(&launch.counters->first_non_finite)) break;",
+    ),
+    "before a slot is freed": ("cuda/batch.cuh", "Lanes::sync();  // all lanes have read it"),
+    "before distances are read": ("core/walk.h", "Lanes::sync();\n        return distance[0];"),
+}
+
+
+@pytest.mark.parametrize("name", BARRIERS)
+def test_a_missing_barrier(tmp_path, expected, name):
+    file, text = BARRIERS[name]
+    found = outcomes(tmp_path, file, (text, text.partition(";")[2]))
     assert found - {expected}
+
+
+# --- the CPU ----------------------------------------------------------------------------------
+
+
+# What stands in for the bindings and for the kernels of other instruction sets.
+MAIN = """
+#include "train.h"
+#include "kernel.h"
+namespace cml {
+%s
+}
+extern "C" void train(const cml::Job* job, int64_t begin, int64_t end) {
+    cml::cpu_train(*job, begin, end, 1, cml::cpu_instruction_sets().back());
+}
+"""
+
+
+def cpu_hash(directory, *mutation):
+    """The hash that the plainest CPU kernel gives when it is compiled from these sources."""
+    sources = mutated(directory, *mutation) / "csrc" / "cpu"
+    kernel = sources / "kernel.cpp"
+    text, n = re.subn(r"kKernel<\d>([,}])", rf"kKernel<{CHUNKS}>\1", kernel.read_text())
+    assert n == FIXED_CHUNKS + 1  # the others are not wanted
+    kernel.write_text(text)
+    flags, others = ["-DCML_TARGET=portable"], []
+    if platform.machine() in ("x86_64", "AMD64"):
+        flags = ["-DCML_TARGET=x86_64_v2", "-march=x86-64-v2"]
+        others = ["x86_64_v3", "x86_64_v4"]
+    stubs = "\n".join(f"CpuKernel kernel_{name}(int) {{ return {{}}; }}" for name in others)
+    main = sources / "main.cpp"
+    main.write_text(MAIN % stubs)
+    library = directory / "libcpu.so"
+    command = [*compiler(), "-std=c++17", "-O1", "-fPIC", "-shared", "-pthread"]
+    command += ["-ffp-contract=off", "-fno-math-errno", "-DCML_VECTOR_FLOATS=4", *flags]
+    files = [str(sources / name) for name in ("kernel.cpp", "train.cpp", "batches.cpp", "main.cpp")]
+    subprocess.run([*command, *files, "-o", str(library)], check=True)
+
+    tables, likes, chosen = larger_problem("emulated", batch_size=50)
+    job = make_job(tables, likes, chosen)  # whose arrays lie in the CPU's memory
+    ctypes.CDLL(str(library)).train(
+        ctypes.byref(job._job), ctypes.c_int64(0), ctypes.c_int64(VISITS)
+    )
+    return digest(snapshot(tables))
+
+
+def test_the_cpu_without_a_mistake(tmp_path, expected):
+    assert cpu_hash(tmp_path) == expected
+
+
+def test_another_order_of_lanes_in_a_sum_on_the_cpu(tmp_path, expected):
+    replacement = ("t[i] += t[i + half];", "t[i] += t[2 * half - 1 - i];")
+    assert cpu_hash(tmp_path, "cpu/lanes.h", replacement) != expected
