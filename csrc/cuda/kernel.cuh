@@ -1,4 +1,4 @@
-// The training kernel: a persistent grid whose warps take tiles of visits in turn.
+// The training kernels: persistent grids whose warps share out the visits.
 #pragma once
 
 #include <cooperative_groups.h>

@@ -26,7 +26,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __grid_constant__
-// For `extern __shared__ int64_t shared_memory[]`, which emulator.cpp defines. A variable without
+// For `extern __shared__ int64_t shared_memory[]`, which scheduler.cpp defines. A variable without
 // `extern` would be one for each thread: none of those can be weak, so it does not compile.
 #define __shared__ __attribute__((weak))
 
