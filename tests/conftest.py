@@ -56,14 +56,27 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=[*INSTRUCTION_SETS, "cuda", "emulated"])
+KERNELS = [*INSTRUCTION_SETS, "cuda", "emulated"]
+
+
+def device_of(kernel: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if kernel == "cuda":
+        return cuda_or_skip()
+    if kernel.startswith("emulated"):
+        request.getfixturevalue("emulator")
+        return kernel
+    monkeypatch.setenv(ISA_VARIABLE, kernel)
+    return "cpu"
+
+
+@pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The device of each compiled kernel in turn: one for every instruction set, and CUDA's, on
     a CUDA device and on an emulated one."""
-    if request.param == "cuda":
-        return cuda_or_skip()
-    if request.param == "emulated":
-        request.getfixturevalue("emulator")
-        return "emulated"
-    monkeypatch.setenv(ISA_VARIABLE, request.param)
-    return "cpu"
+    return device_of(request.param, request, monkeypatch)
+
+
+@pytest.fixture(params=[*KERNELS, "emulated-graph"])
+def sync_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same for mini-batches, which have further CUDA kernels."""
+    return device_of(request.param, request, monkeypatch)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,7 @@ import pytest
 from cml_fast import _core
 from cml_fast._backend import ADAGRAD_EPSILON, Settings, usable_cores
 
-EMULATOR = Path(__file__).resolve().parent / "emulator"
-CUDA_SOURCES = EMULATOR.parents[1] / "csrc" / "cuda"
+CHECKOUT = Path(__file__).resolve().parents[1]
 FLAGS = [
     *("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"),
     *("-ffp-contract=off", "-fno-math-errno"),  # as for the CPU kernels
@@ -32,6 +32,7 @@ LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to us
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
 FIXED_CHUNKS = 8  # kMaxFixedChunks
+KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
 
 # --- building it ------------------------------------------------------------------------------
 
@@ -44,21 +45,35 @@ def compiler() -> list[str]:
     pytest.skip("no C++ compiler: set CXX to one, to run the CUDA kernels on the emulated device")
 
 
-def build(directory: Path, *flags: str) -> Path:
-    """Compile the kernels, their launch and the emulated device into one shared library."""
-    if not CUDA_SOURCES.is_dir():
-        pytest.skip(f"the sources of the CUDA kernels are not in {CUDA_SOURCES}")
-    command = [*compiler(), *FLAGS, *flags, "-I", str(EMULATOR)]
-    command += ["-include", str(EMULATOR / "cuda_emulator.h"), "-c", "-x", "c++"]
+def build(
+    directory: Path, *flags: str, checkout: Path = CHECKOUT, kernels: Sequence[int] = KERNELS
+) -> Path:
+    """Compile the kernels, their launch and the emulated device into one shared library.
+
+    Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
+    """
+    cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
+    if not cuda.is_dir():
+        pytest.skip(f"the sources of the CUDA kernels are not in {cuda}")
+    command = [*compiler(), *FLAGS, *flags, "-I", str(emulator)]
+    command += ["-include", str(emulator / "cuda_emulator.h"), "-c", "-x", "c++"]
     # One object for each number of chunks, as cmake/CudaKernels.cmake has it.
     sources: list[tuple[Path, list[str]]] = [
-        (CUDA_SOURCES / "kernel.cu", [f"-DCML_CHUNKS={chunks}"])
-        for chunks in (*range(FIXED_CHUNKS, 0, -1), 0)  # the slowest first
+        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
     ]
-    sources += [(CUDA_SOURCES / "train.cu", [])]
+    sources += [(cuda / name, []) for name in ("train.cu", "batches.cu")]
     sources += [
-        (EMULATOR / name, ["-fvisibility=default"]) for name in ("emulator.cpp", "faults.cpp")
+        (emulator / name, ["-fvisibility=default"])
+        for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
     ]
+    missing = sorted({*KERNELS} - {*kernels})
+    if missing:
+        none = directory / "missing.cpp"
+        functions = (
+            f"CudaKernels cuda_kernels_{chunks}() {{ return {{}}; }}" for chunks in missing
+        )
+        none.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}\n"]))
+        sources += [(none, ["-I", str(cuda)])]
 
     def compile_one(number: int) -> str:
         source, options = sources[number]
@@ -81,7 +96,7 @@ def structure(*fields: tuple[str, Any]) -> type[ctypes.Structure]:
     return type("Structure", (ctypes.Structure,), {"_fields_": fields})
 
 
-# As in csrc/core/job.h and emulator.cpp.
+# As in csrc/core/job.h and emulator/runtime.cpp.
 I32, I64, F32, POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 Table = structure(("values", POINTER), ("accumulators", POINTER), ("rows", I64), ("stride", I64))
 Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
@@ -116,6 +131,7 @@ Options = structure(
     ("order", I32),
     ("seed", ctypes.c_uint32),
     ("multiprocessors", I32),
+    ("cooperative", I32),
     ("blocks", I32),
     ("warps_in_block", I32),
 )
@@ -139,7 +155,8 @@ class EmulatedJob:
 
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
-    what csrc/cuda/train.cu chooses. The attribute ``grid`` is that of the last run.
+    what csrc/cuda/train.cu chooses. Without ``cooperative`` the device lacks cooperative launches.
+    The attribute ``grid`` is that of the last run.
     """
 
     def __init__(
@@ -151,6 +168,7 @@ class EmulatedJob:
         order: str = "ascending",
         seed: int = 0,
         grid: tuple[int, int] = (0, 0),
+        cooperative: bool = True,
     ) -> None:
         self._arrays = arrays  # kept alive
         pointers = {
@@ -176,7 +194,7 @@ class EmulatedJob:
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
         self._job = CoreJob(*tables, likes, hyper, ranks, batch_size, fixed)
-        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, *grid
+        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
         self.grid = grid
 
     def run(self, begin: int, end: int) -> SimpleNamespace:

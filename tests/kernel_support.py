@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,23 @@ DEFAULTS = {
     "seed": 2**63 + 12345,
 }
 
+# The emulated devices, as options of EmulatedJob: the second has no cooperative launches.
+EMULATED: dict[str, dict[str, Any]] = {"emulated": {}, "emulated-graph": {"cooperative": False}}
+
 
 class Tables(_backend.Tables):
-    """The package's tables; those of the emulated device lie in the CPU's memory."""
+    """The package's tables; those of the emulated devices lie in the CPU's memory."""
 
     def __init__(
         self, device: str, n_dims: int, *vectors: np.ndarray, **tables: np.ndarray
     ) -> None:
-        self.emulated = device == "emulated"
-        super().__init__("cpu" if self.emulated else device, n_dims, *vectors, **tables)
+        self.emulation = EMULATED.get(device)
+        super().__init__("cpu" if device in EMULATED else device, n_dims, *vectors, **tables)
 
 
 def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation: Any) -> Any:
-    """The package's job, or one on the emulated device; ``emulation`` is for EmulatedJob."""
-    if not tables.emulated:
+    """The package's job, or one on an emulated device; ``emulation`` is for EmulatedJob."""
+    if tables.emulation is None:
         return _backend.make_job(tables, likes, chosen)
     weighted = likes.data.min() != 1 or likes.data.max() != 1
     arrays = {
@@ -47,7 +51,7 @@ def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation:
         "rank_weights": _core.rank_weights(tables.shape[1], chosen.n_negatives),
     }
     largest_gradient = _backend._largest_gradient(arrays["rank_weights"], likes.data, chosen)
-    return EmulatedJob(arrays, chosen, largest_gradient, **emulation)
+    return EmulatedJob(arrays, chosen, largest_gradient, **{**tables.emulation, **emulation})
 
 
 def settings(**changes: Any) -> Settings:
@@ -96,6 +100,11 @@ def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, S
 def snapshot(tables: Tables) -> dict[str, np.ndarray]:
     """Copies of the four tables in NumPy, padding included."""
     return {name: tables._to_numpy(array).copy() for name, array in tables.arrays.items()}
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """The SHA-256 of the four tables."""
+    return hashlib.sha256(b"".join(arrays[name].tobytes() for name in TABLE_NAMES)).hexdigest()
 
 
 def oracle_of(tables: Tables) -> reference.Tables:

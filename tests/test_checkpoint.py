@@ -119,18 +119,20 @@ def interrupted(
 # Going on
 
 
+@pytest.mark.parametrize("update", ["sync", "async"])
 @pytest.mark.parametrize("every", [0.05, 0.3, 1.0, 1.7, 100])
 @pytest.mark.parametrize("error", [Stop, KeyboardInterrupt])
 def test_resumed_ends_like_uninterrupted(
-    folder: Path, killer: Killer, error: type[BaseException], every: float
+    folder: Path, killer: Killer, error: type[BaseException], every: float, update: str
 ) -> None:
     """Stopped after any number of launches, and then after every further seventh."""
-    expected = outcome(trainer(**NEVER_MIND).fit(TRAIN, validation=VALIDATION))
+    params = {**NEVER_MIND, "update": update}
+    expected = outcome(trainer(**params).fit(TRAIN, validation=VALIDATION))
     n_launches = len(killer.launches)
     assert n_launches > 4 * N // 100
     for first in range(1, n_launches, 13):
         shutil.rmtree(folder, ignore_errors=True)
-        interrupted(folder, killer, first, error, checkpoint_every=every)
+        interrupted(folder, killer, first, error, params=params, checkpoint_every=every)
         for _ in range(3):
             killer.left = 7
             try:
@@ -167,8 +169,9 @@ def test_goes_on_where_it_stopped(folder: Path, killer: Killer, validation: Any)
 
 
 @pytest.mark.parametrize("every", [0.07, 0.5, 1, 1.5, 3, 50])
+@pytest.mark.parametrize("update", ["sync", "async"])
 def test_when_checkpoints_are_written(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, killer: Killer, every: float
+    folder: Path, monkeypatch: pytest.MonkeyPatch, killer: Killer, update: str, every: float
 ) -> None:
     written = []
     write = Checkpoint.write
@@ -178,9 +181,11 @@ def test_when_checkpoints_are_written(
         write(self, progress, finished=finished)
 
     monkeypatch.setattr(Checkpoint, "write", spy)
-    trainer(n_epochs=4).fit(TRAIN, checkpoint=folder, checkpoint_every=every)
+    trainer(n_epochs=4, update=update).fit(TRAIN, checkpoint=folder, checkpoint_every=every)
     step = round(every * N)
     due = [*range(step, 4 * N, step), 4 * N]
+    if update == "sync":  # with the batch under way
+        due = sorted({at // N * N + min(-(-(at % N) // 100) * 100, N) for at in due})
     assert [position for position, _, _ in written] == due
     assert [epochs for _, epochs, _ in written] == [position // N for position in due]
     assert [finished for _, _, finished in written] == [False] * (len(due) - 1) + [True]

@@ -14,7 +14,19 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from emulator_support import ORDERS
-from kernel_support import make_job, random_likes, random_tables, settings, snapshot
+from kernel_support import (
+    EMULATED,
+    assert_same_tables,
+    digest,
+    larger_problem,
+    make_job,
+    oracle_of,
+    random_likes,
+    random_tables,
+    settings,
+    snapshot,
+    train_oracle,
+)
 
 # --- the emulator: small kernels, see emulator/faults.cpp -------------------------------------
 
@@ -162,12 +174,67 @@ def test_the_grid_that_the_host_chooses(emulator, shape, n_negatives, visits, gr
     assert job.grid == grid
 
 
-def test_too_much_shared_memory_is_refused(emulator):
+@pytest.mark.parametrize("device", EMULATED)
+@pytest.mark.parametrize(
+    ("batch_size", "n_negatives", "visits", "grid"),
+    [
+        (1, 7, 320, (1, 1)),
+        (3, 7, 320, (1, 3)),
+        (30, 7, 320, (8, 4)),  # the last two warps have no pair of their own
+        (320, 7, 20, (5, 4)),
+        (320, 7, 320, (16, 4)),  # all multiprocessors are busy
+        (10, 1024, 20, (4, 3)),
+    ],
+)
+def test_the_grid_for_mini_batches(emulator, device, batch_size, n_negatives, visits, grid):
+    likes = random_likes(np.random.default_rng(4), 60, 80)
+    chosen = settings(n_negatives=n_negatives, n_dims=3, batch_size=batch_size)
+    tables = random_tables(device, likes.shape, chosen)
+    oracle = oracle_of(tables)
+    job = make_job(tables, likes, chosen)
+    assert job.run(0, visits).pairs == visits
+    assert job.grid == grid
+    train_oracle(oracle, likes, 0, visits, chosen)
+    assert_same_tables(tables, oracle)
+
+
+@pytest.mark.parametrize(
+    ("device", "batch_size", "what"),
+    [
+        ("emulated", 0, "the training kernel"),
+        ("emulated", 50, "the kernel of mini-batches"),
+        ("emulated-graph", 50, "a graph of mini-batches"),
+    ],
+)
+def test_too_much_shared_memory_is_refused(emulator, device, batch_size, what):
     likes = random_likes(np.random.default_rng(4), 40, 60)
-    chosen = settings(n_negatives=1024, n_dims=3)
-    tables = random_tables("emulated", likes.shape, chosen)
-    with pytest.raises(RuntimeError, match=r"CUDA: starting .* invalid configuration: 1 blocks of"):
-        make_job(tables, likes, chosen, grid=(1, 4)).run(0, 160)
+    chosen = settings(n_negatives=1024, n_dims=3, batch_size=batch_size)
+    tables = random_tables(device, likes.shape, chosen)
+    message = (
+        rf"CUDA: starting {what} failed: invalid configuration: 1 blocks of .* memory \(cuda.*\)$"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        make_job(tables, likes, chosen, grid=(1, 4)).run(0, 150)
+
+
+def test_blocks_that_are_not_resident_cannot_meet(emulator):
+    tables, likes, chosen = larger_problem("emulated", batch_size=50)
+    with pytest.raises(RuntimeError, match="not all blocks are resident"):
+        make_job(tables, likes, chosen, grid=(17, 1)).run(0, 50)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("device", EMULATED)
+def test_no_order_matters_in_mini_batches(emulator, device, grid):
+    def train(device, **emulation):
+        tables, likes, chosen = larger_problem(device, batch_size=50)
+        make_job(tables, likes, chosen, **emulation).run(0, 100)
+        return digest(snapshot(tables))
+
+    expected = train("cpu")
+    for order in ORDERS:
+        for seed in (0, 1, 2):
+            assert train(device, order=order, seed=seed, grid=grid) == expected
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -132,8 +132,14 @@ def test_ranges_of_reals(name):
 def test_every_argument_is_needed(name):
     arguments = job_arguments()
     del arguments[name]
-    with pytest.raises(KeyError, match=name):
+    with pytest.raises(TypeError, match=f"needs the keyword argument '{name}'$"):
         _core.Job("cpu", **arguments)
+
+
+@pytest.mark.parametrize("name", ["batchsize", "n_thread", "users_accumulators", "cpu"])
+def test_an_argument_that_does_not_exist(name):
+    with pytest.raises(TypeError, match=f"got an unexpected keyword argument '{name}'$"):
+        _core.Job("cpu", **job_arguments(**{name: 1}))
 
 
 def test_the_device():

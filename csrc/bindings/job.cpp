@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "../cpu/train.h"
 #ifdef CML_WITH_CUDA
@@ -16,13 +17,54 @@ std::string text(Number x) {
     return py::str(py::cast(x)).cast<std::string>();
 }
 
+// All that there are; each device ignores those of the other one.
+constexpr const char* kArguments[] = {"users",
+                                      "user_accumulators",
+                                      "items",
+                                      "item_accumulators",
+                                      "indptr",
+                                      "indices",
+                                      "weights",
+                                      "rank_weights",
+                                      "n_dims",
+                                      "n_negatives",
+                                      "margin",
+                                      "learning_rate",
+                                      "epsilon",
+                                      "max_norm",
+                                      "seed",
+                                      "batch_size",
+                                      "largest_gradient",
+                                      "n_threads",
+                                      "instruction_set",
+                                      "counters",
+                                      "batch",
+                                      "stream"};
+
+void check_names(const py::dict& arguments) {
+    for (const auto& argument : arguments) {
+        const auto name = argument.first.cast<std::string>();
+        if (std::find(std::begin(kArguments), std::end(kArguments), name) == std::end(kArguments)) {
+            throw py::type_error("Job() got an unexpected keyword argument '" + name + "'");
+        }
+    }
+}
+
+py::object required(const py::dict& arguments, const char* name) {
+    if (!arguments.contains(name)) {
+        throw py::type_error("Job() needs the keyword argument '" + std::string(name) + "'");
+    }
+    return arguments[name];
+}
+
 template <class T>
 T scalar(const py::dict& arguments, const char* name) {
+    const py::object value = required(arguments, name);
     try {
-        return arguments[name].cast<T>();
+        return value.cast<T>();
     } catch (const py::cast_error&) {
         throw py::type_error(std::string(name) + " has a wrong type or is out of range: " +
-                             py::repr(arguments[name]).cast<std::string>());
+                             py::repr(value).cast<std::string>());
     }
 }
 
@@ -66,7 +108,7 @@ FixedPoint fixed_point(int64_t batch_size, float largest_gradient) {
 }
 
 py::object PythonJob::keep(const py::dict& arguments, const char* name) {
-    kept_.push_back(arguments[name]);
+    kept_.push_back(required(arguments, name));
     return kept_.back();
 }
 
@@ -102,6 +144,7 @@ Table PythonJob::table(const py::dict& arguments, const char* values, const char
 }
 
 PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device) {
+    check_names(arguments);
     Hyperparameters& hyper = job_.hyper;
     hyper.n_dims = static_cast<int32_t>(integer(arguments, "n_dims", 1, kMaxDims));
     hyper.n_negatives = static_cast<int32_t>(integer(arguments, "n_negatives", 1, kMaxNegatives));
@@ -131,7 +174,7 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
     job_.likes.weights = nullptr;
     // A batch ends with its epoch: a larger one is a whole epoch.
     job_.batch_size = std::min(job_.batch_size, job_.likes.n_pairs);
-    if (!arguments["weights"].is_none()) {
+    if (!required(arguments, "weights").is_none()) {
         const ArrayView weights =
             view_array(keep(arguments, "weights"), "weights", device_, "<f4", 1, false);
         if (weights.shape != indices.shape) {

@@ -9,7 +9,9 @@ namespace cml {
 CudaKernels CML_KERNELS_OF(CML_CHUNKS)() {
     return {reinterpret_cast<const void*>(&async_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&censor_kernel<CML_CHUNKS>),
-            reinterpret_cast<const void*>(&sync_kernel<CML_CHUNKS>)};
+            reinterpret_cast<const void*>(&sync_kernel<CML_CHUNKS>),
+            reinterpret_cast<const void*>(&contribute_kernel<CML_CHUNKS>),
+            reinterpret_cast<const void*>(&apply_kernel<CML_CHUNKS>)};
 }
 
 }  // namespace cml

@@ -1,4 +1,4 @@
-// The training kernel: a persistent grid whose warps take tiles of visits in turn.
+// The training kernels: persistent grids whose warps share out the visits.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -20,7 +20,18 @@ CML_FN void report(const Counters& counters, DeviceCounters* sum) {
     atomicAdd(&sum->impostors, static_cast<unsigned long long>(counters.impostors));
     atomicAdd(&sum->skipped, static_cast<unsigned long long>(counters.skipped));
     atomicAdd(&sum->loss, counters.loss);
-    atomicMin(&sum->first_non_finite, static_cast<unsigned long long>(counters.first_non_finite));
+}
+
+// Set a flag to this visit, unless an earlier one is there. INT64_MAX: there was none.
+CML_FN void note(int64_t visit, unsigned long long* flag) {
+    if (visit == INT64_MAX || Lanes::lane() != 0) return;
+    atomicMin(flag, static_cast<unsigned long long>(visit));
+}
+
+// Whether a flag that other warps set is set. Asked of one lane, so that all agree.
+CML_FN bool is_set(const unsigned long long* flag) {
+    const volatile unsigned long long* const now = flag;
+    return __shfl_sync(0xFFFFFFFFu, *now != INT64_MAX, 0);
 }
 
 // Blocks that a multiprocessor must hold at once. Left alone, ptxas aims for more of them and
@@ -28,41 +39,37 @@ CML_FN void report(const Counters& counters, DeviceCounters* sum) {
 template <int kChunks>
 constexpr int kResidentBlocks = kChunks >= 1 && kChunks <= 5 ? 4 : 3;
 
-// The calling warp: its number among all of the grid, and its part of the shared memory.
+// The calling warp among all of the grid.
 struct Warp {
     int64_t number, n_warps;
-    Scratch scratch;
 };
 
-CML_FN Warp this_warp(int64_t stride, int64_t* shared_memory) {
-    const int in_block = static_cast<int>(threadIdx.x) / kLanes;
+CML_FN Warp this_warp() {
     const int64_t warps_in_block = blockDim.x / kLanes;
+    return {blockIdx.x * warps_in_block + threadIdx.x / kLanes, gridDim.x * warps_in_block};
+}
+
+// The calling warp's part of its block's shared memory.
+CML_FN Scratch this_scratch(int64_t stride, int64_t* shared_memory) {
+    const int in_block = static_cast<int>(threadIdx.x) / kLanes;
     char* const memory = reinterpret_cast<char*>(shared_memory) + in_block * scratch_bytes(stride);
     Pair* const tile = reinterpret_cast<Pair*>(memory);
     float* const distances = reinterpret_cast<float*>(tile + kLanes);
     int32_t* const negatives = reinterpret_cast<int32_t*>(distances + stride);
     Lanes::each(static_cast<int>(stride), [=](int i) { distances[i] = INFINITY; });
     Lanes::sync();
-    return {blockIdx.x * warps_in_block + in_block,
-            gridDim.x * warps_in_block,
-            {tile, distances, negatives, stride}};
-}
-
-// Whether a value that other warps write is set. Asked of one lane, so that all agree.
-CML_FN bool is_set(const unsigned long long* visit) {
-    const volatile unsigned long long* const now = visit;
-    return __shfl_sync(0xFFFFFFFFu, *now != INT64_MAX, 0);
+    return {tile, distances, negatives, stride};
 }
 
 template <int kChunks>
 __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
     async_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
-    const Warp warp = this_warp(launch.stride, shared_memory);
+    const Warp warp = this_warp();
     using Updates = AsyncUpdates<Lanes, DeviceMemory, kChunks>;
     const DeviceMemory memory{launch.shared};
-    Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(launch.job, memory, warp.scratch,
-                                                               {launch.job, memory});
+    Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(
+        launch.job, memory, this_scratch(launch.stride, shared_memory), {launch.job, memory});
     Counters counters;
     for (int64_t from = launch.begin + warp.number * kLanes; from < launch.end;
          from += warp.n_warps * kLanes) {
@@ -71,6 +78,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
         walk.visit(from, to, counters);
         if (counters.first_non_finite != INT64_MAX) break;
     }
+    note(counters.first_non_finite, &launch.counters->first_non_finite);
     report(counters, launch.counters);
 }
 
@@ -81,10 +89,9 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     censor_kernel(const __grid_constant__ CudaLaunch launch) {
     const Chunks<Lanes, kChunks> chunks{launch.job.hyper.n_dims};
     const DeviceMemory memory{false};
-    const int64_t warps_in_block = blockDim.x / kLanes;
-    const int64_t first = blockIdx.x * warps_in_block + threadIdx.x / kLanes;
+    const Warp warp = this_warp();
     for (const Table& table : {launch.job.users, launch.job.items}) {
-        for (int64_t i = first; i < table.n_rows; i += gridDim.x * warps_in_block) {
+        for (int64_t i = warp.number; i < table.n_rows; i += warp.n_warps) {
             float* const row = row_of(table, i);
             Lanes values[chunks.kRoom];
             Lanes squares = Lanes::splat(0.0f);
@@ -99,45 +106,86 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     }
 }
 
+// The two halves of the mini-batch [first, last). A flag is written in one of them and read in the
+// other one, so that all warps agree.
+
+template <int kChunks>
+CML_FN void contribute(const CudaLaunch& launch, const Warp& warp, const Scratch& scratch,
+                       int64_t first, int64_t last, Counters& counters) {
+    const int64_t share = (last - first + warp.n_warps - 1) / warp.n_warps;
+    const int64_t from = first + warp.number * share;
+    if (from >= last) return;
+    const DeviceMemory memory{false};  // nothing is written to tables
+    using Updates = ScatterUpdates<kChunks>;
+    Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(
+        launch.job, memory, scratch, {launch.job, memory, launch.batch, first});
+    walk.visit(from, from + share < last ? from + share : last, counters);
+    note(counters.first_non_finite, &launch.counters->refused_gradient);
+}
+
+template <int kChunks>
+CML_FN void apply(const CudaLaunch& launch, const Warp& warp, int64_t first, int64_t last) {
+    const DeviceMemory memory{false};  // only one warp writes to a row
+    bool finite = true;
+    for (int64_t slot = warp.number; slot < 3 * (last - first); slot += warp.n_warps) {
+        finite &= apply_slot<kChunks>(launch.job, memory, launch.batch, slot);
+    }
+    if (!finite) note(first, &launch.counters->first_non_finite);
+}
+
+CML_FN int64_t end_of_batch(int64_t first, const CudaLaunch& launch) {
+    return batch_end(first, launch.end, launch.job.batch_size, launch.job.likes.n_pairs);
+}
+
 // Mini-batches, one after another; all warps of the grid run at once (a cooperative launch).
 template <int kChunks>
 __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
     sync_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
     const cooperative_groups::grid_group grid = cooperative_groups::this_grid();
-    const Warp warp = this_warp(launch.stride, shared_memory);
-    const Job& job = launch.job;
-    const DeviceMemory memory{false};  // in either half of a batch, only one warp writes to a row
-    using Updates = ScatterUpdates<kChunks>;
+    const Warp warp = this_warp();
+    const Scratch scratch = this_scratch(launch.stride, shared_memory);
     Counters counters;
     int64_t last;
     for (int64_t first = launch.begin; first < launch.end; first = last) {
-        last = batch_end(first, launch.end, job.batch_size, job.likes.n_pairs);
-        const int64_t share = (last - first + warp.n_warps - 1) / warp.n_warps;
-        const int64_t from = first + warp.number * share;
-        if (from < last) {
-            Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(
-                job, memory, warp.scratch, {job, memory, launch.batch, first});
-            walk.visit(from, from + share < last ? from + share : last, counters);
-        }
-        // A flag is written in one half of a batch and read in the other one.
-        if (counters.first_non_finite != INT64_MAX && Lanes::lane() == 0) {
-            atomicMin(&launch.counters->refused_gradient,
-                      static_cast<unsigned long long>(counters.first_non_finite));
-        }
+        last = end_of_batch(first, launch);
+        contribute<kChunks>(launch, warp, scratch, first, last, counters);
         grid.sync();
         if (is_set(&launch.counters->refused_gradient)) break;
-        bool finite = true;
-        for (int64_t slot = warp.number; slot < 3 * (last - first); slot += warp.n_warps) {
-            finite &= apply_slot<kChunks>(job, memory, launch.batch, slot);
-        }
-        if (!finite && Lanes::lane() == 0) {
-            atomicMin(&launch.counters->first_non_finite, static_cast<unsigned long long>(first));
-        }
+        apply<kChunks>(launch, warp, first, last);
         grid.sync();
         if (is_set(&launch.counters->first_non_finite)) break;
     }
     report(counters, launch.counters);
+}
+
+// The same as two kernels, launched in turn. They find in device memory which batch it is, so that
+// all launches have the same arguments. Where there is none, or after a failure, they do nothing.
+
+template <int kChunks>
+__global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
+    contribute_kernel(const __grid_constant__ CudaLaunch launch) {
+    extern __shared__ int64_t shared_memory[];
+    const Warp warp = this_warp();
+    const bool failed = is_set(&launch.counters->first_non_finite);
+    const int64_t first = failed ? launch.end : launch.counters->to_contribute;
+    if (warp.number == 0 && Lanes::lane() == 0) launch.counters->to_apply = first;
+    if (first >= launch.end) return;
+    Counters counters;
+    contribute<kChunks>(launch, warp, this_scratch(launch.stride, shared_memory), first,
+                        end_of_batch(first, launch), counters);
+    report(counters, launch.counters);
+}
+
+template <int kChunks>
+__global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
+    apply_kernel(const __grid_constant__ CudaLaunch launch) {
+    const Warp warp = this_warp();
+    const bool failed = is_set(&launch.counters->refused_gradient);
+    const int64_t first = failed ? launch.end : launch.counters->to_apply;
+    const int64_t last = first < launch.end ? end_of_batch(first, launch) : launch.end;
+    if (warp.number == 0 && Lanes::lane() == 0) launch.counters->to_contribute = last;
+    apply<kChunks>(launch, warp, first, last);
 }
 
 }  // namespace CML_TARGET

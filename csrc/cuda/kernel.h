@@ -14,6 +14,9 @@ struct DeviceCounters {
     double loss;
     unsigned long long first_non_finite;  // a visit, or the first one of a mini-batch
     unsigned long long refused_gradient;  // that of a mini-batch: likewise a visit
+    // The mini-batch whose gradients come next, and the one that is applied next: its first visit.
+    // Only where each half of a batch is a kernel of its own; it sets the one of the other half.
+    int64_t to_contribute, to_apply;
 };
 
 // Working memory of mini-batches, see batch.cuh; all zero before the first one and after each.
@@ -40,12 +43,13 @@ constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + 3 * stride * 4;
 }
 
-// The kernels for rows of this many chunks (0: any number): asynchronous updates, and what follows
-// them where several warps were in flight; mini-batches, which need a cooperative launch.
+// The kernels for rows of this many chunks (0: any number).
 struct CudaKernels {
     const void* async;
-    const void* censor;
-    const void* sync;
+    const void* censor;      // follows `async` where several warps were in flight
+    const void* sync;        // all mini-batches of a launch; must be launched cooperatively
+    const void* contribute;  // the two halves of a single mini-batch
+    const void* apply;
 };
 CudaKernels cuda_kernels_0();
 CudaKernels cuda_kernels_1();

@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "kernel.h"
+#include "batches.cuh"
+#include "launch.cuh"
 
 namespace cml {
 namespace {
-
-void check(cudaError_t error, const char* what) {
-    if (error == cudaSuccess) return;
-    throw std::runtime_error(std::string("CUDA: ") + what + " failed: " +
-                             cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
-}
 
 CudaKernels kernels_for(int n_dims) {
     using Kernels = CudaKernels (*)();
@@ -31,30 +26,48 @@ int64_t warps_in_flight(const Job& job) {
     return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / 8);
 }
 
-// Where the parts of CudaBatch begin in one piece of memory, in bytes.
-struct BatchParts {
-    int64_t item_slots, rows, sums, total;
-};
-
-BatchParts batch_parts(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride) {
-    constexpr int64_t kAlignment = 128;
-    auto after = [=](int64_t begin, int64_t bytes) {
-        return (begin + bytes + kAlignment - 1) / kAlignment * kAlignment;
-    };
-    const int64_t item_slots = after(0, n_users * 4);
-    const int64_t rows = after(item_slots, n_items * 4);
-    const int64_t sums = after(rows, 3 * batch_size * 4);
-    return {item_slots, rows, sums, after(sums, 3 * batch_size * stride * 8)};
+int attribute_of_device(cudaDeviceAttr attribute, const char* what) {
+    int device = 0, value = 0;
+    check(cudaGetDevice(&device), "asking for the current device");
+    check(cudaDeviceGetAttribute(&value, attribute, device), what);
+    return value;
 }
 
-CudaBatch batch_memory(const Job& job, void* memory) {
-    const int64_t stride = std::max(job.users.stride, job.items.stride);
-    const BatchParts parts =
-        batch_parts(job.batch_size, job.users.n_rows, job.items.n_rows, stride);
-    char* const at = static_cast<char*>(memory);
-    return {reinterpret_cast<int32_t*>(at), reinterpret_cast<int32_t*>(at + parts.item_slots),
-            reinterpret_cast<int32_t*>(at + parts.rows),
-            reinterpret_cast<int64_t*>(at + parts.sums), stride};
+// A persistent grid for the visits [begin, end): no more warps than the device runs at once.
+Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, int64_t stride) {
+    // What every device offers a block without asking for more.
+    constexpr int64_t kSharedBytes = 48 * 1024;
+    int64_t warps_in_block =
+        std::min<int64_t>(kWarpsPerBlock, kSharedBytes / scratch_bytes(stride));
+    const int processors = attribute_of_device(cudaDevAttrMultiProcessorCount,
+                                               "asking for the number of multiprocessors");
+    int blocks_each = 0;
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+              &blocks_each, kernel, static_cast<int>(warps_in_block * kLanes),
+              static_cast<size_t>(warps_in_block * scratch_bytes(stride))),
+          "asking for the occupancy (was this package built for the device's architecture?)");
+    const int64_t resident = processors * std::max(blocks_each, 1) * warps_in_block;
+    const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
+    const bool sync = job.batch_size > 0;
+    const int64_t warps = sync ? std::min({resident, job.batch_size, end - begin})
+                               : std::min({resident, tiles, warps_in_flight(job)});
+    warps_in_block = std::min(warps_in_block, warps);
+    // Rounded down, for more must not be in flight; in a batch some may have nothing to do.
+    const int64_t blocks = (sync ? warps + warps_in_block - 1 : warps) / warps_in_block;
+    return {dim3(static_cast<unsigned>(blocks)),
+            dim3(static_cast<unsigned>(warps_in_block * kLanes)),
+            static_cast<size_t>(warps_in_block * scratch_bytes(stride))};
+}
+
+void launch_async(CudaLaunch launch, const CudaKernels& kernels, const Grid& grid,
+                  cudaStream_t stream) {
+    void* arguments[] = {&launch};
+    check(cudaLaunchKernel(kernels.async, grid.blocks, grid.threads, arguments, grid.shared_bytes,
+                           stream),
+          "starting the training kernel");
+    if (!launch.shared) return;
+    check(cudaLaunchKernel(kernels.censor, grid.blocks, grid.threads, arguments, 0, stream),
+          "starting the censoring kernel");
 }
 
 }  // namespace
@@ -99,55 +112,32 @@ int64_t cuda_counter_bytes() {
     return sizeof(DeviceCounters);
 }
 
-int64_t cuda_batch_bytes(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride) {
-    if (batch_size == 0) return 0;
-    return batch_parts(batch_size, n_users, n_items, stride).total;
-}
-
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
                     void* stream) {
     const auto on = static_cast<cudaStream_t>(stream);
     const bool sync = job.batch_size > 0;
+    const bool cooperative =
+        sync && attribute_of_device(cudaDevAttrCooperativeLaunch, "asking for cooperative launch");
     const CudaKernels kernels = kernels_for(job.hyper.n_dims);
-    const void* kernel = sync ? kernels.sync : kernels.async;
+    const void* const kernel = !sync         ? kernels.async
+                               : cooperative ? kernels.sync
+                                             : kernels.contribute;
     const int64_t stride = (job.hyper.n_negatives + kLanes - 1) / kLanes * kLanes;
-    // What every device offers a block without asking for more.
-    constexpr int64_t kSharedBytes = 48 * 1024;
-    int64_t warps_in_block =
-        std::min<int64_t>(kWarpsPerBlock, kSharedBytes / scratch_bytes(stride));
-
-    int device = 0, processors = 0, blocks_each = 0;
-    check(cudaGetDevice(&device), "asking for the current device");
-    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
-          "asking for the number of multiprocessors");
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-              &blocks_each, kernel, static_cast<int>(warps_in_block * kLanes),
-              static_cast<size_t>(warps_in_block * scratch_bytes(stride))),
-          "asking for the occupancy (was this package built for the device's architecture?)");
-    const int64_t resident = processors * std::max(blocks_each, 1) * warps_in_block;
-    const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
-    const int64_t warps = sync ? std::min(resident, std::min(job.batch_size, end - begin))
-                               : std::min({resident, warps_in_flight(job), tiles});
-    warps_in_block = std::min(warps_in_block, warps);
-    const int64_t blocks = warps / warps_in_block;
-    const size_t shared_bytes = static_cast<size_t>(warps_in_block * scratch_bytes(stride));
+    const Grid grid = grid_for(job, kernel, begin, end, stride);
 
     DeviceCounters sum{};
     sum.first_non_finite = sum.refused_gradient = INT64_MAX;
+    sum.to_contribute = begin;
     auto* const device_counters = static_cast<DeviceCounters*>(counters);
     check(cudaMemcpyAsync(device_counters, &sum, sizeof(sum), cudaMemcpyHostToDevice, on),
           "clearing the counters");
-    CudaLaunch launch{job, begin, end, blocks * warps_in_block > 1, stride, device_counters, {}};
-    if (sync) launch.batch = batch_memory(job, batch);
-    void* arguments[] = {&launch};
-    const dim3 grid(static_cast<unsigned>(blocks));
-    const dim3 block(static_cast<unsigned>(warps_in_block * kLanes));
-    check(sync ? cudaLaunchCooperativeKernel(kernel, grid, block, arguments, shared_bytes, on)
-               : cudaLaunchKernel(kernel, grid, block, arguments, shared_bytes, on),
-          "starting the training kernel");
-    if (!sync && launch.shared) {
-        check(cudaLaunchKernel(kernels.censor, grid, block, arguments, 0, on),
-              "starting the censoring kernel");
+    const bool shared = grid.blocks.x * grid.threads.x > kLanes;
+    CudaLaunch launch{job, begin, end, shared, stride, device_counters, {}};
+    if (sync) {
+        launch.batch = batch_memory(job, batch);
+        launch_batches(launch, kernels, cooperative, grid, on);
+    } else {
+        launch_async(launch, kernels, grid, on);
     }
     check(cudaMemcpyAsync(&sum, device_counters, sizeof(sum), cudaMemcpyDeviceToHost, on),
           "reading the counters");

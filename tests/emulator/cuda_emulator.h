@@ -26,7 +26,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __grid_constant__
-// For `extern __shared__ int64_t shared_memory[]`, which emulator.cpp defines. A variable without
+// For `extern __shared__ int64_t shared_memory[]`, which scheduler.cpp defines. A variable without
 // `extern` would be one for each thread: none of those can be weak, so it does not compile.
 #define __shared__ __attribute__((weak))
 
@@ -82,7 +82,7 @@ T from_word(uint64_t word) {
 
 }  // namespace emulator
 
-// --- functions of device code -----------------------------------------------------------------
+// --- functions of device code; those of the host are in runtime.h ------------------------------
 
 inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
     emulator::meet({emulator::Scope::kBlock, "__syncthreads", ~0u, 0, file, line});
@@ -165,45 +165,4 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
     return static_cast<unsigned long long>(static_cast<unsigned __int128>(a) * b >> 64);
 }
 
-// --- functions of the host --------------------------------------------------------------------
-
-enum cudaError_t {
-    cudaSuccess = 0,
-    cudaErrorInvalidConfiguration = 9,
-    cudaErrorLaunchFailure = 719,
-};
-enum cudaMemoryType { cudaMemoryTypeHost = 1, cudaMemoryTypeDevice, cudaMemoryTypeManaged };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
-using cudaStream_t = void*;
-
-struct cudaDeviceProp {
-    char name[256];
-    int major, minor;
-    size_t totalGlobalMem;
-};
-
-struct cudaPointerAttributes {
-    cudaMemoryType type;
-    int device;
-};
-
-const char* cudaGetErrorString(cudaError_t error);
-const char* cudaGetErrorName(cudaError_t error);
-cudaError_t cudaGetLastError();
-cudaError_t cudaDriverGetVersion(int* version);
-cudaError_t cudaRuntimeGetVersion(int* version);
-cudaError_t cudaGetDevice(int* device);
-cudaError_t cudaGetDeviceCount(int* count);
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* p);
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel,
-                                                          int threads, size_t shared_bytes);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream);
-cudaError_t cudaStreamSynchronize(cudaStream_t stream);
-cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
-                             size_t shared_bytes, cudaStream_t stream);
-cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
-                                        size_t shared_bytes, cudaStream_t stream);
+#include "runtime.h"

@@ -1,0 +1,23 @@
+// What all launches of kernels share.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "kernel.h"
+
+namespace cml {
+
+inline void check(cudaError_t error, const char* what) {
+    if (error == cudaSuccess) return;
+    throw std::runtime_error(std::string("CUDA: ") + what + " failed: " +
+                             cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
+}
+
+struct Grid {
+    dim3 blocks;
+    dim3 threads;         // of a block
+    size_t shared_bytes;  // of a block, where its warps need Scratch
+};
+
+}  // namespace cml

@@ -1,0 +1,248 @@
+// CUDA's runtime on the emulated device, and the function that Python calls. What is launched has
+// run when the launch returns.
+#include <list>
+
+#include "../../csrc/cuda/kernel.h"
+#include "../../csrc/cuda/train.h"
+
+namespace {
+
+// As in emulator_support.py.
+struct Options {
+    int32_t order;
+    uint32_t seed;
+    int32_t multiprocessors;  // each holds one block
+    int32_t cooperative;      // whether there are cooperative launches
+    int32_t blocks;           // in: 0: the grid that the host code chooses; out: the grid
+    int32_t warps_in_block;
+};
+
+Options options;
+std::string problem;  // behind the error that was returned last
+int graphs;           // that exist
+
+cudaError_t fail(cudaError_t error, const std::string& what) {
+    problem = what;
+    return error;
+}
+
+// What a launch asks for. Every kernel has one argument, a CudaLaunch.
+struct KernelLaunch {
+    const void* kernel;
+    dim3 grid, block;
+    size_t shared_bytes;
+    cml::CudaLaunch argument;
+
+    void choose_grid() {
+        if (options.blocks == 0) return;
+        const auto warps = static_cast<unsigned>(options.warps_in_block);
+        grid = dim3(static_cast<unsigned>(options.blocks));
+        block = dim3(warps * cml::kLanes);
+        shared_bytes = static_cast<size_t>(warps * cml::scratch_bytes(argument.stride));
+        argument.shared = grid.x * warps > 1;
+    }
+
+    cudaError_t run() const {
+        const auto function =
+            reinterpret_cast<void (*)(cml::CudaLaunch)>(const_cast<void*>(kernel));
+        problem = emulator::launch([&] { function(argument); }, grid, block, shared_bytes);
+        if (problem.empty()) return cudaSuccess;
+        return problem.rfind("invalid", 0) == 0 ? cudaErrorInvalidConfiguration
+                                                : cudaErrorLaunchFailure;
+    }
+};
+
+KernelLaunch kernel_launch(const void* kernel, dim3 grid, dim3 block, void** arguments,
+                           size_t shared_bytes) {
+    KernelLaunch launch{kernel, grid, block, shared_bytes,
+                        *static_cast<cml::CudaLaunch*>(arguments[0])};
+    launch.choose_grid();
+    return launch;
+}
+
+}  // namespace
+
+// --- the device -------------------------------------------------------------------------------
+
+const char* cudaGetErrorString(cudaError_t) {
+    return problem.c_str();
+}
+
+const char* cudaGetErrorName(cudaError_t error) {
+    switch (error) {
+        case cudaErrorInvalidValue:
+            return "cudaErrorInvalidValue";
+        case cudaErrorInvalidConfiguration:
+            return "cudaErrorInvalidConfiguration";
+        case cudaErrorCooperativeLaunchTooLarge:
+            return "cudaErrorCooperativeLaunchTooLarge";
+        case cudaErrorNotSupported:
+            return "cudaErrorNotSupported";
+        default:
+            return "cudaErrorLaunchFailure";
+    }
+}
+
+cudaError_t cudaGetLastError() {
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int* device) {
+    *device = 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+    *properties = {"emulated", 9, 0, size_t{1} << 30};
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+    *value =
+        attribute == cudaDevAttrCooperativeLaunch ? options.cooperative : options.multiprocessors;
+    return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
+    *attributes = {cudaMemoryTypeDevice, 0};
+    return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int, size_t) {
+    *blocks = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t) {
+    std::memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+    return cudaSuccess;
+}
+
+// --- launches ---------------------------------------------------------------------------------
+
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
+                             size_t shared_bytes, cudaStream_t) {
+    return kernel_launch(kernel, grid, block, arguments, shared_bytes).run();
+}
+
+cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
+                                        size_t shared_bytes, cudaStream_t) {
+    const KernelLaunch launch = kernel_launch(kernel, grid, block, arguments, shared_bytes);
+    if (!options.cooperative) {
+        return fail(cudaErrorNotSupported, "this device has no cooperative launches");
+    }
+    if (launch.grid.x > static_cast<unsigned>(options.multiprocessors)) {
+        return fail(cudaErrorCooperativeLaunchTooLarge, "not all blocks are resident");
+    }
+    return launch.run();
+}
+
+struct CUgraphNode_st {
+    KernelLaunch launch;
+};
+
+struct CUgraph_st {
+    std::list<CUgraphNode_st> nodes;  // which stay where they are
+};
+
+struct CUgraphExec_st {
+    std::list<CUgraphNode_st> nodes;
+};
+
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
+    *graph = new CUgraph_st;
+    ++graphs;
+    return cudaSuccess;
+}
+
+// Nodes that do not depend on each other may run at the same time, which is not emulated.
+cudaError_t cudaGraphAddKernelNode(cudaGraphNode_t* node, cudaGraph_t graph,
+                                   const cudaGraphNode_t* dependencies, size_t n_dependencies,
+                                   const cudaKernelNodeParams* p) {
+    std::list<CUgraphNode_st>& nodes = graph->nodes;
+    if (nodes.empty() ? n_dependencies != 0
+                      : n_dependencies != 1 || dependencies[0] != &nodes.back()) {
+        return fail(cudaErrorInvalidValue, "the graph is not a chain");
+    }
+    nodes.push_back(
+        {kernel_launch(p->func, p->gridDim, p->blockDim, p->kernelParams, p->sharedMemBytes)});
+    *node = &nodes.back();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+    *executable = new CUgraphExec_st{graph->nodes};
+    ++graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+    for (const CUgraphNode_st& node : executable->nodes) {
+        const cudaError_t error = node.launch.run();
+        if (error != cudaSuccess) return error;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    --graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+    delete executable;
+    --graphs;
+    return cudaSuccess;
+}
+
+// --- what Python calls ------------------------------------------------------------------------
+
+// Train the visits [begin, end) as _core.Job("cuda", ...) does. Returns an empty string, or what
+// went wrong: it is valid until the next call.
+extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_t end,
+                                      Options* chosen, cml::Counters* counters) {
+    static std::string error;
+    error.clear();
+    options = *chosen;
+    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    try {
+        cml::DeviceCounters device_counters;
+        const int64_t bytes =
+            cml::cuda_batch_bytes(job->batch_size, job->users.n_rows, job->items.n_rows,
+                                  std::max(job->users.stride, job->items.stride));
+        std::vector<int64_t> batch(static_cast<size_t>(bytes / 8));
+        *counters = cml::cuda_train(*job, begin, end, &device_counters, batch.data(), nullptr);
+        if (counters->first_non_finite == INT64_MAX &&
+            std::any_of(batch.begin(), batch.end(), [](int64_t x) { return x != 0; })) {
+            error = "the memory of mini-batches is not zero after a launch";
+        }
+        chosen->blocks = static_cast<int32_t>(gridDim.x);
+        chosen->warps_in_block = static_cast<int32_t>(blockDim.x) / cml::kLanes;
+    } catch (const std::exception& e) {
+        error = e.what();
+    }
+    if (graphs != 0) error += "\na graph was not destroyed, or twice";
+    return error.c_str();
+}
