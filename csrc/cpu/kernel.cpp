@@ -5,26 +5,14 @@
 #include "../core/async.h"
 #include "batch.h"
 #include "lanes.h"
+#include "memory.h"
 
 namespace cml {
 inline namespace CML_TARGET {
 
-// Threads change shared rows without locks, as Hogwild has it: the last one to store wins.
-struct SharedMemory {
-    template <class Part>
-    CML_FN Lanes load(const float* p, Part part) const {
-        return Lanes::load(p, part);
-    }
-
-    template <class Part>
-    CML_FN void commit(float* p, const Lanes&, const Lanes& after, Part part) const {
-        after.store(p, part);
-    }
-};
-
 template <int kChunks>
 struct Kernel {
-    template <class Updates>
+    template <class Memory, class Updates>
     static void visit(const Job& job, Updates updates, int64_t begin, int64_t end,
                       Counters& counters) {
         Pair tile[kLanes];
@@ -32,28 +20,29 @@ struct Kernel {
         alignas(64) int32_t negatives[2 * kMaxNegatives];
         for (int i = 0; i < kMaxNegatives; ++i) distances[i] = INFINITY;
         const Scratch scratch{tile, distances, negatives, kMaxNegatives};
-        Walk<Lanes, SharedMemory, WarpLoss, kChunks, Updates>(job, {}, scratch, updates)
+        Walk<Lanes, Memory, WarpLoss, kChunks, Updates>(job, {}, scratch, updates)
             .visit(begin, end, counters);
     }
 
     static void train(const Job& job, int64_t begin, int64_t end, Counters& counters) {
-        visit(job, AsyncUpdates<Lanes, SharedMemory, kChunks>(job, {}), begin, end, counters);
+        const AsyncUpdates<Lanes, SharedMemory, kChunks> updates(job, {});
+        visit<SharedMemory>(job, updates, begin, end, counters);
     }
 
     static void record(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
                        int64_t end, Counters& counters) {
         const SyncUpdates updates(batch.records, job.fixed.largest_gradient, first);
-        visit(job, updates, begin, end, counters);
+        visit<PlainMemory>(job, updates, begin, end, counters);
     }
 
     static bool gather(const Job& job, const BatchMemory& batch, int64_t n, int worker,
                        int n_workers) {
-        return Batch<SharedMemory, kChunks>(job, {}, batch, n, worker, n_workers).gather();
+        return Batch<PlainMemory, kChunks>(job, {}, batch, n, worker, n_workers).gather();
     }
 
     static void store(const Job& job, const BatchMemory& batch, int64_t n, int worker,
                       int n_workers) {
-        Batch<SharedMemory, kChunks>(job, {}, batch, n, worker, n_workers).store();
+        Batch<PlainMemory, kChunks>(job, {}, batch, n, worker, n_workers).store();
     }
 };
 

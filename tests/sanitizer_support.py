@@ -1,0 +1,34 @@
+"""What a process needs to load code that was compiled with a sanitizer of GCC."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from emulator_support import compiler
+
+
+def runtime(directory: Path, sanitizers: str) -> str:
+    """The library to preload: it must come before all others of the Python interpreter."""
+    name = f"lib{sanitizers[0]}san.so"  # libasan.so holds UndefinedBehaviorSanitizer as well
+    probe = directory / "probe.cpp"
+    probe.write_text("int main() {}")
+    command = [*compiler(), f"-fsanitize={sanitizers}", str(probe), "-o", str(directory / "probe")]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        absent(f"{compiler()[0]} cannot link with -fsanitize={sanitizers}")
+    path = subprocess.run(
+        [*compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(path).is_file():
+        absent(f"{compiler()[0]} has no {name} to load into Python")
+    return path
+
+
+def absent(reason: str) -> NoReturn:
+    """A machine may lack a sanitizer, but continuous integration may not."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI is set, and {reason}")
+    pytest.skip(reason)
