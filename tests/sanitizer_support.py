@@ -12,19 +12,22 @@ from emulator_support import compiler
 
 
 def runtime(directory: Path, sanitizers: str) -> str:
-    """The library to preload: it must come before all others of the Python interpreter."""
-    name = f"lib{sanitizers[0]}san.so"  # libasan.so holds UndefinedBehaviorSanitizer as well
+    """What to preload: the runtime must come before all libraries of the Python interpreter, and
+    finds the functions that throw exceptions only if they are there from the beginning."""
+    name = f"lib{sanitizers[0]}san.so"  # libubsan.so need not come first
     probe = directory / "probe.cpp"
     probe.write_text("int main() {}")
     command = [*compiler(), f"-fsanitize={sanitizers}", str(probe), "-o", str(directory / "probe")]
     if subprocess.run(command, capture_output=True).returncode != 0:
         absent(f"{compiler()[0]} cannot link with -fsanitize={sanitizers}")
-    path = subprocess.run(
-        [*compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not Path(path).is_file():
+    if not Path(library(name)).is_file():
         absent(f"{compiler()[0]} has no {name} to load into Python")
-    return path
+    return f"{library(name)} {library('libstdc++.so')}"
+
+
+def library(name: str) -> str:
+    command = [*compiler(), f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def absent(reason: str) -> NoReturn:

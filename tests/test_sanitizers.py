@@ -59,7 +59,7 @@ class Sanitized:
             "UBSAN_OPTIONS": "print_stacktrace=1",
             "OPENBLAS_NUM_THREADS": "1",  # its threads are not ours to check
         }
-        options = {
+        settings = {
             "CMAKE_BUILD_TYPE": "Debug",
             "CMAKE_CXX_COMPILER": compiler()[0],
             "CML_CUDA": "OFF",
@@ -68,7 +68,7 @@ class Sanitized:
             "SKBUILD_PROJECT_VERSION": cml_fast.__version__,
             "pybind11_DIR": pybind11.get_cmake_dir(),
         }
-        defined = [f"-D{name}={value}" for name, value in options.items()]
+        defined = [f"-D{name}={value}" for name, value in settings.items()]
         self._cmake("-G", "Ninja", "-S", str(self._sources), "-B", str(self._build), *defined)
         self._compile()
 
@@ -109,6 +109,8 @@ class Sanitized:
             text=True,
         )
         reports = "\n".join(path.read_text() for path in sorted(self._reports.iterdir()))
+        if "runtime error: " in done.stdout:  # of UBSan, which beside ASan has no log
+            reports += done.stdout
         if not reports:
             assert done.returncode == 0, done.stdout[-5000:]
         return done.stdout, reports
@@ -118,7 +120,7 @@ class Sanitized:
         files = [str(TESTS / f"test_{name}.py") for name in names]
         expression = f"not cuda and not emulated and ({chosen})"
         printed, reports = self.run(
-            *("-m", "pytest", "-p", "no:cacheprovider", "--durations=10", "-k", expression), *files
+            *("-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", "-k", expression), *files
         )
         assert not reports, reports[:10_000]
         assert " passed" in printed
