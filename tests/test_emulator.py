@@ -12,6 +12,7 @@ from pathlib import Path
 import emulator_support
 import numpy as np
 import pytest
+import sanitizer_support
 import scipy.sparse as sp
 from emulator_support import ORDERS
 from kernel_support import (
@@ -271,19 +272,8 @@ def test_several_warps_stay_in_the_ball(emulator):
 def sanitized(tmp_path_factory) -> dict[str, str]:
     """The environment of processes whose emulated device has sanitizers."""
     directory = tmp_path_factory.mktemp("sanitized")
+    runtime = sanitizer_support.runtime(directory, "address,undefined")
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    probe = directory / "probe.cpp"
-    probe.write_text("int main() {}")
-    compiler = emulator_support.compiler()
-    command = [*compiler, *flags, str(probe), "-o", str(directory / "probe")]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip(f"{compiler[0]} cannot link with {flags[0]}")
-    # The runtime must come before all libraries of the Python interpreter.
-    runtime = subprocess.run(
-        [*compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not Path(runtime).is_file():
-        pytest.skip(f"{compiler[0]} has no libasan.so to load into Python")
     library = emulator_support.build(directory, *flags, "-g1")
     return {
         **os.environ,

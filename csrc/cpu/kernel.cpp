@@ -5,26 +5,14 @@
 #include "../core/async.h"
 #include "batch.h"
 #include "lanes.h"
+#include "memory.h"
 
 namespace cml {
 inline namespace CML_TARGET {
 
-// Threads change shared rows without locks, as Hogwild has it: the last one to store wins.
-struct SharedMemory {
-    template <class Part>
-    CML_FN Lanes load(const float* p, Part part) const {
-        return Lanes::load(p, part);
-    }
-
-    template <class Part>
-    CML_FN void commit(float* p, const Lanes&, const Lanes& after, Part part) const {
-        after.store(p, part);
-    }
-};
-
 template <int kChunks>
 struct Kernel {
-    template <class Updates>
+    template <class Memory, class Updates>
     static void visit(const Job& job, Updates updates, int64_t begin, int64_t end,
                       Counters& counters) {
         Pair tile[kLanes];
@@ -32,20 +20,22 @@ struct Kernel {
         alignas(64) int32_t negatives[2 * kMaxNegatives];
         for (int i = 0; i < kMaxNegatives; ++i) distances[i] = INFINITY;
         const Scratch scratch{tile, distances, negatives, kMaxNegatives};
-        Walk<Lanes, SharedMemory, WarpLoss, kChunks, Updates>(job, {}, scratch, updates)
+        Walk<Lanes, Memory, WarpLoss, kChunks, Updates>(job, {}, scratch, updates)
             .visit(begin, end, counters);
     }
 
     static void train(const Job& job, int64_t begin, int64_t end, Counters& counters) {
-        visit(job, AsyncUpdates<Lanes, SharedMemory, kChunks>(job, {}), begin, end, counters);
+        const AsyncUpdates<Lanes, SharedMemory, kChunks> updates(job, {});
+        visit<SharedMemory>(job, updates, begin, end, counters);
     }
 
-    using Batch = cml::Batch<SharedMemory, kChunks>;
+    using Batch = cml::Batch<PlainMemory, kChunks>;
 
     static void record(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
                        int64_t end, Counters& counters) {
         const Batch batch(job, {}, memory);
-        visit(job, RecordUpdates<SharedMemory, kChunks>(job, batch, first), begin, end, counters);
+        const RecordUpdates<PlainMemory, kChunks> updates(job, batch, first);
+        visit<PlainMemory>(job, updates, begin, end, counters);
     }
 
     static bool gather(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
