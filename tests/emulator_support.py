@@ -119,6 +119,7 @@ CoreJob = structure(
     ("batch_size", I64),
     ("fixed", FixedPoint),
 )
+RowGradients = structure(("table", Table), ("rows", POINTER), ("values", POINTER), ("n", I64))
 Counters = structure(
     ("pairs", I64),
     ("active", I64),
@@ -145,6 +146,8 @@ def load(library: Path) -> ctypes.CDLL:
     _library = ctypes.CDLL(str(library))
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_step.restype = I64
+    _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_case.restype = ctypes.c_char_p
     _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
     return _library
@@ -211,3 +214,14 @@ class EmulatedJob:
         if values["first_non_finite"] == 2**63 - 1:
             values["first_non_finite"] = None
         return SimpleNamespace(**values)
+
+    def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
+        assert _library is not None, "the fixture `emulator` loads it"
+        of = self._job.users if table == "users" else self._job.items
+        given = RowGradients(of, rows.ctypes.data, gradients.ctypes.data, len(rows))
+        options = Options(*self._options)
+        refused: int = _library.emulator_step(
+            ctypes.byref(self._job), ctypes.byref(given), ctypes.byref(options)
+        )
+        assert refused >= -1
+        return None if refused < 0 else refused

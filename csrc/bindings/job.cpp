@@ -245,4 +245,44 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
     return cpu_train(job_, begin, end, n_threads_, instruction_set_);
 }
 
+std::optional<int64_t> PythonJob::step(const std::string& table, const py::object& rows,
+                     const py::object& gradients) const {
+    if (table != "users" && table != "items") {
+        throw py::value_error("table must be 'users' or 'items', got '" + table + "'");
+    }
+    RowGradients given{};
+    given.table = table == "users" ? job_.users : job_.items;
+    const ArrayView numbers = view_array(rows, "rows", device_, "<i8", 1, false);
+    const ArrayView values = view_array(gradients, "gradients", device_, "<f4", 2, false);
+    given.n = numbers.shape[0];
+    if (values.shape[0] != given.n || values.shape[1] != given.table.stride) {
+        throw py::value_error("gradients must have a row for each of rows, of " +
+                              text(given.table.stride) + " floats, got " + text(values.shape[0]) +
+                              " x " + text(values.shape[1]));
+    }
+    if (given.n == 0) return {};
+    check_pointer(values.data, "gradients");
+    given.rows = static_cast<const int64_t*>(numbers.data);
+    given.values = static_cast<const float*>(values.data);
+    // On a device the caller promises as much: looking would take a copy.
+    for (int64_t i = 0; device_ == Device::kCpu && i < given.n; ++i) {
+        if (given.rows[i] < 0 || given.rows[i] >= given.table.n_rows ||
+            (i > 0 && given.rows[i] <= given.rows[i - 1])) {
+            throw py::value_error("rows must be ascending, distinct and below " +
+                                  text(given.table.n_rows) + ", got " + text(given.rows[i]) +
+                                  " at position " + text(i));
+        }
+    }
+    int64_t refused = -1;
+    {
+        py::gil_scoped_release release;
+        if (device_ == Device::kCpu) refused = cpu_step(job_, given, n_threads_, instruction_set_);
+#ifdef CML_WITH_CUDA
+        if (device_ == Device::kCuda) refused = cuda_step(job_, given, counters_, stream_);
+#endif
+    }
+    if (refused < 0) return {};
+    return refused;
+}
+
 }  // namespace cml

@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,12 @@ class PythonJob {
 
     // Train the visits [begin, end), without the GIL.
     Counters run(int64_t begin, int64_t end) const;
+
+    // Make one step of the given rows of "users" or "items", ascending, along these gradients: an
+    // array with a row for each, as wide as the table. Without the GIL. Returns the position of one
+    // that was refused because a value was not finite.
+    std::optional<int64_t> step(const std::string& table, const py::object& rows,
+                                const py::object& gradients) const;
 
  private:
     py::object keep(const py::dict& arguments, const char* name);

@@ -116,7 +116,10 @@ PYBIND11_MODULE(_core, m) {
              }),
              "device"_a)
         .def("run", &cml::PythonJob::run, "begin"_a, "end"_a,
-             "Train the visits [begin, end) and return the Counters.");
+             "Train the visits [begin, end) and return the Counters.")
+        .def("step", &cml::PythonJob::step, "table"_a, "rows"_a, "gradients"_a,
+             "Make one step of some rows of 'users' or 'items' along these gradients. Return the "
+             "position of one that was refused because a value was not finite, or None.");
 
     m.def("build_info", &build_info);
     m.def(

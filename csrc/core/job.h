@@ -69,6 +69,14 @@ struct Job {
     FixedPoint fixed;           // for mini-batches
 };
 
+// Gradients that come from elsewhere, for some rows of a table, each row once.
+struct RowGradients {
+    Table table;
+    const int64_t* rows;
+    const float* values;  // one after another, in rows as wide as those of the table
+    int64_t n;
+};
+
 // Where the mini-batch that begins with the visit `first` ends: also with its epoch.
 constexpr int64_t batch_end(int64_t first, int64_t end, int64_t batch_size, int64_t n_pairs) {
     const int64_t epoch_end = (first / n_pairs + 1) * n_pairs;

@@ -61,6 +61,30 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     return store_in_ball<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
+// The step that the i-th of these gradients asks for. One that counts as divergence changes
+// nothing. Returns whether the gradient and the result were finite.
+template <class Lanes, int kChunks, class Memory>
+CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
+                     const RowGradients& gradients, int64_t i) {
+    const Chunks<Lanes, kChunks> chunks{hyper.n_dims};
+    const Table& table = gradients.table;
+    const float* const gradient = gradients.values + i * table.stride;
+    float* const row = row_of(table, gradients.rows[i]);
+    Lanes squares = Lanes::splat(0.0f);
+    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        const Lanes g = Lanes::load(gradient + c * kLanes, part);
+        squares.add(g * g, part);
+    });
+    float square[1];
+    Lanes::sum({squares}, square);
+    if (!(square[0] <= kLargestGradient)) return false;
+    return update_row<Lanes, kChunks>(
+        hyper, memory, row, accumulators_of(table, gradients.rows[i]),
+        [&](int c, auto part) CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },
+        [&](int c, auto part)
+            CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
+}
+
 // One step of the three rows that a record touches, each at the values of all before. adjust(g,
 // part) is what becomes of a chunk of a gradient. Returns whether all were finite.
 template <class Lanes, int kChunks, class Memory, class Adjust>

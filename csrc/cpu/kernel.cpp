@@ -29,6 +29,14 @@ struct Kernel {
         visit<SharedMemory>(job, updates, begin, end, counters);
     }
 
+    static int64_t step(const Job& job, const RowGradients& gradients, int64_t begin, int64_t end) {
+        while (begin < end &&
+               step_row<Lanes, kChunks>(job.hyper, PlainMemory{}, gradients, begin)) {
+            ++begin;
+        }
+        return begin;
+    }
+
     using Batch = cml::Batch<PlainMemory, kChunks>;
 
     static void record(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
@@ -50,7 +58,7 @@ struct Kernel {
 };
 
 template <int kChunks>
-constexpr CpuKernel kKernel{Kernel<kChunks>::train, Kernel<kChunks>::record,
+constexpr CpuKernel kKernel{Kernel<kChunks>::train, Kernel<kChunks>::step, Kernel<kChunks>::record,
                             Kernel<kChunks>::gather, Kernel<kChunks>::store};
 
 static CpuKernel kernel_for(int n_dims) {

@@ -22,6 +22,10 @@ struct CpuKernel {
     // Train the visits [begin, end), each pair at once.
     void (*train)(const Job& job, int64_t begin, int64_t end, Counters& counters);
 
+    // Make the steps that the gradients [begin, end) ask for. Returns the first that was refused,
+    // or `end`; those after it are not looked at.
+    int64_t (*step)(const Job& job, const RowGradients& gradients, int64_t begin, int64_t end);
+
     // The parts of a mini-batch, for its visits [begin, end); each is over for all visits before
     // the next one begins (see batch.h).
     void (*record)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,

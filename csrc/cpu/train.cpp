@@ -70,4 +70,19 @@ Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
     return in_threads(workers, work, [&] { stop = true; });
 }
 
+int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
+                 const std::string& instruction_set) {
+    const CpuKernel kernel = kernel_named(instruction_set, job.hyper.n_dims);
+    const int64_t grains = (gradients.n + kGrain - 1) / kGrain;
+    const auto workers = static_cast<int>(std::clamp<int64_t>(n_threads, 1, grains));
+    auto work = [&](int worker, Counters& counters) {
+        const int64_t begin = gradients.n * worker / workers;
+        const int64_t end = gradients.n * (worker + 1) / workers;
+        const int64_t done = kernel.step(job, gradients, begin, end);
+        if (done < end) counters.first_non_finite = done;
+    };
+    const Counters counters = in_threads(workers, work, [] {});
+    return counters.first_non_finite == INT64_MAX ? -1 : counters.first_non_finite;
+}
+
 }  // namespace cml

@@ -18,4 +18,9 @@ std::vector<std::string> cpu_instruction_sets();
 Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
                    const std::string& instruction_set);
 
+// Make the steps that these gradients ask for. Returns the position of one that was refused
+// because a value was not finite, or -1.
+int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
+                 const std::string& instruction_set);
+
 }  // namespace cml

@@ -11,7 +11,8 @@ CudaKernels CML_KERNELS_OF(CML_CHUNKS)() {
             reinterpret_cast<const void*>(&censor_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&sync_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&contribute_kernel<CML_CHUNKS>),
-            reinterpret_cast<const void*>(&apply_kernel<CML_CHUNKS>)};
+            reinterpret_cast<const void*>(&apply_kernel<CML_CHUNKS>),
+            reinterpret_cast<const void*>(&step_kernel<CML_CHUNKS>)};
 }
 
 }  // namespace cml

@@ -188,5 +188,18 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     apply<kChunks>(launch, warp, first, last);
 }
 
+// Steps along gradients that come from elsewhere; the warps share out the rows.
+template <int kChunks>
+__global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
+    step_kernel(const __grid_constant__ CudaStep step) {
+    const Warp warp = this_warp();
+    const DeviceMemory memory{false};
+    for (int64_t i = warp.number; i < step.gradients.n; i += warp.n_warps) {
+        if (!step_row<Lanes, kChunks>(step.hyper, memory, step.gradients, i)) {
+            note(i, &step.counters->first_non_finite);
+        }
+    }
+}
+
 }  // namespace CML_TARGET
 }  // namespace cml

@@ -38,6 +38,13 @@ struct CudaLaunch {
     CudaBatch batch;
 };
 
+// Arguments of the kernel `step`.
+struct CudaStep {
+    Hyperparameters hyper;
+    RowGradients gradients;
+    DeviceCounters* counters;  // first_non_finite: a position among the gradients
+};
+
 // Bytes of shared memory that a warp's Scratch takes.
 constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + 3 * stride * 4;
@@ -50,6 +57,7 @@ struct CudaKernels {
     const void* sync;        // all mini-batches of a launch; must be launched cooperatively
     const void* contribute;  // the two halves of a single mini-batch
     const void* apply;
+    const void* step;  // takes a CudaStep
 };
 CudaKernels cuda_kernels_0();
 CudaKernels cuda_kernels_1();

@@ -154,4 +154,23 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     return result;
 }
 
+int64_t cuda_step(const Job& job, const RowGradients& gradients, void* counters, void* stream) {
+    const auto on = static_cast<cudaStream_t>(stream);
+    auto* const flag = &static_cast<DeviceCounters*>(counters)->first_non_finite;
+    unsigned long long refused = INT64_MAX;
+    check(cudaMemcpyAsync(flag, &refused, sizeof(refused), cudaMemcpyHostToDevice, on),
+          "clearing the counters");
+    CudaStep step{job.hyper, gradients, static_cast<DeviceCounters*>(counters)};
+    void* arguments[] = {&step};
+    const int64_t blocks = (gradients.n + kWarpsPerBlock - 1) / kWarpsPerBlock;
+    check(cudaLaunchKernel(kernels_for(job.hyper.n_dims).step,
+                           dim3(static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 16))),
+                           dim3(kWarpsPerBlock * kLanes), arguments, 0, on),
+          "starting the kernel for given gradients");
+    check(cudaMemcpyAsync(&refused, flag, sizeof(refused), cudaMemcpyDeviceToHost, on),
+          "reading the counters");
+    check(cudaStreamSynchronize(on), "making steps along given gradients");
+    return refused == INT64_MAX ? -1 : static_cast<int64_t>(refused);
+}
+
 }  // namespace cml

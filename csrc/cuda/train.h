@@ -38,4 +38,8 @@ int64_t cuda_batch_bytes(int64_t batch_size, int64_t n_users, int64_t n_items, i
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
                     void* stream);
 
+// Make the steps that these gradients ask for, in the same way. Returns the position of the first
+// that was refused because a value was not finite, or -1.
+int64_t cuda_step(const Job& job, const RowGradients& gradients, void* counters, void* stream);
+
 }  // namespace cml

@@ -219,6 +219,20 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // --- what Python calls ------------------------------------------------------------------------
 
+// What _core.Job("cuda", ...).step() does. Returns the refused position, -1, or -2 after an error.
+extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* gradients,
+                                 Options* chosen) {
+    if (gradients->n == 0) return -1;
+    options = *chosen;
+    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    try {
+        cml::DeviceCounters device_counters;
+        return cml::cuda_step(*job, *gradients, &device_counters, nullptr);
+    } catch (const std::exception&) {
+        return -2;
+    }
+}
+
 // Train the visits [begin, end) as _core.Job("cuda", ...) does. Returns an empty string, or what
 // went wrong: it is valid until the next call.
 extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_t end,
