@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import emulator_support
 import pytest
@@ -39,6 +41,15 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
     return cuda_or_skip() if request.param == "cuda" else "cpu"
+
+
+@pytest.fixture(params=["numpy", "array_api_strict", "cupy"])
+def xp(request: pytest.FixtureRequest) -> ModuleType:
+    """Each namespace of arrays in turn. array_api_strict has nothing but the array API standard,
+    and nothing of NumPy's on its surface."""
+    if request.param == "cupy":
+        cuda_or_skip()
+    return import_module(request.param)
 
 
 @pytest.fixture(params=["cpu", "cuda", "emulated"])
