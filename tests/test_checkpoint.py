@@ -27,6 +27,7 @@ from trainer_support import assert_same, trainer, vectors
 import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer, _epoch, _storage, _training
 from cml_fast._checkpoint import Checkpoint, fingerprints
+from cml_fast._interleaved import Launch
 from cml_fast._progress import Counts, Progress
 from cml_fast.data import Interactions, split, synthetic
 from cml_fast.errors import DataError, ModelError, TrainingDiverged
@@ -44,7 +45,7 @@ def outcome(fitted: Trainer) -> tuple[Any, ...]:
     return (
         digest.hexdigest(),
         vectors(fitted).tobytes(),
-        [dataclasses.replace(report, seconds=0) for report in fitted.history_],
+        [dataclasses.replace(report, seconds=0, seconds_between=0) for report in fitted.history_],
         fitted.best_epoch_,
         fitted.n_epochs_,
     )
@@ -92,7 +93,7 @@ class Killer:
             self.launches.append((begin, end))
             return job.run(begin, end)
 
-        return SimpleNamespace(run=run)
+        return SimpleNamespace(run=run, step=job.step)
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_launches_end_at_multiples(monkeypatch: pytest.MonkeyPatch, granularity:
     def run(begin: int, end: int) -> Any:
         launches.append((begin, end))
         counts = {"loss": 1.0, "active": 2, "impostors": 3, "skipped": 0, "pairs": end - begin}
-        return SimpleNamespace(**counts, first_non_finite=None)
+        return Launch(**counts)
 
     monkeypatch.setattr(_epoch, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     monkeypatch.setattr(_epoch, "SECONDS_PER_LAUNCH", 0)
@@ -313,10 +314,8 @@ def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_loss_does_not_tell_where_launches_ended() -> None:
-    launches = [
-        SimpleNamespace(pairs=1, skipped=0, active=1, impostors=1, loss=x) for x in (0.1, 0.2, 0.3)
-    ]
-    whole = SimpleNamespace(pairs=3, skipped=0, active=3, impostors=3, loss=0.1 + (0.2 + 0.3))
+    launches = [Launch(pairs=1, active=1, impostors=1, loss=x) for x in (0.1, 0.2, 0.3)]
+    whole = Launch(pairs=3, active=3, impostors=3, loss=0.1 + (0.2 + 0.3))
     parts = Counts()
     for launch in launches:
         parts = parts.plus(launch, 0.0)

@@ -91,6 +91,8 @@ def _check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         else check_int("n_threads", trainer.n_threads, 1, 4096),
         seed=0,
         batch_size=batch_size if sync else 0,
+        cov_weight=check_real("cov_weight", trainer.cov_weight, 0),
+        cov_interval=check_int("cov_interval", trainer.cov_interval, 1),
     )
 
 

@@ -30,6 +30,8 @@ class Settings:
     n_threads: int
     seed: int
     batch_size: int = 0  # pairs of a synchronous mini-batch; 0: asynchronous updates
+    cov_weight: float = 0.0  # 0: no covariance regularisation
+    cov_interval: int = 1
 
 
 # --- choosing a device ------------------------------------------------------------------------
@@ -141,12 +143,12 @@ class Tables:
         self.device = device
         self.n_dims = n_dims
         self.arrays = {
-            "users": self._padded(users),
-            "user_accumulators": self._padded(
+            "users": self.padded(users),
+            "user_accumulators": self.padded(
                 np.zeros_like(users) if user_accumulators is None else user_accumulators
             ),
-            "items": self._padded(items),
-            "item_accumulators": self._padded(
+            "items": self.padded(items),
+            "item_accumulators": self.padded(
                 np.zeros_like(items) if item_accumulators is None else item_accumulators
             ),
         }
@@ -201,16 +203,17 @@ class Tables:
                 self.arrays[name] = _aligned_zeros(array.shape)
                 self.arrays[name][...] = array
 
-    def _padded(self, values: np.ndarray) -> Any:
+    def padded(self, values: Any) -> Any:
+        """A copy of an array of n_dims columns in rows like those of the tables."""
         width = -(-self.n_dims // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
+        shape = (len(values), width)
         if self.device == "cpu":
-            table = _aligned_zeros((len(values), width))
-            table[:, : self.n_dims] = values
-            return table
-        import cupy
+            table = _aligned_zeros(shape)
+        else:
+            import cupy
 
-        table = cupy.zeros((len(values), width), dtype=cupy.float32)
-        table[:, : self.n_dims] = cupy.asarray(values)
+            table, values = cupy.zeros(shape, dtype=cupy.float32), cupy.asarray(values)
+        table[:, : self.n_dims] = values
         return table
 
     def _columns(self, name: str) -> np.ndarray:

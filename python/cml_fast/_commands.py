@@ -34,6 +34,8 @@ HYPERPARAMETERS = {
     "n_epochs": "passes over the interactions, with validation at most",
     "update": "sync: after mini-batches, repeatable with any n_threads; async: after each pair",
     "batch_size": "pairs of a mini-batch",
+    "cov_weight": "weight of covariance regularisation",
+    "cov_interval": "pairs from one step of it to the next",
     "device": "auto, cpu or cuda",
     "n_threads": "CPU threads (default: all cores)",
     "random_state": "seed of everything random",

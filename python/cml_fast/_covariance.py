@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ._backend import Settings, Tables
 from ._namespace import ignore_spurious_flags, namespace_of
+
+# The second half of the generator's key, see csrc/core/philox.h.
+COVARIANCE = 3
 
 
 @ignore_spurious_flags
@@ -52,3 +58,40 @@ def covariance_loss(vectors: Any) -> tuple[Any, Any]:
     off_diagonal = covariance * (1 - xp.eye(r, dtype=vectors.dtype))
     loss = xp.sum(off_diagonal * off_diagonal)
     return loss, centred @ (off_diagonal * (4 / n))
+
+
+class CovarianceStep:
+    """Covariance regularisation between launches: a step of some users and items along L_c.
+
+    The gradient is that of N L_c, N the number of sampled vectors, so that what it does to each of
+    them does not depend on how many there are.
+    """
+
+    SAMPLED = 1024  # users, and as many items; one that is drawn twice counts once
+
+    def __init__(self, tables: Tables, job: Any, settings: Settings) -> None:
+        self.interval = settings.cov_interval
+        self._tables, self._job = tables, job
+        self._weight, self._seed = settings.cov_weight, settings.seed
+
+    def step(self, epoch: int, number: int) -> bool:
+        philox = np.random.Philox(
+            key=np.array([self._seed, COVARIANCE], dtype=np.uint64),
+            counter=np.array([0, 0, number, epoch], dtype=np.uint64),
+        )
+        tables = self._tables
+        xp = namespace_of(tables.arrays["users"])
+        rows = {}
+        for name, n_rows in zip(("users", "items"), tables.shape, strict=True):
+            # Raw words: NumPy may change how its generators make numbers of them.
+            drawn = philox.random_raw(self.SAMPLED) % np.uint64(n_rows)
+            rows[name] = xp.asarray(np.unique(drawn).astype(np.int64))
+        vectors = [tables.arrays[name][rows[name], : tables.n_dims] for name in rows]
+        n_users = len(vectors[0])
+        _, gradients = covariance_loss(xp.concatenate(vectors))
+        gradients *= self._weight * len(gradients)
+        refused = [
+            self._job.step("users", rows["users"], tables.padded(gradients[:n_users])),
+            self._job.step("items", rows["items"], tables.padded(gradients[n_users:])),
+        ]
+        return refused == [None, None]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._interleaved import Interleaved
 from ._progress import Progress
 from .errors import TrainingDiverged
 
@@ -19,7 +20,7 @@ PAIRS_PER_THREAD = 512
 
 
 def run_epoch(
-    job: Any,
+    job: Interleaved,
     progress: Progress,
     n_threads: int,
     told: Callable[[int], Any],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from ._backend import Tables
+from ._interleaved import Launch
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class EpochReport:
         Pairs visited, and those among them whose user likes every item.
     seconds : float
         Wall time of the training itself.
+    seconds_between : float
+        Of these, what was spent between the launches of the kernels: on regularisation.
     recall : float or None
         Recall@50 on the validation data, if there is any.
     """
@@ -39,6 +41,7 @@ class EpochReport:
     pairs: int
     skipped: int
     seconds: float
+    seconds_between: float = 0.0
     recall: float | None = None
 
     def __str__(self) -> str:
@@ -56,9 +59,10 @@ class Counts:
     impostors: int = 0
     loss: float = 0.0
     seconds: float = 0.0
+    seconds_between: float = 0.0
 
-    def plus(self, launch: Any, seconds: float) -> Counts:
-        """With the Counters of a further launch."""
+    def plus(self, launch: Launch, seconds: float) -> Counts:
+        """With what a further launch reports."""
         return Counts(
             pairs=self.pairs + launch.pairs,
             skipped=self.skipped + launch.skipped,
@@ -66,6 +70,7 @@ class Counts:
             impostors=self.impostors + launch.impostors,
             loss=self.loss + launch.loss,
             seconds=self.seconds + seconds,
+            seconds_between=self.seconds_between + launch.seconds_between,
         )
 
     def report(self, epoch: int, n_negatives: int) -> EpochReport:
@@ -80,6 +85,7 @@ class Counts:
             pairs=self.pairs,
             skipped=self.skipped,
             seconds=self.seconds,
+            seconds_between=self.seconds_between,
         )
 
 

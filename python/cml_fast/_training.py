@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ._backend import Settings
 from ._checkpoint import Checkpoint
 from ._epoch import run_epoch, uninterrupted
+from ._interleaved import Interleaved
 from ._progress import Best, EpochReport, Progress
 from .errors import ModelError
 from .evaluation import measure
@@ -25,7 +26,7 @@ from .model import Model
 class Training:
     """What a training works with, and when it ends. All that changes is in ``progress``."""
 
-    job: Any  # trains progress.tables on likes
+    job: Interleaved  # trains progress.tables on likes
     progress: Progress
     settings: Settings
     likes: sp.csr_array

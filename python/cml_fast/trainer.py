@@ -20,7 +20,9 @@ from ._arguments import Arguments, check_arguments, sample_of_users
 from ._backend import Tables, instruction_set, make_job
 from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._checks import check_real, drawing_from
+from ._covariance import CovarianceStep
 from ._estimator import Estimator
+from ._interleaved import Interleaved
 from ._progress import EpochReport, Progress
 from ._training import Training
 from .data import Interactions
@@ -62,6 +64,12 @@ class Trainer(Estimator):
     batch_size : int, 1 to 2^24
         Pairs of a mini-batch; only "sync" has them. A larger one keeps more threads busy (each
         takes 32 pairs at a time), a smaller one learns more from an epoch; see the README.
+    cov_weight : float
+        Weight of covariance regularisation (section 3.4), which lets different dimensions say
+        different things. 0: none. BLAS computes it, so with it results repeat to the bit only
+        where BLAS does: on one machine, and mostly for one number of threads.
+    cov_interval : int
+        Pairs from one of its steps to the next; each moves 1024 users and as many items.
     n_epochs : int
         Passes over the pairs; with validation data an upper bound.
     device : {"auto", "cpu", "cuda"}
@@ -105,6 +113,8 @@ class Trainer(Estimator):
         max_norm: float = 1.0,
         update: str = "sync",
         batch_size: int = 1024,
+        cov_weight: float = 0.0,
+        cov_interval: int = 32768,
         n_epochs: int = 30,
         device: str = "auto",
         n_threads: int | None = None,
@@ -121,6 +131,8 @@ class Trainer(Estimator):
         self.max_norm = max_norm
         self.update = update
         self.batch_size = batch_size
+        self.cov_weight = cov_weight
+        self.cov_interval = cov_interval
         self.n_epochs = n_epochs
         self.device = device
         self.n_threads = n_threads
@@ -279,12 +291,16 @@ class Trainer(Estimator):
         tables = Tables.random(given.device, shape, settings.n_dims, settings.max_norm, generator)
         return Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
 
-    def _make_job(self, given: Arguments, progress: Progress) -> Any:
+    def _make_job(self, given: Arguments, progress: Progress) -> Interleaved:
         settings = replace(given.settings, seed=progress.seed)
-        return make_job(progress.tables, given.likes, settings)
+        job = make_job(progress.tables, given.likes, settings)
+        works = []
+        if settings.cov_weight > 0:
+            works.append(CovarianceStep(progress.tables, job, settings))
+        return Interleaved(job, given.likes.nnz, settings.batch_size, works)
 
     def _train(
-        self, job: Any, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
+        self, job: Interleaved, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
     ) -> None:
         validation = given.validation
         if validation is not None:
