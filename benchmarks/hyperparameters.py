@@ -3,13 +3,15 @@
     python -m benchmarks.hyperparameters --margins 0.5 1 1.5
     python -m benchmarks.hyperparameters --updates async 256 1024 4096 --seeds 0 1 2
 
-Trains every combination on every data set, with one thread, and reports recall@50 on the
-validation part. The test parts are not looked at. An update is "async" or the size of synchronous
-mini-batches. Prints, for each combination and data set, the best recall (mean and standard
-deviation over the seeds), its share of the best that any combination reached there, and when
-training had come close (``--close``) to the best recall of the first combination with the same
-seed: after how many epochs and after how many seconds of training. The default is to be good
-everywhere rather than best somewhere.
+    python -m benchmarks.hyperparameters --dims 10 20 50 100 --cov-weights 0 1 10 100
+
+Trains every combination on every data set and reports recall@50 on the validation part. The test
+parts are not looked at. An update is "async" or the size of synchronous mini-batches. Prints, for
+each combination and data set, the best recall (mean and standard deviation over the seeds), its
+share of the best that any combination reached there, and when training had come close
+(``--close``) to the best recall of the first combination with the same seed: after how many epochs
+and after how many seconds of training. The default is to be good everywhere rather than best
+somewhere.
 """
 
 from __future__ import annotations
@@ -28,28 +30,41 @@ from . import datasets, results_file
 
 
 class Setting(NamedTuple):
+    """Arguments of Trainer that are studied; ``update`` is "async" or a batch size."""
+
     margin: float
     learning_rate: float
+    n_dims: int
+    cov_weight: float
     update: str
 
     def arguments(self) -> dict[str, Any]:
         how = {"update": "async"}
         if self.update != "async":
             how = {"update": "sync", "batch_size": int(self.update)}
-        return {"margin": self.margin, "learning_rate": self.learning_rate, **how}
+        return {**self._asdict(), **how}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.margin:<7g} {self.learning_rate:<6g} {self.n_dims:<5} {self.cov_weight:<7g} "
+            f"{self.update:6}"
+        )
+
+
+HEADER = "margin  rate   dims  cov     update"
 
 
 Row = dict[str, Any]
 
 
-def curve(parts: datasets.Parts, setting: Setting, seed: int, n_epochs: int) -> Row:
+def curve(parts: datasets.Parts, setting: Setting, seed: int, n_epochs: int, n_threads: int) -> Row:
     """Validation recall@50 after each epoch, and what an epoch took (median)."""
     train, validation, _ = parts
     trainer = Trainer(
         **setting.arguments(),
         random_state=seed,
         n_epochs=n_epochs,
-        n_threads=1,
+        n_threads=n_threads,
         patience=None,
         verbose=False,
         device="cpu",
@@ -59,6 +74,7 @@ def curve(parts: datasets.Parts, setting: Setting, seed: int, n_epochs: int) -> 
         **setting._asdict(),
         "seed": seed,
         "seconds": statistics.median(report.seconds for report in trainer.history_),
+        "seconds_between": statistics.median(r.seconds_between for r in trainer.history_),
         "recall": [round(report.recall or 0.0, 5) for report in trainer.history_],
     }
 
@@ -95,20 +111,17 @@ def summary(rows: list[Row], settings: list[Setting], close: float) -> list[Row]
 def show(tables: dict[str, list[Row]], settings: list[Setting], close: float) -> None:
     for name, table in tables.items():
         top = max(row["best"] for row in table)
-        print(f"\n{name}\nmargin  rate   update   best recall@50     share   to {close:.0%} of the")
-        print(f"{'':51}first: epochs, seconds")
-        for row in table:
+        print(f"\n{name}\n{'':36}best recall@50     share   to {close:.0%} of the")
+        print(f"{HEADER:62}first: epochs, seconds")
+        for setting, row in zip(settings, table, strict=True):
             print(
-                f"{row['margin']:<7g} {row['learning_rate']:<6g} {row['update']:8} "
-                f"{row['best']:.4f} ± {row['deviation']:.4f}    {row['best'] / top:.3f}   "
-                f"{row['epochs']:6g} {row['seconds']:9.2f}"
+                f"{setting} {row['best']:.4f} ± {row['deviation']:.4f}    "
+                f"{row['best'] / top:.3f}   {row['epochs']:6g} {row['seconds']:9.2f}"
             )
     print("\nsmallest share over the data sets")
     for at, setting in enumerate(settings):
         shares = [t[at]["best"] / max(row["best"] for row in t) for t in tables.values()]
-        print(
-            f"{setting.margin:<7g} {setting.learning_rate:<6g} {setting.update:8} {min(shares):.3f}"
-        )
+        print(f"{setting} {min(shares):.3f}")
 
 
 def main() -> None:
@@ -120,7 +133,15 @@ def main() -> None:
     parser.add_argument(
         "--learning-rates", nargs="+", type=float, default=[defaults["learning_rate"]]
     )
-    parser.add_argument("--updates", nargs="+", default=["async"], help="async, or batch sizes")
+    parser.add_argument("--dims", nargs="+", type=int, default=[defaults["n_dims"]])
+    parser.add_argument("--cov-weights", nargs="+", type=float, default=[defaults["cov_weight"]])
+    parser.add_argument(
+        "--updates",
+        nargs="+",
+        default=[str(defaults["batch_size"])],
+        help="async, or sizes of mini-batches",
+    )
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--n-epochs", type=int, default=40)
     parser.add_argument("--close", type=float, default=0.98)
@@ -129,7 +150,9 @@ def main() -> None:
 
     settings = [
         Setting(*values)
-        for values in itertools.product(args.margins, args.learning_rates, args.updates)
+        for values in itertools.product(
+            args.margins, args.learning_rates, args.dims, args.cov_weights, args.updates
+        )
     ]
     results = []
     tables = {}
@@ -137,14 +160,10 @@ def main() -> None:
         parts = datasets.load(name, args.data)
         rows = []
         for seed, setting in itertools.product(args.seeds, settings):
-            row = curve(parts, setting, seed, args.n_epochs)
+            row = curve(parts, setting, seed, args.n_epochs, args.threads)
             rows.append(row)
-            print(
-                f"{name:16} seed {seed} margin {setting.margin:<5g} rate "
-                f"{setting.learning_rate:<5g} {setting.update:6} best {max(row['recall']):.4f}",
-                file=sys.stderr,
-                flush=True,
-            )
+            best = max(row["recall"])
+            print(f"{name:16} seed {seed}: {setting} {best:.4f}", file=sys.stderr, flush=True)
         results += [{"data": name, **row} for row in rows]
         tables[name] = summary(rows, settings, args.close)
     show(tables, settings, args.close)
