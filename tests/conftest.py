@@ -45,8 +45,8 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["numpy", "array_api_strict", "cupy"])
 def xp(request: pytest.FixtureRequest) -> ModuleType:
-    """Each namespace of arrays in turn. array_api_strict has nothing but the array API standard,
-    and nothing of NumPy's on its surface."""
+    """Each namespace of arrays in turn; array_api_strict refuses all that is not in the array API
+    standard."""
     if request.param == "cupy":
         cuda_or_skip()
     return import_module(request.param)
