@@ -30,7 +30,7 @@ class Rules(NamedTuple):
 
     min_rating: float | None = None
     signed: bool = False  # weights may be negative
-    may_be_blank: str | None = None  # the role whose ids may be
+    may_be_blank: str | None = None  # the role whose ids may be empty text
 
 
 def read_text(text: TextTable, columns: Columns, rules: Rules) -> Pairs:
@@ -150,10 +150,7 @@ def _keep_pairs(
     faults: list[tuple[np.ndarray, str, str]] = []
     coded, values = [], {}
     for role in roles:
-        column = table[role]
-        if role == rules.may_be_blank:
-            column = column.cast(pa.string()).fill_null("")
-        codes, ids, is_blank = _factorize(path, role, column)
+        codes, ids, is_blank = _factorize(path, role, table[role])
         coded.append((codes, ids))
         if role != rules.may_be_blank:
             faults.append((is_blank, role, "is empty"))
