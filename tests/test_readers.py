@@ -234,9 +234,9 @@ def test_item_ids_may_widen_a_catalogue(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ids", "match"),
     [
-        ({"user_ids": ["a"]}, r"user 'b' is not in user_ids \(2 of the file's 3 ids"),
-        ({"user_ids": [1, 2]}, r"user 'a' is not in user_ids \(3 of the file's 3 ids"),
-        ({"item_ids": [1, 3, 4]}, r"item 2 is not in item_ids \(1 of the file's 3 ids"),
+        ({"user_ids": ["a"]}, r"user 'b' is not in user_ids \(2 of the file's 3 users"),
+        ({"user_ids": [1, 2]}, r"user 'a' is not in user_ids \(3 of the file's 3 users"),
+        ({"item_ids": [1, 3, 4]}, r"item 2 is not in item_ids \(1 of the file's 3 items"),
     ],
 )
 def test_unknown_ids_are_named(tmp_path: Path, ids: dict[str, object], match: str) -> None:

@@ -9,7 +9,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,19 @@ MAX_OBJECTS = 2**31 - 1
 LARGEST_COMPONENT = 1e15
 # Entries looked at together by checks that need memory for each.
 BLOCK = 1 << 20
+
+
+class MatrixKind(NamedTuple):
+    """What a sparse matrix says of what, and whether its values may be negative."""
+
+    row: str
+    column: str
+    entry: str
+    signed: bool
+
+
+INTERACTIONS = MatrixKind("user", "item", "interaction", signed=False)
+FEATURES = MatrixKind("object", "feature", "feature", signed=True)
 
 
 def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -133,9 +146,14 @@ def check_hyperparameters(value: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def check_matrix(
-    name: str, matrix: Any, shape: tuple[int, int] | None = None, *, stacklevel: int = 3
+    name: str,
+    matrix: Any,
+    shape: tuple[int, int] | None = None,
+    *,
+    kind: MatrixKind = INTERACTIONS,
+    stacklevel: int = 3,
 ) -> sp.csr_array:
-    """Return interactions as a canonical float32 CSR array: sorted, merged, no zeros.
+    """Return a sparse matrix as a canonical float32 CSR array: sorted, merged, no zeros.
 
     Accepts scipy.sparse matrices and arrays in any format. Duplicates are summed and explicit
     zeros dropped, each with a warning that counts them; ``stacklevel`` says whom it points at,
@@ -147,25 +165,26 @@ def check_matrix(
     TypeError
         If ``matrix`` is not sparse or its values are not numbers.
     DataError
-        If it is empty, has another ``shape`` than asked for, indices out of range, or NaN,
-        infinite or negative values.
+        If it is empty, has another ``shape`` than asked for, indices out of range, or values
+        that are NaN, infinite or, unless the ``kind`` has such, negative.
     """
-    _check_shape(name, matrix, shape)
+    _check_shape(name, matrix, shape, kind)
     if matrix.format in ("csr", "csc"):
         _check_compressed(name, matrix)
     if matrix.format == "csr" and _is_strictly_sorted(matrix.indices, matrix.indptr):
         values = _check_weights(
             name,
             matrix.data[: matrix.indptr[-1]],
+            kind,
             lambda at: (np.searchsorted(matrix.indptr, at, side="right") - 1, matrix.indices[at]),
         )
         csr = sp.csr_array((values, matrix.indices[: values.size], matrix.indptr), matrix.shape)
     else:
-        csr = _merge_duplicates(name, matrix, stacklevel + 1)
+        csr = _merge_duplicates(name, matrix, kind, stacklevel + 1)
     zeros = csr.nnz - np.count_nonzero(csr.data)
     if zeros:
         warnings.warn(
-            f"{name}: {zeros} explicit zeros were dropped (a zero is no interaction)",
+            f"{name}: {zeros} explicit zeros were dropped (a zero is no {kind.entry})",
             stacklevel=stacklevel,
         )
         csr = csr.copy()  # its arrays may be those of the argument
@@ -173,24 +192,25 @@ def check_matrix(
     return csr
 
 
-def _check_shape(name: str, matrix: Any, shape: tuple[int, int] | None) -> None:
+def _check_shape(name: str, matrix: Any, shape: tuple[int, int] | None, kind: MatrixKind) -> None:
+    axes = f"{kind.row}s x {kind.column}s"
     if not sp.issparse(matrix):
         hint = "; wrap it: scipy.sparse.csr_array(x)" if isinstance(matrix, np.ndarray) else ""
         raise TypeError(
-            f"{name} must be a scipy.sparse matrix of users x items, got {type(matrix).__name__}"
-            + hint
+            f"{name} must be a scipy.sparse matrix of {axes}, got {type(matrix).__name__}" + hint
         )
     if matrix.ndim != 2:
-        raise DataError(f"{name} must have two dimensions (users x items), got {matrix.ndim}")
-    n_users, n_items = matrix.shape
-    if shape is not None and (n_users, n_items) != tuple(shape):
+        raise DataError(f"{name} must have two dimensions ({axes}), got {matrix.ndim}")
+    if shape is not None and matrix.shape != tuple(shape):
+        raise DataError(f"{name} must have shape {tuple(shape)} ({axes}), got {matrix.shape}")
+    if 0 in matrix.shape:
         raise DataError(
-            f"{name} must have shape {tuple(shape)} (users x items), got {(n_users, n_items)}"
+            f"{name} must have at least one {kind.row} and one {kind.column}, got {matrix.shape}"
         )
-    if n_users == 0 or n_items == 0:
-        raise DataError(f"{name} must have at least one user and one item, got {matrix.shape}")
-    if max(n_users, n_items) > MAX_OBJECTS:
-        raise DataError(f"{name} may have at most {MAX_OBJECTS} users and items: {matrix.shape}")
+    if max(matrix.shape) > MAX_OBJECTS:
+        raise DataError(
+            f"{name} may have at most {MAX_OBJECTS} {kind.row}s and {kind.column}s: {matrix.shape}"
+        )
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
 
@@ -232,25 +252,27 @@ def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
 
 
 def _check_weights(
-    name: str, weights: np.ndarray, place: Callable[[int], tuple[Any, Any]]
+    name: str, weights: np.ndarray, kind: MatrixKind, place: Callable[[int], tuple[Any, Any]]
 ) -> np.ndarray:
     """Return weights as float32; ``place`` gives the row and the column of one at fault."""
     with np.errstate(over="ignore"):
         values = weights.astype(np.float32, copy=False)
     # A minimum and a maximum need no memory, and are NaN where any value is.
-    if not values.size or (values.min() >= 0 and values.max() < np.inf):
+    low = -np.finfo(np.float32).max if kind.signed else 0
+    if not values.size or (values.min() >= low and values.max() < np.inf):
         return values
+    right = "finite" if kind.signed else "finite and positive"
     for fault, what in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
         if fault.any():
             row, column = place(int(fault.argmax()))
             raise DataError(
                 f"{name} has {int(fault.sum())} {what} values, the first at row {row}, "
-                f"column {column}; weights must be finite and positive"
+                f"column {column}; weights must be {right}"
             )
     return values
 
 
-def _merge_duplicates(name: str, matrix: Any, stacklevel: int) -> sp.csr_array:
+def _merge_duplicates(name: str, matrix: Any, kind: MatrixKind, stacklevel: int) -> sp.csr_array:
     """Return any sparse matrix as a checked float32 CSR array, sorted and without duplicates."""
     try:
         coo = matrix.tocoo()
@@ -258,7 +280,7 @@ def _merge_duplicates(name: str, matrix: Any, stacklevel: int) -> sp.csr_array:
         raise DataError(f"{name} is damaged: {error}") from error
     for indices, size in zip((coo.row, coo.col), matrix.shape, strict=True):
         _check_range(name, matrix.shape, indices, size)
-    values = _check_weights(name, coo.data, lambda at: (coo.row[at], coo.col[at]))
+    values = _check_weights(name, coo.data, kind, lambda at: (coo.row[at], coo.col[at]))
     # From coordinates scipy sorts, and adds up duplicates.
     csr = sp.csr_array((values, (coo.row, coo.col)), shape=matrix.shape)
     if csr.nnz < coo.nnz:

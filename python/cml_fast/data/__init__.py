@@ -1,8 +1,18 @@
-"""Interactions: reading them from files, splitting them, and making them up."""
+"""Interactions and features: reading them from files, splitting them, and making them up."""
 
+from .feature_readers import load_features
+from .features import Features
 from .generator import Synthetic, synthetic
 from .interactions import Interactions
 from .readers import load_interactions
 from .splitting import split
 
-__all__ = ["Interactions", "Synthetic", "load_interactions", "split", "synthetic"]
+__all__ = [
+    "Features",
+    "Interactions",
+    "Synthetic",
+    "load_features",
+    "load_interactions",
+    "split",
+    "synthetic",
+]

@@ -1,4 +1,4 @@
-"""Formats with all items of a user together: adjacency and counted lists, sparse matrices."""
+"""Formats with all pairs of a row together: adjacency and counted lists, sparse matrices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from .._checks import MAX_OBJECTS, check_matrix
+from .._checks import INTERACTIONS, MAX_OBJECTS, MatrixKind, check_matrix
 from ..errors import DataError
 from ._pairs import Pairs
 from ._text import open_binary
@@ -29,16 +29,20 @@ def read_adjacency(path: Path) -> Pairs:
     return Pairs(np.repeat(rows, degrees), user_ids, columns, item_ids)
 
 
-def read_counted(path: Path, count_as_item: bool) -> Pairs:
-    """Read lines of ``count item item ...``; users are numbered by line, from 0."""
+def read_counted(path: Path, role: str, count_as_item: bool) -> Pairs:
+    """Read lines of ``count item item ...``; they are numbered from 0 and stand for users or tags.
+
+    ``role`` says for what.
+    """
     degrees, flat = array("q"), array("q")
     for line, numbers in _integer_lines(path):
         if not numbers:
-            raise DataError(f"{path}: line {line} is empty; a user without items has '0'")
+            raise DataError(f"{path}: line {line} is empty; a {role} without items has '0'")
         if numbers[0] != len(numbers) - 1:
+            hint = "; lines that start with a user id are format='adjacency'"
             raise DataError(
                 f"{path}: line {line} says that it has {numbers[0]} items, but has "
-                f"{len(numbers) - 1}; lines that start with a user id are format='adjacency'"
+                f"{len(numbers) - 1}{hint if role == 'user' else ''}"
             )
         listed = numbers if count_as_item else numbers[1:]
         degrees.append(len(listed))
@@ -47,22 +51,22 @@ def read_counted(path: Path, count_as_item: bool) -> Pairs:
     largest = int(items.max(initial=-1))
     if largest >= MAX_OBJECTS:
         raise DataError(f"{path}: item {largest} is above the limit {MAX_OBJECTS - 1}")
-    user_ids = np.arange(len(degrees), dtype=np.int64)
+    line_ids = np.arange(len(degrees), dtype=np.int64)
     item_ids = np.arange(largest + 1, dtype=np.int64)
-    return Pairs(np.repeat(user_ids, degrees), user_ids, items, item_ids)
+    return Pairs(np.repeat(line_ids, degrees), line_ids, items, item_ids)
 
 
-def read_npz(path: Path) -> Pairs:
+def read_npz(path: Path, kind: MatrixKind = INTERACTIONS) -> Pairs:
     """Read a matrix saved by ``scipy.sparse.save_npz``; its row and column numbers are the ids."""
     try:
         with path.open("rb") as file:
             saved = sp.load_npz(file)
     except (ValueError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a sparse matrix saved by scipy: {error}") from error
-    matrix = check_matrix(str(path), saved, stacklevel=4)
-    user_ids, item_ids = (np.arange(size, dtype=np.int64) for size in matrix.shape)
-    users = np.repeat(user_ids, np.diff(matrix.indptr))
-    return Pairs(users, user_ids, matrix.indices, item_ids, matrix.data)
+    matrix = check_matrix(str(path), saved, kind=kind, stacklevel=4)
+    row_ids, column_ids = (np.arange(size, dtype=np.int64) for size in matrix.shape)
+    rows = np.repeat(row_ids, np.diff(matrix.indptr))
+    return Pairs(rows, row_ids, matrix.indices, column_ids, matrix.data)
 
 
 def _integer_lines(path: Path) -> Iterator[tuple[int, array[int]]]:

@@ -1,4 +1,4 @@
-"""What the readers of all formats have in common: (user, item) pairs, and a matrix from them."""
+"""What the readers of all formats have in common: pairs, such as (user, item), and a matrix."""
 
 from __future__ import annotations
 
@@ -14,63 +14,83 @@ from ..errors import DataError
 
 
 class Pairs(NamedTuple):
-    """Pairs, (n_pairs,), as positions in the sorted ids; weights None stand for all 1."""
+    """Pairs, (n_pairs,), as positions in the ids; weights None stand for all 1."""
 
-    users: np.ndarray
-    user_ids: np.ndarray
-    items: np.ndarray
-    item_ids: np.ndarray
+    rows: np.ndarray
+    row_ids: np.ndarray
+    columns: np.ndarray
+    column_ids: np.ndarray
     weights: np.ndarray | None = None
 
 
 def align(
-    path: Path, role: str, codes: np.ndarray, ids: np.ndarray, wanted: ArrayLike | None
+    path: Path,
+    role: str,
+    codes: np.ndarray,
+    ids: np.ndarray,
+    argument: str,
+    wanted: ArrayLike | None,
+    drop: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes as positions in the ids ``wanted``, and these; without them, change nothing."""
+    """Return codes as positions in the ids ``wanted``, and these; without them, change nothing.
+
+    Ids that are not wanted are an error, or with ``drop`` get position -1 and a warning.
+    """
     if wanted is None:
         return codes, ids
+    known = check_ids(argument, wanted)
+    distinct = known
+    if known.dtype.kind != ids.dtype.kind:  # a part of a file may look like integers
+        ids, distinct = ids.astype(str), known.astype(str)
+    first = np.argsort(distinct)
+    distinct = distinct[first]
+    at = np.minimum(np.searchsorted(distinct, ids), known.size - 1)
+    unknown = np.flatnonzero(distinct[at] != ids)
+    positions = first[at].astype(np.int32)
+    if unknown.size:
+        what = (
+            f"{path}: {role} {ids[unknown[0]].item()!r} is not in {argument} "
+            f"({unknown.size} of the file's {ids.size} {role}s are not)"
+        )
+        if not drop or unknown.size == ids.size:
+            raise DataError(what)
+        warnings.warn(f"{what}; left out", stacklevel=3)
+        positions[unknown] = -1
+    return positions[codes], known
+
+
+def check_ids(argument: str, wanted: ArrayLike) -> np.ndarray:
+    """Return ids given as an argument as int64 or str."""
     known = np.asarray(wanted)
     if known.dtype.kind == "O":  # strings from pandas
         known = np.asarray(known.tolist())
     if known.ndim != 1 or known.dtype.kind not in "iuU":
         raise TypeError(
-            f"{role}_ids must be integers or strings in one dimension, got {known.dtype} of "
+            f"{argument} must be integers or strings in one dimension, got {known.dtype} of "
             f"shape {known.shape}"
         )
     if known.dtype.kind != "U":
         known = known.astype(np.int64)
-    distinct, first = np.unique(known, return_index=True)
-    if distinct.size < known.size or not known.size:
-        raise ValueError(f"{role}_ids must be distinct and at least one, got {known!r}")
-    if known.dtype.kind != ids.dtype.kind:  # a part of a file may look like integers
-        ids = ids.astype(str)
-        first = np.argsort(known.astype(str))
-        distinct = known.astype(str)[first]
-    at = np.minimum(np.searchsorted(distinct, ids), known.size - 1)
-    unknown = np.flatnonzero(distinct[at] != ids)
-    if unknown.size:
-        raise DataError(
-            f"{path}: {role} {ids[unknown[0]].item()!r} is not in {role}_ids "
-            f"({unknown.size} of the file's {ids.size} ids are not)"
-        )
-    return first[at].astype(np.int32)[codes], known
+    if np.unique(known).size < known.size or not known.size:
+        raise ValueError(f"{argument} must be distinct and at least one, got {known!r}")
+    return known
 
 
 def to_csr(
     path: Path,
-    users: np.ndarray,
-    items: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
     weights: np.ndarray | None,
     shape: tuple[int, int],
 ) -> sp.csr_array:
     """Return a canonical float32 matrix; duplicate pairs are merged with a warning."""
-    values = np.ones(users.size, dtype=np.float32) if weights is None else weights
-    coordinates = (users.astype(np.int32, copy=False), items.astype(np.int32, copy=False))
+    values = np.ones(rows.size, dtype=np.float32) if weights is None else weights
+    coordinates = (rows.astype(np.int32, copy=False), columns.astype(np.int32, copy=False))
     matrix = sp.csr_array((values, coordinates), shape=shape)  # sorts, and adds up duplicates
-    if matrix.nnz < users.size:
+    if matrix.nnz < rows.size:
         how = "to one" if weights is None else "by adding their weights"
         warnings.warn(
-            f"{path}: {users.size - matrix.nnz} duplicate rows were merged {how}", stacklevel=3
+            f"{path}: {rows.size - matrix.nnz} duplicate rows were merged {how}", stacklevel=3
         )
     if weights is None:
         matrix.data[:] = 1

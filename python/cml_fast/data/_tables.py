@@ -1,4 +1,4 @@
-"""Tables with one interaction a row: CSV and its relatives, and Parquet, by pyarrow."""
+"""Tables with a pair of ids a row: CSV and its relatives, and Parquet, by pyarrow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from itertools import combinations, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,23 +19,33 @@ from ..errors import DataError
 from ._pairs import Pairs
 from ._text import TextTable, is_utf8
 
-# The columns to read, by name or position, by role: user, item and perhaps rating and weight.
+# The columns to read, by name or position, by role: first the two with the ids of a pair, such as
+# user and item, then perhaps those with numbers.
 Columns = dict[str, str | int]
+_NUMBERS = ("rating", "weight")
 
 
-def read_text(text: TextTable, columns: Columns, min_rating: float | None) -> Pairs:
+class Rules(NamedTuple):
+    """Which rows of a table count, and what they may hold."""
+
+    min_rating: float | None = None
+    signed: bool = False  # weights may be negative
+    may_be_blank: str | None = None  # the role whose ids may be empty text
+
+
+def read_text(text: TextTable, columns: Columns, rules: Rules) -> Pairs:
     """Read a table that is text."""
-    return _keep_likes(text.path, _parse_text(text, columns), text.place, min_rating)
+    return _keep_pairs(text.path, _parse_text(text, columns), text.place, rules)
 
 
-def read_parquet(path: Path, columns: Columns, min_rating: float | None) -> Pairs:
+def read_parquet(path: Path, columns: Columns, rules: Rules) -> Pairs:
     """Read a Parquet table."""
     file = pyarrow.parquet.ParquetFile(path)
     names = file.schema_arrow.names
     positions = _positions(path, names, True, columns)
     read = file.read(columns=[names[at] for at in positions.values()])
     table = {role: read[names[at]] for role, at in positions.items()}
-    return _keep_likes(path, table, lambda row: f"row {row}", min_rating)
+    return _keep_pairs(path, table, lambda row: f"row {row}", rules)
 
 
 def _parse_text(text: TextTable, columns: Columns) -> dict[str, pa.ChunkedArray]:
@@ -58,8 +69,10 @@ def _parse_text(text: TextTable, columns: Columns) -> dict[str, pa.ChunkedArray]
     types = {str(at): pa.null() for at in range(width) if at % step}
     for role, at in positions.items():
         # Ids are read as text, to keep them as they are, and coded while they are read.
-        is_id = role in ("user", "item")
-        types[str(step * at)] = pa.dictionary(pa.int32(), pa.string()) if is_id else pa.float64()
+        is_number = role in _NUMBERS
+        types[str(step * at)] = (
+            pa.float64() if is_number else pa.dictionary(pa.int32(), pa.string())
+        )
     try:
         table = pyarrow.csv.read_csv(
             path,
@@ -102,7 +115,7 @@ def _positions(path: Path, names: list[str], header: bool, columns: Columns) -> 
             if positions[role] >= len(names):
                 raise DataError(f"{path} has no column {column}; the columns are: {listing}")
     for one, other in combinations(positions, 2):
-        if positions[one] == positions[other] and {one, other} != {"rating", "weight"}:
+        if positions[one] == positions[other] and {one, other} != set(_NUMBERS):
             raise ValueError(f"{one} and {other} are the same column: {columns[one]!r}")
     return positions
 
@@ -114,7 +127,7 @@ def _first_bad_line(text: TextTable, width: int, positions: dict[str, int]) -> s
             return f"line {line} has {len(fields)} fields, expected {width}"
         if not is_utf8([fields[at] for at in positions.values()]):
             return f"line {line} is not UTF-8 text"
-        for role in ("rating", "weight"):
+        for role in _NUMBERS:
             if role in positions:
                 try:
                     pa.scalar(fields[positions[role]].strip()).cast(pa.float64())
@@ -123,56 +136,59 @@ def _first_bad_line(text: TextTable, width: int, positions: dict[str, int]) -> s
     return None
 
 
-def _keep_likes(
+def _keep_pairs(
     path: Path,
     table: dict[str, pa.ChunkedArray],
     place: Callable[[int], str],
-    min_rating: float | None,
+    rules: Rules,
 ) -> Pairs:
     """Check the rows of a table, and keep those that count."""
-    if not len(table["user"]):
+    roles = [role for role in table if role not in _NUMBERS]
+    n_rows = len(table[roles[0]])
+    if not n_rows:
         raise DataError(f"{path} has no rows")
     faults: list[tuple[np.ndarray, str, str]] = []
-    codes, ids, values = {}, {}, {}
-    for role in ("user", "item"):
-        codes[role], ids[role], is_blank = _factorize(path, role, table[role])
-        faults.append((is_blank, role, "is empty"))
-    for role in ("rating", "weight"):
+    coded, values = [], {}
+    for role in roles:
+        codes, ids, is_blank = _factorize(path, role, table[role])
+        coded.append((codes, ids))
+        if role != rules.may_be_blank:
+            faults.append((is_blank, role, "is empty"))
+    for role in _NUMBERS:
         if role in table:
             values[role] = table[role].cast(pa.float64()).to_numpy()
             with np.errstate(over="ignore"):
                 is_not_finite = ~np.isfinite(values[role].astype(np.float32))
             faults.append((is_not_finite, role, "is not finite"))
-    if "weight" in values:
+    if "weight" in values and not rules.signed:
         faults.append((values["weight"] < 0, "weight", "is negative"))
     found = [(int(fault.argmax()), role, what) for fault, role, what in faults if fault.any()]
     if found:
         row, role, what = min(found)
         raise DataError(f"{path}: {place(row)}: {role} {table[role][row].as_py()!r} {what}")
 
-    keep = np.ones(len(table["user"]), dtype=bool)
-    if min_rating is not None:
+    keep = np.ones(n_rows, dtype=bool)
+    if rules.min_rating is not None:
         rating = values["rating"]
-        keep = rating >= min_rating
+        keep = rating >= rules.min_rating
         if not keep.any():
             raise DataError(
-                f"{path}: no rating is at least min_rating={min_rating:g}; they go from "
+                f"{path}: no rating is at least min_rating={rules.min_rating:g}; they go from "
                 f"{rating.min():g} to {rating.max():g}"
             )
     weights = None
     if "weight" in values:
         weights = values["weight"].astype(np.float32)
         zeros = np.count_nonzero(keep & (weights == 0))
-        keep &= weights > 0
+        keep &= weights != 0
         weights = weights[keep]
         if zeros:
             warnings.warn(
-                f"{path}: {zeros} rows of weight 0 were dropped (a zero is no interaction)",
+                f"{path}: {zeros} rows of weight 0 were dropped (a zero is the same as no row)",
                 stacklevel=4,
             )
-    users, user_ids = _drop_unused(codes["user"][keep], ids["user"])
-    items, item_ids = _drop_unused(codes["item"][keep], ids["item"])
-    return Pairs(users, user_ids, items, item_ids, weights)
+    (rows, row_ids), (columns, column_ids) = (drop_unused(codes[keep], ids) for codes, ids in coded)
+    return Pairs(rows, row_ids, columns, column_ids, weights)
 
 
 def _factorize(
@@ -202,7 +218,7 @@ def _factorize(
     return codes, text.to_numpy(zero_copy_only=False).astype(str), is_blank
 
 
-def _drop_unused(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drop_unused(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Renumber codes so that the ids in use are sorted and without gaps or repeats."""
     used = np.bincount(codes, minlength=ids.size) > 0
     kept, inverse = np.unique(ids[used], return_inverse=True)

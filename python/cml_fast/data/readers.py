@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from .._checks import check_real
 from ..errors import DataError
+from ._formats import (
+    check_delimiter,
+    check_not_empty,
+    choose_format,
+    first_line,
+    reading,
+    refuse_useless,
+)
 from ._lists import read_adjacency, read_counted, read_npz
 from ._pairs import align, to_csr
-from ._tables import Columns, read_parquet, read_text
-from ._text import TextTable, open_binary
+from ._tables import Columns, Rules, read_parquet, read_text
+from ._text import TextTable
 from .interactions import Interactions
 
 FORMATS = ("csv", "tsv", "parquet", "movielens", "adjacency", "counted", "npz")
@@ -112,54 +118,39 @@ def load_interactions(
         stay 1) and weights of zero are dropped, each with a warning that counts them.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        if not file.read(1):
-            raise DataError(f"{path} is empty")
-    format = _detect_format(path, format)
+    check_not_empty(path)
+    format = choose_format(path, format, FORMATS, _guess_format)
     chosen = {"user": user, "item": item, "rating": rating, "weight": weight}
     _check_options(format, chosen, min_rating, delimiter, header, count_as_item)
     has_names = header and format != "movielens"
     columns = _default_columns(format, has_names, min_rating)
     columns |= {role: column for role, column in chosen.items() if column is not None}
-    try:
+    with reading(path, format):
         if format == "parquet":
-            pairs = read_parquet(path, columns, min_rating)
+            pairs = read_parquet(path, columns, Rules(min_rating))
         elif format in _DELIMITERS:
             text = TextTable(path, delimiter or _DELIMITERS[format], format == "csv", has_names)
-            pairs = read_text(text, columns, min_rating)
+            pairs = read_text(text, columns, Rules(min_rating))
         elif format == "adjacency":
             pairs = read_adjacency(path)
         elif format == "counted":
-            pairs = read_counted(path, count_as_item)
+            pairs = read_counted(path, "user", count_as_item)
         else:
             pairs = read_npz(path)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as {format}: {error}") from error
-    if not pairs.users.size:
+    if not pairs.rows.size:
         raise DataError(f"{path} has no interactions")
-    users, known_users = align(path, "user", pairs.users, pairs.user_ids, user_ids)
-    items, known_items = align(path, "item", pairs.items, pairs.item_ids, item_ids)
+    users, known_users = align(path, "user", pairs.rows, pairs.row_ids, "user_ids", user_ids)
+    items, known_items = align(path, "item", pairs.columns, pairs.column_ids, "item_ids", item_ids)
     shape = (known_users.size, known_items.size)
     return Interactions(to_csr(path, users, items, pairs.weights, shape), known_users, known_items)
 
 
-def _detect_format(path: Path, format: str) -> str:
-    if format in FORMATS:
-        return format
-    choices = f"one of {', '.join(FORMATS)}"
-    if format != "auto":
-        raise ValueError(f"format must be auto or {choices}, got {format!r}")
-    extension = Path(path.stem if path.suffix == ".gz" else path).suffix.lower()
+def _guess_format(path: Path, extension: str) -> str | None:
     if extension in (".csv", ".tsv", ".parquet", ".npz"):
         return extension[1:]
-    if extension == ".dat":
-        try:
-            with open_binary(path) as file:
-                if b"::" in file.readline():
-                    return "movielens"
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-    raise ValueError(f"{path} does not tell its format by its name; pass format= {choices}")
+    if extension == ".dat" and b"::" in first_line(path):
+        return "movielens"
+    return None
 
 
 def _check_options(
@@ -178,9 +169,7 @@ def _check_options(
     given["delimiter"] = format != "csv" and delimiter is not None
     given["header"] = format not in ("csv", "tsv") and not header
     given["count_as_item"] = format != "counted" and count_as_item
-    useless = [name for name, is_given in given.items() if is_given]
-    if useless:
-        raise ValueError(f"{', '.join(useless)} has no meaning for format {format!r}; leave it out")
+    refuse_useless(format, given)
     if min_rating is not None:
         check_real("min_rating", min_rating, -np.finfo(float).max)
     has_rating = columns["rating"] is not None
@@ -188,10 +177,7 @@ def _check_options(
         raise ValueError("rating needs min_rating, the least rating that counts as a like")
     if min_rating is not None and not has_rating and format != "movielens":
         raise ValueError("min_rating needs rating, the column to compare with it")
-    if delimiter is not None and (
-        len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii()
-    ):
-        raise ValueError(f"delimiter must be one ASCII character, got {delimiter!r}")
+    check_delimiter(delimiter)
 
 
 def _default_columns(format: str, has_names: bool, min_rating: float | None) -> Columns:
