@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import hashes, planted, small_cases, stages, timing
 from benchmarks.gpu_check.process import ROOT, Finished, run

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from ._backend import Settings, Tables
+from ._draws import COVARIANCE, distinct_rows, random_words
 from ._namespace import ignore_spurious_flags, namespace_of
-
-# The second half of the generator's key, see csrc/core/philox.h.
-COVARIANCE = 3
 
 
 @ignore_spurious_flags
@@ -75,17 +73,11 @@ class CovarianceStep:
         self._weight, self._seed = settings.cov_weight, settings.seed
 
     def step(self, epoch: int, number: int) -> bool:
-        philox = np.random.Philox(
-            key=np.array([self._seed, COVARIANCE], dtype=np.uint64),
-            counter=np.array([0, 0, number, epoch], dtype=np.uint64),
-        )
         tables = self._tables
         xp = namespace_of(tables.arrays["users"])
-        rows = {}
-        for name, n_rows in zip(("users", "items"), tables.shape, strict=True):
-            # Raw words: NumPy may change how its generators make numbers of them.
-            drawn = philox.random_raw(self.SAMPLED) % np.uint64(n_rows)
-            rows[name] = xp.asarray(np.unique(drawn).astype(np.int64))
+        words = random_words(self._seed, COVARIANCE, (number, epoch), 2 * self.SAMPLED)
+        halves = zip(("users", "items"), tables.shape, np.split(words, 2), strict=True)
+        rows = {name: xp.asarray(distinct_rows(half, n)) for name, n, half in halves}
         vectors = [tables.arrays[name][rows[name], : tables.n_dims] for name in rows]
         n_users = len(vectors[0])
         _, gradients = covariance_loss(xp.concatenate(vectors))

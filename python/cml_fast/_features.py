@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from ._backend import ADAGRAD_EPSILON
+from ._draws import DROPOUT, random_words
 from ._namespace import ignore_spurious_flags, namespace_of, to_numpy
 from .errors import DataError
 
 PARAMETERS = ("w1", "b1", "w2", "b2")
-# The second half of the generator's key; those before it are in csrc/core/philox.h.
-DROPOUT = 2
 # Rows that are embedded together, to bound the memory for their hidden layers.
 BLOCK_ROWS = 1 << 14
 
@@ -116,9 +115,8 @@ class FeatureNetwork:
         """What the hidden units of ``n_rows`` objects are multiplied by in a step of training.
 
         Half of the units are dropped, and the others count twice (inverted dropout: Srivastava et
-        al., JMLR 2014, section 10). The bits are Philox words with the key (seed, 2) and the
-        counter (., 0, step, 0), as in the kernels, so a step has its mask whatever was drawn
-        before it.
+        al., JMLR 2014, section 10). The bits come from counters, so a step has its mask whatever
+        was drawn before it.
 
         Parameters
         ----------
@@ -135,12 +133,7 @@ class FeatureNetwork:
         b1 = self.parameters["b1"]
         shape = (n_rows, b1.shape[0])
         size = shape[0] * shape[1]
-        philox = np.random.Philox(
-            key=np.array([seed, DROPOUT], dtype=np.uint64),
-            counter=np.array([0, 0, step, 0], dtype=np.uint64),
-        )
-        # Raw words: NumPy may change how its generators make numbers of them.
-        words = philox.random_raw(-(-size // 64)).astype("<u8")
+        words = random_words(seed, DROPOUT, (step, 0), -(-size // 64)).astype("<u8")
         bits = np.unpackbits(words.view(np.uint8), count=size).reshape(shape)
         return namespace_of(b1).asarray(2 * bits, dtype=b1.dtype)
 
