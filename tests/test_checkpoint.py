@@ -25,8 +25,8 @@ import scipy.sparse as sp
 from trainer_support import assert_same, trainer, vectors
 
 import cml_fast.trainer
-from cml_fast import EpochReport, Model, Trainer, _epoch, _storage, _training
-from cml_fast._checkpoint import Checkpoint, fingerprints
+from cml_fast import EpochReport, Model, Trainer, _checkpoint, _epoch, _storage, _training
+from cml_fast._checkpoint import Checkpoint
 from cml_fast._interleaved import Launch
 from cml_fast._progress import Counts, Progress
 from cml_fast.data import Interactions, split, synthetic
@@ -573,7 +573,7 @@ def test_other_training_data(folder: Path, killer: Killer, what: str) -> None:
 def test_same_items_of_other_users() -> None:
     one, other = sp.csr_array([[1, 1, 0], [0, 0, 1]]), sp.csr_array([[1, 0, 0], [0, 1, 1]])
     np.testing.assert_array_equal(one.indices, other.indices)
-    assert fingerprints(one, None) != fingerprints(other, None)
+    assert _checkpoint._fingerprint(one) != _checkpoint._fingerprint(other)
 
 
 def test_other_validation_data(folder: Path, killer: Killer) -> None:

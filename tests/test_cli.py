@@ -105,7 +105,9 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch):
         **{"n_dims": 5, "n_negatives": 3, "margin": 0.4, "learning_rate": 0.02},
         **{"max_norm": 2.0, "n_epochs": 1, "device": "cpu", "n_threads": 1},
         **{"random_state": 9, "patience": 4, "validation_users": 20},
-        **{"update": "sync", "batch_size": 70},
+        **{"update": "sync", "batch_size": 70, "cov_weight": 0.5, "cov_interval": 999},
+        **{"feature_weight": 2.0, "feature_learning_rate": 0.3, "feature_interval": 50},
+        **{"feature_warm_up": 1, "n_hidden": 8},
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     code, _, err = run("train", file, "--out", "made", "--validation-share", "0.2", *options)
@@ -289,7 +291,7 @@ def test_train_goes_on(run, file, tmp_path, stopping):
         result = json.loads(out)
         for each in (plain, result):
             for report in each["history"]:
-                report["seconds"] = 0
+                report["seconds"] = report["seconds_between"] = 0
         assert result["history"] == plain["history"]
         assert result["best_epoch"] == plain["best_epoch"]
         np.testing.assert_array_equal(
@@ -539,3 +541,49 @@ def test_a_reader_that_goes_away(tmp_path, model):
 def test_written_pairs_are_read_back(file, likes):
     """The helper of these tests writes what it is given."""
     assert load_interactions(file).matrix.nnz == likes.matrix.nnz
+
+
+# Features
+
+
+def write_tags(path, likes, extra=""):
+    rows = [f"{item},{'even' if row % 2 else 'odd'}" for row, item in enumerate(likes.item_ids)]
+    path.write_text("\n".join(["id,tag", *rows, extra]))
+
+
+def test_train_with_features_of_items(run, file, tmp_path, likes):
+    write_tags(tmp_path / "tags.csv", likes, "nowhere,odd")
+    code, _, err = run("train", file, "--out", "made", *QUICK, "--item-features", "tags.csv")
+    assert code == 0, err
+    assert "1" in next(line for line in err.splitlines() if "warning" in line)
+    model = Model.load(tmp_path / "made")
+    assert model.embed_items(np.eye(2, dtype=np.float32)).shape == (2, model.item_vectors.shape[1])
+    with pytest.raises(ValueError, match="features of users"):
+        model.embed_users(np.eye(2))
+
+
+def test_features_in_mini_batches_go_on(run, file, tmp_path, likes):
+    write_tags(tmp_path / "tags.csv", likes)
+    options = ("train", file, *QUICK, "--item-features", "tags.csv", "--checkpoint", "kept")
+    assert run(*options, "--out", "made")[0] == 0
+    code, _, err = run(*options, "--out", "again", "--resume")
+    assert code == 0, err
+    ours, theirs = (Model.load(tmp_path / name) for name in ("made", "again"))
+    np.testing.assert_array_equal(ours.item_vectors, theirs.item_vectors)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--item-features", "absent.csv"), 3, "absent.csv"),
+        (("--item-features", "tags.csv", "--feature-min-count", "99"), 3, "tags.csv"),
+        (("--user-features", "tags.csv"), 3, "tags.csv"),
+        (("--item-features", "tags.csv", "--feature-format", "odd"), 2, "feature-format"),
+    ],
+)
+def test_features_that_cannot_be(run, file, tmp_path, likes, options, code, message):
+    write_tags(tmp_path / "tags.csv", likes)
+    got, _, err = run("train", file, "--out", "made", *QUICK, *options)
+    assert got == code
+    assert message in err
+    assert not (tmp_path / "made").exists()

@@ -17,6 +17,7 @@ from trainer_support import assert_same, trainer, vectors
 
 import cml_fast._training
 from cml_fast import EpochReport, Trainer, _backend, _epoch
+from cml_fast._interleaved import Launch
 from cml_fast._progress import Progress
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
@@ -73,11 +74,11 @@ def test_launches_last_a_third_of_a_second(
     """With two threads; but the slowest have enough to do for both."""
     clock, launches, told = [0.0], [], []
 
-    def run(begin: int, end: int) -> SimpleNamespace:
+    def run(begin: int, end: int) -> Launch:
         launches.append((begin, end))
         clock[0] += (end - begin) / speed
         counts = {"loss": 1.0, "active": 2, "impostors": 3, "skipped": 0, "pairs": end - begin}
-        return SimpleNamespace(**counts, first_non_finite=None)
+        return Launch(**counts)
 
     monkeypatch.setattr(_epoch, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     progress = at(3_000_000)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from . import _core
 from ._backend import Settings, choose_device, default_threads, usable_cores
-from ._checks import check_int, check_matrix, check_real
+from ._checks import check_features, check_int, check_matrix, check_real
 from ._ids import IdIndex
 from .data import Interactions
 from .errors import DataError
@@ -24,13 +24,21 @@ class Arguments:
     likes: sp.csr_array
     ids: dict[str, np.ndarray]  # external ids of users and items, if train has any
     validation: sp.csr_array | None
+    features: dict[str, sp.csr_array | np.ndarray]  # of "users" and "items", where there are any
     callbacks: list[Callable[..., bool | None]]
     device: str
     reason: str
     settings: Settings
 
 
-def check_arguments(trainer: Any, train: Any, validation: Any, callbacks: Any) -> Arguments:
+def check_arguments(
+    trainer: Any,
+    train: Any,
+    validation: Any,
+    callbacks: Any,
+    user_features: Any,
+    item_features: Any,
+) -> Arguments:
     """Check all that ``fit`` is given, but for what a compiled job checks. Warns its caller."""
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
@@ -49,7 +57,14 @@ def check_arguments(trainer: Any, train: Any, validation: Any, callbacks: Any) -
     device, reason = choose_device(trainer.device)
     settings = _check_settings(trainer, likes.shape)
     held_out = _check_validation(validation, train, likes.shape)
-    return Arguments(likes, ids, held_out, callbacks, device, reason, settings)
+    features = {}
+    for side, given, n in zip(
+        ("users", "items"), (user_features, item_features), likes.shape, strict=True
+    ):
+        if given is not None:
+            name = f"{side[:-1]}_features"
+            features[side] = check_features(name, given, n, ids.get(f"{side[:-1]}_ids"))
+    return Arguments(likes, ids, held_out, features, callbacks, device, reason, settings)
 
 
 def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
@@ -93,6 +108,13 @@ def _check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         batch_size=batch_size if sync else 0,
         cov_weight=check_real("cov_weight", trainer.cov_weight, 0),
         cov_interval=check_int("cov_interval", trainer.cov_interval, 1),
+        n_hidden=check_int("n_hidden", trainer.n_hidden, 1, 2**16),
+        feature_weight=check_real("feature_weight", trainer.feature_weight, 0),
+        feature_learning_rate=check_real(
+            "feature_learning_rate", trainer.feature_learning_rate, 0, strict=True
+        ),
+        feature_interval=check_int("feature_interval", trainer.feature_interval, 1),
+        feature_warm_up=check_int("feature_warm_up", trainer.feature_warm_up, 0),
     )
 
 

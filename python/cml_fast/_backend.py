@@ -32,6 +32,12 @@ class Settings:
     batch_size: int = 0  # pairs of a synchronous mini-batch; 0: asynchronous updates
     cov_weight: float = 0.0  # 0: no covariance regularisation
     cov_interval: int = 1
+    # For training with features.
+    n_hidden: int = 1
+    feature_weight: float = 1.0
+    feature_learning_rate: float = 0.1
+    feature_interval: int = 1
+    feature_warm_up: int = 0
 
 
 # --- choosing a device ------------------------------------------------------------------------

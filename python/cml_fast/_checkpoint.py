@@ -2,9 +2,11 @@
 
 A checkpoint is a folder of `_storage` with these files and a manifest for the rest:
 
-    tables.safetensors   the four tables, (rows, n_dims) float32 each
-    best.safetensors     the same at the end of the best epoch so far, if there is validation data
-    ids.json             external ids of users and items, if train had any
+    tables.safetensors         the four tables, (rows, n_dims) float32 each
+    networks.safetensors       the feature networks and their accumulators, if there are any
+    best.safetensors, bestnetworks.safetensors
+                               the same at the end of the best epoch so far, with validation data
+    ids.json                   external ids of users and items, if train had any
 """
 
 from __future__ import annotations
@@ -20,14 +22,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _storage
+from ._arguments import Arguments
 from ._backend import Tables
 from ._checks import BLOCK, check_int, check_real
+from ._features import PARAMETERS, FeatureNetwork, check_network
 from ._ids import IdIndex
 from ._progress import Best, Counts, EpochReport, Progress
 from .errors import DataError, ModelError
 
 KIND = "checkpoint"
 AXES = ("user_ids", "item_ids")
+DATA = ("train", "validation", "user_features", "item_features")
 TABLES = ("users", "user_accumulators", "items", "item_accumulators")
 
 Record = TypeVar("Record", Counts, EpochReport)
@@ -45,7 +50,7 @@ class Checkpoint:
     hyperparameters : dict
         Arguments of the trainer: plain values.
     data : dict
-        Fingerprints of "train" and "validation" (None without).
+        Fingerprints of DATA (None without).
     """
 
     folder: Path
@@ -72,10 +77,14 @@ class Checkpoint:
         # Imported here because the package sets its version while it is imported.
         from . import __version__
 
-        files = {"tables.safetensors": _table_writer(progress.tables)}
         best = progress.best
+        files = {"tables.safetensors": _table_writer(progress.tables)}
+        if progress.networks:
+            files["networks.safetensors"] = _network_writer(progress.networks)
         if best is not None:
             files["best.safetensors"] = _table_writer(best.tables)
+        if best is not None and best.networks:
+            files["bestnetworks.safetensors"] = _network_writer(best.networks)
         if progress.ids:
             ids = {axis: progress.ids[axis].tolist() for axis in AXES}
             files["ids.json"] = lambda path: _storage.write_json(path, ids)
@@ -93,6 +102,7 @@ class Checkpoint:
             "history": [asdict(report) for report in progress.history],
             "best": None if best is None else {"epoch": best.epoch, "recall": best.recall},
             "stopped": progress.stopped,
+            "networks": sorted(progress.networks),
         }
         _storage.write_folder(self.folder, KIND, files, info)
 
@@ -116,7 +126,7 @@ class Checkpoint:
                 folder,
                 check_real("every", info["every"], 0, strict=True),
                 dict(info["hyperparameters"]),
-                {name: info["data"][name] for name in ("train", "validation")},
+                {name: info["data"][name] for name in DATA},
             )
             unknown = sorted(checkpoint.hyperparameters.keys() - set(known))
             if unknown:
@@ -133,14 +143,13 @@ class Checkpoint:
             ) from error
         return checkpoint, progress
 
-    def check_data(
-        self, train: sp.csr_array, validation: sp.csr_array | None, progress: Progress
-    ) -> None:
+    def check_data(self, given: Arguments, progress: Progress) -> None:
         """Raise DataError unless this is the data that the checkpoint was made with."""
-        for name, found in fingerprints(train, validation).items():
+        train = given.likes
+        for name, found in fingerprints(given).items():
             if found == self.data[name]:
                 continue
-            what = "training" if name == "train" else name
+            what = "training" if name == "train" else name.replace("_features", " feature")
             if found is None:
                 fault = f"was made with {what} data, and none is given now"
             elif self.data[name] is None:
@@ -186,17 +195,25 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
         raise ModelError(f"{folder}/{KIND}.json does not describe a training") from error
 
 
-def fingerprints(train: sp.csr_array, validation: sp.csr_array | None) -> dict[str, str | None]:
+def fingerprints(given: Arguments) -> dict[str, str | None]:
+    """SHA-256 of all DATA that a training was given."""
+    features = (given.features.get(side) for side in ("users", "items"))
+    matrices = (given.likes, given.validation, *features)
     return {
-        "train": _fingerprint(train),
-        "validation": None if validation is None else _fingerprint(validation),
+        name: None if matrix is None else _fingerprint(matrix)
+        for name, matrix in zip(DATA, matrices, strict=True)
     }
 
 
-def _fingerprint(matrix: sp.csr_array) -> str:
+def _fingerprint(matrix: sp.csr_array | np.ndarray) -> str:
     """SHA-256 of a canonical matrix, the same for every type of its indices."""
     digest = hashlib.sha256(repr(tuple(map(int, matrix.shape))).encode("ascii"))
-    for array, dtype in ((matrix.indptr, "<i8"), (matrix.indices, "<i4"), (matrix.data, "<f4")):
+    arrays = (
+        [(matrix.ravel(), "<f4")]
+        if isinstance(matrix, np.ndarray)
+        else [(matrix.indptr, "<i8"), (matrix.indices, "<i4"), (matrix.data, "<f4")]
+    )
+    for array, dtype in arrays:
         for begin in range(0, array.size, BLOCK):
             digest.update(array[begin : begin + BLOCK].astype(dtype).tobytes())
     return digest.hexdigest()
@@ -211,6 +228,15 @@ def _table_writer(tables: Tables) -> _storage.Writer:
     return lambda path: _storage.write_arrays(path, tables.to_numpy())
 
 
+def _network_writer(networks: dict[str, FeatureNetwork]) -> _storage.Writer:
+    arrays = {
+        f"{side}.{name}": array
+        for side, network in networks.items()
+        for name, array in network.to_arrays().items()
+    }
+    return lambda path: _storage.write_arrays(path, arrays)
+
+
 def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
     """Make a Progress of verified files; what is wrong raises KeyError, TypeError or ValueError."""
     tables = _read_tables(files["tables.safetensors"])
@@ -220,6 +246,7 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
             check_int("best epoch", info["best"]["epoch"], 0),
             check_real("best recall", info["best"]["recall"], 0),
             _read_tables(files["best.safetensors"]),
+            _read_networks(files, "bestnetworks.safetensors", info),
         )
     ids: dict[str, np.ndarray] = {}
     if "ids.json" in files:
@@ -239,6 +266,7 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
         history=[_read_record(EpochReport, report) for report in info["history"]],
         best=best,
         stopped=info["stopped"],
+        networks=_read_networks(files, "networks.safetensors", info),
     )
     epochs = [report.epoch for report in progress.history]
     if (
@@ -267,6 +295,26 @@ def _read_tables(path: Path) -> Tables:
     if arrays["items"].shape[1] != n_dims:
         raise ModelError(f"{path} has tables of the shapes {shapes}")
     return Tables("cpu", n_dims, **arrays)
+
+
+def _read_networks(
+    files: dict[str, Path], name: str, info: dict[str, Any]
+) -> dict[str, FeatureNetwork]:
+    sides = info["networks"]
+    if not isinstance(sides, list) or not set(sides) <= {"users", "items"}:
+        raise TypeError(f"networks must be a list of 'users' and 'items', got {sides!r}")
+    if not sides:
+        return {}
+    keys = [f"{parameter}{kind}" for parameter in PARAMETERS for kind in ("", "_accumulators")]
+    arrays = _storage.read_arrays(
+        files[name], {f"{side}.{key}": np.float32 for side in sides for key in keys}
+    )
+    networks = {}
+    for side in sides:
+        own = {key: arrays[f"{side}.{key}"] for key in keys}
+        check_network(own, info["hyperparameters"]["n_dims"])
+        networks[side] = FeatureNetwork.from_arrays(own)
+    return networks
 
 
 def _read_record(kind: Callable[..., Record], value: dict[str, Any]) -> Record:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _checkpoint, _storage, build_info
-from .data import Interactions, load_interactions, split
+from .data import Features, Interactions, load_features, load_interactions, split
 from .demo import planted_likes
 from .demo import run as run_demo
 from .errors import DataError
@@ -36,6 +36,11 @@ HYPERPARAMETERS = {
     "batch_size": "pairs of a mini-batch",
     "cov_weight": "weight of covariance regularisation",
     "cov_interval": "pairs from one step of it to the next",
+    "feature_weight": "with features: how strongly they pull",
+    "feature_learning_rate": "step size of AdaGrad for the network that places by features",
+    "feature_interval": "pairs from one of its steps to the next",
+    "feature_warm_up": "begin anew, where features place all, after so many epochs (0: do not)",
+    "n_hidden": "units in its hidden layer",
     "device": "auto, cpu or cuda",
     "n_threads": "CPU threads (default: all cores)",
     "random_state": "seed of everything random",
@@ -62,6 +67,10 @@ def train(args: argparse.Namespace) -> Outcome:
         shares = (1 - args.validation_share, args.validation_share)
         train, validation = split(train, shares, args.random_state)
     n_users, n_items = train.matrix.shape
+    features: dict[str, Any] = {
+        "user_features": _load_features(args, args.user_features, train.user_ids),
+        "item_features": _load_features(args, args.item_features, train.item_ids),
+    }
     note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
     try:
         if resumes:
@@ -70,6 +79,7 @@ def train(args: argparse.Namespace) -> Outcome:
                 args.checkpoint,
                 train,
                 validation=validation,
+                **features,
                 device=args.device,
                 n_threads=args.n_threads,
                 verbose=trainer.verbose,
@@ -78,6 +88,7 @@ def train(args: argparse.Namespace) -> Outcome:
             trainer.fit(
                 train,
                 validation=validation,
+                **features,
                 checkpoint=args.checkpoint,
                 checkpoint_every=args.checkpoint_every,
             )
@@ -200,6 +211,21 @@ def _load(args: argparse.Namespace, file: Path) -> Interactions:
         delimiter=args.delimiter,
         header=not args.no_header,
         count_as_item=args.count_as_item,
+    )
+
+
+def _load_features(args: argparse.Namespace, file: Path | None, ids: np.ndarray) -> Features | None:
+    """Read features of these objects; those of others are left out, with a warning."""
+    if file is None:
+        return None
+    note(f"reading {file}")
+    return load_features(
+        file,
+        format=args.feature_format,
+        names_file=args.feature_names,
+        min_count=args.feature_min_count,
+        ids=ids,
+        unknown="drop",
     )
 
 

@@ -194,6 +194,22 @@ class FeatureNetwork:
             root = namespace_of(gradient).sqrt(self.accumulators[name] + ADAGRAD_EPSILON)
             self.parameters[name] -= rate * gradient / root
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Features, hidden units, dimensions."""
+        return (*self.parameters["w1"].shape, self.parameters["w2"].shape[1])
+
+    def on(self, xp: Any) -> FeatureNetwork:
+        """A copy of the namespace ``xp``."""
+        return self.from_arrays(self.to_arrays(), xp)
+
+    def copy(self) -> FeatureNetwork:
+        """A network of its own, on the same device."""
+        return FeatureNetwork(
+            {name: array.copy() for name, array in self.parameters.items()},
+            {name: array.copy() for name, array in self.accumulators.items()},
+        )
+
     def _hidden_inputs(self, features: Any) -> Any:
         """What goes into the hidden layer's ReLU, (n, h)."""
         w1, b1 = self.parameters["w1"], self.parameters["b1"]
@@ -205,3 +221,22 @@ class FeatureNetwork:
                 f"{features.shape[1]}"
             )
         return features @ w1 + b1
+
+
+def into_ball(vectors: Any, max_norm: float) -> Any:
+    """Vectors (n, r) pulled into the ball of radius ``max_norm``, in place."""
+    xp = namespace_of(vectors)
+    norms = xp.sqrt(xp.sum(vectors * vectors, axis=1, keepdims=True))
+    vectors *= max_norm / xp.where(norms > max_norm, norms, xp.full_like(norms, max_norm))
+    return vectors
+
+
+def check_network(arrays: Mapping[str, np.ndarray], n_dims: int) -> None:
+    """Raise ValueError unless stored arrays make a network with outputs of ``n_dims``."""
+    n_features, n_hidden = arrays["w1"].shape if arrays["w1"].ndim == 2 else (0, 0)
+    shapes = {"w1": (n_features, n_hidden), "b1": (n_hidden,), "w2": (n_hidden, n_dims)}
+    shapes["b2"] = (n_dims,)
+    for name, array in arrays.items():
+        expected = shapes[name.removesuffix("_accumulators")]
+        if array.shape != expected or n_features == 0 or not np.isfinite(array).all():
+            raise ValueError(f"a network's {name} must be finite and {expected}, got {array.shape}")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 # For functions with matrix products: where all numbers are finite, BLAS may compute with others in
-# lanes that it throws away.
-ignore_spurious_flags = np.errstate(invalid="ignore")
+# lanes that it throws away. Overflow shows in the results, which callers look at.
+ignore_spurious_flags = np.errstate(invalid="ignore", over="ignore")
 
 
 def namespace_of(array: Any) -> Any:
@@ -21,6 +21,11 @@ def namespace_of(array: Any) -> Any:
         return array.__array_namespace__()
     # NumPy before 2.0 and older CuPy do not say, but their classes are in it.
     return import_module(type(array).__module__.partition(".")[0])
+
+
+def namespace_on(device: str) -> Any:
+    """Return the module whose arrays are in the memory of "cpu" or "cuda"."""
+    return import_module("cupy") if device == "cuda" else np
 
 
 def to_numpy(array: Any) -> np.ndarray:

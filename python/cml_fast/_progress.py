@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ._backend import Tables
+from ._features import FeatureNetwork
 from ._interleaved import Launch
+from ._namespace import namespace_on
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Best:
     epoch: int
     recall: float
     tables: Tables
+    networks: dict[str, FeatureNetwork]
 
 
 @dataclass
@@ -106,7 +109,7 @@ class Progress:
     ----------
     tables : Tables
     seed : int
-        Of the pairs' order and the negatives.
+        Of all that is drawn in training.
     ids : dict of str to numpy.ndarray
         External ids of users and items, if train had any.
     n_pairs : int
@@ -123,6 +126,8 @@ class Progress:
         None without validation data.
     stopped : bool
         Whether a callback has asked for the end.
+    networks : dict of str to FeatureNetwork
+        Of "users" and "items", where training has features of them.
     """
 
     tables: Tables
@@ -135,6 +140,7 @@ class Progress:
     history: list[EpochReport] = field(default_factory=list)
     best: Best | None = None
     stopped: bool = False
+    networks: dict[str, FeatureNetwork] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -148,9 +154,15 @@ class Progress:
 
     def move_to(self, device: str) -> None:
         """Have all tables on a device."""
+        xp = namespace_on(device)
         self.tables = self.tables.on(device)
+        self.networks = {side: f.on(xp) for side, f in self.networks.items()}
         if self.best is not None:
-            self.best = replace(self.best, tables=self.best.tables.on(device))
+            self.best = replace(
+                self.best,
+                tables=self.best.tables.on(device),
+                networks={side: f.on(xp) for side, f in self.best.networks.items()},
+            )
 
     def advance(self, position: int, counts: Counts) -> None:
         self.position, self.counts = position, counts
@@ -163,5 +175,6 @@ class Progress:
         """Make the best epoch the last one; a further fit goes on from there."""
         if self.best is not None:
             self.tables.restore(self.best.tables)
+            self.networks = self.best.networks
             self.advance((self.best.epoch + 1) * self.n_pairs, Counts())
             self.best = None

@@ -101,7 +101,8 @@ class Training:
             recall = measure(model, self.validation, self.likes, [50]).recall[50]
             report = replace(report, recall=recall)
             if best is None or recall > best.recall:
-                best = Best(report.epoch, recall, progress.tables.copy())
+                networks = {side: f.copy() for side, f in progress.networks.items()}
+                best = Best(report.epoch, recall, progress.tables.copy(), networks)
         with uninterrupted():
             progress.end_epoch(report, best)
         bar.set_postfix_str(str(report))

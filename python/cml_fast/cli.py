@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__, _commands
+from .data.feature_readers import FEATURE_FORMATS
 from .data.readers import FORMATS
 from .errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
 from .trainer import Trainer
@@ -124,6 +125,7 @@ def _parser() -> _Parser:
         type=_share,
         help="take this share of each user's interactions for that, such as 0.1",
     )
+    _add_features(train)
     _add_checkpoint(train)
     _add_hyperparameters(train)
     _add_reader_options(train)
@@ -233,6 +235,33 @@ def _add_checkpoint(parser: _Parser) -> None:
         action="store_true",
         help="go on from the checkpoint if there is one, else begin; with the same files and "
         "options; only --device and --n-threads may differ",
+    )
+
+
+def _add_features(parser: _Parser) -> None:
+    group = parser.add_argument_group("what is known of items and users")
+    for side in ("item", "user"):
+        group.add_argument(
+            f"--{side}-features",
+            metavar="FILE",
+            type=Path,
+            help=f"tags, genres or other features of {side}s, which help to place them",
+        )
+    group.add_argument(
+        "--feature-format",
+        choices=("auto", *FEATURE_FORMATS),
+        default="auto",
+        help="what these files are (default: by their extensions)",
+    )
+    group.add_argument(
+        "--feature-names", metavar="FILE", type=Path, help="with counted: the tags' names"
+    )
+    group.add_argument(
+        "--feature-min-count",
+        metavar="N",
+        type=int,
+        default=0,
+        help="only features of at least so many (default: %(default)s)",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,18 @@ import scipy.sparse as sp
 
 from . import _storage
 from ._annoy import AnnoyItems
-from ._checks import check_hyperparameters, check_int, check_rows, check_vectors
+from ._checks import (
+    check_features,
+    check_hyperparameters,
+    check_int,
+    check_rows,
+    check_vectors,
+)
+from ._features import PARAMETERS, FeatureNetwork, check_network, into_ball
 from ._ids import IdIndex, interaction_rows
+from ._namespace import to_numpy
 from ._neighbors import nearest, self_mask
+from .data.features import Features
 from .data.interactions import Interactions
 from .errors import ModelError
 
@@ -36,6 +46,9 @@ class Model:
         The unique external id of each row; 0, 1, 2, ... by default.
     hyperparameters : dict, optional
         How the model was made: plain JSON values.
+    networks : dict of str to FeatureNetwork, optional
+        Of "users" and "items", where the model was trained with features of them: see
+        `embed_users` and `embed_items`.
 
     Attributes
     ----------
@@ -64,6 +77,7 @@ class Model:
         user_ids: npt.ArrayLike | None = None,
         item_ids: npt.ArrayLike | None = None,
         hyperparameters: dict[str, Any] | None = None,
+        networks: Mapping[str, FeatureNetwork] | None = None,
     ) -> None:
         # Imported here so that the package may set its version before or after this module.
         from . import __version__
@@ -78,6 +92,11 @@ class Model:
         self._users = IdIndex("user", user_ids, len(self._user_vectors))
         self._items = IdIndex("item", item_ids, len(self._item_vectors))
         self.hyperparameters = check_hyperparameters(hyperparameters)
+        self._networks = {}
+        for side, network in (networks or {}).items():
+            arrays = {name: to_numpy(network.parameters[name]) for name in PARAMETERS}
+            check_network(arrays, self._item_vectors.shape[1])
+            self._networks[side] = FeatureNetwork.from_arrays(arrays)
         self.version = __version__
         self._index: AnnoyItems | None = None
 
@@ -203,6 +222,82 @@ class Model:
         found = nearest(self._user_vectors[rows], self._user_vectors, n, mask)
         return _shaped_like(users, found)
 
+    def embed_users(self, features: sp.sparray | sp.spmatrix | np.ndarray | Features) -> np.ndarray:
+        """Place users that were not trained, by their features; see `embed_items`."""
+        return self._embed("users", features)
+
+    def embed_items(self, features: sp.sparray | sp.spmatrix | np.ndarray | Features) -> np.ndarray:
+        """Place items that were not trained, by their features (Hsieh et al., section 3.3).
+
+        Parameters
+        ----------
+        features : scipy.sparse matrix, dense array or Features, (m, n_features)
+            With the columns that the model was trained with.
+
+        Returns
+        -------
+        numpy.ndarray, (m, r), float32
+            f(x), pulled into the ball of the model's vectors.
+
+        Raises
+        ------
+        ValueError
+            If the model was not trained with features of items.
+        TypeError, DataError
+            If ``features`` has other columns, or values that are not finite.
+        """
+        return self._embed("items", features)
+
+    def add_items(
+        self,
+        ids: npt.ArrayLike,
+        features: sp.sparray | sp.spmatrix | np.ndarray | Features,
+    ) -> Model:
+        """Return a model that can recommend further items, placed by `embed_items`.
+
+        Parameters
+        ----------
+        ids : array_like, (m,)
+            Their external ids: new ones, of the type of `item_ids`.
+        features : as for `embed_items`, (m, n_features)
+
+        Returns
+        -------
+        Model
+            Its last m rows of items are the new ones. It has no index: build it anew.
+
+        Raises
+        ------
+        TypeError, ValueError, DataError
+            If an id is not new or of another type, or as for `embed_items`.
+        """
+        new = np.atleast_1d(np.asarray(ids))
+        vectors = self.embed_items(features)
+        if new.shape != (len(vectors),):
+            raise ValueError(f"ids must be one for each row of features, got {new.shape}")
+        model = Model(
+            self._user_vectors,
+            np.concatenate([self._item_vectors, vectors]),
+            user_ids=self.user_ids,
+            item_ids=[*self.item_ids.tolist(), *new.tolist()],
+            hyperparameters=self.hyperparameters,
+            networks=self._networks,
+        )
+        model.version = self.version
+        return model
+
+    def _embed(self, side: str, features: Any) -> np.ndarray:
+        name = f"{side[:-1]}_features"
+        network = self._networks.get(side)
+        if network is None:
+            raise ValueError(
+                f"the model was not trained with features of {side}: fit(..., {name}=...)"
+            )
+        n_rows = getattr(getattr(features, "matrix", features), "shape", (0,))[0]
+        vectors: np.ndarray = network.embed(check_features(name, features, n_rows, None))
+        max_norm = self.hyperparameters.get("max_norm")
+        return vectors if max_norm is None else into_ball(vectors, max_norm)
+
     def build_index(self, kind: str = "annoy", *, n_trees: int = 50, seed: int = 0) -> None:
         """Build an index of the items for approximate search; it is saved with the model.
 
@@ -248,11 +343,19 @@ class Model:
             "vectors.safetensors": partial(_storage.write_arrays, arrays=vectors),
             "ids.json": partial(_storage.write_json, value=ids),
         }
+        if self._networks:
+            networks = {
+                f"{side}.{name}": array
+                for side, network in self._networks.items()
+                for name, array in network.parameters.items()
+            }
+            files["networks.safetensors"] = partial(_storage.write_arrays, arrays=networks)
         if self._index is not None:
             files["index.annoy"] = self._index.save
         info = {
             "version": self.version,
             "hyperparameters": check_hyperparameters(self.hyperparameters),
+            "networks": sorted(self._networks),
             "index": self._index.info if self._index is not None else None,
         }
         _storage.write_folder(Path(folder), "model", files, info)
@@ -275,8 +378,12 @@ class Model:
         files, info = _storage.read_folder(Path(folder), "model")
         if not isinstance(info.get("version"), str) or "hyperparameters" not in info:
             raise ModelError(f"{folder}/model.json does not describe a model")
-        index = info.get("index")
-        needed = {"vectors.safetensors", "ids.json", *(["index.annoy"] if index else [])}
+        index, sides = info.get("index"), info.get("networks", [])
+        if not isinstance(sides, list) or not set(sides) <= {"users", "items"}:
+            raise ModelError(f"{folder}/model.json does not describe a model")
+        needed = {"vectors.safetensors", "ids.json"}
+        needed |= {"networks.safetensors"} if sides else set()
+        needed |= {"index.annoy"} if index else set()
         if files.keys() != needed:
             raise ModelError(f"{folder}/model.json must list {sorted(needed)}, not {sorted(files)}")
         vectors_file, ids_file = files["vectors.safetensors"], files["ids.json"]
@@ -284,6 +391,18 @@ class Model:
         ids = _storage.read_json(ids_file)
         if not isinstance(ids, dict) or not all(isinstance(ids.get(key), list) for key in vectors):
             raise ModelError(f"{ids_file} must hold the lists {sorted(vectors)}")
+        networks: dict[str, FeatureNetwork] = {}
+        if sides:
+            names = [f"{side}.{name}" for side in sides for name in PARAMETERS]
+            arrays = _storage.read_arrays(
+                files["networks.safetensors"], dict.fromkeys(names, np.float32)
+            )
+            networks = {
+                side: FeatureNetwork.from_arrays(
+                    {name: arrays[f"{side}.{name}"] for name in PARAMETERS}
+                )
+                for side in sides
+            }
         try:
             model = cls(
                 vectors["users"],
@@ -291,6 +410,7 @@ class Model:
                 user_ids=ids["users"],
                 item_ids=ids["items"],
                 hyperparameters=info["hyperparameters"],
+                networks=networks,
             )
         except (TypeError, ValueError) as error:
             raise ModelError(

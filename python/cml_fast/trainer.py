@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,10 +22,13 @@ from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._checks import check_real, drawing_from
 from ._covariance import CovarianceStep
 from ._estimator import Estimator
-from ._interleaved import Interleaved
+from ._feature_step import FeatureStep
+from ._features import FeatureNetwork
+from ._interleaved import Interleaved, Work
+from ._namespace import namespace_on
 from ._progress import EpochReport, Progress
 from ._training import Training
-from .data import Interactions
+from .data import Features, Interactions
 from .errors import DataError
 from .model import Model
 
@@ -34,6 +37,7 @@ logger = logging.getLogger("cml_fast")
 
 # Called after every epoch, with ``trainer.model_`` up to date; a true answer ends the training.
 Callback = Callable[["Trainer", EpochReport], "bool | None"]
+Described: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
 
 
 class Trainer(Estimator):
@@ -70,6 +74,18 @@ class Trainer(Estimator):
         where BLAS does: on one machine, and mostly for one number of threads.
     cov_interval : int
         Pairs from one of its steps to the next; each moves 1024 users and as many items.
+    feature_weight : float
+        With features: the weight lambda_f of L_f (section 3.3), which pulls the vectors to where
+        their features place them.
+    feature_learning_rate : float
+        Step size of AdaGrad for the feature networks.
+    feature_interval : int
+        Pairs from one of their steps to the next; each takes 1024 users or items.
+    feature_warm_up : int
+        After so many epochs the vectors of objects with features begin anew, from where these
+        place them. 0: they do not.
+    n_hidden : int
+        Units in the hidden layer of a feature network.
     n_epochs : int
         Passes over the pairs; with validation data an upper bound.
     device : {"auto", "cpu", "cuda"}
@@ -115,6 +131,11 @@ class Trainer(Estimator):
         batch_size: int = 1024,
         cov_weight: float = 0.0,
         cov_interval: int = 32768,
+        feature_weight: float = 1.0,
+        feature_learning_rate: float = 0.05,
+        feature_interval: int = 1024,
+        feature_warm_up: int = 0,
+        n_hidden: int = 256,
         n_epochs: int = 30,
         device: str = "auto",
         n_threads: int | None = None,
@@ -133,6 +154,11 @@ class Trainer(Estimator):
         self.batch_size = batch_size
         self.cov_weight = cov_weight
         self.cov_interval = cov_interval
+        self.feature_weight = feature_weight
+        self.feature_learning_rate = feature_learning_rate
+        self.feature_interval = feature_interval
+        self.feature_warm_up = feature_warm_up
+        self.n_hidden = n_hidden
         self.n_epochs = n_epochs
         self.device = device
         self.n_threads = n_threads
@@ -149,6 +175,8 @@ class Trainer(Estimator):
         train: sp.sparray | sp.spmatrix | Interactions,
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        user_features: Described | None = None,
+        item_features: Described | None = None,
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float = 1.0,
@@ -162,6 +190,10 @@ class Trainer(Estimator):
             are dropped and duplicates added up, each with a warning. Not changed.
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
+        user_features, item_features : scipy.sparse or dense matrix, or Features, optional
+            What is known of each user (n_users, m) and item (n_items, m'), one row each: tags,
+            genres, words. Sparse ones stay sparse. A network learns to place objects by them
+            (section 3.3); rows without any are left alone.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             Called after each epoch; True ends the training.
         checkpoint : path, optional
@@ -197,7 +229,7 @@ class Trainer(Estimator):
         warning: the training is worth more than its safeguard. The one before it stays, and the
         next one is tried again.
         """
-        given = check_arguments(self, train, validation, callbacks)
+        given = check_arguments(self, train, validation, callbacks, user_features, item_features)
         every = check_real("checkpoint_every", checkpoint_every, 0, strict=True)
         folder = None if checkpoint is None else check_folder("checkpoint", checkpoint)
         if folder is not None:
@@ -210,11 +242,11 @@ class Trainer(Estimator):
                 done, n_pairs = last.n_epochs, given.likes.nnz
                 ids = given.ids or last.ids
                 progress = Progress(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
+                progress.networks = self._networks(given, last.networks, generator)
             job = self._make_job(given, progress)  # the last that may refuse an argument
         keeper = None
         if folder is not None:
-            data = fingerprints(given.likes, given.validation)
-            keeper = Checkpoint(folder, every, self._stored(progress.seed), data)
+            keeper = Checkpoint(folder, every, self._stored(progress.seed), fingerprints(given))
         self._train(job, given, progress, keeper)
         return self
 
@@ -225,6 +257,8 @@ class Trainer(Estimator):
         train: sp.sparray | sp.spmatrix | Interactions,
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        user_features: Described | None = None,
+        item_features: Described | None = None,
         callbacks: Iterable[Callback] = (),
         **overrides: Any,
     ) -> Trainer:
@@ -239,7 +273,7 @@ class Trainer(Estimator):
         ----------
         path : path
             The folder.
-        train, validation
+        train, validation, user_features, item_features
             The same data as in :meth:`fit`, which a fingerprint in the checkpoint makes sure of.
             Ids may be left out.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
@@ -274,8 +308,8 @@ class Trainer(Estimator):
                 )
         checkpoint, progress = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
-        given = check_arguments(self, train, validation, callbacks)
-        checkpoint.check_data(given.likes, given.validation, progress)
+        given = check_arguments(self, train, validation, callbacks, user_features, item_features)
+        checkpoint.check_data(given, progress)
         _check_same_ids(given.ids, progress.ids, "the checkpoint", "begin anew with fit")
         progress.ids = given.ids or progress.ids
         progress.move_to(given.device)
@@ -289,12 +323,45 @@ class Trainer(Estimator):
         settings, shape = given.settings, given.likes.shape
         seed = int(generator.integers(2**63))
         tables = Tables.random(given.device, shape, settings.n_dims, settings.max_norm, generator)
-        return Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
+        progress = Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
+        progress.networks = self._networks(given, {}, generator)
+        return progress
+
+    @staticmethod
+    def _networks(
+        given: Arguments, known: dict[str, FeatureNetwork], generator: np.random.Generator
+    ) -> dict[str, FeatureNetwork]:
+        """One for each kind of object with features: that of the last fit, or a new one."""
+        settings = given.settings
+        networks = {}
+        for side, features in given.features.items():
+            network = known.get(side)
+            if network is not None and network.shape != (
+                features.shape[1],
+                settings.n_hidden,
+                settings.n_dims,
+            ):
+                raise ValueError(
+                    f"warm_start=True goes on with a network for {network.shape[0]} features of "
+                    f"{side} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
+                    f"n_hidden={settings.n_hidden}; set warm_start=False to begin anew"
+                )
+            networks[side] = network or FeatureNetwork.random(
+                features.shape[1],
+                settings.n_dims,
+                generator,
+                n_hidden=settings.n_hidden,
+                xp=namespace_on(given.device),
+            )
+        return networks
 
     def _make_job(self, given: Arguments, progress: Progress) -> Interleaved:
         settings = replace(given.settings, seed=progress.seed)
         job = make_job(progress.tables, given.likes, settings)
-        works = []
+        works: list[Work] = [
+            FeatureStep(side, network, given.features[side], progress.tables, job, settings)
+            for side, network in progress.networks.items()
+        ]
         if settings.cov_weight > 0:
             works.append(CovarianceStep(progress.tables, job, settings))
         return Interleaved(job, given.likes.nnz, settings.batch_size, works)
@@ -343,7 +410,13 @@ class Trainer(Estimator):
         """Make ``model_`` the present state of the tables."""
         progress = self._progress
         users, items = progress.tables.vectors()
-        self.model_ = Model(users, items, **progress.ids, hyperparameters=self._described())
+        self.model_ = Model(
+            users,
+            items,
+            **progress.ids,
+            hyperparameters=self._described(),
+            networks=progress.networks,
+        )
         self.best_epoch_ = max(progress.n_epochs - 1, 0)
         return self.model_
 

@@ -1,0 +1,277 @@
+"""Training with features: networks that place objects by what is known of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from trainer_support import assert_same, trainer, vectors
+
+from cml_fast import Model, Trainer
+from cml_fast.data import Features, synthetic
+from cml_fast.errors import DataError, ModelError, TrainingDiverged
+from cml_fast.evaluation import evaluate
+
+# Six tastes; whom an item is for decides its tags, and noise some more.
+MADE = synthetic(300, 200, 6000, n_tastes=6)
+LIKES = MADE.interactions.matrix
+
+
+def tags(seed: int = 0) -> sp.csr_array:
+    rng = np.random.default_rng(seed)
+    n_items, n_tags = LIKES.shape[1], 60
+    own = rng.permutation(60).reshape(6, 10)[MADE.item_tastes]
+    dense = np.zeros((n_items, n_tags), dtype=np.float32)
+    for item, likely in enumerate(own):
+        dense[item, rng.choice(likely, 4, replace=False)] = 1
+        dense[item, rng.integers(n_tags)] = 1
+    return sp.csr_array(dense)
+
+
+TAGS = tags()
+OPTIONS = {
+    "n_dims": 16,
+    "n_epochs": 6,
+    "feature_interval": 300,
+    "feature_weight": 10.0,
+    "n_hidden": 32,
+}
+
+
+def fitted(train: Any = LIKES, *, item_features: Any = TAGS, **params: Any) -> Trainer:
+    return trainer(**{**OPTIONS, **params}).fit(train, item_features=item_features)
+
+
+def distance_to_network(model: Model, features: Any = TAGS) -> float:
+    return float(np.square(model.embed_items(features) - model.item_vectors).sum(axis=1).mean())
+
+
+# --- what is learned --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("update", ["sync", "async"])
+def test_vectors_and_network_approach_each_other(device: str, update: str) -> None:
+    apart = fitted(device=device, update=update, feature_weight=0.0)
+    near = fitted(device=device, update=update)
+    assert distance_to_network(near.model_) < 0.6 * distance_to_network(apart.model_)
+    assert np.linalg.norm(vectors(near), axis=1).max() < 1 + 1e-6
+    assert all(0 < report.seconds_between < report.seconds for report in near.history_)
+
+
+def test_items_that_were_never_liked_are_found(device: str) -> None:
+    """A tenth of the items is left out of training and placed by tags alone."""
+    cold = np.arange(LIKES.shape[1]) % 10 == 0
+    train = LIKES.copy()
+    train.data[cold[train.indices]] = 0
+    train.eliminate_zeros()
+    held_out = LIKES.copy()
+    held_out.data[~cold[held_out.indices]] = 0
+    held_out.eliminate_zeros()
+    model = fitted(train, device=device, n_epochs=20).model_
+    items = model.item_vectors.copy()
+    items[cold] = model.embed_items(TAGS[np.flatnonzero(cold)])
+    placed = Model(model.user_vectors, items)
+    untrained = Model(model.user_vectors, np.random.default_rng(0).standard_normal(items.shape))
+    found, by_chance = (
+        evaluate(m, held_out, exclude=train, ks=(20,)).recall[20] for m in (placed, untrained)
+    )
+    assert found > 2 * by_chance
+
+
+def test_sparse_and_dense_features_are_the_same(device: str) -> None:
+    dense = fitted(item_features=TAGS.toarray(), device=device, n_epochs=1)
+    sparse = fitted(device=device, n_epochs=1)
+    np.testing.assert_allclose(vectors(dense), vectors(sparse), atol=2e-3)
+
+
+def test_items_without_features_are_left_alone() -> None:
+    features = TAGS.toarray()
+    features[7] = 0
+    lone = sp.csr_array(([1.0], ([0], [5])), shape=LIKES.shape)
+    start = fitted(lone, item_features=features, feature_weight=0.0, n_epochs=4).model_
+    moved = fitted(lone, item_features=features, n_epochs=4).model_
+    still = np.flatnonzero((start.item_vectors == moved.item_vectors).all(axis=1))
+    assert still.tolist() == [7]
+
+
+def test_features_of_users(device: str) -> None:
+    users = sp.csr_array(np.eye(6, dtype=np.float32)[MADE.user_tastes])
+    one = trainer(**{**OPTIONS, "device": device}).fit(LIKES, user_features=users)
+    placed = one.model_.embed_users(users)
+    assert placed.shape == one.model_.user_vectors.shape
+    rest = np.square(placed - one.model_.user_vectors).sum()
+    assert rest < 0.8 * np.square(one.model_.user_vectors).sum()
+
+
+def test_it_repeats() -> None:
+    assert_same(fitted(), fitted())
+    assert not np.array_equal(vectors(fitted(random_state=1)), vectors(fitted()))
+    assert not np.array_equal(vectors(fitted(feature_weight=9.0)), vectors(fitted()))
+
+
+def test_warm_up_begins_anew() -> None:
+    """After it the vectors are where the network had placed them, and are trained from there."""
+    plain, anew = fitted(feature_weight=1e-9), fitted(feature_weight=1e-9, feature_warm_up=5)
+    assert distance_to_network(anew.model_) < 0.9 * distance_to_network(plain.model_)
+    assert [r.loss for r in plain.history_[:5]] == [r.loss for r in anew.history_[:5]]
+    assert plain.history_[5].loss < anew.history_[5].loss
+
+
+def test_divergence() -> None:
+    with pytest.raises(TrainingDiverged):
+        fitted(feature_weight=1e30)
+    with pytest.raises(TrainingDiverged):
+        fitted(feature_learning_rate=1e30)
+
+
+# --- going on ---------------------------------------------------------------------------------
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(epoch: int) -> Any:
+    def callback(_: Trainer, report: Any) -> None:
+        if report.epoch == epoch:
+            raise Stop
+
+    return callback
+
+
+def networks(one: Trainer) -> dict[str, np.ndarray]:
+    return {
+        f"{side}.{name}": array
+        for side, network in one._progress.networks.items()
+        for name, array in network.to_arrays().items()
+    }
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_resumed_ends_like_uninterrupted(tmp_path: Path, validated: bool) -> None:
+    options: dict[str, Any] = {"item_features": TAGS}
+    if validated:
+        liked = LIKES.toarray() != 0
+        options["validation"] = sp.csr_array((liked[:, ::-1] & ~liked).astype(np.float32))
+    expected = trainer(**OPTIONS).fit(LIKES, **options)
+    with pytest.raises(Stop):
+        trainer(**OPTIONS).fit(
+            LIKES,
+            **options,
+            checkpoint=tmp_path / "run",
+            checkpoint_every=0.3,
+            callbacks=[stop_after(2)],
+        )
+    resumed = Trainer.resume(tmp_path / "run", LIKES, **options)
+    assert_same(resumed, expected)
+    for name, array in networks(expected).items():
+        np.testing.assert_array_equal(networks(resumed)[name], array)
+    other = {**options, "item_features": tags(1)}
+    with pytest.raises(DataError, match="made with other item feature data"):
+        Trainer.resume(tmp_path / "run", LIKES, **other)
+    with pytest.raises(DataError, match="made with item feature data, and none is given now"):
+        Trainer.resume(tmp_path / "run", LIKES, **{**options, "item_features": None})
+
+
+def test_warm_start_keeps_the_network() -> None:
+    one = trainer(**OPTIONS, warm_start=True)
+    one.n_epochs = 3
+    one.fit(LIKES, item_features=TAGS).fit(LIKES, item_features=TAGS)
+    assert_same(one, fitted())
+    with pytest.raises(ValueError, match="goes on with a network for 60 features of items"):
+        one.fit(LIKES, item_features=TAGS[:, :50])
+
+
+# --- the model --------------------------------------------------------------------------------
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    model = fitted().model_
+    model.save(tmp_path / "model")
+    loaded = Model.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.embed_items(TAGS), model.embed_items(TAGS))
+    with pytest.raises(ValueError, match="not trained with features of users"):
+        loaded.embed_users(TAGS)
+
+
+def test_damaged_networks(tmp_path: Path) -> None:
+    fitted().model_.save(tmp_path / "model")
+    (file,) = (tmp_path / "model").glob("networks*")
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(ModelError, match="networks"):
+        Model.load(tmp_path / "model")
+
+
+def test_added_items_are_recommended() -> None:
+    model = fitted().model_
+    with_twin = model.add_items([1000], TAGS[[7]])
+    assert with_twin.item_ids.tolist() == [*range(200), 1000]
+    np.testing.assert_array_equal(with_twin.item_vectors[:200], model.item_vectors)
+    found, _ = with_twin.recommend(np.arange(300), n=20)
+    assert (found == 200).any()
+    assert with_twin.add_items([1001], TAGS[[8]]).item_ids[-1] == 1001
+    with pytest.raises(ValueError, match="7"):
+        model.add_items([7], TAGS[[7]])
+    with pytest.raises(ValueError, match="one for each row"):
+        model.add_items([1000, 1001], TAGS[[7]])
+
+
+# --- what cannot be ---------------------------------------------------------------------------
+
+
+def with_value(value: float) -> sp.csr_array:
+    features = TAGS.copy()
+    features.data[3] = value
+    return features
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        (TAGS[:199], DataError, "item_features must have 200 rows, got 199"),
+        (TAGS.toarray()[:199], DataError, "item_features must have 200 rows"),
+        (with_value(np.nan), DataError, "item_features"),
+        (with_value(np.inf), DataError, "item_features"),
+        (with_value(np.nan).toarray(), DataError, "item_features must be finite"),
+        (sp.csr_array((200, 9)), DataError, "at least one feature"),
+        (np.zeros((200, 9)), DataError, "at least one feature"),
+        (np.zeros((200, 0)), DataError, "a column at least"),
+        ([["a"]] * 200, TypeError, "item_features must be a scipy.sparse matrix or"),
+        ("tags.csv", TypeError, "item_features must be a scipy.sparse matrix or"),
+    ],
+)
+def test_bad_features(features: Any, error: type[Exception], message: str) -> None:
+    one = trainer(**OPTIONS)
+    with pytest.raises(error, match=message):
+        one.fit(LIKES, item_features=features)
+    assert not hasattr(one, "model_")
+
+
+def test_features_of_other_items() -> None:
+    likes = MADE.interactions
+    features = Features(TAGS, likes.item_ids, np.arange(60))
+    trainer(**OPTIONS).fit(likes, item_features=features)
+    other = dataclasses.replace(features, ids=likes.item_ids[::-1])
+    with pytest.raises(DataError, match="item_features must have the ids of train"):
+        trainer(**OPTIONS).fit(likes, item_features=other)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"feature_weight": -1.0},
+        {"feature_learning_rate": 0.0},
+        {"feature_interval": 0},
+        {"feature_warm_up": -1},
+        {"n_hidden": 0},
+    ],
+    ids=str,
+)
+def test_bad_hyperparameters(params: dict[str, Any]) -> None:
+    (name,) = params
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        fitted(**params)
