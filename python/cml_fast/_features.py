@@ -15,6 +15,8 @@ from .errors import DataError
 PARAMETERS = ("w1", "b1", "w2", "b2")
 # Rows that are embedded together, to bound the memory for their hidden layers.
 BLOCK_ROWS = 1 << 14
+# Elements of a parameter that are updated together.
+BLOCK_ELEMENTS = 1 << 16
 
 
 class FeatureNetwork:
@@ -189,10 +191,19 @@ class FeatureNetwork:
     def step(self, gradients: Mapping[str, Any], learning_rate: float) -> None:
         """One AdaGrad step of each parameter along its gradient, as csrc/core/update.h takes it."""
         rate = float(learning_rate)  # NumPy's float64 would turn float32 arrays into its own kind
+        rate = float(learning_rate)  # NumPy's float64 would turn float32 arrays into its own kind
         for name, gradient in gradients.items():
-            self.accumulators[name] += gradient * gradient
-            root = namespace_of(gradient).sqrt(self.accumulators[name] + ADAGRAD_EPSILON)
-            self.parameters[name] -= rate * gradient / root
+            xp = namespace_of(gradient)
+            # On a CPU in blocks of rows: what is computed on the way to a step stays in its cache.
+            n = gradient.shape[0]
+            row = gradient.shape[1] if gradient.ndim > 1 else 1
+            size = max(BLOCK_ELEMENTS // row, 1) if xp is np else n
+            for start in range(0, n, size):
+                rows = slice(start, min(start + size, n))
+                g, squares = gradient[rows, ...], self.accumulators[name][rows, ...]
+                squares += g * g
+                parameter = self.parameters[name][rows, ...]
+                parameter -= rate * g / xp.sqrt(squares + ADAGRAD_EPSILON)
 
     @property
     def shape(self) -> tuple[int, int, int]:

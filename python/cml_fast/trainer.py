@@ -75,8 +75,9 @@ class Trainer(Estimator):
     cov_interval : int
         Pairs from one of its steps to the next; each moves 1024 users and as many items.
     feature_weight : float
-        With features: the weight lambda_f of L_f (section 3.3), which pulls the vectors to where
-        their features place them.
+        With features: the weight lambda_f of L_f (section 3.3) for the vectors, which are pulled
+        to where their features place them. What it does depends on ``feature_interval``: half the
+        interval, twice the pull.
     feature_learning_rate : float
         Step size of AdaGrad for the feature networks.
     feature_interval : int
@@ -131,9 +132,9 @@ class Trainer(Estimator):
         batch_size: int = 1024,
         cov_weight: float = 0.0,
         cov_interval: int = 32768,
-        feature_weight: float = 1.0,
-        feature_learning_rate: float = 0.05,
-        feature_interval: int = 1024,
+        feature_weight: float = 30.0,
+        feature_learning_rate: float = 0.005,
+        feature_interval: int = 4096,
         feature_warm_up: int = 0,
         n_hidden: int = 256,
         n_epochs: int = 30,
