@@ -365,10 +365,10 @@ def recalls_of_new_users(likes: sp.csr_array, **params: Any) -> tuple[float, flo
     other likes by a model that was trained without them; and trained like everyone."""
     seen, hidden = split(likes, (0.8, 0.2), random_state=0)
     new = np.random.default_rng(0).permutation(likes.shape[0]) < likes.shape[0] // 10
-    others, wanted = (
-        sp.csr_array(part.multiply(rows[:, None])) for part, rows in ((seen, ~new), (hidden, new))
-    )
-    assert not others[new].nnz and wanted.nnz == wanted[new].nnz > 100
+    others, wanted = seen.tolil(), hidden.tolil()
+    others[new], wanted[~new] = 0, 0
+    others, wanted = sp.csr_array(others), sp.csr_array(wanted)
+    assert not others[new].nnz and wanted.nnz == hidden[new].nnz > 100
     without = trainer(**params).fit(others).model_
     everyone = trainer(**params).fit(seen).model_
     users = without.user_vectors.copy()

@@ -158,7 +158,7 @@ def _parser() -> _Parser:
         _commands.recommend,
         "recommend items to a user, or to a person whom the model has never seen",
         "demo-output/model --user user-00012 --exclude demo-output/train.csv\n"
-        "  cml-fast recommend demo-output/model --likes blues-0003,blues-0011,jazz-0002",
+        "  cml-fast recommend demo-output/model --likes blues-0003,blues-0011,disco-0002",
     )
     _add_model(recommend)
     whom = recommend.add_mutually_exclusive_group(required=True)
