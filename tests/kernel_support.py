@@ -114,13 +114,16 @@ def oracle_of(tables: Tables) -> reference.Tables:
     )
 
 
+def oracle_settings(chosen: Settings) -> reference.Settings:
+    shared = {field.name for field in dataclasses.fields(reference.Settings)}
+    values = {k: v for k, v in dataclasses.asdict(chosen).items() if k in shared}
+    return reference.Settings(**values, epsilon=ADAGRAD_EPSILON)
+
+
 def train_oracle(
     oracle: reference.Tables, likes: sp.csr_array, begin: int, end: int, chosen: Settings
 ) -> dict[str, float]:
-    shared = {field.name for field in dataclasses.fields(reference.Settings)}
-    values = {k: v for k, v in dataclasses.asdict(chosen).items() if k in shared}
-    oracle_settings = reference.Settings(**values, epsilon=ADAGRAD_EPSILON)
-    return reference.train(oracle, likes, begin, end, oracle_settings)
+    return reference.train(oracle, likes, begin, end, oracle_settings(chosen))
 
 
 def assert_same_tables(tables: Tables, oracle: reference.Tables) -> None:

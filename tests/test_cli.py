@@ -422,6 +422,76 @@ def test_recommend(run, file, likes, model):
     assert len(shown) == 30 - len(liked)  # no padding where items run out
 
 
+def test_recommend_to_a_new_person(run, likes, model):
+    rows = [3, 11, 4]
+    matrix = sp.csr_array((np.ones(3), ([0, 0, 0], rows)), shape=(1, 30))
+    vector = model.embed_users_from(matrix)[0]
+    found, distances = model.recommend_for(vector, 30, matrix)
+    expected = {
+        "likes": likes.item_ids[sorted(rows)].tolist(),
+        "items": [
+            {"item": likes.item_ids[row], "distance": pytest.approx(float(distance))}
+            for row, distance in zip(found[:27], distances[:27], strict=True)  # not what is liked
+        ],
+    }
+    first, second, third = likes.item_ids[rows]
+    for given in (
+        ["--likes", f"{first},{second},{third}"],
+        ["--likes", f'"{first}",{second}', "--likes", third],
+        [f"--likes={third},{second},{third},{first}"],
+    ):
+        code, out, err = run("recommend", "model", *given, "--n", "30", "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out) == expected
+    _, out, _ = run("recommend", "model", *given, "--n", "4")
+    assert [line.split()[1] for line in out.splitlines()[1:]] == likes.item_ids[found[:4]].tolist()
+
+
+def test_likes_with_odd_ids(run, tmp_path):
+    ids = ["a, b", "a", 'c "d"', "é", " e"]
+    vectors = np.eye(5, dtype=np.float32)
+    Model(vectors, vectors, item_ids=ids).save(tmp_path / "odd")
+    for text, wanted in (
+        ('"a, b"', {"a, b"}),
+        ('a,"a, b"', {"a", "a, b"}),
+        ('c "d",é', {'c "d"', "é"}),
+        ('"c ""d""", e', {'c "d"', " e"}),
+    ):
+        code, out, err = run("recommend", "odd", "--likes", text, "--json")
+        assert code == 0, err
+        result = json.loads(out)
+        assert set(result["likes"]) == wanted
+        assert {entry["item"] for entry in result["items"]} == set(ids) - wanted
+    Model(vectors, vectors, item_ids=[1, 2, -3, 4, 5]).save(tmp_path / "numbers")
+    _, out, _ = run("recommend", "numbers", "--likes=-3,4", "--json")
+    assert json.loads(out)["likes"] == [-3, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--likes=eve,adam"], 2, ["no item 'eve', 'adam'", "like ", "leave out", "double quotes"]),
+        (["--likes=1"], 2, ["no item '1'"]),
+        (["--likes="], 2, ["--likes", "must be like", "''"]),
+        (["--likes=,"], 2, ["no item '', ''"]),
+        (['--likes="a,b'], 2, ["--likes", "must be like"]),
+        (["--likes=a\nb"], 2, ["--likes", "must be like"]),
+        (["--likes"], 2, ["--likes", "expected one argument"]),
+        (["--likes=a", "--user=b"], 2, ["--user", "not allowed with", "--likes"]),
+        ([], 2, ["--user", "--likes", "required"]),
+        (["--likes=a", "--exclude=likes.csv"], 2, ["--exclude needs --user"]),
+    ],
+)
+def test_wrong_usage_of_likes(run, file, model, options, code, words):
+    assert refused(run("recommend", "model", *options), code, *words)
+
+
+def test_likes_and_a_bad_number_or_model(run, model, likes):
+    liked = f"--likes={likes.item_ids[0]}"
+    assert refused(run("recommend", "model", liked, "--n=0"), 2, "n must be at least 1")
+    assert refused(run("recommend", "absent", liked), 3, "absent")
+
+
 def test_similar(run, likes, model):
     code, out, _ = run("similar", "model", "--item", likes.item_ids[2], "--n=3", "--json")
     assert code == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
-from trainer_support import assert_same, vectors
+from trainer_support import assert_same, popularity_recall, vectors
 from trainer_support import trainer as small_trainer
 
 from cml_fast import Trainer, _epoch
@@ -27,17 +27,6 @@ def trainer(**params: Any) -> Trainer:
 
 def recall(fitted: Trainer, train: Any = TRAIN, test: Any = TEST) -> float:
     return evaluate(fitted.model_, test, train, ks=(50,)).recall[50]
-
-
-def popularity_recall(train: sp.csr_array, test: sp.csr_array) -> float:
-    """Recall@50 of the items with the most likes, a user's own left out."""
-    popularity = (train != 0).sum(axis=0)
-    recalls = []
-    for user in np.flatnonzero(np.diff(test.indptr)):
-        order = np.argsort(-popularity, kind="stable")
-        order = order[~np.isin(order, train[[user]].indices)]
-        recalls.append(np.isin(test[[user]].indices, order[:50]).mean())
-    return float(np.mean(recalls))
 
 
 def untrained(shape: tuple[int, int], **params: Any) -> Trainer:

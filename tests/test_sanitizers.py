@@ -147,8 +147,10 @@ def test_memory_and_arithmetic(memory: Sanitized) -> None:
         "test_job_arguments or test_non_finite or random_problems or equal_hinges"
         " or oracle_for_any_batch_size or stays_in_the_ball or far_from_the_first"
         " or any_number_of_threads or several_workers or end_of_int32 or bijection"
-        " or split_into_launches or resumed_on_another or divergence or interrupted",
+        " or split_into_launches or resumed_on_another or divergence or interrupted"
+        " or first_user_with or any_split_of_the_users",
         *("job_arguments", "non_finite", "kernel", "sync", "large_counts", "random", "trainer"),
+        "fold_in",
     )
 
 
@@ -158,7 +160,7 @@ def test_threads(threads: Sanitized) -> None:
         "any_number_of_threads or order_of_addition or resumed_on_another"
         " or side_by_side or forked_child"
         " or (beats_popularity and None) or many_threads",
-        *("sync", "build", "learning"),
+        *("sync", "build", "learning", "fold_in"),
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from cml_fast import Trainer
 
@@ -19,3 +20,14 @@ def vectors(fitted: Trainer) -> np.ndarray:
 
 def assert_same(one: Trainer, other: Trainer) -> None:
     np.testing.assert_array_equal(vectors(one), vectors(other))
+
+
+def popularity_recall(train: sp.csr_array, test: sp.csr_array) -> float:
+    """Recall@50 of the items with the most likes, a user's own left out."""
+    popularity = (train != 0).sum(axis=0)
+    recalls = []
+    for user in np.flatnonzero(np.diff(test.indptr)):
+        order = np.argsort(-popularity, kind="stable")
+        order = order[~np.isin(order, train[[user]].indices)]
+        recalls.append(np.isin(test[[user]].indices, order[:50]).mean())
+    return float(np.mean(recalls))

@@ -246,7 +246,7 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
 }
 
 std::optional<int64_t> PythonJob::step(const std::string& table, const py::object& rows,
-                     const py::object& gradients) const {
+                                       const py::object& gradients) const {
     if (table != "users" && table != "items") {
         throw py::value_error("table must be 'users' or 'items', got '" + table + "'");
     }
@@ -281,6 +281,23 @@ std::optional<int64_t> PythonJob::step(const std::string& table, const py::objec
         if (device_ == Device::kCuda) refused = cuda_step(job_, given, counters_, stream_);
 #endif
     }
+    if (refused < 0) return {};
+    return refused;
+}
+
+std::optional<int64_t> PythonJob::fold_in(int64_t begin, int64_t end, int64_t n_epochs) const {
+    if (device_ != Device::kCpu) throw py::value_error("fold_in needs a job on the device 'cpu'");
+    if (begin < 0 || end < begin || end > job_.users.n_rows) {
+        throw py::value_error(
+            "begin and end must be 0 <= begin <= end <= " + text(job_.users.n_rows) + ", got " +
+            text(begin) + " and " + text(end));
+    }
+    if (n_epochs < 1 || n_epochs > INT32_MAX) {
+        throw py::value_error("n_epochs must be between 1 and 2**31 - 1, got " + text(n_epochs));
+    }
+    if (begin == end) return {};
+    py::gil_scoped_release release;
+    const int64_t refused = cpu_fold_in(job_, begin, end, n_epochs, n_threads_, instruction_set_);
     if (refused < 0) return {};
     return refused;
 }

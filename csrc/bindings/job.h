@@ -28,6 +28,10 @@ class PythonJob {
     std::optional<int64_t> step(const std::string& table, const py::object& rows,
                                 const py::object& gradients) const;
 
+    // Train each of the users [begin, end) alone for so many epochs, with the items fixed; for the
+    // CPU only. Without the GIL. Returns the first user for whom a value was not finite.
+    std::optional<int64_t> fold_in(int64_t begin, int64_t end, int64_t n_epochs) const;
+
  private:
     py::object keep(const py::dict& arguments, const char* name);
     Table table(const py::dict& arguments, const char* values, const char* accumulators);

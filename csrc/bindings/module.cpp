@@ -119,7 +119,10 @@ PYBIND11_MODULE(_core, m) {
              "Train the visits [begin, end) and return the Counters.")
         .def("step", &cml::PythonJob::step, "table"_a, "rows"_a, "gradients"_a,
              "Make one step of some rows of 'users' or 'items' along these gradients. Return the "
-             "position of one that was refused because a value was not finite, or None.");
+             "position of one that was refused because a value was not finite, or None.")
+        .def("fold_in", &cml::PythonJob::fold_in, "begin"_a, "end"_a, "n_epochs"_a,
+             "Train each of the users [begin, end) alone for so many epochs, with the items fixed. "
+             "Return the first for whom a value was not finite, or None.");
 
     m.def("build_info", &build_info);
     m.def(

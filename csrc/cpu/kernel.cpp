@@ -3,6 +3,7 @@
 #include "kernel.h"
 
 #include "../core/async.h"
+#include "../core/fold_in.h"
 #include "batch.h"
 #include "lanes.h"
 #include "memory.h"
@@ -37,6 +38,15 @@ struct Kernel {
         return begin;
     }
 
+    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs) {
+        int64_t indptr[2];
+        const Job alone = job_of_user(job, user, indptr);
+        const FoldInUpdates<Lanes, PlainMemory, kChunks> updates(alone, {});
+        Counters counters;
+        visit<PlainMemory>(alone, updates, 0, n_epochs * alone.likes.n_pairs, counters);
+        return counters.first_non_finite == INT64_MAX;
+    }
+
     using Batch = cml::Batch<PlainMemory, kChunks>;
 
     static void record(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
@@ -58,8 +68,9 @@ struct Kernel {
 };
 
 template <int kChunks>
-constexpr CpuKernel kKernel{Kernel<kChunks>::train, Kernel<kChunks>::step, Kernel<kChunks>::record,
-                            Kernel<kChunks>::gather, Kernel<kChunks>::store};
+constexpr CpuKernel kKernel{Kernel<kChunks>::train,   Kernel<kChunks>::step,
+                            Kernel<kChunks>::fold_in, Kernel<kChunks>::record,
+                            Kernel<kChunks>::gather,  Kernel<kChunks>::store};
 
 static CpuKernel kernel_for(int n_dims) {
     static constexpr CpuKernel by_chunks[kMaxFixedChunks + 1] = {

@@ -17,7 +17,7 @@ struct BatchMemory {
     int64_t stride;
 };
 
-// All work in the calling thread and add to the counters.
+// All work in the calling thread; those that are given counters add to them.
 struct CpuKernel {
     // Train the visits [begin, end), each pair at once.
     void (*train)(const Job& job, int64_t begin, int64_t end, Counters& counters);
@@ -25,6 +25,10 @@ struct CpuKernel {
     // Make the steps that the gradients [begin, end) ask for. Returns the first that was refused,
     // or `end`; those after it are not looked at.
     int64_t (*step)(const Job& job, const RowGradients& gradients, int64_t begin, int64_t end);
+
+    // Train this user alone for so many epochs, with the items fixed (see fold_in.h). Returns
+    // whether all was finite.
+    bool (*fold_in)(const Job& job, int64_t user, int64_t n_epochs);
 
     // The parts of a mini-batch, for its visits [begin, end); each is over for all visits before
     // the next one begins (see batch.h).

@@ -85,4 +85,20 @@ int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
     return counters.first_non_finite == INT64_MAX ? -1 : counters.first_non_finite;
 }
 
+int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, int n_threads,
+                    const std::string& instruction_set) {
+    const CpuKernel kernel = kernel_named(instruction_set, job.hyper.n_dims);
+    std::atomic<int64_t> next{begin};
+    auto work = [&](int, Counters& counters) {
+        for (int64_t user; (user = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
+            if (!kernel.fold_in(job, user, n_epochs) && user < counters.first_non_finite) {
+                counters.first_non_finite = user;
+            }
+        }
+    };
+    const auto workers = static_cast<int>(std::clamp<int64_t>(n_threads, 1, end - begin));
+    const Counters counters = in_threads(workers, work, [&] { next = end; });
+    return counters.first_non_finite == INT64_MAX ? -1 : counters.first_non_finite;
+}
+
 }  // namespace cml

@@ -23,4 +23,10 @@ Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
 int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
                  const std::string& instruction_set);
 
+// Train each of the users [begin, end) alone for so many epochs, with the items fixed (see
+// fold_in.h): the same bits for any number of threads. Returns the first user for whom a value was
+// not finite, or -1.
+int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, int n_threads,
+                    const std::string& instruction_set);
+
 }  // namespace cml

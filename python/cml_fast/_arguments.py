@@ -55,7 +55,7 @@ def check_arguments(
         ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
     device, reason = choose_device(trainer.device)
-    settings = _check_settings(trainer, likes.shape)
+    settings = check_settings(trainer, likes.shape)
     held_out = _check_validation(validation, train, likes.shape)
     features = {}
     for side, given, n in zip(
@@ -81,7 +81,8 @@ def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
     return sample
 
 
-def _check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
+def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
+    """Check the hyper-parameters of a trainer, for data of this shape."""
     check_int("n_epochs", trainer.n_epochs, 1)
     if trainer.patience is not None:
         check_int("patience", trainer.patience, 1)

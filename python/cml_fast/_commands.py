@@ -127,6 +127,8 @@ def evaluate(args: argparse.Namespace) -> Outcome:
 
 
 def recommend(args: argparse.Namespace) -> Outcome:
+    if args.likes is not None:
+        return _recommend_for_likes(args)
     model = Model.load(args.model)
     user = _row("user", model.user_rows, model.user_ids, args.user)
     exclude = None
@@ -134,6 +136,21 @@ def recommend(args: argparse.Namespace) -> Outcome:
         exclude = _select(args, args.exclude, model.user_ids, model.item_ids)
     found = model.recommend(user, args.n, exclude)
     return _ranking({"user": model.user_ids[user].item()}, "item", model.item_ids, found)
+
+
+def _recommend_for_likes(args: argparse.Namespace) -> Outcome:
+    if args.exclude:
+        raise ValueError("--exclude needs --user: of --likes nothing is recommended anyway")
+    model = Model.load(args.model)
+    hint = "; leave out what training had not, and put double quotes around an id with commas"
+    found = _rows("item", model.item_rows, model.item_ids, args.likes, hint)
+    rows = np.unique(found)  # a like given twice is one
+    likes = sp.csr_array(
+        (np.ones(len(rows), np.float32), rows, [0, len(rows)]), shape=(1, len(model.item_ids))
+    )
+    vector = model.embed_users_from(likes)[0]
+    asked = {"likes": model.item_ids[rows].tolist()}
+    return _ranking(asked, "item", model.item_ids, model.recommend_for(vector, args.n, likes))
 
 
 def similar(args: argparse.Namespace) -> Outcome:
@@ -265,15 +282,27 @@ def _places(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _row(what: str, rows: Callable[[Any], Any], ids: np.ndarray, text: str) -> int:
-    """Return the row of an id from the command line, where every id is a text."""
-    try:
-        # Not "007", which is another id than 7.
-        is_number = ids.dtype.kind == "i" and str(int(text)) == text
-        return int(rows(int(text) if is_number else text))
-    except (TypeError, ValueError):
+    return _rows(what, rows, ids, [text])[0]
+
+
+def _rows(
+    what: str, rows: Callable[[Any], Any], ids: np.ndarray, texts: list[str], hint: str = ""
+) -> list[int]:
+    """Return the rows of ids from the command line, where every id is a text."""
+    found, unknown = [], []
+    for text in texts:
+        try:
+            # Not "007", which is another id than 7.
+            is_number = ids.dtype.kind == "i" and str(int(text)) == text
+            found.append(int(rows(int(text) if is_number else text)))
+        except (TypeError, ValueError):
+            unknown.append(text)
+    if unknown:
         raise ValueError(
-            f"the model has no {what} {text!r}; its {len(ids):,} {what} ids are like {ids[0]}"
-        ) from None
+            f"the model has no {what} {', '.join(map(repr, unknown))}; its {len(ids):,} {what} "
+            f"ids are like {ids[0]}{hint}"
+        )
+    return found
 
 
 def _ranking(

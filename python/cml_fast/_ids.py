@@ -14,6 +14,9 @@ from ._checks import check_matrix
 from .data.interactions import Interactions
 from .errors import DataError
 
+# Unknown ids that a message names.
+NAMED = 5
+
 
 class IdIndex:
     """External ids, and the way back from them to row numbers."""
@@ -48,9 +51,10 @@ class IdIndex:
         rows = self._order[np.minimum(places, len(self.array) - 1)]
         unknown = wanted[self.array[rows] != wanted]
         if unknown.size:
+            named = ", ".join(map(repr, unknown[:NAMED].tolist()))
             raise ValueError(
-                f"the model has no {self._what} {unknown[0].item()!r} ({unknown.size} unknown "
-                f"ids): leave out {self._what}s that had no interactions in training"
+                f"the model has no {self._what} {named} ({unknown.size} unknown ids): leave out "
+                f"{self._what}s that had no interactions in training"
             )
         return rows[0] if scalar else rows
 
@@ -94,6 +98,43 @@ def interaction_rows(
     except DataError:
         check_matrix(name, matrix, shape)  # the same fault, but with the user's own row number
         raise
+
+
+def item_interactions(
+    name: str,
+    value: sp.sparray | sp.spmatrix | Interactions,
+    items: IdIndex,
+    n_rows: int | None = None,
+) -> sp.csr_array:
+    """Return interactions of anyone with these items, a column for each.
+
+    The rows, so many if that is given, are whom the caller takes them to be. Ids of items that
+    come with them may be in another order, or only some of these. Warnings point at the caller of
+    the caller.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is no sparse matrix, or ids are of another type.
+    ValueError
+        If ids are not unique, or not among these items.
+    DataError
+        If it has another shape, or values that are not finite and positive.
+    """
+    n_items = len(items.array)
+    if isinstance(value, Interactions):
+        matrix = check_matrix(name, value.matrix, stacklevel=4)
+        columns = items.rows(IdIndex(f"{name}.item", value.item_ids, matrix.shape[1]).array)
+        pairs = matrix.tocoo()
+        matrix = sp.csr_array(
+            (pairs.data, (pairs.row, columns[pairs.col])), shape=(matrix.shape[0], n_items)
+        )
+    else:
+        shape = (value.shape[0], n_items) if sp.issparse(value) else None
+        matrix = check_matrix(name, value, shape, stacklevel=4)
+    if n_rows is not None and matrix.shape[0] != n_rows:
+        raise DataError(f"{name} must have {n_rows} rows, got {matrix.shape[0]}")
+    return matrix
 
 
 def _id_array(name: str, ids: npt.ArrayLike) -> np.ndarray:

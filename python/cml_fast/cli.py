@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import inspect
 import json
 import os
@@ -157,14 +158,27 @@ def _parser() -> _Parser:
 
     recommend = command(
         _commands.recommend,
-        "recommend items to a user",
-        "demo-output/model --user user-00012 --exclude demo-output/train.csv",
+        "recommend items to a user, or to a person whom the model has never seen",
+        "demo-output/model --user user-00012 --exclude demo-output/train.csv\n"
+        "  cml-fast recommend demo-output/model --likes blues-0003,blues-0011,disco-0002",
     )
     _add_model(recommend)
-    recommend.add_argument("--user", metavar="ID", required=True, help="the user's id")
+    whom = recommend.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--user", metavar="ID", help="the user's id")
+    whom.add_argument(
+        "--likes",
+        metavar="ID,...",
+        type=_ids,
+        action="extend",
+        help="ids of items that a new person likes; quoted as in CSV where they have commas: "
+        "'a,\"b, c\"'",
+    )
     _add_n(recommend)
     recommend.add_argument(
-        "--exclude", metavar="FILE", type=Path, help="interactions not to recommend again"
+        "--exclude",
+        metavar="FILE",
+        type=Path,
+        help="with --user: interactions not to recommend again",
     )
     _add_reader_options(recommend)
 
@@ -325,6 +339,17 @@ def _share(text: str) -> float:
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"must be a number between 0 and 1, got {text!r}")
     return share
+
+
+def _ids(text: str) -> list[str]:
+    """Split at commas, but not within double quotes: a line of CSV."""
+    try:
+        (ids,) = csv.reader([text], strict=True)
+    except csv.Error:
+        ids = []
+    if not ids:
+        raise argparse.ArgumentTypeError(f'must be like a,b,"c, d", got {text!r}')
+    return ids
 
 
 def _lengths(text: str) -> list[int]:

@@ -23,7 +23,7 @@ from ._checks import (
     check_vectors,
 )
 from ._features import PARAMETERS, FeatureNetwork, check_network, into_ball
-from ._ids import IdIndex, interaction_rows
+from ._ids import IdIndex, interaction_rows, item_interactions
 from ._namespace import to_numpy
 from ._neighbors import nearest, self_mask
 from .data.features import Features
@@ -193,6 +193,110 @@ class Model:
             mask = interaction_rows("exclude", exclude, rows, self.user_ids, self.item_ids)
         queries = self._user_vectors[rows]
         return self._search(users, queries, n, mask, approximate, search_k)
+
+    def recommend_for(
+        self,
+        vectors: npt.ArrayLike,
+        n: int = 10,
+        exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
+        *,
+        approximate: bool = False,
+        search_k: int = -1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Recommend the ``n`` items nearest to each of some points, such as `embed_users_from`
+        gives.
+
+        Other parameters, results and errors are those of `recommend`.
+
+        Parameters
+        ----------
+        vectors : array_like, (m, r) or (r,), float
+        exclude : scipy.sparse matrix or array, (m, n_items), or Interactions, optional
+            Items not to recommend: the non-zero entries of the same row. The users of
+            Interactions may be any; item ids must be the model's, in any order.
+        """
+        given = np.asarray(vectors)
+        points = check_vectors("vectors", given[None] if given.ndim == 1 else given)
+        n_items, r = self._item_vectors.shape
+        if points.shape[1] != r:
+            raise ValueError(f"vectors must have {r} columns, got {points.shape[1]}")
+        if exclude is None:
+            mask = sp.csr_array((len(points), n_items), dtype=np.float32)
+        else:
+            mask = item_interactions("exclude", exclude, self._items, len(points))
+        # The first column has the shape of what was asked for: a scalar for a single point.
+        return self._search(given[..., 0], points, n, mask, approximate, search_k)
+
+    def embed_users_from(
+        self,
+        interactions: sp.sparray | sp.spmatrix | Interactions,
+        *,
+        n_epochs: int = 50,
+        n_negatives: int | None = None,
+        margin: float | None = None,
+        learning_rate: float | None = None,
+        max_norm: float | None = None,
+        random_state: Any = 0,
+        n_threads: int | None = None,
+    ) -> np.ndarray:
+        """Place users whom training had not, from what they liked.
+
+        Each begins at the mean of the liked items and is then trained as in `Trainer`, while the
+        items stay where they are. Where a user comes to lie depends on nobody else in
+        ``interactions``, and is the same to the bit for any number of threads.
+
+        Parameters
+        ----------
+        interactions : scipy.sparse matrix or array, (m, n_items), or Interactions
+            The likes of each new user, one at least; values are weights, as in `Trainer.fit`.
+            Item ids must be the model's, in any order.
+        n_epochs : int
+            Passes over the likes of a user.
+        n_negatives, margin, learning_rate, max_norm : optional
+            As for `Trainer`; by default those the model was made with, or else the defaults there.
+        random_state : int, numpy Generator or RandomState, or None
+            Seeds the order of the likes and the negatives.
+        n_threads : int or None
+            CPU threads; None takes all cores.
+
+        Returns
+        -------
+        numpy.ndarray, (m, r), float32
+            A vector for each row, for `recommend_for`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range, or an item id is unknown.
+        DataError
+            If ``interactions`` has another shape, a row without likes, or values that are not
+            finite and positive.
+        TrainingDiverged
+            If a value was not finite.
+
+        Notes
+        -----
+        After 50 passes, recall@50 of new users was that of trained ones on ml-latest-small and on
+        citeulike-t; a user took less than a millisecond. Each call copies the items' vectors, so
+        many users are better placed together.
+        """
+        # Imported here: it needs the trainer's defaults, and the trainer makes models.
+        from ._fold_in import fold_in
+
+        return fold_in(
+            self._item_vectors,
+            item_interactions("interactions", interactions, self._items),
+            self.hyperparameters,
+            {
+                "n_negatives": n_negatives,
+                "margin": margin,
+                "learning_rate": learning_rate,
+                "max_norm": max_norm,
+            },
+            n_epochs=n_epochs,
+            random_state=random_state,
+            n_threads=n_threads,
+        )
 
     def similar_items(
         self,

@@ -9,6 +9,7 @@ Source: Hsieh et al., "Collaborative Metric Learning", WWW 2017 (eqs. 1 to 3, se
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -276,3 +277,18 @@ def train(
         for name, row, gradient in gradients(tables, likes, visit, settings, counters):
             update_row(tables, name, row, gradient, settings)
     return counters
+
+
+# --- folding in -------------------------------------------------------------------------------
+
+
+def fold_in(tables: Tables, likes: sp.csr_array, n_epochs: int, settings: Settings) -> None:
+    """Train the users, each alone and on their own pairs, with the items fixed."""
+    counters: dict[str, float] = defaultdict(float)
+    for i in range(likes.shape[0]):
+        own = likes[[i]]
+        user = tables.users[i : i + 1], tables.user_accumulators[i : i + 1]
+        alone = Tables(*user, tables.items, tables.item_accumulators)
+        for visit in range(n_epochs * own.nnz):
+            for name, row, gradient in gradients(alone, own, visit, settings, counters)[:1]:
+                update_row(alone, name, row, gradient, settings)

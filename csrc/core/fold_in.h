@@ -1,0 +1,52 @@
+// Folding in: users who come when training is over are placed among items that stay where they are.
+//
+// Each of them is trained alone, on a job of their own pairs, by the steps of asynchronous training
+// without those of the items. So a user's vector does not depend on who else is folded in, nor on
+// which worker does it.
+#pragma once
+
+#include "sync.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// The job of one user's pairs; `indptr` has room for its two entries.
+CML_FN Job job_of_user(const Job& job, int64_t user, int64_t* indptr) {
+    const int64_t begin = job.likes.indptr[user];
+    indptr[0] = 0;
+    indptr[1] = job.likes.indptr[user + 1] - begin;
+    Job alone = job;
+    alone.users = {row_of(job.users, user), accumulators_of(job.users, user), 1, job.users.stride};
+    alone.likes = {indptr, job.likes.indices + begin,
+                   job.likes.weights ? job.likes.weights + begin : nullptr, indptr[1]};
+    return alone;
+}
+
+// Every pair changes the row of its user at once, and no other row.
+template <class Lanes, class Memory, int kChunks>
+class FoldInUpdates {
+ public:
+    CML_FN FoldInUpdates(const Job& job, Memory memory) : job_(job), memory_(memory) {}
+
+    CML_FN void coming(const Pair&) const {}
+    CML_FN void chosen(int32_t) const {}
+
+    CML_FN bool take(int64_t, const Pair& pair, int32_t negative, const Contribution& c) const {
+        if (negative < 0) return true;
+        if (!(c.gradient_bound <= kLargestGradient)) return false;
+        float* const user = row_of(job_.users, pair.user);
+        return update_row<Lanes, kChunks>(
+            job_.hyper, memory_, user, accumulators_of(job_.users, pair.user),
+            [&](int i, auto part)
+                CML_INLINE_LAMBDA { return memory_.load(user + i * kLanes, part); },
+            RecordGradient<Lanes, Memory>(
+                job_, memory_, {pair.user, pair.positive, negative, 2.0f * c.weight}, 0));
+    }
+
+ private:
+    const Job& job_;
+    Memory memory_;
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml
