@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from . import _storage
+from . import _network_files, _storage
 from ._arguments import Arguments
 from ._backend import Tables
 from ._checks import BLOCK, check_int, check_real
@@ -33,6 +33,7 @@ from .errors import DataError, ModelError
 KIND = "checkpoint"
 AXES = ("user_ids", "item_ids")
 DATA = ("train", "validation", "user_features", "item_features")
+NETWORK_ARRAYS = (*PARAMETERS, *_network_files.ACCUMULATORS)
 TABLES = ("users", "user_accumulators", "items", "item_accumulators")
 
 Record = TypeVar("Record", Counts, EpochReport)
@@ -80,11 +81,11 @@ class Checkpoint:
         best = progress.best
         files = {"tables.safetensors": _table_writer(progress.tables)}
         if progress.networks:
-            files["networks.safetensors"] = _network_writer(progress.networks)
+            files["networks.safetensors"] = _network_files.writer(progress.networks, NETWORK_ARRAYS)
         if best is not None:
             files["best.safetensors"] = _table_writer(best.tables)
         if best is not None and best.networks:
-            files["bestnetworks.safetensors"] = _network_writer(best.networks)
+            files["bestnetworks.safetensors"] = _network_files.writer(best.networks, NETWORK_ARRAYS)
         if progress.ids:
             ids = {axis: progress.ids[axis].tolist() for axis in AXES}
             files["ids.json"] = lambda path: _storage.write_json(path, ids)
@@ -228,15 +229,6 @@ def _table_writer(tables: Tables) -> _storage.Writer:
     return lambda path: _storage.write_arrays(path, tables.to_numpy())
 
 
-def _network_writer(networks: dict[str, FeatureNetwork]) -> _storage.Writer:
-    arrays = {
-        f"{side}.{name}": array
-        for side, network in networks.items()
-        for name, array in network.to_arrays().items()
-    }
-    return lambda path: _storage.write_arrays(path, arrays)
-
-
 def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
     """Make a Progress of verified files; what is wrong raises KeyError, TypeError or ValueError."""
     tables = _read_tables(files["tables.safetensors"])
@@ -300,20 +292,10 @@ def _read_tables(path: Path) -> Tables:
 def _read_networks(
     files: dict[str, Path], name: str, info: dict[str, Any]
 ) -> dict[str, FeatureNetwork]:
-    sides = info["networks"]
-    if not isinstance(sides, list) or not set(sides) <= {"users", "items"}:
-        raise TypeError(f"networks must be a list of 'users' and 'items', got {sides!r}")
-    if not sides:
-        return {}
-    keys = [f"{parameter}{kind}" for parameter in PARAMETERS for kind in ("", "_accumulators")]
-    arrays = _storage.read_arrays(
-        files[name], {f"{side}.{key}": np.float32 for side in sides for key in keys}
-    )
-    networks = {}
-    for side in sides:
-        own = {key: arrays[f"{side}.{key}"] for key in keys}
-        check_network(own, info["hyperparameters"]["n_dims"])
-        networks[side] = FeatureNetwork.from_arrays(own)
+    sides = _network_files.check_sides(info["networks"])
+    networks = _network_files.read(files[name], sides, NETWORK_ARRAYS) if sides else {}
+    for network in networks.values():
+        check_network(network.to_arrays(), info["hyperparameters"]["n_dims"])
     return networks
 
 

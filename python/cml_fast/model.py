@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from . import _storage
+from . import _model_files
 from ._annoy import AnnoyItems
 from ._checks import (
     check_features,
@@ -24,6 +22,7 @@ from ._checks import (
 )
 from ._features import PARAMETERS, FeatureNetwork, check_network, into_ball
 from ._ids import IdIndex, interaction_rows, item_interactions
+from ._model_files import Stored
 from ._namespace import to_numpy
 from ._neighbors import nearest, self_mask
 from .data.features import Features
@@ -441,28 +440,15 @@ class Model:
         OSError
             If writing fails.
         """
-        vectors = {"users": self._user_vectors, "items": self._item_vectors}
-        ids = {"users": self.user_ids.tolist(), "items": self.item_ids.tolist()}
-        files: dict[str, _storage.Writer] = {
-            "vectors.safetensors": partial(_storage.write_arrays, arrays=vectors),
-            "ids.json": partial(_storage.write_json, value=ids),
-        }
-        if self._networks:
-            networks = {
-                f"{side}.{name}": array
-                for side, network in self._networks.items()
-                for name, array in network.parameters.items()
-            }
-            files["networks.safetensors"] = partial(_storage.write_arrays, arrays=networks)
-        if self._index is not None:
-            files["index.annoy"] = self._index.save
-        info = {
-            "version": self.version,
-            "hyperparameters": check_hyperparameters(self.hyperparameters),
-            "networks": sorted(self._networks),
-            "index": self._index.info if self._index is not None else None,
-        }
-        _storage.write_folder(Path(folder), "model", files, info)
+        stored = Stored(
+            {"users": self._user_vectors, "items": self._item_vectors},
+            {"users": self.user_ids.tolist(), "items": self.item_ids.tolist()},
+            self._networks,
+            self.version,
+            check_hyperparameters(self.hyperparameters),
+            self._index,
+        )
+        _model_files.write(Path(folder), stored)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Model:
@@ -479,53 +465,20 @@ class Model:
             If it is not a model, of a newer format, incomplete or damaged; the message names the
             file.
         """
-        files, info = _storage.read_folder(Path(folder), "model")
-        if not isinstance(info.get("version"), str) or "hyperparameters" not in info:
-            raise ModelError(f"{folder}/model.json does not describe a model")
-        index, sides = info.get("index"), info.get("networks", [])
-        if not isinstance(sides, list) or not set(sides) <= {"users", "items"}:
-            raise ModelError(f"{folder}/model.json does not describe a model")
-        needed = {"vectors.safetensors", "ids.json"}
-        needed |= {"networks.safetensors"} if sides else set()
-        needed |= {"index.annoy"} if index else set()
-        if files.keys() != needed:
-            raise ModelError(f"{folder}/model.json must list {sorted(needed)}, not {sorted(files)}")
-        vectors_file, ids_file = files["vectors.safetensors"], files["ids.json"]
-        vectors = _storage.read_arrays(vectors_file, {"users": np.float32, "items": np.float32})
-        ids = _storage.read_json(ids_file)
-        if not isinstance(ids, dict) or not all(isinstance(ids.get(key), list) for key in vectors):
-            raise ModelError(f"{ids_file} must hold the lists {sorted(vectors)}")
-        networks: dict[str, FeatureNetwork] = {}
-        if sides:
-            names = [f"{side}.{name}" for side in sides for name in PARAMETERS]
-            arrays = _storage.read_arrays(
-                files["networks.safetensors"], dict.fromkeys(names, np.float32)
-            )
-            networks = {
-                side: FeatureNetwork.from_arrays(
-                    {name: arrays[f"{side}.{name}"] for name in PARAMETERS}
-                )
-                for side in sides
-            }
+        stored = _model_files.read(Path(folder))
         try:
             model = cls(
-                vectors["users"],
-                vectors["items"],
-                user_ids=ids["users"],
-                item_ids=ids["items"],
-                hyperparameters=info["hyperparameters"],
-                networks=networks,
+                stored.vectors["users"],
+                stored.vectors["items"],
+                user_ids=stored.ids["users"],
+                item_ids=stored.ids["items"],
+                hyperparameters=stored.hyperparameters,
+                networks=stored.networks,
             )
         except (TypeError, ValueError) as error:
-            raise ModelError(
-                f"{vectors_file} and {ids_file} do not make a valid model: {error}"
-            ) from error
-        model.version = info["version"]
-        if index:
-            try:
-                model._index = AnnoyItems.load(files["index.annoy"], model.item_vectors, index)
-            except ImportError as error:
-                warnings.warn(f"the index in {folder} was left out: {error}", stacklevel=2)
+            files = ", ".join(map(str, stored.files))
+            raise ModelError(f"{files} do not make a valid model: {error}") from error
+        model.version, model._index = stored.version, stored.index
         return model
 
     def _search(
