@@ -23,7 +23,10 @@ PYTHON = sys.executable
 TESTS = ROOT / "tests"
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 # These take longest, and most of them use the device.
-FIRST = ("checkpoint", "emulator", "kernel", "large_counts", "learning", "non_finite", "sync")
+FIRST = (
+    *("checkpoint", "emulator", "kernel", "large_counts", "learning", "mutations", "non_finite"),
+    *("sanitizers_memory", "sanitizers_threads", "step", "sync", "trainer_features"),
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def build(context: Context) -> dict[str, Any]:
 def ptxas_report(output: str) -> list[dict[str, Any]]:
     """Registers and spilled bytes of each kernel that was compiled (none, if it was before)."""
     pattern = (
-        r"Compiling entry function '\w*?(async|sync|censor)_kernelILi(\d+)E.*?"
+        r"Compiling entry function '\w*?(async|sync|censor|contribute|apply|step)_kernelILi(\d+)E.*?"
         r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
         r"Used (\d+) registers"
     )
