@@ -107,8 +107,9 @@ def cold_start(args: argparse.Namespace, seed: int) -> dict[str, float]:
     warm, held_out = only(likes, ~cold), only(likes, cold)
     train, validation = split(warm, (0.8, 0.2), random_state=seed)
     # f may know only what is known of the items in training.
-    known = features.matrix.multiply((~cold[:, None]).astype(np.float32)).tocsr()
-    model, _ = fit(trainers(args, seed)[WITH], train, validation, sp.csr_array(known))
+    known = sp.csr_array(features.matrix.multiply((~cold[:, None]).astype(np.float32)))
+    known.eliminate_zeros()
+    model, _ = fit(trainers(args, seed)[WITH], train, validation, known)
 
     def recall(placed: np.ndarray) -> float:
         items = model.item_vectors.copy()
