@@ -130,6 +130,18 @@ def cold_start(args: argparse.Namespace, seed: int) -> dict[str, float]:
     }
 
 
+def show_cold_start(args: argparse.Namespace) -> dict[str, Any]:
+    runs = []
+    for seed in args.seeds:
+        runs.append(cold_start(args, seed))
+        print(f"cold start, seed {seed}: {runs[-1]}", file=sys.stderr, flush=True)
+    figures = summary(runs)
+    print("\ncold start, recall@50")
+    for what, (mean, deviation) in figures.items():
+        print(f"  {what:13} {mean:.4f} ± {deviation:.4f}")
+    return {"runs": runs, **figures}
+
+
 # --- all of it ----------------------------------------------------------------------------------
 
 OPTIONS = {
@@ -161,6 +173,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--n-epochs", type=int, default=60)
+    parser.add_argument("--cold-start", action=argparse.BooleanOptionalAction, default=True)
     for name, default in OPTIONS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument("--out", type=Path)
@@ -184,14 +197,8 @@ def main() -> None:
                     f"  {key} {figures[key][0]:.4f} ± {figures[key][1]:.4f}" for key in figures
                 )
             )
-    runs = []
-    for seed in args.seeds:
-        runs.append(cold_start(args, seed))
-        print(f"cold start, seed {seed}: {runs[-1]}", file=sys.stderr, flush=True)
-    results["cold start"] = {"runs": runs, **summary(runs)}
-    print("\ncold start, recall@50")
-    for what in runs[0]:
-        print("  {:13} {:.4f} ± {:.4f}".format(what, *results["cold start"][what]))
+    if args.cold_start:
+        results["cold start"] = show_cold_start(args)
     options = {name: getattr(args, name) for name in OPTIONS}
     path = results_file.write("features", {"options": options, "results": results}, args.out)
     print(f"written: {path}", file=sys.stderr)
