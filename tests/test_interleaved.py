@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kernel_support import settings
 from trainer_support import assert_same, trainer, vectors
 
 from cml_fast import Trainer
+from cml_fast._backend import Tables
+from cml_fast._covariance import CovarianceStep
 from cml_fast._interleaved import Interleaved, Launch
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
@@ -109,6 +113,23 @@ def test_it_repeats_and_depends_on_the_seed() -> None:
     assert_same(fitted(), fitted())
     assert not np.array_equal(vectors(fitted(random_state=1)), vectors(fitted()))
     assert not np.array_equal(vectors(fitted(cov_interval=400)), vectors(fitted()))
+
+
+def test_each_step_takes_other_rows() -> None:
+    taken = []
+
+    def step(table: str, rows: np.ndarray, gradients: np.ndarray) -> None:
+        assert len(gradients) == len(rows)
+        taken.append((table, rows.tobytes()))
+
+    tables = Tables.random("cpu", (5000, 4000), 8, 1.0, np.random.default_rng(0))
+    work = CovarianceStep(tables, SimpleNamespace(step=step), settings(cov_weight=1.0, n_dims=8))
+    for epoch, number in [(0, 0), (0, 1), (1, 0)]:
+        assert work.step(epoch, number)
+    assert [table for table, _ in taken] == ["users", "items"] * 3
+    assert len(set(taken)) == 6
+    assert work.step(0, 1)
+    assert taken[-2:] == taken[2:4]
 
 
 def test_too_large_a_weight_diverges() -> None:

@@ -119,6 +119,8 @@ def test_warm_up_begins_anew() -> None:
     assert distance_to_network(anew.model_) < 0.9 * distance_to_network(plain.model_)
     assert [r.loss for r in plain.history_[:5]] == [r.loss for r in anew.history_[:5]]
     assert plain.history_[5].loss < anew.history_[5].loss
+    sums = [one._progress.tables.arrays["item_accumulators"].sum() for one in (plain, anew)]
+    assert sums[1] < 0.5 * sums[0]  # five epochs of them were forgotten
 
 
 def test_divergence() -> None:
@@ -175,6 +177,23 @@ def test_resumed_ends_like_uninterrupted(tmp_path: Path, validated: bool) -> Non
         Trainer.resume(tmp_path / "run", LIKES, **other)
     with pytest.raises(DataError, match="made with item feature data, and none is given now"):
         Trainer.resume(tmp_path / "run", LIKES, **{**options, "item_features": None})
+
+
+def test_the_best_epoch_has_its_network() -> None:
+    """Vectors that nothing trains any more: the first epoch stays the best, the network goes on."""
+    liked = LIKES.toarray() != 0
+    validation = sp.csr_array((liked[:, ::-1] & ~liked).astype(np.float32))
+    placed = []
+    one = trainer(**{**OPTIONS, "learning_rate": 1e-9, "patience": None})
+    one.fit(
+        LIKES,
+        validation=validation,
+        item_features=TAGS,
+        callbacks=[lambda trainer, _: placed.append(trainer.model_.embed_items(TAGS))],
+    )
+    assert one.best_epoch_ == 0
+    np.testing.assert_array_equal(one.model_.embed_items(TAGS), placed[0])
+    assert not np.array_equal(placed[0], placed[-1])
 
 
 def test_warm_start_keeps_the_network() -> None:
