@@ -90,6 +90,10 @@ def as_points(trained: AlternatingLeastSquares, names: Interactions) -> Model:
     )
 
 
+def near(value: float) -> tuple[float, float]:
+    return value / NEAR, value * NEAR
+
+
 def search(
     name: str, factors: int, parts: datasets.Parts, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
@@ -121,8 +125,7 @@ def search(
         trial(ALPHAS, REGULARIZATIONS, ITERATIONS)
     best = max(tried, key=lambda row: row[f"validation_recall@{k}"])
     for _ in range(args.near_trials):
-        near = ((best[at] / NEAR, best[at] * NEAR) for at in ("alpha", "regularization"))
-        trial(*near, NEAR_ITERATIONS)
+        trial(near(best["alpha"]), near(best["regularization"]), NEAR_ITERATIONS)
     return tried
 
 
