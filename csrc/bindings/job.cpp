@@ -18,27 +18,19 @@ std::string text(Number x) {
 }
 
 // All that there are; each device ignores those of the other one.
-constexpr const char* kArguments[] = {"users",
-                                      "user_accumulators",
-                                      "items",
-                                      "item_accumulators",
-                                      "indptr",
-                                      "indices",
-                                      "weights",
-                                      "rank_weights",
-                                      "n_dims",
-                                      "n_negatives",
-                                      "margin",
-                                      "learning_rate",
-                                      "epsilon",
-                                      "max_norm",
-                                      "seed",
-                                      "batch_size",
-                                      "largest_gradient",
-                                      "n_threads",
-                                      "instruction_set",
-                                      "counters",
-                                      "batch",
+constexpr const char* kArguments[] = {"users",         "user_accumulators",
+                                      "items",         "item_accumulators",
+                                      "indptr",        "indices",
+                                      "weights",       "rank_weights",
+                                      "loss",          "n_dims",
+                                      "n_negatives",   "tile_size",
+                                      "margin",        "temperature",
+                                      "correction",    "negative_weight",
+                                      "learning_rate", "epsilon",
+                                      "max_norm",      "seed",
+                                      "batch_size",    "largest_gradient",
+                                      "n_threads",     "instruction_set",
+                                      "counters",      "batch",
                                       "stream"};
 
 void check_names(const py::dict& arguments) {
@@ -87,6 +79,13 @@ float positive(const py::dict& arguments, const char* name) {
     return value;
 }
 
+Loss loss_named(const std::string& name) {
+    if (name == "warp") return Loss::kWarp;
+    if (name == "softmax") return Loss::kSoftmax;
+    if (name == "contrastive") return Loss::kContrastive;
+    throw py::value_error("loss must be 'warp', 'softmax' or 'contrastive', got '" + name + "'");
+}
+
 }  // namespace
 
 std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives) {
@@ -126,8 +125,9 @@ Table PythonJob::table(const py::dict& arguments, const char* values, const char
     const ArrayView v = view_array(keep(arguments, values), values, device_, "<f4", 2, true);
     const ArrayView a =
         view_array(keep(arguments, accumulators), accumulators, device_, "<f4", 2, true);
-    if (v.shape != a.shape) {
-        throw py::value_error(std::string(accumulators) + " must have the shape of " + values);
+    if (a.shape[0] != v.shape[0] || (a.shape[1] != v.shape[1] && a.shape[1] != 1)) {
+        throw py::value_error(std::string(accumulators) + " must have the shape of " + values +
+                              ", or one column");
     }
     if (v.shape[0] < 1 || v.shape[0] > INT32_MAX) {
         throw py::value_error(std::string(values) + " must have 1 to 2**31 - 1 rows, got " +
@@ -140,24 +140,36 @@ Table PythonJob::table(const py::dict& arguments, const char* values, const char
     }
     check_pointer(v.data, values);
     check_pointer(a.data, accumulators);
-    return {static_cast<float*>(v.data), static_cast<float*>(a.data), v.shape[0], v.shape[1]};
+    return {static_cast<float*>(v.data), static_cast<float*>(a.data), v.shape[0], v.shape[1],
+            a.shape[1]};
 }
 
 PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device) {
     check_names(arguments);
     Hyperparameters& hyper = job_.hyper;
+    hyper.loss = loss_named(scalar<std::string>(arguments, "loss"));
     hyper.n_dims = static_cast<int32_t>(integer(arguments, "n_dims", 1, kMaxDims));
     hyper.n_negatives = static_cast<int32_t>(integer(arguments, "n_negatives", 1, kMaxNegatives));
+    hyper.tile_size = static_cast<int32_t>(integer(arguments, "tile_size", 1, kTilePairs));
     hyper.margin = positive(arguments, "margin");
+    hyper.inverse_temperature = 1.0f / positive(arguments, "temperature");
+    hyper.correction = positive(arguments, "correction");
+    hyper.negative_weight = positive(arguments, "negative_weight");
     hyper.learning_rate = positive(arguments, "learning_rate");
     hyper.epsilon = positive(arguments, "epsilon");
     hyper.max_norm = positive(arguments, "max_norm");
     hyper.seed = scalar<uint64_t>(arguments, "seed");
     job_.batch_size = integer(arguments, "batch_size", 0, int64_t{1} << kMaxBatchBits);
-    job_.fixed = fixed_point(job_.batch_size, positive(arguments, "largest_gradient"));
+    job_.fixed =
+        fixed_point(summands(hyper, job_.batch_size), positive(arguments, "largest_gradient"));
 
     job_.users = table(arguments, "users", "user_accumulators");
     job_.items = table(arguments, "items", "item_accumulators");
+    hyper.per_row = job_.users.accumulator_stride == 1;
+    if (hyper.per_row != (job_.items.accumulator_stride == 1)) {
+        throw py::value_error(
+            "user_accumulators and item_accumulators must both have one column, or neither");
+    }
 
     const ArrayView indptr =
         view_array(keep(arguments, "indptr"), "indptr", device_, "<i8", 1, false);
@@ -231,11 +243,11 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
                               text(begin) + " and " + text(end));
     }
     if (begin == end) return {};
+    const int64_t unit = unit_of(job_);
     for (const int64_t visit : {begin, end}) {
-        if (job_.batch_size > 0 && visit % job_.likes.n_pairs % job_.batch_size != 0) {
-            throw py::value_error("begin and end must be at the bounds of batches of " +
-                                  text(job_.batch_size) + " visits, got " + text(begin) + " and " +
-                                  text(end));
+        if (visit % job_.likes.n_pairs % unit != 0) {
+            throw py::value_error("begin and end must be at the bounds of batches or tiles of " +
+                                  text(unit) + " visits, got " + text(begin) + " and " + text(end));
         }
     }
     py::gil_scoped_release release;

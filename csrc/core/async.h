@@ -15,12 +15,12 @@ class AsyncUpdates {
         : job_(job), memory_(memory), chunks_{job.hyper.n_dims} {}
 
     CML_FN void coming(const Pair& pair) const {
-        chunks_.fetch(accumulators_of(job_.users, pair.user));
-        chunks_.fetch(accumulators_of(job_.items, pair.positive));
+        fetch_accumulators(chunks_, job_.users, pair.user);
+        fetch_accumulators(chunks_, job_.items, pair.positive);
     }
 
     CML_FN void chosen(int32_t negative) const {
-        chunks_.fetch(accumulators_of(job_.items, negative));
+        fetch_accumulators(chunks_, job_.items, negative);
     }
 
     CML_FN bool take(int64_t, const Pair& pair, int32_t negative, const Contribution& c) const {

@@ -16,7 +16,8 @@ CML_FN Job job_of_user(const Job& job, int64_t user, int64_t* indptr) {
     indptr[0] = 0;
     indptr[1] = job.likes.indptr[user + 1] - begin;
     Job alone = job;
-    alone.users = {row_of(job.users, user), accumulators_of(job.users, user), 1, job.users.stride};
+    alone.users = {row_of(job.users, user), accumulators_of(job.users, user), 1, job.users.stride,
+                   job.users.accumulator_stride};
     alone.likes = {indptr, job.likes.indices + begin,
                    job.likes.weights ? job.likes.weights + begin : nullptr, indptr[1]};
     return alone;

@@ -9,16 +9,19 @@ constexpr int kLanes = 32;  // virtual lanes: element d of a vector is in lane d
 constexpr int kMaxDims = 2048;
 constexpr int kMaxFixedChunks = 8;  // rows of up to 8 x 32 elements have kernels of their own
 constexpr int kMaxNegatives = 1024;
+constexpr int kTilePairs = 64;     // pairs that share negatives, at most
 constexpr int kRowAlignment = 16;  // floats (64 bytes): rows start on a cache line
 constexpr int64_t kMaxEpochs = int64_t{1} << 48;
 
 // Vectors and their AdaGrad accumulators, row-major. Rows are `stride` floats apart; the floats
-// between `n_dims` and `stride` are zero and stay zero.
+// between `n_dims` and `stride` are zero and stay zero. Accumulators are one for each element
+// (`accumulator_stride` is `stride`) or one for each row (it is 1).
 struct Table {
     float* values;
     float* accumulators;
     int64_t n_rows;
     int64_t stride;
+    int64_t accumulator_stride;
 };
 
 // Liked pairs in CSR form; the columns of each row are sorted and distinct.
@@ -29,27 +32,48 @@ struct Likes {
     int64_t n_pairs;
 };
 
+enum class Loss : int32_t { kWarp, kSoftmax, kContrastive };
+
 struct Hyperparameters {
+    Loss loss;
     int32_t n_dims;
     int32_t n_negatives;
-    float margin;
+    int32_t tile_size;          // pairs that share their negatives, at most kTilePairs (not kWarp)
+    float margin;               // kWarp, kContrastive
+    float inverse_temperature;  // kSoftmax
+    float correction;           // kSoftmax: c, see softmax_loss.h
+    float negative_weight;      // kContrastive: W / U, see contrastive_loss.h
     float learning_rate;
     float epsilon;
     float max_norm;
+    bool per_row;  // whether AdaGrad keeps one sum for each row
     uint64_t seed;
 };
 
 // How the gradients of a mini-batch are rounded before they are added: to multiples of `unit`, a
 // power of two, as 64-bit integers. So a sum does not depend on the order of addition.
 //
-// No sum may overflow. A pair adds to a row once at most, so a batch of B pairs adds B integers.
-// Where each is below 2^bits in absolute value, and B * 2^bits <= 2^62, all is well. 50 bits are
-// enough in any case, and the CPU can round so much by an addition of doubles.
+// No sum may overflow. A pair adds to a row once at most, so a batch of B pairs adds B integers
+// (tiles: see summands). Where each is below 2^bits in absolute value, and B * 2^bits <= 2^62, all
+// is well. 50 bits are enough in any case, and the CPU can round so much by an addition of doubles.
 struct FixedPoint {
     float scale;             // 1 / unit
     float unit;              // a power of two
     float largest_gradient;  // 2^bits * unit: a pair with a larger one is refused
 };
+
+// Visits that are made together; those of an epoch or a mini-batch that are left over are fewer.
+constexpr int64_t visits_at_once(const Hyperparameters& hyper) {
+    return hyper.loss == Loss::kWarp ? kLanes : hyper.tile_size;
+}
+
+// How many gradients a mini-batch adds up in a row, at most. Where pairs share negatives, a tile
+// counts as one: its part of a sum is below the bound of a single gradient, for that bound is made
+// for a whole tile.
+constexpr int64_t summands(const Hyperparameters& hyper, int64_t batch_size) {
+    const int64_t together = hyper.loss == Loss::kWarp ? 1 : hyper.tile_size;
+    return (batch_size + together - 1) / together;
+}
 
 constexpr int kMaxBatchBits = 24;
 
@@ -68,6 +92,12 @@ struct Job {
     int64_t batch_size;         // visits of a synchronous mini-batch; 0: asynchronous updates
     FixedPoint fixed;           // for mini-batches
 };
+
+// Launches begin and end at multiples of this, counted from the start of an epoch.
+constexpr int64_t unit_of(const Job& job) {
+    if (job.batch_size > 0) return job.batch_size;
+    return job.hyper.loss == Loss::kWarp ? 1 : job.hyper.tile_size;
+}
 
 // Gradients that come from elsewhere, for some rows of a table, each row once.
 struct RowGradients {

@@ -3,19 +3,27 @@
 //
 //   kRowsAtOnce                 1, 2 or 4: rows whose distances fit in registers side by side
 //   kPairsAtOnce                pairs whose users a lane looks up side by side
+//   kProductRows                rows of a product whose sums fit in registers, see product.h
 //   kHoldsRow                   whether registers can hold a row beside those sums
 //   splat(x)                    x in every lane
 //   load(p, part)               32 consecutive floats, or the part of them that exists
 //   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
 //   a.add(b, part)              a += b in the lanes of that part
+//   a.add_product(x, b, part)   a += x * b there, rounded once
+//   fma(a, b, c)                a * b + c, rounded once
+//   larger(a, b), smaller(a, b) lane by lane
+//   keep_where_above(a, x, b)   b in the lanes where a > x, else 0
+//   times_power_of_two(a, s)    a * 2^n, where s = n + 1.5 * 2^23
+//   mantissa(a), exponent(a)    a = mantissa * 2^exponent, for normal a > 0
 //   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
 //   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
 //   largest(a)                  over lanes, at least 0; NaN is passed over
 //   where_above(a, x), where_equal(a, x)   lanes for which it holds, as bits
 //   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch memory
+//   put(p, x)                   x, equal in all lanes, to scratch memory
 //   each(n, f)                  f(0) ... f(n - 1), shared out over the lanes
 //   sync()                      what a lane wrote to scratch memory is seen by the others
-//   prefetch(p, part), prefetch_likes(p, n)   will be loaded soon
+//   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   will be loaded soon
 #pragma once
 
 #include "job.h"

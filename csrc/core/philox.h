@@ -26,9 +26,9 @@ CML_FN Words philox(uint64_t key0, uint64_t key1, const Words& counter) {
     return w;
 }
 
-// Every use of randomness has a key and a counter of its own. Those of the work between
-// launches are in python/cml_fast/_draws.py.
-enum class Purpose : uint64_t { kNegatives, kVisitOrder };
+// Every use of randomness has a key and a counter of its own. 2 to 4, of the work between launches,
+// are in python/cml_fast/_draws.py.
+enum class Purpose : uint64_t { kNegatives = 0, kVisitOrder = 1, kSharedNegatives = 5 };
 
 CML_FN Words random_words(uint64_t seed, Purpose purpose, int64_t epoch, int64_t number,
                           int64_t slot) {

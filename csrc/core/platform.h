@@ -3,13 +3,16 @@
 
 #include <cstdint>
 
-// A function of the core. CUDA sources use the core in kernels only.
+// A function of the core; a large one is not copied to wherever it is called. CUDA sources use the
+// core in kernels only.
 #if defined(__CUDACC__)
 #define CML_FN __device__ __forceinline__
+#define CML_LARGE_FN __device__ __noinline__
 #define CML_INLINE_LAMBDA
 #define CML_UNROLL _Pragma("unroll")
 #else
 #define CML_FN inline __attribute__((always_inline))
+#define CML_LARGE_FN __attribute__((noinline))
 #define CML_INLINE_LAMBDA __attribute__((always_inline))
 #if defined(__clang__)
 #define CML_UNROLL _Pragma("unroll")

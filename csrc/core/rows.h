@@ -34,7 +34,19 @@ CML_FN float* row_of(const Table& table, int64_t number) {
 }
 
 CML_FN float* accumulators_of(const Table& table, int64_t number) {
-    return table.accumulators + number * table.stride;
+    return table.accumulators + number * table.accumulator_stride;
+}
+
+// The accumulators of a row will be needed soon.
+template <class Lanes, int kChunks>
+CML_FN void fetch_accumulators(const Chunks<Lanes, kChunks>& chunks, const Table& table,
+                               int64_t number) {
+    const float* const accumulators = accumulators_of(table, number);
+    if (table.accumulator_stride == 1) {
+        Lanes::prefetch_one(accumulators);
+    } else {
+        chunks.fetch(accumulators);
+    }
 }
 
 }  // namespace CML_TARGET

@@ -1,5 +1,5 @@
-// Two binary searches, each for n answers side by side: the loads of one do not wait for those of
-// another, and no branch depends on the data.
+// Binary searches; the first two each for n answers side by side: the loads of one do not wait for
+// those of another, and no branch depends on the data.
 #pragma once
 
 #include "platform.h"
@@ -52,6 +52,17 @@ CML_FN void ranks_to_items(int32_t* ranks, const int32_t* liked, int64_t n_liked
     }
     CML_UNROLL
     for (int i = 0; i < n; ++i) ranks[i] = static_cast<int32_t>(answers[i]);
+}
+
+// Whether an item is among the n items in `sorted`.
+CML_FN bool is_in(int32_t item, const int32_t* sorted, int64_t n) {
+    int64_t first = 0;  // the items before it are below `item`
+    for (int64_t left = n; left > 0;) {
+        const int64_t half = (left + 1) / 2;
+        first += sorted[first + half - 1] < item ? half : 0;
+        left -= half;
+    }
+    return first < n && sorted[first] == item;
 }
 
 }  // namespace CML_TARGET

@@ -41,23 +41,44 @@ CML_FN bool store_in_ball(const Hyperparameters& hyper, const Memory& memory, fl
 
 // One AdaGrad step of a row, which then lies in the ball. gradient(c, part) are the chunks of its
 // gradient, each asked for once. See store_in_ball for the rest.
+//
+// Per row, all elements share the mean of their squares, and so one step size: the step has the
+// direction of the gradient.
 template <class Lanes, int kChunks, class Memory, class Before, class Gradient>
 CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float* row,
                        float* accumulators, Before before, Gradient gradient) {
     const Chunks<Lanes, kChunks> chunks{hyper.n_dims};
-    const Lanes rate = Lanes::splat(hyper.learning_rate);
-    const Lanes epsilon = Lanes::splat(hyper.epsilon);
     Lanes after[chunks.kRoom];
     Lanes squares = Lanes::splat(0.0f);
-    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-        const Lanes g = gradient(c, part);
-        float* const accumulator = accumulators + c * kLanes;
-        const Lanes old = memory.load(accumulator, part);
-        const Lanes sum = old + g * g;
-        memory.commit(accumulator, old, sum, part);
-        after[c] = before(c, part) - rate * g / sqrt(sum + epsilon);
-        squares.add(after[c] * after[c], part);
-    });
+    if (hyper.per_row) {
+        Lanes gradient_squares = Lanes::splat(0.0f);
+        chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+            after[c] = gradient(c, part);
+            gradient_squares.add(after[c] * after[c], part);
+        });
+        float square[1];
+        Lanes::sum({gradient_squares}, square);
+        const float old = memory.load_one(accumulators);
+        const float sum = old + square[0] / static_cast<float>(hyper.n_dims);
+        memory.commit_one(accumulators, old, sum);
+        const Lanes rate = Lanes::splat(hyper.learning_rate / square_root(sum + hyper.epsilon));
+        chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+            after[c] = before(c, part) - rate * after[c];
+            squares.add(after[c] * after[c], part);
+        });
+    } else {
+        const Lanes rate = Lanes::splat(hyper.learning_rate);
+        const Lanes epsilon = Lanes::splat(hyper.epsilon);
+        chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+            const Lanes g = gradient(c, part);
+            float* const accumulator = accumulators + c * kLanes;
+            const Lanes old = memory.load(accumulator, part);
+            const Lanes sum = old + g * g;
+            memory.commit(accumulator, old, sum, part);
+            after[c] = before(c, part) - rate * g / sqrt(sum + epsilon);
+            squares.add(after[c] * after[c], part);
+        });
+    }
     return store_in_ball<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 

@@ -7,6 +7,7 @@
 #include "../core/sync.h"
 #include "kernel.h"
 #include "lanes.h"
+#include "row_lists.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -22,8 +23,7 @@ class Batch {
         batch_.records[i] = record;
         if (record.negative < 0) return;
         for (int64_t slot = 3 * i; slot < 3 * i + 3; ++slot) {
-            batch_.earlier[slot] =
-                __atomic_exchange_n(&last_slot(slot), static_cast<int32_t>(slot), __ATOMIC_RELAXED);
+            batch_.earlier[slot] = append(list(slot), static_cast<int32_t>(slot));
         }
     }
 
@@ -48,7 +48,7 @@ class Batch {
                 finite &= step_in_place(i);
             } else {
                 for (int64_t slot = 3 * i; slot < 3 * i + 3; ++slot) {
-                    if (is_last(slot)) finite &= step_aside(slot);
+                    if (ends_list(slot)) finite &= step_aside(slot);
                 }
             }
         }
@@ -58,8 +58,8 @@ class Batch {
     // When all workers have gathered: put the vectors in place that were set aside.
     CML_FN void store(int64_t begin, int64_t end) const {
         for (int64_t slot = 3 * begin; slot < 3 * end; ++slot) {
-            if (batch_.records[slot / 3].negative < 0 || !is_last(slot)) continue;
-            set_last(slot, -1);
+            if (batch_.records[slot / 3].negative < 0 || !ends_list(slot)) continue;
+            clear(list(slot));
             const float* from = aside(slot);
             float* to = row_of(table(slot), number(slot));
             chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
@@ -75,7 +75,7 @@ class Batch {
     CML_FN bool is_alone(int64_t i) const {
         bool alone = true;
         for (int64_t slot = 3 * i; slot < 3 * i + 3; ++slot) {
-            alone &= is_last(slot) && batch_.earlier[slot] < 0;
+            alone &= ends_list(slot) && batch_.earlier[slot] < 0;
         }
         return alone;
     }
@@ -117,9 +117,9 @@ class Batch {
         chunks_.fetch(row_of(job_.users, record.user));
         chunks_.fetch(row_of(job_.items, record.positive));
         chunks_.fetch(row_of(job_.items, record.negative));
-        chunks_.fetch(accumulators_of(job_.users, record.user));
-        chunks_.fetch(accumulators_of(job_.items, record.positive));
-        chunks_.fetch(accumulators_of(job_.items, record.negative));
+        fetch_accumulators(chunks_, job_.users, record.user);
+        fetch_accumulators(chunks_, job_.items, record.positive);
+        fetch_accumulators(chunks_, job_.items, record.negative);
     }
 
     using Gradient = RecordGradient<Lanes, Memory>;
@@ -140,17 +140,13 @@ class Batch {
         return slot % 3 == 0 ? job_.users : job_.items;
     }
 
-    // The end of the list of a slot's row. Others look at it, and change it, at the same time.
-    CML_FN int32_t& last_slot(int64_t slot) const {
+    // The list of a slot's row.
+    CML_FN int32_t& list(int64_t slot) const {
         return (slot % 3 == 0 ? batch_.last_user_slot : batch_.last_item_slot)[number(slot)];
     }
 
-    CML_FN bool is_last(int64_t slot) const {
-        return __atomic_load_n(&last_slot(slot), __ATOMIC_RELAXED) == slot;
-    }
-
-    CML_FN void set_last(int64_t slot, int32_t last) const {
-        __atomic_store_n(&last_slot(slot), last, __ATOMIC_RELAXED);
+    CML_FN bool ends_list(int64_t slot) const {
+        return is_last(list(slot), static_cast<int32_t>(slot));
     }
 
     const Job& job_;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "space.h"
 #include "threads.h"
 
 namespace cml {
@@ -15,26 +15,28 @@ namespace {
 class OwnBatchMemory {
  public:
     OwnBatchMemory(const Job& job, int64_t n)
-        : records_(static_cast<size_t>(n)),
-          earlier_(static_cast<size_t>(3 * n)),
+        : shared_(job.hyper.loss != Loss::kWarp),
+          n_slots_(slots_of_batch(job.hyper, n)),
+          records_(shared_ ? 0 : static_cast<size_t>(n)),
+          rows_(shared_ ? static_cast<size_t>(n_slots_) : 0),
+          earlier_(static_cast<size_t>(n_slots_)),
           last_user_slot_(static_cast<size_t>(job.users.n_rows), -1),
           last_item_slot_(static_cast<size_t>(job.items.n_rows), -1),
           stride_(std::max(job.users.stride, job.items.stride)),
-          vectors_(new float[static_cast<size_t>(3 * n * stride_ + kRowAlignment)]) {}
+          vectors_(n_slots_ * stride_) {}
 
     BatchMemory view() {
-        // Vectors begin on cache lines.
-        const auto beyond = reinterpret_cast<uintptr_t>(vectors_.get()) / sizeof(float);
-        float* const aligned = vectors_.get() + (kRowAlignment - beyond % kRowAlignment);
-        return {records_.data(),        earlier_.data(), last_user_slot_.data(),
-                last_item_slot_.data(), aligned,         stride_};
+        return {records_.data(),        rows_.data(),    earlier_.data(), last_user_slot_.data(),
+                last_item_slot_.data(), vectors_.data(), stride_};
     }
 
  private:
+    bool shared_;
+    int64_t n_slots_;
     std::vector<Record> records_;
-    std::vector<int32_t> earlier_, last_user_slot_, last_item_slot_;
+    std::vector<int32_t> rows_, earlier_, last_user_slot_, last_item_slot_;
     int64_t stride_;
-    std::unique_ptr<float[]> vectors_;  // not touched before it is used: few batches need all
+    AlignedFloats vectors_;
 };
 
 }  // namespace
@@ -45,8 +47,9 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
     const int64_t largest = std::min({job.batch_size, end - begin, n_pairs});
     OwnBatchMemory memory(job, largest);
     const BatchMemory batch = memory.view();
+    const int64_t grain = visits_at_once(job.hyper);
     const int n_workers =
-        static_cast<int>(std::min<int64_t>(n_threads, (largest + kLanes - 1) / kLanes));
+        static_cast<int>(std::min<int64_t>(n_threads, (largest + grain - 1) / grain));
 
     // The batch under way; a batch ends with its epoch.
     int64_t first = begin, last = begin;
@@ -68,12 +71,13 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
         auto note_failure = [&] {
             if (counters.first_non_finite != INT64_MAX) failed = true;
         };
+        AlignedFloats space(space_floats(job.hyper));
         std::vector<int64_t> mine;  // tiles of the batch that this worker has visited
-        auto end_of = [&](int64_t tile) { return std::min(tile + kLanes, last); };
+        auto end_of = [&](int64_t tile) { return std::min(tile + grain, last); };
         while (!over) {
             mine.clear();
-            for (int64_t tile; (tile = next.fetch_add(kLanes)) < last;) {
-                kernel.record(job, batch, first, tile, end_of(tile), counters);
+            for (int64_t tile; (tile = next.fetch_add(grain)) < last;) {
+                kernel.record(job, batch, first, tile, end_of(tile), counters, space.data());
                 mine.push_back(tile);
             }
             note_failure();
@@ -86,8 +90,10 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
                 counters.first_non_finite = std::min(counters.first_non_finite, first);
                 note_failure();
             }
-            if (!barrier.wait(check) || over) return;
-            for (const int64_t tile : mine) kernel.store(job, batch, first, tile, end_of(tile));
+            if (kernel.store != nullptr) {
+                if (!barrier.wait(check) || over) return;
+                for (const int64_t tile : mine) kernel.store(job, batch, first, tile, end_of(tile));
+            }
             if (!barrier.wait(next_batch)) return;
         }
     };

@@ -7,12 +7,23 @@
 #include "batch.h"
 #include "lanes.h"
 #include "memory.h"
+#include "tile_batch.h"
 
 namespace cml {
 inline namespace CML_TARGET {
 
+// Steps along given gradients have nothing to do with the loss.
 template <int kChunks>
-struct Kernel {
+static int64_t step(const Job& job, const RowGradients& gradients, int64_t begin, int64_t end) {
+    while (begin < end && step_row<Lanes, kChunks>(job.hyper, PlainMemory{}, gradients, begin)) {
+        ++begin;
+    }
+    return begin;
+}
+
+// Pairs with negatives of their own, one of which is kept.
+template <int kChunks>
+struct PairKernel {
     template <class Memory, class Updates>
     static void visit(const Job& job, Updates updates, int64_t begin, int64_t end,
                       Counters& counters) {
@@ -25,20 +36,12 @@ struct Kernel {
             .visit(begin, end, counters);
     }
 
-    static void train(const Job& job, int64_t begin, int64_t end, Counters& counters) {
+    static void train(const Job& job, int64_t begin, int64_t end, Counters& counters, float*) {
         const AsyncUpdates<Lanes, SharedMemory, kChunks> updates(job, {});
         visit<SharedMemory>(job, updates, begin, end, counters);
     }
 
-    static int64_t step(const Job& job, const RowGradients& gradients, int64_t begin, int64_t end) {
-        while (begin < end &&
-               step_row<Lanes, kChunks>(job.hyper, PlainMemory{}, gradients, begin)) {
-            ++begin;
-        }
-        return begin;
-    }
-
-    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs) {
+    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs, float*) {
         int64_t indptr[2];
         const Job alone = job_of_user(job, user, indptr);
         const FoldInUpdates<Lanes, PlainMemory, kChunks> updates(alone, {});
@@ -50,7 +53,7 @@ struct Kernel {
     using Batch = cml::Batch<PlainMemory, kChunks>;
 
     static void record(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
-                       int64_t end, Counters& counters) {
+                       int64_t end, Counters& counters, float*) {
         const Batch batch(job, {}, memory);
         const RecordUpdates<PlainMemory, kChunks> updates(job, batch, first);
         visit<PlainMemory>(job, updates, begin, end, counters);
@@ -68,24 +71,82 @@ struct Kernel {
 };
 
 template <int kChunks>
-constexpr CpuKernel kKernel{Kernel<kChunks>::train,   Kernel<kChunks>::step,
-                            Kernel<kChunks>::fold_in, Kernel<kChunks>::record,
-                            Kernel<kChunks>::gather,  Kernel<kChunks>::store};
+constexpr CpuKernel kPairKernel{PairKernel<kChunks>::train,   step<kChunks>,
+                                PairKernel<kChunks>::fold_in, PairKernel<kChunks>::record,
+                                PairKernel<kChunks>::gather,  PairKernel<kChunks>::store};
 
-static CpuKernel kernel_for(int n_dims) {
-    static constexpr CpuKernel by_chunks[kMaxFixedChunks + 1] = {
-        kKernel<0>, kKernel<1>, kKernel<2>, kKernel<3>, kKernel<4>,
-        kKernel<5>, kKernel<6>, kKernel<7>, kKernel<8>};
+// Tiles of pairs that share their negatives. A thread is a team of its own.
+struct Alone {
+    template <class F>
+    CML_FN void each(int64_t n, F f) const {
+        for (int64_t i = 0; i < n; ++i) f(i);
+    }
+    CML_FN void sync() const {}
+    CML_FN bool all(bool x) const { return x; }
+};
+
+template <int kChunks>
+struct TileKernel {
+    static void train(const Job& job, int64_t begin, int64_t end, Counters& counters,
+                      float* space) {
+        Tile<Lanes, SharedMemory, Alone> tile(job, {}, {}, space);
+        for (int64_t last; begin < end; begin = last) {
+            last = batch_end(begin, end, job.hyper.tile_size, job.likes.n_pairs);
+            train_tile<Lanes, kChunks>(job, SharedMemory{}, Alone{}, tile, begin, last, counters);
+        }
+    }
+
+    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs, float* space) {
+        int64_t indptr[2];
+        const Job alone = job_of_user(job, user, indptr);
+        const int64_t n_pairs = alone.likes.n_pairs, end = n_epochs * n_pairs;
+        Tile<Lanes, PlainMemory, Alone> tile(alone, {}, {}, space);
+        for (int64_t begin = 0, last; begin < end; begin = last) {
+            last = batch_end(begin, end, alone.hyper.tile_size, n_pairs);
+            if (!fold_in_tile<Lanes, kChunks>(alone, PlainMemory{}, tile, begin, last))
+                return false;
+        }
+        return true;
+    }
+
+    using Batch = TileBatch<PlainMemory, Alone, kChunks>;
+
+    static void record(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
+                       int64_t end, Counters& counters, float* space) {
+        Batch(job, {}, memory).record(first, begin, end, counters, space);
+    }
+
+    static bool gather(const Job& job, const BatchMemory& memory, int64_t first, int64_t begin,
+                       int64_t) {
+        return Batch(job, {}, memory).gather(begin - first);
+    }
+};
+
+template <int kChunks>
+constexpr CpuKernel kTileKernel{TileKernel<kChunks>::train,   step<kChunks>,
+                                TileKernel<kChunks>::fold_in, TileKernel<kChunks>::record,
+                                TileKernel<kChunks>::gather,  nullptr};
+
+template <int kChunks>
+static CpuKernel kernel_of(Loss loss) {
+    return loss == Loss::kWarp ? kPairKernel<kChunks> : kTileKernel<kChunks>;
+}
+
+static CpuKernel kernel_for(Loss loss, int n_dims) {
+    using KernelOf = CpuKernel (*)(Loss);
+    static constexpr KernelOf by_chunks[kMaxFixedChunks + 1] = {
+        kernel_of<0>, kernel_of<1>, kernel_of<2>, kernel_of<3>, kernel_of<4>,
+        kernel_of<5>, kernel_of<6>, kernel_of<7>, kernel_of<8>};
     const int chunks = (n_dims + kLanes - 1) / kLanes;
-    return by_chunks[chunks <= kMaxFixedChunks ? chunks : 0];
+    return by_chunks[chunks <= kMaxFixedChunks ? chunks : 0](loss);
 }
 
 }  // namespace CML_TARGET
 
 #define CML_JOIN(a, b) a##b
 #define CML_KERNEL_OF(target) CML_JOIN(kernel_, target)
-CpuKernel CML_KERNEL_OF(CML_TARGET)(int n_dims) {
-    return kernel_for(n_dims);
+CpuKernel CML_KERNEL_OF(CML_TARGET)(Loss loss, int n_dims) {
+    return kernel_for(loss, n_dims);
 }
 
 }  // namespace cml

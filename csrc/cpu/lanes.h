@@ -24,6 +24,7 @@ struct Lanes {
     static constexpr int kRowsAtOnce = kWidth / 4;  // 8 vectors of sums
     static constexpr int kPairsAtOnce = 4;
     static constexpr bool kHoldsRow = kWidth == 16;  // AVX-512 has 32 registers
+    static constexpr int kProductRows = kWidth == 16 ? 8 : kWidth == 8 ? 3 : 1;
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
 
@@ -66,6 +67,12 @@ struct Lanes {
         for (int i = 0; i < vectors(part); ++i) v[i] += b.v[i];
     }
 
+    // += a * b, rounded once.
+    template <class Part>
+    CML_FN void add_product(float a, const Lanes& b, Part part) {
+        for (int i = 0; i < vectors(part); ++i) v[i] = fused(a - Vector{}, b.v[i], v[i]);
+    }
+
     friend CML_FN Lanes operator+(const Lanes& a, const Lanes& b) {
         Lanes r;
         for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] + b.v[i];
@@ -89,6 +96,50 @@ struct Lanes {
     friend CML_FN Lanes sqrt(const Lanes& a) {
         Lanes r;
         for (int i = 0; i < kVectors; ++i) r.v[i] = square_root_of(a.v[i]);
+        return r;
+    }
+
+    friend CML_FN Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = fused(a.v[i], b.v[i], c.v[i]);
+        return r;
+    }
+    friend CML_FN Lanes larger(const Lanes& a, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = larger(a.v[i], b.v[i]);
+        return r;
+    }
+    friend CML_FN Lanes smaller(const Lanes& a, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+        return r;
+    }
+    friend CML_FN Lanes keep_where_above(const Lanes& a, float x, const Lanes& b) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) r.v[i] = a.v[i] > x - Vector{} ? b.v[i] : Vector{};
+        return r;
+    }
+    friend CML_FN Lanes times_power_of_two(const Lanes& a, const Lanes& shifted) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) {
+            r.v[i] = reinterpret_cast<Vector>(reinterpret_cast<Mask>(a.v[i]) +
+                                              (reinterpret_cast<Mask>(shifted.v[i]) << 23));
+        }
+        return r;
+    }
+    friend CML_FN Lanes mantissa(const Lanes& a) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) {
+            r.v[i] = reinterpret_cast<Vector>((reinterpret_cast<Mask>(a.v[i]) & 0x007FFFFF) |
+                                              0x3F800000);
+        }
+        return r;
+    }
+    friend CML_FN Lanes exponent(const Lanes& a) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) {
+            r.v[i] = __builtin_convertvector((reinterpret_cast<Mask>(a.v[i]) >> 23) - 127, Vector);
+        }
         return r;
     }
 
@@ -169,6 +220,11 @@ struct Lanes {
         return bits;
     }
 
+    template <class T>
+    static CML_FN void put(T* p, T x) {
+        *p = x;
+    }
+
     template <int n>
     static CML_FN void store(float* p, const float (&x)[n]) {
         for (int i = 0; i < n; ++i) p[i] = x[i];
@@ -183,6 +239,8 @@ struct Lanes {
             __builtin_prefetch(p + i, 0, 2);
         }
     }
+
+    static CML_FN void prefetch_one(const float* p) { __builtin_prefetch(p, 0, 2); }
 
     // A user's likes, or enough of a long row for its searches to end in.
     static CML_FN void prefetch_likes(const int32_t* p, int32_t n) {
@@ -247,6 +305,40 @@ struct Lanes {
         const Doubles shifted = __builtin_convertvector(x, Doubles) * double{scale} + shift;
         return reinterpret_cast<Integers>(shifted) - reinterpret_cast<Integers>(shift);
 #endif
+    }
+
+    // a * b + c, rounded once.
+    static CML_FN Vector fused(const Vector& a, const Vector& b, const Vector& c) {
+#if CML_VECTOR_FLOATS == 16
+        return _mm512_fmadd_ps(a, b, c);
+#elif CML_VECTOR_FLOATS == 8
+        return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+        return vfmaq_f32(c, a, b);
+#else
+        return join(fused_in_doubles(half<0>(a), half<0>(b), half<0>(c)),
+                    fused_in_doubles(half<1>(a), half<1>(b), half<1>(c)));
+#endif
+    }
+
+    // Without such an instruction. A product of floats is exact in double; its sum with c is
+    // rounded to odd (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008), so
+    // that rounding it again, to float, is as good as rounding once.
+    static CML_FN HalfVector fused_in_doubles(const HalfVector& a, const HalfVector& b,
+                                              const HalfVector& c) {
+        const Doubles product =
+            __builtin_convertvector(a, Doubles) * __builtin_convertvector(b, Doubles);
+        const Doubles addend = __builtin_convertvector(c, Doubles);
+        const Doubles sum = product + addend;
+        const Doubles part = sum - product;  // what is missing, exactly: Knuth's TwoSum
+        const Doubles rest = (product - (sum - part)) + (addend - part);
+        const Integers bits = reinterpret_cast<Integers>(sum);
+        // An inexact sum whose last bit is even gives way to its odd neighbour towards `rest`.
+        const Integers inexact = (rest < Doubles{}) | (rest > Doubles{});
+        const Integers away = (rest < Doubles{}) ^ (bits < 0);  // -1: towards zero
+        const Integers step = away | 1;
+        return __builtin_convertvector(
+            reinterpret_cast<Doubles>(bits + (step & inexact & ((bits & 1) - 1))), HalfVector);
     }
 
     static CML_FN Vector square_root_of(const Vector& x) {

@@ -17,6 +17,9 @@ struct PlainMemory {
     CML_FN void commit(float* p, const Lanes&, const Lanes& after, Part part) const {
         after.store(p, part);
     }
+
+    CML_FN float load_one(const float* p) const { return *p; }
+    CML_FN void commit_one(float* p, float, float after) const { *p = after; }
 };
 
 // Rows that threads change without locks, as Hogwild has it: the last one to store wins.
@@ -53,6 +56,15 @@ struct SharedMemory {
         for (int i = 0; i < Lanes::vectors(part) * Lanes::kWidth; ++i) {
             __atomic_store(p + i, floats + i, __ATOMIC_RELAXED);
         }
+    }
+
+    CML_FN float load_one(const float* p) const {
+        float x;
+        __atomic_load(p, &x, __ATOMIC_RELAXED);
+        return x;
+    }
+    CML_FN void commit_one(float* p, float, float after) const {
+        __atomic_store(p, &after, __ATOMIC_RELAXED);
     }
 };
 #else

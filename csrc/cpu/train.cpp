@@ -7,12 +7,13 @@
 
 #include "batches.h"
 #include "kernel.h"
+#include "space.h"
 #include "threads.h"
 
 namespace cml {
 namespace {
 
-using KernelOf = CpuKernel (*)(int n_dims);
+using KernelOf = CpuKernel (*)(Loss loss, int n_dims);
 
 std::vector<std::pair<std::string, KernelOf>> usable_kernels() {
     std::vector<std::pair<std::string, KernelOf>> kernels;
@@ -33,15 +34,20 @@ std::vector<std::pair<std::string, KernelOf>> usable_kernels() {
     return kernels;
 }
 
-CpuKernel kernel_named(const std::string& name, int n_dims) {
+CpuKernel kernel_named(const std::string& name, const Hyperparameters& hyper) {
     for (const auto& [instruction_set, kernel] : usable_kernels()) {
-        if (instruction_set == name) return kernel(n_dims);
+        if (instruction_set == name) return kernel(hyper.loss, hyper.n_dims);
     }
     throw std::invalid_argument("no CPU kernel for instruction set '" + name + "'");
 }
 
 // Pairs that a thread takes at a time: some tenths of a millisecond, so that threads end together.
 constexpr int64_t kGrain = 16 * kLanes;
+
+// The same for training, in whole tiles.
+int64_t grain_of(const Hyperparameters& hyper) {
+    return hyper.loss == Loss::kWarp ? kGrain : 4 * visits_at_once(hyper);
+}
 
 }  // namespace
 
@@ -53,26 +59,31 @@ std::vector<std::string> cpu_instruction_sets() {
 
 Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
                    const std::string& instruction_set) {
-    const CpuKernel kernel = kernel_named(instruction_set, job.hyper.n_dims);
+    const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
     if (job.batch_size > 0) return cpu_train_batches(job, begin, end, n_threads, kernel);
     std::atomic<int64_t> next{begin};
     std::atomic<bool> stop{false};
+    const int64_t grain = grain_of(job.hyper);
     auto work = [&](int, Counters& counters) {
+        AlignedFloats space(space_floats(job.hyper));
         while (!stop.load(std::memory_order_relaxed)) {
-            const int64_t from = next.fetch_add(kGrain, std::memory_order_relaxed);
-            if (from >= end) break;
-            kernel.train(job, from, std::min(from + kGrain, end), counters);
+            int64_t from = next.load(std::memory_order_relaxed), to;
+            do {  // a tile ends with its epoch, so what is taken does too
+                if (from >= end) return;
+                to = batch_end(from, end, grain, job.likes.n_pairs);
+            } while (!next.compare_exchange_weak(from, to, std::memory_order_relaxed));
+            kernel.train(job, from, to, counters, space.data());
             if (counters.first_non_finite != INT64_MAX) stop = true;
         }
     };
-    const int64_t grains = (end - begin + kGrain - 1) / kGrain;
+    const int64_t grains = (end - begin + grain - 1) / grain;
     const auto workers = static_cast<int>(std::clamp<int64_t>(n_threads, 1, grains));
     return in_threads(workers, work, [&] { stop = true; });
 }
 
 int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
                  const std::string& instruction_set) {
-    const CpuKernel kernel = kernel_named(instruction_set, job.hyper.n_dims);
+    const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
     const int64_t grains = (gradients.n + kGrain - 1) / kGrain;
     const auto workers = static_cast<int>(std::clamp<int64_t>(n_threads, 1, grains));
     auto work = [&](int worker, Counters& counters) {
@@ -87,11 +98,13 @@ int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
 
 int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, int n_threads,
                     const std::string& instruction_set) {
-    const CpuKernel kernel = kernel_named(instruction_set, job.hyper.n_dims);
+    const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
     std::atomic<int64_t> next{begin};
     auto work = [&](int, Counters& counters) {
+        AlignedFloats space(space_floats(job.hyper));
         for (int64_t user; (user = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
-            if (!kernel.fold_in(job, user, n_epochs) && user < counters.first_non_finite) {
+            if (!kernel.fold_in(job, user, n_epochs, space.data()) &&
+                user < counters.first_non_finite) {
                 counters.first_non_finite = user;
             }
         }

@@ -96,6 +96,11 @@ struct Lanes {
         return __ballot_sync(0xFFFFFFFFu, a.x == x);
     }
 
+    template <class T>
+    static CML_FN void put(T* p, T x) {
+        if (lane() == 0) *p = x;
+    }
+
     template <int n>
     static CML_FN void store(float* p, const float (&x)[n]) {
         CML_UNROLL
@@ -109,6 +114,7 @@ struct Lanes {
     // Nothing to do: while a warp waits for its rows, others compute.
     template <class P>
     static CML_FN void prefetch(const float*, P) {}
+    static CML_FN void prefetch_one(const float*) {}
     static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
 };
 
@@ -131,6 +137,18 @@ struct DeviceMemory {
             atomicAdd(p, after.x - before.x);
         } else {
             *p = after.x;
+        }
+    }
+
+    // A float that stands for a whole row, the same for all lanes.
+    CML_FN float load_one(const float* p) const { return __ldcg(p); }
+    CML_FN void commit_one(float* p, float before, float after) const {
+        __syncwarp();  // all lanes have read it
+        if (Lanes::lane() != 0) return;
+        if (shared) {
+            atomicAdd(p, after - before);
+        } else {
+            *p = after;
         }
     }
 };

@@ -30,6 +30,11 @@ class Settings:
     n_threads: int
     seed: int
     batch_size: int = 0  # pairs of a synchronous mini-batch; 0: asynchronous updates
+    loss: str = "warp"
+    tile_size: int = 64  # pairs that share negatives
+    temperature: float = 1.0
+    correction: float = 1.0
+    negative_weight: float = 1.0
     cov_weight: float = 0.0  # 0: no covariance regularisation
     cov_interval: int = 1
     # For training with features.
@@ -280,9 +285,14 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         **tables.arrays,
         **arrays,
         **device,
+        loss=settings.loss,
         n_dims=settings.n_dims,
         n_negatives=settings.n_negatives,
+        tile_size=settings.tile_size,
         margin=settings.margin,
+        temperature=settings.temperature,
+        correction=settings.correction,
+        negative_weight=settings.negative_weight,
         learning_rate=settings.learning_rate,
         epsilon=ADAGRAD_EPSILON,
         max_norm=settings.max_norm,

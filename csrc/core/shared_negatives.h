@@ -1,0 +1,75 @@
+// Negatives that all pairs of a tile share: uniform over all items, and not a negative of a pair
+// whose user likes it.
+//
+// The draw is stratified: U draws come from U equal parts of the item numbers, one from each. Every
+// item is drawn as often as by independent draws; but a sum over the draws varies less, and they
+// come in order, so that each item can stand in a few places only.
+#pragma once
+
+#include "draw.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+constexpr int kSharedDrawn = 4;  // that one call of the generator gives
+constexpr int kPlaces = 3;       // that an item can stand in, where there are more items than draws
+
+// Draw them for the tile that begins with this position of an epoch. Negative s is
+// floor((s + x) J / U), x uniform in [0, 1) with 64 binary places. Behind the last one are some
+// numbers that are no items, kPlaces - 1 at least: `negatives` has room for two calls more.
+template <class Lanes, class Team>
+CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t position,
+                        int32_t* negatives) {
+    const uint64_t seed = job.hyper.seed;
+    const int64_t n_items = job.items.n_rows;
+    const int64_t n = job.hyper.n_negatives;
+    const int calls = groups_of(job.hyper.n_negatives + kPlaces - 1, kSharedDrawn);
+    team.each(groups_of(calls, kLanes), [=](int64_t block) CML_INLINE_LAMBDA {
+        const int first = static_cast<int>(block) * kLanes;
+        const int left = calls - first;
+        Lanes::each(left < kLanes ? left : kLanes, [=](int i) CML_INLINE_LAMBDA {
+            const int call = first + i;
+            const Words w = random_words(seed, Purpose::kSharedNegatives, epoch, position, call);
+            CML_UNROLL
+            for (int k = 0; k < kSharedDrawn; ++k) {
+                const int64_t s = call * kSharedDrawn + k;
+                const Product x = multiply(w.word[k], static_cast<uint64_t>(n_items));
+                negatives[s] =
+                    static_cast<int32_t>((s * n_items + static_cast<int64_t>(x.high)) / n);
+            }
+        });
+    });
+}
+
+// found(s) for every negative s that is among a user's likes. Those of the two that are fewer are
+// looked up in the others.
+template <class Lanes, class F>
+CML_FN void find_liked(const Job& job, const int32_t* liked, int64_t n_liked,
+                       const int32_t* negatives, F found) {
+    const int64_t n_items = job.items.n_rows;
+    const int64_t n = job.hyper.n_negatives;
+    constexpr int64_t kSteps = 8;  // that a search in the likes takes, about
+    if (n <= n_items && n_liked <= kSteps * n) {
+        // An item stands in the one or two places from floor(item U / J) on; that may be rounded
+        // down once more here.
+        const uint64_t ratio = (static_cast<uint64_t>(n) << 32) / static_cast<uint64_t>(n_items);
+        Lanes::each(static_cast<int>(n_liked), [=](int i) CML_INLINE_LAMBDA {
+            const int32_t item = liked[i];
+            const int64_t first = static_cast<int64_t>(static_cast<uint64_t>(item) * ratio >> 32);
+            bool there = false;
+            CML_UNROLL
+            for (int k = 0; k < kPlaces; ++k) there |= negatives[first + k] == item;
+            if (!there) return;
+            for (int k = 0; k < kPlaces; ++k) {
+                if (negatives[first + k] == item) found(first + k);
+            }
+        });
+    } else {
+        Lanes::each(static_cast<int>(n), [=](int s) CML_INLINE_LAMBDA {
+            if (is_in(negatives[s], liked, n_liked)) found(s);
+        });
+    }
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml

@@ -1,0 +1,52 @@
+// Working memory of a tile: where its parts are. Also for the host, which makes it.
+#pragma once
+
+#include <cstddef>
+
+#include "job.h"
+
+namespace cml {
+
+// Rows of a tile that may change, in this order: the users and the positives of its pairs, and the
+// negatives. The gradient of each is written down.
+constexpr int64_t tile_slots(int64_t n_negatives) {
+    return 2 * kTilePairs + n_negatives;
+}
+
+struct TileSlots {
+    int32_t* rows;  // of each slot, the number of its row in users or items; -1: none
+    float* gradients;
+    int64_t stride;
+};
+
+// Rows begin on cache lines, an odd number of them apart: so a column is spread over the cache.
+constexpr int64_t tile_stride(int64_t n_chunks) {
+    return n_chunks * kLanes + kRowAlignment;
+}
+
+// In floats, each part a multiple of a cache line. Products are taken in blocks, so that up to a
+// block more is read than is there.
+struct TileParts {
+    static constexpr int64_t kBlock = 16;
+
+    int64_t n_negatives, n_chunks;
+
+    constexpr int64_t negatives() const { return (n_negatives + 2 * kBlock - 1) / kBlock * kBlock; }
+    constexpr int64_t stride() const { return tile_stride(n_chunks); }
+    constexpr int64_t pairs_at() const { return 0; }
+    constexpr int64_t drawn_at() const { return pairs_at() + kTilePairs * 8; }
+    constexpr int64_t of_pairs_at() const { return drawn_at() + negatives(); }
+    constexpr int64_t of_negatives_at() const { return of_pairs_at() + 5 * kTilePairs; }
+    constexpr int64_t pushes_at() const { return of_negatives_at() + 2 * negatives(); }
+    constexpr int64_t users_at() const { return pushes_at() + negatives() * kTilePairs; }
+    constexpr int64_t columns_at() const { return users_at() + kTilePairs * stride(); }
+    constexpr int64_t positives_at() const { return columns_at() + n_chunks * kLanes * kTilePairs; }
+    constexpr int64_t items_at() const { return positives_at() + kTilePairs * stride(); }
+    constexpr int64_t slot_rows_at() const { return items_at() + negatives() * stride(); }
+    constexpr int64_t gradients_at() const { return slot_rows_at() + 2 * kTilePairs + negatives(); }
+    constexpr int64_t total() const {
+        return gradients_at() + (2 * kTilePairs + negatives()) * stride();
+    }
+};
+
+}  // namespace cml

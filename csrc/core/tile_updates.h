@@ -1,0 +1,64 @@
+// What is done with the gradients of a tile: asynchronous updates and folding in. Mini-batches add
+// up those of several tiles first; how is up to the device.
+#pragma once
+
+#include "sync.h"
+#include "tile.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// The table whose rows a slot names.
+CML_FN const Table& table_of_slot(const Job& job, int64_t slot) {
+    return slot < kTilePairs ? job.users : job.items;
+}
+
+// Take the tile [begin, end) and change its rows at once, slot by slot: a row that several pairs
+// share makes several steps. Workers share the tables as in async.h.
+template <class Lanes, int kChunks, class Memory, class Team>
+CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Memory, Team>& tile,
+                       int64_t begin, int64_t end, Counters& counters) {
+    const TileSlots& slots = tile.slots();
+    bool finite = tile.visit(begin, end, false, slots, counters);
+    if (finite) {
+        team.each(tile_slots(job.hyper.n_negatives), [&](int64_t slot) CML_INLINE_LAMBDA {
+            const int32_t number = slots.rows[slot];
+            if (number < 0) return;
+            const Table& table = table_of_slot(job, slot);
+            float* const row = row_of(table, number);
+            const float* const gradient = slots.gradients + slot * slots.stride;
+            finite &= update_row<Lanes, kChunks>(
+                job.hyper, memory, row, accumulators_of(table, number),
+                [&](int c, auto part)
+                    CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },
+                [&](int c, auto part)
+                    CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
+        });
+    }
+    if (!finite && begin < counters.first_non_finite) counters.first_non_finite = begin;
+}
+
+// The step of folding in (see fold_in.h): the gradients of a tile, all of one user, are added up
+// and make one step of that user.
+template <class Lanes, int kChunks, class Memory, class Team>
+CML_FN bool fold_in_tile(const Job& alone, Memory memory, Tile<Lanes, Memory, Team>& tile,
+                         int64_t begin, int64_t end) {
+    Counters counters;
+    const TileSlots& slots = tile.slots();
+    if (!tile.visit(begin, end, true, slots, counters)) return false;
+    const int n_pairs = static_cast<int>(end - begin);
+    float* const user = row_of(alone.users, 0);
+    return update_row<Lanes, kChunks>(
+        alone.hyper, memory, user, accumulators_of(alone.users, 0),
+        [&](int c, auto part) CML_INLINE_LAMBDA { return memory.load(user + c * kLanes, part); },
+        [&](int c, auto part) CML_INLINE_LAMBDA {
+            Lanes sum = Lanes::splat(0.0f);
+            for (int i = 0; i < n_pairs; ++i) {
+                sum.add(Lanes::load(slots.gradients + i * slots.stride + c * kLanes, part), part);
+            }
+            return sum;
+        });
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml
