@@ -31,9 +31,7 @@ EMULATED: dict[str, dict[str, Any]] = {"emulated": {}, "emulated-graph": {"coope
 class Tables(_backend.Tables):
     """The package's tables; those of the emulated devices lie in the CPU's memory."""
 
-    def __init__(
-        self, device: str, n_dims: int, *vectors: np.ndarray, **tables: np.ndarray
-    ) -> None:
+    def __init__(self, device: str, n_dims: int, *vectors: np.ndarray, **tables: Any) -> None:
         self.emulation = EMULATED.get(device)
         super().__init__("cpu" if device in EMULATED else device, n_dims, *vectors, **tables)
 
@@ -83,7 +81,9 @@ def random_tables(
     device: str, shape: tuple[int, int], chosen: Settings, table_seed: int = 0
 ) -> Tables:
     rng = np.random.default_rng(table_seed)
-    return Tables.random(device, shape, chosen.n_dims, chosen.max_norm, rng)
+    return Tables.random(
+        device, shape, chosen.n_dims, chosen.max_norm, rng, per_row=chosen.per_row
+    )
 
 
 TABLE_NAMES = tuple(field.name for field in dataclasses.fields(reference.Tables))
@@ -109,9 +109,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 def oracle_of(tables: Tables) -> reference.Tables:
     """The tables as they are now, for the oracle to train."""
-    return reference.Tables(
-        **{name: array[:, : tables.n_dims].copy() for name, array in snapshot(tables).items()}
-    )
+    return reference.Tables(**tables.to_numpy())
 
 
 def oracle_settings(chosen: Settings) -> reference.Settings:
@@ -129,8 +127,9 @@ def train_oracle(
 def assert_same_tables(tables: Tables, oracle: reference.Tables) -> None:
     """Equal to the bit, and the padding is still zero."""
     for name, array in snapshot(tables).items():
-        np.testing.assert_array_equal(array[:, : tables.n_dims], getattr(oracle, name), name)
-        assert not array[:, tables.n_dims :].any(), name
+        columns = tables._columns_of(name)
+        np.testing.assert_array_equal(array[:, :columns], getattr(oracle, name), name)
+        assert not array[:, columns:].any(), name
 
 
 def assert_same_counters(counters: Any, expected: dict[str, float]) -> None:
@@ -150,9 +149,14 @@ def job_arguments(**changes: Any) -> dict[str, Any]:
         "indices": np.array([2, 0, 1, 2], dtype=np.int32),
         "weights": np.ones(4, dtype=np.float32),
         "rank_weights": _core.rank_weights(4, 7),
+        "loss": "warp",
         "n_dims": 5,
         "n_negatives": 7,
+        "tile_size": 1,
         "margin": 0.5,
+        "temperature": 1.0,
+        "correction": 1.0,
+        "negative_weight": 1.0,
         "learning_rate": 0.1,
         "epsilon": 1e-8,
         "max_norm": 1.0,

@@ -84,6 +84,7 @@ PYBIND11_MODULE(_core, m) {
     m.doc() = "Compiled kernels of cml_fast.";
     m.attr("MAX_DIMS") = cml::kMaxDims;
     m.attr("MAX_NEGATIVES") = cml::kMaxNegatives;
+    m.attr("MAX_TILE_SIZE") = cml::kTilePairs;
     m.attr("MAX_BATCH_SIZE") = int64_t{1} << cml::kMaxBatchBits;
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
 #ifdef CML_WITH_CUDA

@@ -17,6 +17,23 @@ from .data import Interactions
 from .errors import DataError
 
 
+# Pairs that share negatives, where the loss lets them.
+TILE_SIZE = _core.MAX_TILE_SIZE
+# What an argument of Trainer that is None stands for. Each loss has its own.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "warp": {"n_negatives": 20, "margin": 1.25, "optimizer": "adagrad", "averaging": 0.0},
+    "softmax": {"n_negatives": 256, "margin": 1.0, "optimizer": "rowwise_adagrad", "averaging": 0.8},
+    "contrastive": {"n_negatives": 256, "margin": 0.8, "optimizer": "rowwise_adagrad", "averaging": 0.8},
+}
+OPTIMIZERS = ("adagrad", "rowwise_adagrad")
+
+
+def chosen(trainer: Any, name: str) -> Any:
+    """The argument of a trainer, or what its loss has in place of None."""
+    value = getattr(trainer, name)
+    return DEFAULTS[trainer.loss][name] if value is None else value
+
+
 @dataclass(frozen=True)
 class Arguments:
     """Checked arguments; the seed of the settings is yet to be drawn."""
@@ -94,12 +111,21 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
             raise TypeError(f"{name} must be True or False, got {value!r}")
     if trainer.update not in ("async", "sync"):
         raise ValueError(f"update must be 'async' or 'sync', got {trainer.update!r}")
+    if trainer.loss not in DEFAULTS:
+        raise ValueError(f"loss must be one of {tuple(DEFAULTS)}, got {trainer.loss!r}")
+    optimizer = chosen(trainer, "optimizer")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be None or one of {OPTIMIZERS}, got {optimizer!r}")
+    n_negatives = check_int(
+        "n_negatives", chosen(trainer, "n_negatives"), 1, _core.MAX_NEGATIVES
+    )
+    negative_weight = check_real("negative_weight", trainer.negative_weight, 0, strict=True)
     sync = trainer.update == "sync"
     batch_size = check_int("batch_size", trainer.batch_size, 1, _core.MAX_BATCH_SIZE)
     return Settings(
         n_dims=check_int("n_dims", trainer.n_dims, 1, _core.MAX_DIMS),
-        n_negatives=check_int("n_negatives", trainer.n_negatives, 1, _core.MAX_NEGATIVES),
-        margin=check_real("margin", trainer.margin, 0, strict=True),
+        n_negatives=n_negatives,
+        margin=check_real("margin", chosen(trainer, "margin"), 0, strict=True),
         learning_rate=check_real("learning_rate", trainer.learning_rate, 0, strict=True),
         max_norm=_check_max_norm(trainer.max_norm),
         n_threads=(usable_cores() if sync else default_threads(*shape))
@@ -107,6 +133,13 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         else check_int("n_threads", trainer.n_threads, 1, 4096),
         seed=0,
         batch_size=batch_size if sync else 0,
+        per_row=optimizer == "rowwise_adagrad",
+        loss=trainer.loss,
+        tile_size=TILE_SIZE,
+        temperature=check_real("temperature", trainer.temperature, 0, strict=True),
+        correction=shape[1] / n_negatives,
+        negative_weight=negative_weight / n_negatives,
+        averaging=_check_averaging(chosen(trainer, "averaging")),
         cov_weight=check_real("cov_weight", trainer.cov_weight, 0),
         cov_interval=check_int("cov_interval", trainer.cov_interval, 1),
         n_hidden=check_int("n_hidden", trainer.n_hidden, 1, 2**16),
@@ -117,6 +150,13 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         feature_interval=check_int("feature_interval", trainer.feature_interval, 1),
         feature_warm_up=check_int("feature_warm_up", trainer.feature_warm_up, 0),
     )
+
+
+def _check_averaging(value: Any) -> float:
+    averaging = check_real("averaging", value, 0)
+    if averaging >= 1:
+        raise ValueError(f"averaging must be at least 0 and below 1, got {value!r}")
+    return averaging
 
 
 def _check_max_norm(value: Any) -> float:

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from . import _core
 from .errors import DeviceUnavailable
+from .reference_tile import largest_gradient
 
 ISA_VARIABLE = "CML_FAST_ISA"
 ADAGRAD_EPSILON = 1e-8
@@ -30,11 +31,13 @@ class Settings:
     n_threads: int
     seed: int
     batch_size: int = 0  # pairs of a synchronous mini-batch; 0: asynchronous updates
+    per_row: bool = False  # AdaGrad keeps one accumulator for each row
     loss: str = "warp"
-    tile_size: int = 64  # pairs that share negatives
+    tile_size: int = 1  # pairs that share negatives
     temperature: float = 1.0
-    correction: float = 1.0
-    negative_weight: float = 1.0
+    correction: float = 1.0  # c in csrc/core/softmax_loss.h
+    negative_weight: float = 1.0  # W / U in csrc/core/contrastive_loss.h
+    averaging: float = 0.0  # 0: vectors are not averaged over epochs
     cov_weight: float = 0.0  # 0: no covariance regularisation
     cov_interval: int = 1
     # For training with features.
@@ -138,7 +141,8 @@ def _first_vectors(
 class Tables:
     """Vectors and AdaGrad accumulators of users and items, in the memory of one device.
 
-    Each is float32, (rows, n_dims rounded up to 16); what lies beyond n_dims is zero.
+    Each is float32, (rows, n_dims rounded up to 16); what lies beyond n_dims is zero. With one
+    accumulator for each row (``per_row``), those are (rows, 1).
     """
 
     def __init__(
@@ -149,20 +153,25 @@ class Tables:
         items: np.ndarray,
         user_accumulators: np.ndarray | None = None,
         item_accumulators: np.ndarray | None = None,
+        *,
+        per_row: bool = False,
     ) -> None:
         """Copy arrays of n_dims columns; accumulators are zero by default."""
         self.device = device
         self.n_dims = n_dims
-        self.arrays = {
-            "users": self.padded(users),
-            "user_accumulators": self.padded(
-                np.zeros_like(users) if user_accumulators is None else user_accumulators
-            ),
-            "items": self.padded(items),
-            "item_accumulators": self.padded(
-                np.zeros_like(items) if item_accumulators is None else item_accumulators
-            ),
+        self.per_row = per_row
+        given = {
+            "users": users,
+            "user_accumulators": user_accumulators,
+            "items": items,
+            "item_accumulators": item_accumulators,
         }
+        self.arrays = {}
+        for name, values in given.items():
+            if values is None:
+                vectors = users if name == "user_accumulators" else items
+                values = np.zeros((len(vectors), self._columns_of(name)), dtype=np.float32)
+            self.arrays[name] = self.padded(values, padding=not (per_row and name.endswith("_accumulators")))
 
     @classmethod
     def random(
@@ -172,10 +181,12 @@ class Tables:
         n_dims: int,
         max_norm: float,
         generator: np.random.Generator,
+        *,
+        per_row: bool = False,
     ) -> Tables:
         """Random vectors in the ball of radius ``max_norm``."""
         users, items = (_first_vectors((rows, n_dims), max_norm, generator) for rows in shape)
-        return cls(device, n_dims, users, items)
+        return cls(device, n_dims, users, items, per_row=per_row)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -191,15 +202,21 @@ class Tables:
 
     def on(self, device: str) -> Tables:
         """These tables if they are on ``device``, otherwise a copy there."""
-        return self if device == self.device else Tables(device, self.n_dims, **self.to_numpy())
+        if device == self.device:
+            return self
+        return Tables(device, self.n_dims, **self.to_numpy(), per_row=self.per_row)
 
     def copy(self) -> Tables:
         """The tables as they are now, in the memory of their device."""
         return copy.deepcopy(self)
 
     def is_like(self, other: Tables) -> bool:
-        """Whether both have as many users, items and dimensions."""
-        return (self.shape, self.n_dims) == (other.shape, other.n_dims)
+        """Whether both have as many users, items, dimensions and accumulators."""
+        return (self.shape, self.n_dims, self.per_row) == (
+            other.shape,
+            other.n_dims,
+            other.per_row,
+        )
 
     def restore(self, other: Tables) -> None:
         """Take over what ``other``, a copy of these tables, holds."""
@@ -214,22 +231,30 @@ class Tables:
                 self.arrays[name] = _aligned_zeros(array.shape)
                 self.arrays[name][...] = array
 
-    def padded(self, values: Any) -> Any:
-        """A copy of an array of n_dims columns in rows like those of the tables."""
+    def padded(self, values: Any, *, padding: bool = True) -> Any:
+        """A copy of an array of n_dims columns in rows like those of the tables.
+
+        Without ``padding`` the columns stay as they are.
+        """
         width = -(-self.n_dims // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
-        shape = (len(values), width)
+        columns = values.shape[1]
+        shape = (len(values), width if padding else columns)
         if self.device == "cpu":
             table = _aligned_zeros(shape)
         else:
             import cupy
 
             table, values = cupy.zeros(shape, dtype=cupy.float32), cupy.asarray(values)
-        table[:, : self.n_dims] = values
+        table[:, :columns] = values
         return table
+
+    def _columns_of(self, name: str) -> int:
+        """Columns of a table without the padding."""
+        return 1 if self.per_row and name.endswith("_accumulators") else self.n_dims
 
     def _columns(self, name: str) -> np.ndarray:
         """A copy of a table without the padding."""
-        copied: np.ndarray = self._to_numpy(self.arrays[name])[:, : self.n_dims].copy()
+        copied: np.ndarray = self._to_numpy(self.arrays[name])[:, : self._columns_of(name)].copy()
         return copied
 
     def _to_numpy(self, array: Any) -> np.ndarray:
@@ -239,13 +264,26 @@ class Tables:
 
 
 def _largest_gradient(rank_weights: np.ndarray, weights: np.ndarray, settings: Settings) -> float:
-    """A bound of every gradient's norm, a little more than it can be in the ball.
+    """A bound of the norm of every gradient that a mini-batch adds up.
 
-    The bound that the loss gives is 2 w sqrt(2 (d_ij^2 + d_ik^2)), and a distance in the ball is at
-    most its diameter. A gradient whose square float32 cannot hold is refused in any case.
+    It is a little more than a gradient can be in the ball. The bound that the paper's loss gives is
+    2 w sqrt(2 (d_ij^2 + d_ik^2)), and a distance in the ball is at most its diameter. Where pairs
+    share negatives, a row may get a gradient from every pair of a tile: see reference_tile.py. A
+    gradient whose square float32 cannot hold is refused in any case.
     """
-    largest_weight = float(rank_weights.max()) * float(weights.max())
-    return float(np.clip(1.001 * 8 * largest_weight * settings.max_norm, 1e-15, 1e15))
+    if settings.loss == "warp":
+        largest_weight = float(rank_weights.max()) * float(weights.max())
+        bound = 1.001 * 8 * largest_weight * settings.max_norm
+    else:
+        bound = largest_gradient(float(weights.max()), settings)
+    return float(np.clip(bound, 1e-15, 1e15))
+
+
+def launch_unit(settings: Settings) -> int:
+    """Launches begin and end at multiples of so many visits from the start of an epoch."""
+    if settings.batch_size > 0:
+        return settings.batch_size
+    return 1 if settings.loss == "warp" else settings.tile_size
 
 
 def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:

@@ -2,9 +2,11 @@
 
 A checkpoint is a folder of `_storage` with these files and a manifest for the rest:
 
-    tables.safetensors         the four tables, (rows, n_dims) float32 each
+    tables.safetensors         the four tables, (rows, n_dims) float32 each; accumulators may be
+                               (rows, 1)
     networks.safetensors       the feature networks and their accumulators, if there are any
-    best.safetensors, bestnetworks.safetensors
+    averages.safetensors       running means of users and items, if they are averaged
+    best.safetensors, bestnetworks.safetensors, bestaverages.safetensors
                                the same at the end of the best epoch so far, with validation data
     ids.json                   external ids of users and items, if train had any
 """
@@ -15,6 +17,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +26,7 @@ import scipy.sparse as sp
 
 from . import _network_files, _storage
 from ._arguments import Arguments
+from ._averages import SIDES, Averages
 from ._backend import Tables
 from ._checks import BLOCK, check_int, check_real
 from ._features import PARAMETERS, FeatureNetwork, check_network
@@ -35,6 +39,9 @@ AXES = ("user_ids", "item_ids")
 DATA = ("train", "validation", "user_features", "item_features")
 NETWORK_ARRAYS = (*PARAMETERS, *_network_files.ACCUMULATORS)
 TABLES = ("users", "user_accumulators", "items", "item_accumulators")
+
+# What is not recorded by a release that had no other loss.
+BEFORE_LOSSES = {"loss": "warp"}
 
 Record = TypeVar("Record", Counts, EpochReport)
 
@@ -84,6 +91,8 @@ class Checkpoint:
             files["networks.safetensors"] = _network_files.writer(progress.networks, NETWORK_ARRAYS)
         if best is not None:
             files["best.safetensors"] = _table_writer(best.tables)
+        for name, averages in _averages_of(progress).items():
+            files[name] = partial(_storage.write_arrays, arrays=averages.to_arrays())
         if best is not None and best.networks:
             files["bestnetworks.safetensors"] = _network_files.writer(best.networks, NETWORK_ARRAYS)
         if progress.ids:
@@ -104,6 +113,8 @@ class Checkpoint:
             "best": None if best is None else {"epoch": best.epoch, "recall": best.recall},
             "stopped": progress.stopped,
             "networks": sorted(progress.networks),
+            "per_row": progress.tables.per_row,
+            "averaged": {name: a.n_epochs for name, a in _averages_of(progress).items()},
         }
         _storage.write_folder(self.folder, KIND, files, info)
 
@@ -126,7 +137,7 @@ class Checkpoint:
             checkpoint = cls(
                 folder,
                 check_real("every", info["every"], 0, strict=True),
-                dict(info["hyperparameters"]),
+                {**BEFORE_LOSSES, **info["hyperparameters"]},
                 {name: info["data"][name] for name in DATA},
             )
             unknown = sorted(checkpoint.hyperparameters.keys() - set(known))
@@ -225,20 +236,33 @@ def _check_begun(folder: Path) -> None:
         raise FileNotFoundError(f"there is no {KIND} in {folder} yet: begin with fit")
 
 
+def _averages_of(progress: Progress) -> dict[str, Averages]:
+    """Those that there are, by the names of their files."""
+    best = progress.best
+    found = {
+        "averages.safetensors": progress.averages,
+        "bestaverages.safetensors": best.averages if best is not None else None,
+    }
+    return {name: averages for name, averages in found.items() if averages is not None}
+
+
 def _table_writer(tables: Tables) -> _storage.Writer:
     return lambda path: _storage.write_arrays(path, tables.to_numpy())
 
 
 def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
     """Make a Progress of verified files; what is wrong raises KeyError, TypeError or ValueError."""
-    tables = _read_tables(files["tables.safetensors"])
+    per_row = info.get("per_row", False)  # absent: from before there was a choice
+    tables = _read_tables(files["tables.safetensors"], per_row)
+    averages = _read_averages(files, info, tables)
     best = None
     if info["best"] is not None:
         best = Best(
             check_int("best epoch", info["best"]["epoch"], 0),
             check_real("best recall", info["best"]["recall"], 0),
-            _read_tables(files["best.safetensors"]),
+            _read_tables(files["best.safetensors"], per_row),
             _read_networks(files, "bestnetworks.safetensors", info),
+            averages.get("bestaverages.safetensors"),
         )
     ids: dict[str, np.ndarray] = {}
     if "ids.json" in files:
@@ -259,6 +283,7 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
         best=best,
         stopped=info["stopped"],
         networks=_read_networks(files, "networks.safetensors", info),
+        averages=averages.get("averages.safetensors"),
     )
     epochs = [report.epoch for report in progress.history]
     if (
@@ -272,21 +297,39 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
     return progress
 
 
-def _read_tables(path: Path) -> Tables:
+def _read_tables(path: Path, per_row: bool) -> Tables:
     arrays = _storage.read_arrays(path, dict.fromkeys(TABLES, np.float32))
     shapes = {array.shape for array in arrays.values()}
+    n_dims = arrays["users"].shape[-1]
+    columns = arrays["user_accumulators"].shape[-1]  # n_dims, or one
     for name in ("users", "items"):
         vectors, sums = arrays[name], arrays[f"{name[:-1]}_accumulators"]
-        if vectors.ndim != 2 or 0 in vectors.shape or vectors.shape != sums.shape:
+        if (
+            vectors.ndim != 2
+            or 0 in vectors.shape
+            or vectors.shape[1] != n_dims
+            or columns not in (1, n_dims)
+            or sums.shape != (len(vectors), columns)
+        ):
             raise ModelError(f"{path} has tables of the shapes {shapes}")
         # Written so that NaN fails as well.
         largest = max(vectors.max(), -vectors.min(), sums.max())
         if not (largest < np.inf and sums.min() >= 0):
             raise ModelError(f"{path}: {name} has values that are not finite, or negative sums")
-    n_dims = arrays["users"].shape[1]
-    if arrays["items"].shape[1] != n_dims:
-        raise ModelError(f"{path} has tables of the shapes {shapes}")
-    return Tables("cpu", n_dims, **arrays)
+    return Tables("cpu", n_dims, **arrays, per_row=per_row)
+
+
+def _read_averages(
+    files: dict[str, Path], info: dict[str, Any], tables: Tables
+) -> dict[str, Averages]:
+    read = {}
+    for name, n_epochs in info.get("averaged", {}).items():
+        arrays = _storage.read_arrays(files[name], dict.fromkeys(SIDES, np.float32))
+        for array, rows in zip(arrays.values(), tables.shape, strict=True):
+            if array.shape != (rows, tables.n_dims) or not np.isfinite(array).all():
+                raise ModelError(f"{files[name]} has averages of other tables, or not finite")
+        read[name] = Averages(arrays, check_int("averaged", n_epochs, 1))
+    return read
 
 
 def _read_networks(

@@ -10,12 +10,22 @@ import scipy.sparse as sp
 
 from ._arguments import check_settings
 from ._backend import Settings, Tables, make_job
+from ._checkpoint import BEFORE_LOSSES
 from ._checks import check_int, drawing_from
 from .errors import DataError, TrainingDiverged
 from .trainer import Trainer
 
 # What of a trainer's hyper-parameters the step of a user depends on.
-HYPERPARAMETERS = ("n_negatives", "margin", "learning_rate", "max_norm")
+HYPERPARAMETERS = (
+    "loss",
+    "n_negatives",
+    "margin",
+    "temperature",
+    "negative_weight",
+    "optimizer",
+    "learning_rate",
+    "max_norm",
+)
 # Users placed by one launch, which cannot be interrupted.
 LAUNCHED = 1024
 # Rows that a message names.
@@ -44,6 +54,7 @@ def fold_in(
             f"interactions has {empty.size} rows without a like, which cannot be placed: {rows}"
         )
     n_epochs = check_int("n_epochs", n_epochs, 1, 2**31 - 1)
+    stored = {**BEFORE_LOSSES, **stored} if stored else {}
     chosen = {name: stored[name] for name in HYPERPARAMETERS if name in stored}
     chosen |= {name: value for name, value in given.items() if value is not None}
     trainer = Trainer(n_dims=items.shape[1], n_threads=n_threads, **chosen)
@@ -69,7 +80,7 @@ def train_users(
     items: np.ndarray, likes: sp.csr_array, start: np.ndarray, n_epochs: int, settings: Settings
 ) -> np.ndarray:
     """Train the users from where they start, with the items fixed: (m, r), float32."""
-    tables = Tables("cpu", settings.n_dims, start, items)
+    tables = Tables("cpu", settings.n_dims, start, items, per_row=settings.per_row)
     job = make_job(tables, likes, settings)
     for begin in range(0, len(start), LAUNCHED):
         refused = job.fold_in(begin, min(begin + LAUNCHED, len(start)), n_epochs)

@@ -44,16 +44,14 @@ class Interleaved:
     job : _core.Job
     n_pairs : int
         Visits of an epoch.
-    batch_size : int
-        A launch ends with a batch, so intervals are rounded up to whole batches. 0: it may end
-        anywhere.
+    unit : int
+        A launch ends at a multiple of this, so intervals are rounded up to one.
     works : sequence of Work
     """
 
-    def __init__(self, job: Any, n_pairs: int, batch_size: int, works: Sequence[Work]) -> None:
+    def __init__(self, job: Any, n_pairs: int, unit: int, works: Sequence[Work]) -> None:
         self.job = job
         self._n_pairs = n_pairs
-        unit = max(batch_size, 1)
         # An interval longer than an epoch is an epoch.
         self._works = [(work, min(-(-work.interval // unit) * unit, n_pairs)) for work in works]
 

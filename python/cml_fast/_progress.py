@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ._averages import Averages
 from ._backend import Tables
 from ._features import FeatureNetwork
 from ._interleaved import Launch
@@ -21,11 +22,12 @@ class EpochReport:
     epoch : int
         Counted from 0 over the life of the trainer, ``warm_start`` included.
     loss : float
-        Mean weighted hinge of a pair (eq. 1 and 3), to seven digits.
+        Mean loss of a pair, to seven digits.
     active_share : float
-        Share of pairs with at least one impostor, those that changed the model.
+        Share of pairs that changed the model ("warp": those with at least one impostor).
     impostor_share : float
-        Share of the drawn negatives that were inside the margin.
+        Share of the drawn negatives that were inside the margin, or ("softmax") nearer than the
+        liked item.
     pairs, skipped : int
         Pairs visited, and those among them whose user likes every item.
     seconds : float
@@ -99,6 +101,7 @@ class Best:
     recall: float
     tables: Tables
     networks: dict[str, FeatureNetwork]
+    averages: Averages | None = None
 
 
 @dataclass
@@ -128,6 +131,8 @@ class Progress:
         Whether a callback has asked for the end.
     networks : dict of str to FeatureNetwork
         Of "users" and "items", where training has features of them.
+    averages : Averages or None
+        Of the vectors, if they are averaged and an epoch has ended.
     """
 
     tables: Tables
@@ -141,6 +146,7 @@ class Progress:
     best: Best | None = None
     stopped: bool = False
     networks: dict[str, FeatureNetwork] = field(default_factory=dict)
+    averages: Averages | None = None
 
     @property
     def epoch(self) -> int:
@@ -157,12 +163,30 @@ class Progress:
         xp = namespace_on(device)
         self.tables = self.tables.on(device)
         self.networks = {side: f.on(xp) for side, f in self.networks.items()}
+        self.averages = self.averages and self.averages.on(device)
         if self.best is not None:
             self.best = replace(
                 self.best,
                 tables=self.best.tables.on(device),
                 networks={side: f.on(xp) for side, f in self.best.networks.items()},
+                averages=self.best.averages and self.best.averages.on(device),
             )
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Users and items as a model has them, NumPy arrays: averages, if there are any."""
+        if self.averages is None:
+            return self.tables.vectors()
+        arrays = self.averages.to_arrays()
+        return arrays["users"], arrays["items"]
+
+    def average(self, decay: float) -> None:
+        """Take the vectors of the epoch that has just ended into the averages."""
+        if decay == 0:
+            return
+        if self.averages is None:
+            self.averages = Averages.of(self.tables)
+        else:
+            self.averages.include(self.tables, decay)
 
     def advance(self, position: int, counts: Counts) -> None:
         self.position, self.counts = position, counts
@@ -176,5 +200,6 @@ class Progress:
         if self.best is not None:
             self.tables.restore(self.best.tables)
             self.networks = self.best.networks
+            self.averages = self.best.averages
             self.advance((self.best.epoch + 1) * self.n_pairs, Counts())
             self.best = None

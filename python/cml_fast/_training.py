@@ -12,7 +12,7 @@ from typing import Any
 import scipy.sparse as sp
 from tqdm import tqdm
 
-from ._backend import Settings
+from ._backend import Settings, launch_unit
 from ._checkpoint import Checkpoint
 from ._epoch import run_epoch, uninterrupted
 from ._interleaved import Interleaved
@@ -73,7 +73,7 @@ class Training:
                     self.settings.n_threads,
                     bar.update,
                     until=due,
-                    granularity=self.settings.batch_size or 1,
+                    granularity=launch_unit(self.settings),
                 )
                 if progress.counts.pairs == size:
                     self._end_epoch(bar)
@@ -94,6 +94,8 @@ class Training:
     def _end_epoch(self, bar: Any) -> None:
         progress = self.progress
         report = progress.counts.report(progress.epoch, self.settings.n_negatives)
+        with uninterrupted():
+            progress.average(self.settings.averaging)
         best = progress.best
         if self.validation is not None or self.callbacks:
             model = self.publish()
@@ -102,7 +104,8 @@ class Training:
             report = replace(report, recall=recall)
             if best is None or recall > best.recall:
                 networks = {side: f.copy() for side, f in progress.networks.items()}
-                best = Best(report.epoch, recall, progress.tables.copy(), networks)
+                averages = progress.averages and progress.averages.copy()
+                best = Best(report.epoch, recall, progress.tables.copy(), networks, averages)
         with uninterrupted():
             progress.end_epoch(report, best)
         bar.set_postfix_str(str(report))

@@ -1,6 +1,7 @@
 """The training step in plain NumPy: what the kernels must compute, written to be read.
 
-Slow, one pair at a time. The kernels are tested against it, to the bit on one CPU thread: sums
+Slow, one pair or one tile at a time; reference_tile.py has the losses whose pairs share negatives.
+The kernels are tested against it, to the bit on one CPU thread: sums
 are therefore taken in the kernels' order, over 32 lanes (element d of a vector is in lane
 d mod 32) and then by the butterfly 16, 8, 4, 2, 1.
 
@@ -10,10 +11,13 @@ Source: Hsieh et al., "Collaborative Metric Learning", WWW 2017 (eqs. 1 to 3, se
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+
+from . import reference_tile
 
 LANES = 32
 WORD = 2**64 - 1
@@ -140,10 +144,22 @@ def warp_loss(
 
 
 def adagrad(
-    x: np.ndarray, accumulator: np.ndarray, gradient: np.ndarray, rate: float, epsilon: float
+    x: np.ndarray,
+    accumulator: np.ndarray,
+    gradient: np.ndarray,
+    rate: float,
+    epsilon: float,
+    per_row: bool = False,
 ) -> np.ndarray:
-    """One AdaGrad step; the accumulator is updated in place, the new vector returned."""
+    """One AdaGrad step; the accumulator is updated in place, the new vector returned.
+
+    There is one for each element, or one for the row, of the mean of the elements' squares.
+    """
     number = x.dtype.type
+    if per_row:
+        accumulator += lane_sum(gradient * gradient) / number(len(x))
+        step = number(rate) / np.sqrt(accumulator + number(epsilon))
+        return np.asarray(x - step * gradient)
     accumulator += gradient * gradient
     stepped: np.ndarray = x - number(rate) * gradient / np.sqrt(accumulator + number(epsilon))
     return stepped
@@ -159,7 +175,10 @@ def censor(x: np.ndarray, max_norm: float) -> np.ndarray:
 
 @dataclass
 class Tables:
-    """Vectors and AdaGrad accumulators of users and items, (n, r) each; changed in place."""
+    """Vectors and AdaGrad accumulators of users and items, (n, r) each; changed in place.
+
+    With one accumulator a row these are (n, 1).
+    """
 
     users: np.ndarray
     user_accumulators: np.ndarray
@@ -178,6 +197,13 @@ class Settings:
     max_norm: float
     seed: int
     batch_size: int = 0  # 0: each pair is applied at once
+    per_row: bool = False  # one AdaGrad accumulator for each row
+    loss: str = "warp"
+    # For the other losses, see reference_tile.py.
+    tile_size: int = 1
+    temperature: float = 1.0
+    correction: float = 1.0
+    negative_weight: float = 1.0
 
 
 def update_row(
@@ -185,8 +211,14 @@ def update_row(
 ) -> None:
     """AdaGrad and censoring of one row of the table ``name``, "user" or "item"."""
     vectors, accumulators = getattr(tables, name + "s"), getattr(tables, name + "_accumulators")
-    rate, epsilon = settings.learning_rate, settings.epsilon
-    stepped = adagrad(vectors[row], accumulators[row], gradient, rate, epsilon)
+    stepped = adagrad(
+        vectors[row],
+        accumulators[row],
+        gradient,
+        settings.learning_rate,
+        settings.epsilon,
+        settings.per_row,
+    )
     vectors[row] = censor(stepped, settings.max_norm)
 
 
@@ -233,12 +265,38 @@ def unit_of(n_items: int, largest_weight: float, settings: Settings) -> float:
     """Gradients of a batch are rounded to multiples of this power of two, and so added exactly.
 
     A gradient is 2 w (a - b), w at most the largest rank weight times the largest of a pair, and
-    the kernels bound its norm by 8 w max_norm. 2^exponent is above that bound.
+    the kernels bound its norm by 8 w max_norm. 2^exponent is above that bound. Where pairs share
+    negatives, a tile takes the place of a pair.
     """
-    largest = rank_weight(n_items, settings.n_negatives, settings.n_negatives) * largest_weight
-    exponent = np.frexp(np.clip(1.001 * 8 * largest * settings.max_norm, 1e-15, 1e15))[1]
-    bits = min(50, 62 - int(np.ceil(np.log2(settings.batch_size))))
+    if settings.loss == "warp":
+        largest = rank_weight(n_items, settings.n_negatives, settings.n_negatives) * largest_weight
+        bound, summands = 1.001 * 8 * largest * settings.max_norm, settings.batch_size
+    else:
+        bound = reference_tile.largest_gradient(largest_weight, settings)
+        summands = -(-settings.batch_size // settings.tile_size)
+    exponent = np.frexp(np.clip(bound, 1e-15, 1e15))[1]
+    bits = min(50, 62 - int(np.ceil(np.log2(summands))))
     return float(2.0 ** (exponent - bits))
+
+
+def steps(
+    tables: Tables,
+    likes: sp.csr_array,
+    visits: range,
+    settings: Settings,
+    counters: dict[str, float],
+) -> Iterator[list[tuple[str, int, np.ndarray]]]:
+    """The gradients of a pair, or of a tile of pairs, after another; all visits are of one epoch.
+
+    They are taken when they are asked for, so the tables may change from one to the next.
+    """
+    if settings.loss == "warp":
+        for visit in visits:
+            yield gradients(tables, likes, visit, settings, counters)
+    else:
+        for at in range(0, len(visits), settings.tile_size):
+            tile = visits[at : at + settings.tile_size]
+            yield reference_tile.tile_gradients(tables, likes, tile, settings, counters)
 
 
 def train_batch(
@@ -251,8 +309,8 @@ def train_batch(
     """Add up the gradients at the present parameters; then update each touched row once."""
     unit = unit_of(likes.shape[1], float(likes.data.max()), settings)
     sums: dict[tuple[str, int], np.ndarray] = {}
-    for visit in visits:
-        for name, row, gradient in gradients(tables, likes, visit, settings, counters):
+    for step in steps(tables, likes, visits, settings, counters):
+        for name, row, gradient in step:
             units = np.rint(gradient / np.float64(unit)).astype(np.int64)
             sums[name, row] = sums.get((name, row), 0) + units
     for (name, row), units in sums.items():
@@ -269,13 +327,17 @@ def train(
     what is left of an epoch.
     """
     counters = {"pairs": 0, "active": 0, "impostors": 0, "skipped": 0, "loss": 0.0}
-    while begin < end and settings.batch_size:
-        last = min(begin + settings.batch_size, (begin // likes.nnz + 1) * likes.nnz, end)
-        train_batch(tables, likes, range(begin, last), settings, counters)
+    while begin < end:
+        epoch_end = (begin // likes.nnz + 1) * likes.nnz
+        if settings.batch_size:
+            last = min(begin + settings.batch_size, epoch_end, end)
+            train_batch(tables, likes, range(begin, last), settings, counters)
+        else:
+            last = min(epoch_end, end)
+            for step in steps(tables, likes, range(begin, last), settings, counters):
+                for name, row, gradient in step:
+                    update_row(tables, name, row, gradient, settings)
         begin = last
-    for visit in range(begin, end):
-        for name, row, gradient in gradients(tables, likes, visit, settings, counters):
-            update_row(tables, name, row, gradient, settings)
     return counters
 
 
@@ -289,6 +351,12 @@ def fold_in(tables: Tables, likes: sp.csr_array, n_epochs: int, settings: Settin
         own = likes[[i]]
         user = tables.users[i : i + 1], tables.user_accumulators[i : i + 1]
         alone = Tables(*user, tables.items, tables.item_accumulators)
-        for visit in range(n_epochs * own.nnz):
-            for name, row, gradient in gradients(alone, own, visit, settings, counters)[:1]:
-                update_row(alone, name, row, gradient, settings)
+        for epoch in range(n_epochs):
+            visits = range(epoch * own.nnz, (epoch + 1) * own.nnz)
+            for step in steps(alone, own, visits, settings, counters):
+                of_user = [gradient for name, _, gradient in step if name == "user"]
+                if of_user:  # the pairs of a tile make one step together
+                    total = np.zeros_like(of_user[0])
+                    for gradient in of_user:
+                        total = total + gradient
+                    update_row(alone, "user", 0, total, settings)

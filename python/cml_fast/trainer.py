@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from . import _core
 from ._arguments import Arguments, check_arguments, sample_of_users
-from ._backend import Tables, instruction_set, make_job
+from ._backend import Tables, instruction_set, launch_unit, make_job
 from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._checks import check_real, drawing_from
 from ._covariance import CovarianceStep
@@ -48,17 +48,41 @@ class Trainer(Estimator):
 
     Parameters
     ----------
+    loss : {"softmax", "contrastive", "warp"}
+        What a liked pair asks for, given squared distances d_ij^2 to the liked item and d_ik^2 to
+        U negatives.
+
+        - "softmax": the negative log of the liked item's share of the softmax over all J items,
+          exp(-d^2 / ``temperature``), estimated from the negatives (each counts J / U times).
+        - "contrastive": d_ij^2 + ``negative_weight`` / U sum_k [``margin`` - d_ik^2]_+ .
+        - "warp": the paper's, [``margin`` + d_ij^2 - d_ik^2]_+ of the negative that violates most,
+          times an estimate of the liked item's rank (eqs. 1 and 3, section 3.5).
+
+        With the first two, pairs that are visited together share their negatives, and each user's
+        own items are left out exactly; all negatives that are too near are pushed away.
     n_dims : int, 1 to 2048
         Length r of the vectors.
-    n_negatives : int, 1 to 1024
-        Negative items U drawn for each pair; the one that violates most is used (section 3.5).
-    margin : float
-        Margin m of the hinge on squared distances (eq. 1). Distances in the ball of radius
-        ``max_norm`` reach 2 ``max_norm``, their squares 4 ``max_norm``^2.
+    n_negatives : int, 1 to 1024, or None
+        Negative items U for each pair. None: 256; for "warp" 20.
+    margin : float or None
+        Of "warp" and "contrastive". Distances in the ball of radius ``max_norm`` reach
+        2 ``max_norm``, their squares 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
+        "contrastive".
+    temperature : float
+        Of "softmax", in units of squared distance: lower ones look at the nearest negatives alone.
+    negative_weight : float
+        Of "contrastive": the weight W of the negatives.
+    optimizer : {"rowwise_adagrad", "adagrad"} or None
+        AdaGrad with one step size for each vector, or for each of its elements. None: the first;
+        for "warp" the second.
     learning_rate : float
         Step size of AdaGrad.
     max_norm : float
         Radius of the ball that holds all vectors (section 3.5).
+    averaging : float, at least 0 and below 1, or None
+        A model has the mean of each vector over the epochs that have ended, in which an epoch
+        weighs ``averaging`` times what the next one does. 0: the vectors as they are. None: 0.8;
+        for "warp" 0.
     update : {"sync", "async"}
         "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
         then each vector is changed once. It gives the same bits for any number of threads, on any
@@ -123,11 +147,16 @@ class Trainer(Estimator):
     def __init__(
         self,
         *,
+        loss: str = "softmax",
         n_dims: int = 100,
-        n_negatives: int = 20,
-        margin: float = 1.25,
+        n_negatives: int | None = None,
+        margin: float | None = None,
+        temperature: float = 0.2,
+        negative_weight: float = 10.0,
+        optimizer: str | None = None,
         learning_rate: float = 0.1,
         max_norm: float = 1.0,
+        averaging: float | None = None,
         update: str = "sync",
         batch_size: int = 1024,
         cov_weight: float = 0.0,
@@ -146,11 +175,16 @@ class Trainer(Estimator):
         warm_start: bool = False,
         verbose: bool = True,
     ) -> None:
+        self.loss = loss
         self.n_dims = n_dims
         self.n_negatives = n_negatives
         self.margin = margin
+        self.temperature = temperature
+        self.negative_weight = negative_weight
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.max_norm = max_norm
+        self.averaging = averaging
         self.update = update
         self.batch_size = batch_size
         self.cov_weight = cov_weight
@@ -244,6 +278,7 @@ class Trainer(Estimator):
                 ids = given.ids or last.ids
                 progress = Progress(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
                 progress.networks = self._networks(given, last.networks, generator)
+                progress.averages = last.averages
             job = self._make_job(given, progress)  # the last that may refuse an argument
         keeper = None
         if folder is not None:
@@ -323,7 +358,14 @@ class Trainer(Estimator):
         """A training from the start."""
         settings, shape = given.settings, given.likes.shape
         seed = int(generator.integers(2**63))
-        tables = Tables.random(given.device, shape, settings.n_dims, settings.max_norm, generator)
+        tables = Tables.random(
+            given.device,
+            shape,
+            settings.n_dims,
+            settings.max_norm,
+            generator,
+            per_row=settings.per_row,
+        )
         progress = Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
         progress.networks = self._networks(given, {}, generator)
         return progress
@@ -365,7 +407,7 @@ class Trainer(Estimator):
         ]
         if settings.cov_weight > 0:
             works.append(CovarianceStep(progress.tables, job, settings))
-        return Interleaved(job, given.likes.nnz, settings.batch_size, works)
+        return Interleaved(job, given.likes.nnz, launch_unit(settings), works)
 
     def _train(
         self, job: Interleaved, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
@@ -410,7 +452,7 @@ class Trainer(Estimator):
     def _publish(self) -> Model:
         """Make ``model_`` the present state of the tables."""
         progress = self._progress
-        users, items = progress.tables.vectors()
+        users, items = progress.vectors()
         self.model_ = Model(
             users,
             items,
@@ -458,6 +500,11 @@ class Trainer(Estimator):
                 f"warm_start=True goes on from tables for {tables.shape} users and items with "
                 f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
                 "set warm_start=False to begin anew"
+            )
+        if tables.per_row != given.settings.per_row:
+            raise ValueError(
+                "warm_start=True goes on from the state of another optimizer; set the optimizer "
+                "of the last fit or warm_start=False"
             )
         if tables.device != given.device:
             raise ValueError(
