@@ -81,9 +81,7 @@ def random_tables(
     device: str, shape: tuple[int, int], chosen: Settings, table_seed: int = 0
 ) -> Tables:
     rng = np.random.default_rng(table_seed)
-    return Tables.random(
-        device, shape, chosen.n_dims, chosen.max_norm, rng, per_row=chosen.per_row
-    )
+    return Tables.random(device, shape, chosen.n_dims, chosen.max_norm, rng, per_row=chosen.per_row)
 
 
 TABLE_NAMES = tuple(field.name for field in dataclasses.fields(reference.Tables))

@@ -107,7 +107,8 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch):
         **{"random_state": 9, "patience": 4, "validation_users": 20},
         **{"update": "sync", "batch_size": 70, "cov_weight": 0.5, "cov_interval": 999},
         **{"feature_weight": 2.0, "feature_learning_rate": 0.3, "feature_interval": 50},
-        **{"feature_warm_up": 1, "n_hidden": 8},
+        **{"feature_warm_up": 1, "n_hidden": 8, "loss": "contrastive", "temperature": 0.5},
+        **{"negative_weight": 3.0, "optimizer": "adagrad", "averaging": 0.5},
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     code, _, err = run("train", file, "--out", "made", "--validation-share", "0.2", *options)

@@ -45,10 +45,10 @@ class Recorder:
 
 
 @pytest.mark.parametrize(
-    ("interval", "batch_size", "expected"),
-    [(300, 0, [300, 600, 900]), (300, 128, [384, 768]), (1000, 0, [1000]), (5000, 64, [1000])],
+    ("interval", "unit", "expected"),
+    [(300, 1, [300, 600, 900]), (300, 128, [384, 768]), (1000, 1, [1000]), (5000, 64, [1000])],
 )
-def test_when(interval: int, batch_size: int, expected: list[int]) -> None:
+def test_when(interval: int, unit: int, expected: list[int]) -> None:
     due = [
         (epoch * N + at, (epoch, number))
         for epoch in range(3)
@@ -56,7 +56,7 @@ def test_when(interval: int, batch_size: int, expected: list[int]) -> None:
     ]
     for bounds in ([0, 3 * N], [0, 384, 768, 1000, 1128, 3 * N], [*range(0, 3 * N + 1, 8)]):
         recorder = Recorder(interval)
-        job = Interleaved(recorder, N, batch_size, [recorder])
+        job = Interleaved(recorder, N, unit, [recorder])
         for begin, end in itertools.pairwise(bounds):
             launch = job.run(begin, end)
             assert launch.pairs == end - begin
@@ -68,20 +68,20 @@ def test_when(interval: int, batch_size: int, expected: list[int]) -> None:
 
 def test_counts_add_up() -> None:
     recorder = Recorder(100)
-    launch = Interleaved(recorder, N, 0, [recorder]).run(50, 350)
+    launch = Interleaved(recorder, N, 1, [recorder]).run(50, 350)
     assert (launch.pairs, launch.active, launch.loss) == (300, 4, 2.0)
     assert launch.seconds_between > 0
 
 
 def test_without_work_a_launch_ends_with_its_epoch() -> None:
     recorder = Recorder(1)
-    Interleaved(recorder, N, 0, []).run(10, 2500)
+    Interleaved(recorder, N, 1, []).run(10, 2500)
     assert recorder.log == [("run", 10, 1000), ("run", 1000, 2000), ("run", 2000, 2500)]
 
 
 def test_work_that_fails_is_the_end() -> None:
     recorder = Recorder(100, fails_at=(0, 1))
-    launch = Interleaved(recorder, N, 0, [recorder]).run(0, 500)
+    launch = Interleaved(recorder, N, 1, [recorder]).run(0, 500)
     assert launch.first_non_finite == 199
     assert recorder.log[-1] == ("step", 0, 1)
 

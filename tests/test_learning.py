@@ -106,7 +106,11 @@ def test_movielens(device: str, shared_data: Path) -> None:
 def test_all_vectors_are_in_the_ball(device: str, max_norm: float) -> None:
     """With so large a margin every pair pushes to the rim."""
     one = trainer(
-        device=device, max_norm=max_norm, margin=100 * max_norm**2, learning_rate=0.1 * max_norm
+        device=device,
+        loss="warp",
+        max_norm=max_norm,
+        margin=100 * max_norm**2,
+        learning_rate=0.1 * max_norm,
     ).fit(TRAIN)
     assert one.history_[-1].active_share == 1
     norms = np.linalg.norm(vectors(one), axis=1)
@@ -198,7 +202,9 @@ def test_weight_one_is_no_weight() -> None:
 def test_twice_the_weight_is_twice_the_loss(device: str) -> None:
     """AdaGrad divides by the size of the gradients, so the steps hardly change."""
     one, two = (
-        trainer(device=device, n_epochs=1, margin=50.0).fit(weighted(np.full(TINY.nnz, w)))
+        trainer(device=device, loss="warp", n_epochs=1, margin=50.0).fit(
+            weighted(np.full(TINY.nnz, w))
+        )
         for w in (1, 2)
     )
     assert two.history_[0].loss == pytest.approx(2 * one.history_[0].loss, rel=1e-3)

@@ -206,13 +206,10 @@ INTEGERS = (
     *("n_dims", "n_negatives", "n_epochs", "n_threads", "batch_size"),
     *("patience", "validation_users"),
 )
-REALS = ("margin", "learning_rate", "max_norm")
+REALS = ("margin", "learning_rate", "max_norm", "temperature", "negative_weight")
 BAD_PARAMETERS = [
     *((name, bad, TypeError) for name in INTEGERS for bad in ("3", 3.0, True, [3], np.True_)),
-    *(
-        (name, None, TypeError)
-        for name in ("n_dims", "n_negatives", "n_epochs", "batch_size", *REALS)
-    ),
+    *((name, None, TypeError) for name in ("n_dims", "n_epochs", "batch_size", *REALS[1:])),
     *((name, bad, ValueError) for name in INTEGERS for bad in (0, -1, np.int64(-5))),
     *((name, bad, TypeError) for name in REALS for bad in ("1", True, 1j, [1.0])),
     *(
@@ -224,6 +221,11 @@ BAD_PARAMETERS = [
     *(("n_threads", 4097, ValueError), ("max_norm", 1e7, ValueError)),
     *(("max_norm", 1e-7, ValueError), ("batch_size", 2**24 + 1, ValueError)),
     *(("update", bad, ValueError) for bad in ("Sync", "", None, 1)),
+    *(("loss", bad, ValueError) for bad in ("WARP", "", None, 1)),
+    *(("optimizer", bad, ValueError) for bad in ("adam", "", 1)),
+    *(("averaging", bad, ValueError) for bad in (1, 1.5, -0.1, np.nan)),
+    *(("averaging", bad, TypeError) for bad in ("0.5", True)),
+    *(("temperature", bad, ValueError) for bad in (1e-10, 1e10)),
     *(("device", bad, ValueError) for bad in ("gpu", "CPU", "cuda:0", "", None, 0)),
     *(("random_state", bad, TypeError) for bad in ("0", 1.5, True, [1])),
     ("random_state", -1, ValueError),
@@ -254,12 +256,15 @@ def test_bad_parameters(name: str, value: Any, error: type[Exception]) -> None:
         trainer(**{name: value}).fit(TRAIN)
 
 
-def test_limits_can_be_reached() -> None:
+@pytest.mark.parametrize("loss", ["warp", "softmax", "contrastive"])
+def test_limits_can_be_reached(loss: str) -> None:
     largest = {"n_dims": 2048, "n_negatives": 1024, "n_threads": 4096, "batch_size": 2**24}
-    one = trainer(**largest, max_norm=1e6, margin=1e12, n_epochs=1).fit(TRAIN)
+    one = trainer(**largest, loss=loss, max_norm=1e6, margin=1e13, n_epochs=1).fit(TRAIN)
     assert one.model_.user_vectors.shape == (60, 2048)
     assert one.history_[0].impostor_share > 0
-    small = trainer(max_norm=1e-6, margin=1e-12, learning_rate=1e-6, n_epochs=1).fit(TRAIN)
+    small = trainer(
+        loss=loss, max_norm=1e-6, margin=1e-12, temperature=1e-9, learning_rate=1e-6, n_epochs=1
+    ).fit(TRAIN)
     for each in (one, small):
         assert np.isfinite(vectors(each)).all()
 

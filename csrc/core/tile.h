@@ -21,6 +21,7 @@
 #include "shared_negatives.h"
 #include "softmax_loss.h"
 #include "tile_space.h"
+#include "update.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -67,10 +68,11 @@ class Tile {
         draw_shared<Lanes>(job_, team_, epoch, begin - epoch * job_.likes.n_pairs, drawn_);
         team_.sync();
         fetch(n_pairs);
+        const float largest = largest_norm(items_fixed);
         bool fit = true;
         team_.each(blocks * kLanes,
-                   [&](int64_t i) CML_INLINE_LAMBDA { fit &= take_pair(i, i < n_pairs); });
-        team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { fit &= take_negative(k); });
+                   [&](int64_t i) CML_INLINE_LAMBDA { fit &= take_pair(i, i < n_pairs) <= largest; });
+        team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { fit &= take_negative(k) <= largest; });
         team_.sync();
         take_distances(blocks);
         team_.sync();
@@ -125,13 +127,16 @@ class Tile {
         });
     }
 
-    // Rows in the ball, up to rounding and to what asynchronous workers do to each other.
-    CML_FN bool is_fit(float squared_norm) const {
-        return squared_norm <= 4.0f * job_.hyper.max_norm * job_.hyper.max_norm;
+    // The largest squared norm of a row. The sums of mini-batches are made for rows in the ball, and
+    // what is at most twice as far out.
+    CML_FN float largest_norm(bool items_fixed) const {
+        const float twice = 2.0f * job_.hyper.max_norm;
+        return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestGradient;
     }
 
-    // Copy a pair's rows, the user's also into a column; zeros for a pair that is not there.
-    CML_FN bool take_pair(int64_t i, bool there) {
+    // Copy a pair's rows, the user's also into a column; zeros for a pair that is not there. Returns
+    // the sum of their squared norms.
+    CML_FN float take_pair(int64_t i, bool there) {
         const float* const from[2] = {row_of(job_.users, there ? pairs_[i].user : 0),
                                       row_of(job_.items, there ? pairs_[i].positive : 0)};
         float* const user = users_ + i * stride();
@@ -156,10 +161,10 @@ class Tile {
         Lanes::sync();
         Lanes::each(job_.hyper.n_dims,
                     [=](int d) CML_INLINE_LAMBDA { columns_[d * kTilePairs + i] = user[d]; });
-        return is_fit(squares[0]) && is_fit(squares[1]);
+        return squares[0] + squares[1];
     }
 
-    CML_FN bool take_negative(int64_t k) {
+    CML_FN float take_negative(int64_t k) {
         const float* const from = row_of(job_.items, drawn_[k]);
         float* const to = items_ + k * stride();
         Lanes sums = Lanes::splat(0.0f);
@@ -171,7 +176,7 @@ class Tile {
         float norm[1];
         Lanes::sum({sums}, norm);
         Lanes::put(item_norms_ + k, norm[0]);
-        return is_fit(norm[0]);
+        return norm[0];
     }
 
     CML_FN void take_distances(int blocks) {

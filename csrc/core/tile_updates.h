@@ -27,7 +27,8 @@ CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Mem
             const Table& table = table_of_slot(job, slot);
             float* const row = row_of(table, number);
             const float* const gradient = slots.gradients + slot * slots.stride;
-            finite &= update_row<Lanes, kChunks>(
+            finite &= is_bounded(Chunks<Lanes, kChunks>{job.hyper.n_dims}, gradient) &&
+                      update_row<Lanes, kChunks>(
                 job.hyper, memory, row, accumulators_of(table, number),
                 [&](int c, auto part)
                     CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },

@@ -82,6 +82,19 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     return store_in_ball<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
+// Whether a gradient in memory is so small that it does not count as divergence.
+template <class Lanes, int kChunks>
+CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, const float* gradient) {
+    Lanes squares = Lanes::splat(0.0f);
+    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        const Lanes g = Lanes::load(gradient + c * kLanes, part);
+        squares.add(g * g, part);
+    });
+    float square[1];
+    Lanes::sum({squares}, square);
+    return square[0] <= kLargestGradient;
+}
+
 // The step that the i-th of these gradients asks for. One that counts as divergence changes
 // nothing. Returns whether the gradient and the result were finite.
 template <class Lanes, int kChunks, class Memory>
@@ -91,14 +104,7 @@ CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
     const Table& table = gradients.table;
     const float* const gradient = gradients.values + i * table.stride;
     float* const row = row_of(table, gradients.rows[i]);
-    Lanes squares = Lanes::splat(0.0f);
-    chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-        const Lanes g = Lanes::load(gradient + c * kLanes, part);
-        squares.add(g * g, part);
-    });
-    float square[1];
-    Lanes::sum({squares}, square);
-    if (!(square[0] <= kLargestGradient)) return false;
+    if (!is_bounded(chunks, gradient)) return false;
     return update_row<Lanes, kChunks>(
         hyper, memory, row, accumulators_of(table, gradients.rows[i]),
         [&](int c, auto part) CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },

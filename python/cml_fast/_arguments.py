@@ -16,14 +16,23 @@ from ._ids import IdIndex
 from .data import Interactions
 from .errors import DataError
 
-
 # Pairs that share negatives, where the loss lets them.
 TILE_SIZE = _core.MAX_TILE_SIZE
 # What an argument of Trainer that is None stands for. Each loss has its own.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "warp": {"n_negatives": 20, "margin": 1.25, "optimizer": "adagrad", "averaging": 0.0},
-    "softmax": {"n_negatives": 256, "margin": 1.0, "optimizer": "rowwise_adagrad", "averaging": 0.8},
-    "contrastive": {"n_negatives": 256, "margin": 0.8, "optimizer": "rowwise_adagrad", "averaging": 0.8},
+    "softmax": {
+        "n_negatives": 256,
+        "margin": 1.0,
+        "optimizer": "rowwise_adagrad",
+        "averaging": 0.8,
+    },
+    "contrastive": {
+        "n_negatives": 256,
+        "margin": 0.8,
+        "optimizer": "rowwise_adagrad",
+        "averaging": 0.8,
+    },
 }
 OPTIMIZERS = ("adagrad", "rowwise_adagrad")
 
@@ -116,10 +125,7 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
     optimizer = chosen(trainer, "optimizer")
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be None or one of {OPTIMIZERS}, got {optimizer!r}")
-    n_negatives = check_int(
-        "n_negatives", chosen(trainer, "n_negatives"), 1, _core.MAX_NEGATIVES
-    )
-    negative_weight = check_real("negative_weight", trainer.negative_weight, 0, strict=True)
+    n_negatives = check_int("n_negatives", chosen(trainer, "n_negatives"), 1, _core.MAX_NEGATIVES)
     sync = trainer.update == "sync"
     batch_size = check_int("batch_size", trainer.batch_size, 1, _core.MAX_BATCH_SIZE)
     return Settings(
@@ -136,9 +142,10 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         per_row=optimizer == "rowwise_adagrad",
         loss=trainer.loss,
         tile_size=TILE_SIZE,
-        temperature=check_real("temperature", trainer.temperature, 0, strict=True),
+        temperature=_check_between("temperature", trainer.temperature, 1e-9, 1e9),
         correction=shape[1] / n_negatives,
-        negative_weight=negative_weight / n_negatives,
+        negative_weight=_check_between("negative_weight", trainer.negative_weight, 1e-9, 1e9)
+        / n_negatives,
         averaging=_check_averaging(chosen(trainer, "averaging")),
         cov_weight=check_real("cov_weight", trainer.cov_weight, 0),
         cov_interval=check_int("cov_interval", trainer.cov_interval, 1),
@@ -152,6 +159,13 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
     )
 
 
+def _check_between(name: str, value: Any, low: float, high: float) -> float:
+    number = check_real(name, value, 0, strict=True)
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
+    return number
+
+
 def _check_averaging(value: Any) -> float:
     averaging = check_real("averaging", value, 0)
     if averaging >= 1:
@@ -160,11 +174,8 @@ def _check_averaging(value: Any) -> float:
 
 
 def _check_max_norm(value: Any) -> float:
-    max_norm = check_real("max_norm", value, 0, strict=True)
     # Squared distances in float32 neither vanish nor overflow between these.
-    if not 1e-6 <= max_norm <= 1e6:
-        raise ValueError(f"max_norm must be between 1e-6 and 1e6, got {value!r}")
-    return max_norm
+    return _check_between("max_norm", value, 1e-6, 1e6)
 
 
 def _check_validation(validation: Any, train: Any, shape: tuple[int, int]) -> sp.csr_array | None:

@@ -1,8 +1,8 @@
 """Running means of the vectors over the epochs: less noisy than the vectors themselves.
 
-Each epoch's vectors move a little with the last pairs and negatives that were drawn. Their mean does
-so less, and it is a point of the same space and of the same ball (Polyak and Juditsky, "Acceleration
-of stochastic approximation by averaging", 1992).
+Each epoch's vectors move a little with the last pairs and negatives that were drawn. Their mean
+does so less, and it is a point of the same space and of the same ball (Polyak and Juditsky,
+"Acceleration of stochastic approximation by averaging", 1992).
 """
 
 from __future__ import annotations
@@ -26,27 +26,30 @@ class Averages:
     ----------
     arrays : dict of str to array
         "users" and "items", (rows, n_dims) float32.
-    n_epochs : int
-        Epochs that they are means of.
+    first, last : int
+        The epochs that they are means of.
     """
 
-    def __init__(self, arrays: Mapping[str, Any], n_epochs: int) -> None:
+    def __init__(self, arrays: Mapping[str, Any], first: int, last: int) -> None:
         self.arrays = dict(arrays)
-        self.n_epochs = n_epochs
+        self.first = first
+        self.last = last
 
     @classmethod
-    def of(cls, tables: Tables) -> Averages:
-        """Those of a single epoch, the one that has just ended."""
-        return cls({side: _vectors(tables, side).copy() for side in SIDES}, 1)
+    def of(cls, tables: Tables, epoch: int) -> Averages:
+        """Those of a single epoch, which has just ended."""
+        return cls({side: _vectors(tables, side).copy() for side in SIDES}, epoch, epoch)
 
-    def include(self, tables: Tables, decay: float) -> None:
-        """Take in the vectors of a further epoch.
+    def include(self, tables: Tables, epoch: int, decay: float) -> None:
+        """Take in the vectors of the next epoch; nothing is done for one that is there already.
 
         Each epoch weighs ``decay`` times what the next one does; the weights sum to 1 from the
         first epoch on.
         """
-        self.n_epochs += 1
-        share = np.float32((1 - decay) / (1 - decay**self.n_epochs))
+        if epoch == self.last:
+            return
+        self.last = epoch
+        share = np.float32((1 - decay) / (1 - decay ** (epoch - self.first + 1)))
         for side in SIDES:
             self.arrays[side] += share * (_vectors(tables, side) - self.arrays[side])
 
@@ -60,7 +63,9 @@ class Averages:
     def on(self, device: str) -> Averages:
         xp = namespace_on(device)
         return Averages(
-            {side: xp.asarray(array) for side, array in self.to_arrays().items()}, self.n_epochs
+            {side: xp.asarray(array) for side, array in self.to_arrays().items()},
+            self.first,
+            self.last,
         )
 
 

@@ -171,7 +171,9 @@ class Tables:
             if values is None:
                 vectors = users if name == "user_accumulators" else items
                 values = np.zeros((len(vectors), self._columns_of(name)), dtype=np.float32)
-            self.arrays[name] = self.padded(values, padding=not (per_row and name.endswith("_accumulators")))
+            self.arrays[name] = self.padded(
+                values, padding=not (per_row and name.endswith("_accumulators"))
+            )
 
     @classmethod
     def random(
@@ -276,6 +278,12 @@ def _largest_gradient(rank_weights: np.ndarray, weights: np.ndarray, settings: S
         bound = 1.001 * 8 * largest_weight * settings.max_norm
     else:
         bound = largest_gradient(float(weights.max()), settings)
+        if settings.batch_size > 0 and bound > 1e15:
+            raise ValueError(
+                f"weights of train up to {weights.max():g} may give gradients up to {bound:g}, "
+                "and mini-batches add them up exactly up to 1e15; make the weights, or "
+                "1 / temperature or negative_weight, smaller"
+            )
     return float(np.clip(bound, 1e-15, 1e15))
 
 

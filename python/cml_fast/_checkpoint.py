@@ -114,7 +114,7 @@ class Checkpoint:
             "stopped": progress.stopped,
             "networks": sorted(progress.networks),
             "per_row": progress.tables.per_row,
-            "averaged": {name: a.n_epochs for name, a in _averages_of(progress).items()},
+            "averaged": {name: [a.first, a.last] for name, a in _averages_of(progress).items()},
         }
         _storage.write_folder(self.folder, KIND, files, info)
 
@@ -323,12 +323,14 @@ def _read_averages(
     files: dict[str, Path], info: dict[str, Any], tables: Tables
 ) -> dict[str, Averages]:
     read = {}
-    for name, n_epochs in info.get("averaged", {}).items():
+    for name, (first, last) in info.get("averaged", {}).items():
         arrays = _storage.read_arrays(files[name], dict.fromkeys(SIDES, np.float32))
-        for array, rows in zip(arrays.values(), tables.shape, strict=True):
+        for side, rows in zip(SIDES, tables.shape, strict=True):
+            array = arrays[side]
             if array.shape != (rows, tables.n_dims) or not np.isfinite(array).all():
                 raise ModelError(f"{files[name]} has averages of other tables, or not finite")
-        read[name] = Averages(arrays, check_int("averaged", n_epochs, 1))
+        first = check_int("first averaged epoch", first, 0)
+        read[name] = Averages(arrays, first, check_int("last averaged epoch", last, first))
     return read
 
 

@@ -26,11 +26,16 @@ Outcome = tuple[dict[str, Any], str]
 
 # The arguments of Trainer that are options, with the same names.
 HYPERPARAMETERS = {
+    "loss": "softmax, contrastive, or warp, the paper's",
     "n_dims": "dimensions of the space",
-    "n_negatives": "items drawn for each liked item, in search of impostors",
-    "margin": "how much farther than liked items others have to be, in squared distance",
+    "n_negatives": "items drawn for each liked item (default: 256; warp: 20)",
+    "margin": "of contrastive and warp, in squared distance (default: 0.8; warp: 1.25)",
+    "temperature": "of softmax, in squared distance: lower ones see the nearest items alone",
+    "negative_weight": "of contrastive: the weight of the negatives",
+    "optimizer": "rowwise_adagrad, or adagrad (default: the first; warp: the second)",
     "learning_rate": "step size of AdaGrad",
     "max_norm": "radius of the ball in which all points stay",
+    "averaging": "how much of the mean of the vectors each epoch keeps (default: 0.8; warp: 0)",
     "n_epochs": "passes over the interactions, with validation at most",
     "update": "sync: after mini-batches, repeatable with any n_threads; async: after each pair",
     "batch_size": "pairs of a mini-batch",
@@ -47,6 +52,9 @@ HYPERPARAMETERS = {
     "patience": "with validation: stop after so many epochs without a better recall@50",
     "validation_users": "validate on so many users at most",
 }
+
+# Of those whose default is None: the others are integers.
+KINDS = {"margin": float, "optimizer": str, "averaging": float}
 
 
 def note(message: str) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 MAX_DIMS: int
 MAX_NEGATIVES: int
+MAX_TILE_SIZE: int
 ROW_ALIGNMENT: int
 MAX_BATCH_SIZE: int
 
@@ -48,9 +49,14 @@ class Job:
         indices: Any,
         weights: Any,
         rank_weights: Any,
+        loss: str,
         n_dims: int,
         n_negatives: int,
+        tile_size: int,
         margin: float,
+        temperature: float,
+        correction: float,
+        negative_weight: float,
         learning_rate: float,
         epsilon: float,
         max_norm: float,

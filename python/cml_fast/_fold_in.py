@@ -81,7 +81,7 @@ def train_users(
 ) -> np.ndarray:
     """Train the users from where they start, with the items fixed: (m, r), float32."""
     tables = Tables("cpu", settings.n_dims, start, items, per_row=settings.per_row)
-    job = make_job(tables, likes, settings)
+    job = make_job(tables, likes, replace(settings, batch_size=0))
     for begin in range(0, len(start), LAUNCHED):
         refused = job.fold_in(begin, min(begin + LAUNCHED, len(start)), n_epochs)
         if refused is not None:

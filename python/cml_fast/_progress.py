@@ -184,9 +184,9 @@ class Progress:
         if decay == 0:
             return
         if self.averages is None:
-            self.averages = Averages.of(self.tables)
+            self.averages = Averages.of(self.tables, self.epoch)
         else:
-            self.averages.include(self.tables, decay)
+            self.averages.include(self.tables, self.epoch, decay)
 
     def advance(self, position: int, counts: Counts) -> None:
         self.position, self.counts = position, counts

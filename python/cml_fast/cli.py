@@ -283,7 +283,7 @@ def _add_hyperparameters(parser: _Parser) -> None:
     group = parser.add_argument_group("training")
     for name, help in _commands.HYPERPARAMETERS.items():
         default = inspect.signature(Trainer).parameters[name].default
-        kind = int if default is None else type(default)
+        kind = _commands.KINDS.get(name, int) if default is None else type(default)
         group.add_argument(
             f"--{name.replace('_', '-')}",
             metavar={int: "N", float: "X", str: "NAME"}[kind],

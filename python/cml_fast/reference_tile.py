@@ -11,7 +11,7 @@ al., "SimpleX", CIKM 2021, eq. 3, as a loss on squared distances.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,7 +42,8 @@ def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     rest = (product - (total - part)) + (addend - part)  # exactly what the sum lacks
     odd = np.nextafter(total, np.copysign(np.inf, rest))
     even = (np.asarray(total).view(np.int64) & 1) == 0
-    return np.where((rest != 0) & even, odd, total).astype(np.float32)
+    rounded: np.ndarray = np.where((rest != 0) & even, odd, total).astype(np.float32)
+    return rounded
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -57,7 +58,7 @@ def exp(x: np.ndarray) -> np.ndarray:
     """exp(x); zero below e^-40."""
     number = x.dtype.type
     if number is not np.float32:
-        return np.exp(x)
+        return np.asarray(np.exp(x))
     inside = np.maximum(x, number(LOWEST_EXPONENT))
     n = np.rint(np.float64(inside) * np.float64(number(1.44269504))).astype(number)
     r = fma(n, number(2.12194440e-4), fma(n, number(-0.693359375), inside))
@@ -78,7 +79,7 @@ def log(x: np.ndarray) -> np.ndarray:
     """log(x) for x > 0, from log m = 2 artanh((m - 1) / (m + 1)), m in [1, 2)."""
     number = x.dtype.type
     if number is not np.float32:
-        return np.log(x)
+        return np.asarray(np.log(x))
     half, exponent = np.frexp(x)
     m = half * number(2)
     s = (m - number(1)) / (m + number(1))
@@ -91,9 +92,7 @@ def log(x: np.ndarray) -> np.ndarray:
 # --- draws ------------------------------------------------------------------------------------
 
 
-def draw_shared(
-    n_items: int, n_negatives: int, seed: int, epoch: int, position: int
-) -> np.ndarray:
+def draw_shared(n_items: int, n_negatives: int, seed: int, epoch: int, position: int) -> np.ndarray:
     """The negatives of the tile that begins at this position of an epoch, ascending: one from each
     of ``n_negatives`` equal parts of the item numbers."""
     negatives: list[int] = []
@@ -220,10 +219,11 @@ def tile_gradients(
     )
 
 
-def largest_gradient(largest_weight: float, settings: Settings) -> float:
+def largest_gradient(largest_weight: float, settings: Any) -> float:
     """Above every sum of the gradients that a tile gives a row, for rows in the ball and up to
     twice as far out. With coefficients c in all, a pair gives 2 c w (a - b)."""
     total = 1 / settings.temperature
     if settings.loss == "contrastive":
         total = 1 + settings.n_negatives * settings.negative_weight
-    return 1.001 * 16 * settings.tile_size * total * largest_weight * settings.max_norm
+    bound: float = 1.001 * 16 * settings.tile_size * total * largest_weight * settings.max_norm
+    return bound
