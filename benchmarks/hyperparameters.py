@@ -3,13 +3,13 @@
     python -m benchmarks.hyperparameters --vary temperature 0.15 0.2 0.3
     python -m benchmarks.hyperparameters --vary loss warp --vary update sync async --seeds 0 1 2
 
-Trains with every combination of the arguments of Trainer that are varied, on every data set, without
-early stopping, and watches recall@50 on the validation part after each epoch. The model of the best
-epoch is then measured in full on all users of the validation part. The test parts are not looked
-at. Prints, for each combination and data set, recall@20, @50 and @100 and NDCG@20 (means over the
-seeds), the share of the best recall@50 that any combination reached there, and when training had
-come close (``--close``) to its own best: after how many epochs and how many seconds of training. A
-default is to be good everywhere rather than best somewhere.
+Trains with every combination of the arguments of Trainer that are varied, on every data set,
+without early stopping, and watches recall@50 on the validation part after each epoch. The model of
+the best epoch is then measured in full on all users of the validation part. The test parts are not
+looked at. Prints, for each combination and data set, recall@20, @50 and @100 and NDCG@20 (means
+over the seeds), the share of the best recall@50 that any combination reached there, and when
+training had come close (``--close``) to its own best: after how many epochs and how many seconds of
+training. A default is to be good everywhere rather than best somewhere.
 """
 
 from __future__ import annotations

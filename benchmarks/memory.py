@@ -112,7 +112,7 @@ def fit_peak(n_users: int, n_items: int, likes_per_user: int, n_dims: int) -> tu
     before = _status("VmRSS")
     likes = random_likes(n_users, n_items, likes_per_user)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of making the pairs
-    Trainer(n_dims=n_dims, n_epochs=1, device="cpu", verbose=False).fit(likes)
+    Trainer(loss="warp", n_dims=n_dims, n_epochs=1, device="cpu", verbose=False).fit(likes)
     return needed(likes, n_dims), _status("VmHWM") - before
 
 

@@ -55,6 +55,7 @@ def train_ours(
     pairs: sp.csr_matrix, n_epochs: int, n_threads: int, isa: str, update: str = "async"
 ) -> Sample:
     trainer = Trainer(
+        loss="warp",
         n_dims=N_DIMS,
         n_negatives=N_NEGATIVES,
         update=update,

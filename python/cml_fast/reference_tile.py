@@ -35,7 +35,7 @@ def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     Melquiond, 2008), so that rounding it to float32 is as good as rounding once.
     """
     if c.dtype != np.float32:
-        return a * b + c
+        return np.asarray(a * b + c)
     product, addend = np.float64(a) * np.float64(b), np.float64(c)
     total = product + addend
     part = total - product
@@ -72,7 +72,8 @@ def exp(x: np.ndarray) -> np.ndarray:
     ):
         p = fma(p, r, np.full_like(r, coefficient))
     p = fma(p, r * r, r) + number(1)
-    return np.where(x > LOWEST_EXPONENT, np.ldexp(p, n.astype(np.int64)), number(0)).astype(number)
+    scaled = np.ldexp(p, n.astype(np.int64))
+    return np.asarray(np.where(x > LOWEST_EXPONENT, scaled, number(0)), dtype=number)
 
 
 def log(x: np.ndarray) -> np.ndarray:
