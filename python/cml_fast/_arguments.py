@@ -20,18 +20,26 @@ from .errors import DataError
 TILE_SIZE = _core.MAX_TILE_SIZE
 # What an argument of Trainer that is None stands for. Each loss has its own.
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "warp": {"n_negatives": 20, "margin": 1.25, "optimizer": "adagrad", "averaging": 0.0},
+    "warp": {
+        "n_negatives": 20,
+        "margin": 1.25,
+        "optimizer": "adagrad",
+        "averaging": 0.0,
+        "feature_weight": 30.0,
+    },
     "softmax": {
         "n_negatives": 256,
         "margin": 1.0,
         "optimizer": "rowwise_adagrad",
         "averaging": 0.8,
+        "feature_weight": 3.0,
     },
     "contrastive": {
         "n_negatives": 256,
         "margin": 0.8,
         "optimizer": "rowwise_adagrad",
         "averaging": 0.8,
+        "feature_weight": 3.0,
     },
 }
 OPTIMIZERS = ("adagrad", "rowwise_adagrad")
@@ -150,7 +158,7 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         cov_weight=check_real("cov_weight", trainer.cov_weight, 0),
         cov_interval=check_int("cov_interval", trainer.cov_interval, 1),
         n_hidden=check_int("n_hidden", trainer.n_hidden, 1, 2**16),
-        feature_weight=check_real("feature_weight", trainer.feature_weight, 0),
+        feature_weight=check_real("feature_weight", chosen(trainer, "feature_weight"), 0),
         feature_learning_rate=check_real(
             "feature_learning_rate", trainer.feature_learning_rate, 0, strict=True
         ),

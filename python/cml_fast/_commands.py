@@ -41,7 +41,7 @@ HYPERPARAMETERS = {
     "batch_size": "pairs of a mini-batch",
     "cov_weight": "weight of covariance regularisation",
     "cov_interval": "pairs from one step of it to the next",
-    "feature_weight": "with features: how strongly they pull",
+    "feature_weight": "with features: how strongly they pull (default: 3; warp: 30)",
     "feature_learning_rate": "step size of AdaGrad for the network that places by features",
     "feature_interval": "pairs from one of its steps to the next",
     "feature_warm_up": "begin anew, where features place all, after so many epochs (0: do not)",
@@ -54,7 +54,7 @@ HYPERPARAMETERS = {
 }
 
 # Of those whose default is None: the others are integers.
-KINDS = {"margin": float, "optimizer": str, "averaging": float}
+KINDS = {"margin": float, "optimizer": str, "averaging": float, "feature_weight": float}
 
 
 def note(message: str) -> None:

@@ -98,10 +98,10 @@ class Trainer(Estimator):
         where BLAS does: on one machine, and mostly for one number of threads.
     cov_interval : int
         Pairs from one of its steps to the next; each moves 1024 users and as many items.
-    feature_weight : float
+    feature_weight : float or None
         With features: the weight lambda_f of L_f (section 3.3) for the vectors, which are pulled
         to where their features place them. What it does depends on ``feature_interval``: half the
-        interval, twice the pull.
+        interval, twice the pull. None: 3; for "warp" 30.
     feature_learning_rate : float
         Step size of AdaGrad for the feature networks.
     feature_interval : int
@@ -161,7 +161,7 @@ class Trainer(Estimator):
         batch_size: int = 1024,
         cov_weight: float = 0.0,
         cov_interval: int = 32768,
-        feature_weight: float = 30.0,
+        feature_weight: float | None = None,
         feature_learning_rate: float = 0.005,
         feature_interval: int = 4096,
         feature_warm_up: int = 0,
