@@ -125,9 +125,11 @@ class Tile {
         });
     }
 
-    // Rows in the ball, up to rounding and to what asynchronous workers do to each other.
+    // Rows in the ball, up to rounding. Asynchronous workers that move a row at once may push it
+    // far out of the ball, for as long as none of them moves it again.
     CML_FN bool is_fit(float squared_norm) const {
-        return squared_norm <= 4.0f * job_.hyper.max_norm * job_.hyper.max_norm;
+        const float slack = job_.batch_size > 0 ? 4.0f : 1e6f;
+        return squared_norm <= slack * job_.hyper.max_norm * job_.hyper.max_norm;
     }
 
     // Copy a pair's rows, the user's also into a column; zeros for a pair that is not there.
