@@ -57,15 +57,16 @@ int64_t blocks_for_tiles(const Job& job, int64_t n_visits) {
     return std::min(most, (std::min(job.batch_size, n_visits) + size - 1) / size);
 }
 
-// Where even a single tile is too much to be in flight, one warp alone makes its updates in turn:
-// those of more warps could meet in a row.
 Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t end) {
-    const bool alone =
-        job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps);
-    const int64_t threads = (alone ? 1 : kTileWarps) * kLanes;
+    // Where even a single tile is too much to be in flight, one warp alone makes its updates in
+    // turn: those of more warps could meet in a row.
+    if (job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps)) {
+        return {dim3(1), dim3(kLanes), 0};
+    }
+    constexpr int64_t kThreads = kTileWarps * kLanes;
     const int64_t blocks =
-        std::min(resident_blocks(kernel, threads, 0), blocks_for_tiles(job, end - begin));
-    return {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)), 0};
+        std::min(resident_blocks(kernel, kThreads, 0), blocks_for_tiles(job, end - begin));
+    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0};
 }
 
 // A persistent grid for the visits [begin, end): no more warps than the device runs at once.
