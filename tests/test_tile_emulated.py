@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from emulator_support import ORDERS
 from kernel_support import (
     EMULATED,
@@ -160,11 +161,17 @@ def test_several_warps_stay_in_the_ball(emulator, loss, per_row, seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_several_warps_stop_at_what_is_not_finite(emulator, loss, seed):
-    tables, likes, chosen = problem("emulated", loss=loss, learning_rate=1e38)
-    counters = make_job(tables, likes, chosen, grid=(2, 3), seed=seed).run(0, 10**6)
+def test_all_warps_of_a_block_stop_at_what_is_not_finite(emulator, loss, seed):
+    """Or none of them, whichever sees it. All pairs but one are skipped, and that one changes three
+    rows: most warps have none of them."""
+    likes = np.ones((15, 60), dtype=np.float32)
+    likes[7, 1:] = 0
+    likes = sp.csr_array(likes)
+    chosen = settings(loss=loss, tile_size=5, n_negatives=1, learning_rate=1e38, margin=3.0)
+    tables = random_tables("emulated", likes.shape, chosen)
+    counters = make_job(tables, likes, chosen, grid=(2, 8), seed=seed).run(0, 10**6)
     assert counters.first_non_finite is not None
-    assert counters.pairs < 1000
+    assert counters.pairs < 10**4
     assert all(np.isfinite(array).all() for array in snapshot(tables).values())
 
 
