@@ -70,7 +70,7 @@ def build(
     if missing:
         none = directory / "missing.cpp"
         functions = (
-            f"CudaKernels cuda_kernels_{chunks}() {{ return {{}}; }}" for chunks in missing
+            f"CudaKernels cuda_kernels_{chunks}(Loss) {{ return {{}}; }}" for chunks in missing
         )
         none.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}\n"]))
         sources += [(none, ["-I", str(cuda)])]
@@ -98,15 +98,28 @@ def structure(*fields: tuple[str, Any]) -> type[ctypes.Structure]:
 
 # As in csrc/core/job.h and emulator/runtime.cpp.
 I32, I64, F32, POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
-Table = structure(("values", POINTER), ("accumulators", POINTER), ("rows", I64), ("stride", I64))
+Table = structure(
+    ("values", POINTER),
+    ("accumulators", POINTER),
+    ("rows", I64),
+    ("stride", I64),
+    ("accumulator_stride", I64),
+)
 Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
+LOSSES = ("warp", "softmax", "contrastive")
 Hyperparameters = structure(
+    ("loss", I32),
     ("n_dims", I32),
     ("n_negatives", I32),
+    ("tile_size", I32),
     ("margin", F32),
+    ("inverse_temperature", F32),
+    ("correction", F32),
+    ("negative_weight", F32),
     ("learning_rate", F32),
     ("epsilon", F32),
     ("max_norm", F32),
+    ("per_row", ctypes.c_bool),
     ("seed", ctypes.c_uint64),
 )
 FixedPoint = structure(("scale", F32), ("unit", F32), ("largest_gradient", F32))
@@ -159,7 +172,7 @@ class EmulatedJob:
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
     what csrc/cuda/train.cu chooses. Without ``cooperative`` the device lacks cooperative launches.
-    The attribute ``grid`` is that of the last run.
+    The attribute ``grid`` is that of the last run, of its first kernel.
     """
 
     def __init__(
@@ -178,22 +191,35 @@ class EmulatedJob:
             name: None if array is None else array.ctypes.data for name, array in arrays.items()
         }
         tables = [
-            Table(pointers[f"{side}s"], pointers[f"{side}_accumulators"], *arrays[f"{side}s"].shape)
+            Table(
+                pointers[f"{side}s"],
+                pointers[f"{side}_accumulators"],
+                *arrays[f"{side}s"].shape,
+                arrays[f"{side}_accumulators"].shape[1],
+            )
             for side in ("user", "item")
         ]
         likes = Likes(
             *(pointers[name] for name in ("indptr", "indices", "weights")), len(arrays["indices"])
         )
         hyper = Hyperparameters(
+            LOSSES.index(chosen.loss),
             chosen.n_dims,
             chosen.n_negatives,
+            chosen.tile_size,
             chosen.margin,
+            np.float32(1) / np.float32(chosen.temperature),
+            chosen.correction,
+            chosen.negative_weight,
             chosen.learning_rate,
             ADAGRAD_EPSILON,
             chosen.max_norm,
+            arrays["user_accumulators"].shape[1] == 1,
             chosen.seed,
         )
-        fixed = FixedPoint(*_core.fixed_point(chosen.batch_size, largest_gradient))
+        together = 1 if chosen.loss == "warp" else chosen.tile_size
+        summands = -(-chosen.batch_size // together)
+        fixed = FixedPoint(*_core.fixed_point(summands, largest_gradient))
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
         self._job = CoreJob(*tables, likes, hyper, ranks, batch_size, fixed)

@@ -169,14 +169,14 @@ def cpu_hash(directory, *mutation):
     """The hash that the plainest CPU kernel gives when it is compiled from these sources."""
     sources = mutated(directory, *mutation) / "csrc" / "cpu"
     kernel = sources / "kernel.cpp"
-    text, n = re.subn(r"kKernel<\d>([,}])", rf"kKernel<{CHUNKS}>\1", kernel.read_text())
+    text, n = re.subn(r"kernel_of<\d>([,}])", rf"kernel_of<{CHUNKS}>\1", kernel.read_text())
     assert n == FIXED_CHUNKS + 1  # the others are not wanted
     kernel.write_text(text)
     flags, others = ["-DCML_TARGET=portable"], []
     if platform.machine() in ("x86_64", "AMD64"):
         flags = ["-DCML_TARGET=x86_64_v2", "-march=x86-64-v2"]
         others = ["x86_64_v3", "x86_64_v4"]
-    stubs = "\n".join(f"CpuKernel kernel_{name}(int) {{ return {{}}; }}" for name in others)
+    stubs = "\n".join(f"CpuKernel kernel_{name}(Loss, int) {{ return {{}}; }}" for name in others)
     main = sources / "main.cpp"
     main.write_text(MAIN % stubs)
     library = directory / "libcpu.so"

@@ -79,14 +79,14 @@ float positive(const py::dict& arguments, const char* name) {
     return value;
 }
 
+}  // namespace
+
 Loss loss_named(const std::string& name) {
     if (name == "warp") return Loss::kWarp;
     if (name == "softmax") return Loss::kSoftmax;
     if (name == "contrastive") return Loss::kContrastive;
     throw py::value_error("loss must be 'warp', 'softmax' or 'contrastive', got '" + name + "'");
 }
-
-}  // namespace
 
 std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives) {
     if (n_negatives < 1) throw std::invalid_argument("n_negatives must be at least 1");
@@ -218,9 +218,7 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
         throw py::value_error("counters must have " + text(cuda_counter_bytes() / 8) + " entries");
     }
     counters_ = counters.data;
-    const int64_t batch_bytes =
-        cuda_batch_bytes(job_.batch_size, job_.users.n_rows, job_.items.n_rows,
-                         std::max(job_.users.stride, job_.items.stride));
+    const int64_t batch_bytes = cuda_batch_bytes(job_);
     if (batch_bytes > 0) {
         const ArrayView batch =
             view_array(keep(arguments, "batch"), "batch", device_, "|u1", 1, true);

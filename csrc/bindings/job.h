@@ -51,6 +51,9 @@ class PythonJob {
 // are in the range of float: 2^-100 < largest_gradient < 2^100.
 FixedPoint fixed_point(int64_t batch_size, float largest_gradient);
 
+// A loss by its name.
+Loss loss_named(const std::string& name);
+
 // log(floor(J * M / U) + 1) for M = 0 ... U, float32: the rank weight of section 3.2.
 std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives);
 

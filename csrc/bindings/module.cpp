@@ -78,6 +78,23 @@ py::array_t<int32_t> ranks_to_items(const py::array_t<int32_t, py::array::c_styl
     return items;
 }
 
+#ifdef CML_WITH_CUDA
+int64_t cuda_batch_bytes(const std::string& loss, int32_t n_dims, int32_t n_negatives,
+                         int32_t tile_size, int64_t batch_size, int64_t n_users, int64_t n_items,
+                         int64_t stride) {
+    cml::Job job{};
+    job.hyper.loss = cml::loss_named(loss);
+    job.hyper.n_dims = n_dims;
+    job.hyper.n_negatives = n_negatives;
+    job.hyper.tile_size = tile_size;
+    job.batch_size = batch_size;
+    job.users.n_rows = n_users;
+    job.items.n_rows = n_items;
+    job.users.stride = job.items.stride = stride;
+    return cml::cuda_batch_bytes(job);
+}
+#endif
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -89,8 +106,8 @@ PYBIND11_MODULE(_core, m) {
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
 #ifdef CML_WITH_CUDA
     m.attr("CUDA_COUNTERS") = (cml::cuda_counter_bytes() + 7) / 8;
-    m.def("cuda_batch_bytes", &cml::cuda_batch_bytes, "batch_size"_a, "n_users"_a, "n_items"_a,
-          "stride"_a);
+    m.def("cuda_batch_bytes", &cuda_batch_bytes, "loss"_a, "n_dims"_a, "n_negatives"_a,
+          "tile_size"_a, "batch_size"_a, "n_users"_a, "n_items"_a, "stride"_a);
 #endif
 
     py::class_<cml::Counters>(m, "Counters", "What a launch reports.")

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-// A function of the core; a large one is not copied to wherever it is called. CUDA sources use the
-// core in kernels only.
+// A function of the core; a large one is not copied to wherever it is called, but on CUDA, where a
+// call would keep what it is given in local memory. CUDA sources use the core in kernels only.
 #if defined(__CUDACC__)
 #define CML_FN __device__ __forceinline__
-#define CML_LARGE_FN __device__ __noinline__
+#define CML_LARGE_FN CML_FN
 #define CML_INLINE_LAMBDA
 #define CML_UNROLL _Pragma("unroll")
 #else

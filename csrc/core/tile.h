@@ -61,7 +61,8 @@ class Tile {
         const int n_pairs = static_cast<int>(end - begin);
         const int blocks = groups_of(n_pairs, kLanes);
         const int n = job_.hyper.n_negatives;
-        team_.sync();  // the last tile is done with
+        // Whoever is still busy with the last tile reads slots, which are written after a sync
+        // only.
         team_.each(blocks, [&](int64_t block) CML_INLINE_LAMBDA {
             draw_block(block * kLanes, begin, end, epoch, counters);
         });

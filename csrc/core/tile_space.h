@@ -49,4 +49,23 @@ struct TileParts {
     }
 };
 
+// What one worker needs, in floats.
+constexpr int64_t space_floats(const Hyperparameters& hyper) {
+    if (hyper.loss == Loss::kWarp) return 0;
+    return TileParts{hyper.n_negatives, (hyper.n_dims + kLanes - 1) / kLanes}.total();
+}
+
+// Slots of a mini-batch of n pairs. A slot is a row that a part of it touches: slots 3 i, 3 i + 1
+// and 3 i + 2 are the user, the positive and the negative of pair i; or, where pairs share their
+// negatives, tile t has the slots from t * tile_slots() on.
+constexpr int64_t slots_of_batch(const Hyperparameters& hyper, int64_t n) {
+    if (hyper.loss == Loss::kWarp) return 3 * n;
+    return (n + hyper.tile_size - 1) / hyper.tile_size * tile_slots(hyper.n_negatives);
+}
+
+constexpr bool is_user_slot(const Hyperparameters& hyper, int64_t slot) {
+    if (hyper.loss == Loss::kWarp) return slot % 3 == 0;
+    return slot % tile_slots(hyper.n_negatives) < kTilePairs;
+}
+
 }  // namespace cml

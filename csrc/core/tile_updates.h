@@ -36,7 +36,7 @@ CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Mem
                     CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
         });
     }
-    if (!finite && begin < counters.first_non_finite) counters.first_non_finite = begin;
+    if (!team.all(finite) && begin < counters.first_non_finite) counters.first_non_finite = begin;
 }
 
 // The step of folding in (see fold_in.h): the gradients of a tile, all of one user, are added up

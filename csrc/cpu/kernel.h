@@ -6,9 +6,7 @@
 
 namespace cml {
 
-// Working memory of a mini-batch. A slot is a row that a part of it touches. Slots 3 i, 3 i + 1 and
-// 3 i + 2 are the user, the positive and the negative of record i; or, where pairs share their
-// negatives, tile t has the slots from t * tile_slots() on (see core/tile_space.h).
+// Working memory of a mini-batch; for its slots see core/tile_space.h.
 struct BatchMemory {
     Record* records;          // of pairs with a negative each
     int32_t* rows;            // of slots of tiles

@@ -4,25 +4,35 @@
 #include <memory>
 #include <type_traits>
 
-#include "train.h"
+#include "../core/tile_space.h"
 
 namespace cml {
 namespace {
 
-// Where the parts of CudaBatch begin in one piece of memory, in bytes.
-struct BatchParts {
-    int64_t item_slots, rows, sums, total;
+// Where the parts of the working memory begin in one piece, in bytes: those of CudaBatch, and the
+// spaces of tiles, of which this is the number.
+struct MemoryParts {
+    int64_t item_slots, rows, sums, spaces, total;
 };
 
-BatchParts batch_parts(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride) {
+int64_t batch_stride(const Job& job) {
+    return std::max(job.users.stride, job.items.stride);
+}
+
+MemoryParts memory_parts(const Job& job, int64_t n_spaces) {
     constexpr int64_t kAlignment = 128;
     auto after = [=](int64_t begin, int64_t bytes) {
         return (begin + bytes + kAlignment - 1) / kAlignment * kAlignment;
     };
-    const int64_t item_slots = after(0, n_users * 4);
-    const int64_t rows = after(item_slots, n_items * 4);
-    const int64_t sums = after(rows, 3 * batch_size * 4);
-    return {item_slots, rows, sums, after(sums, 3 * batch_size * stride * 8)};
+    const bool sync = job.batch_size > 0;
+    const int64_t n_slots = slots_of_batch(job.hyper, job.batch_size);
+    const int64_t item_slots = after(0, sync ? job.users.n_rows * 4 : 0);
+    const int64_t rows = after(item_slots, sync ? job.items.n_rows * 4 : 0);
+    const int64_t sums = after(rows, n_slots * 4);
+    const int64_t spaces = after(sums, n_slots * batch_stride(job) * 8);
+    return {
+        item_slots, rows, sums, spaces,
+        after(spaces, n_spaces * space_floats(job.hyper) * static_cast<int64_t>(sizeof(float)))};
 }
 
 // A graph that still runs is freed when it has; errors of its kernels show when the stream is
@@ -43,20 +53,20 @@ ExecutableGraph graph_of_batches(int64_t n_batches, CudaLaunch launch, const Cud
     const Graph graph(made);
     void* arguments[] = {&launch};  // the graph takes their values
     cudaGraphNode_t last = nullptr;
-    auto add = [&](const void* kernel, size_t shared_bytes) {
+    auto add = [&](const void* kernel, const Grid& grid) {
         cudaKernelNodeParams node{};
         node.func = const_cast<void*>(kernel);
         node.gridDim = grid.blocks;
         node.blockDim = grid.threads;
-        node.sharedMemBytes = static_cast<unsigned>(shared_bytes);
+        node.sharedMemBytes = static_cast<unsigned>(grid.shared_bytes);
         node.kernelParams = arguments;
         const cudaGraphNode_t before = last;
         check(cudaGraphAddKernelNode(&last, graph.get(), &before, before ? 1 : 0, &node),
               "adding a kernel to a graph");
     };
     for (int64_t i = 0; i < n_batches; ++i) {
-        add(kernels.contribute, grid.shared_bytes);
-        add(kernels.apply, 0);
+        add(kernels.contribute, grid);
+        add(kernels.apply, grid_for_rows(grid));
     }
     cudaGraphExec_t executable = nullptr;
     check(cudaGraphInstantiate(&executable, graph.get(), 0), "instantiating a graph");
@@ -73,19 +83,18 @@ int64_t count_batches(const CudaLaunch& launch) {
 
 }  // namespace
 
-int64_t cuda_batch_bytes(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride) {
-    if (batch_size == 0) return 0;
-    return batch_parts(batch_size, n_users, n_items, stride).total;
+int64_t memory_bytes(const Job& job, int64_t n_spaces) {
+    return memory_parts(job, n_spaces).total;
 }
 
-CudaBatch batch_memory(const Job& job, void* memory) {
-    const int64_t stride = std::max(job.users.stride, job.items.stride);
-    const BatchParts parts =
-        batch_parts(job.batch_size, job.users.n_rows, job.items.n_rows, stride);
+void use_memory(void* memory, CudaLaunch& launch) {
+    const MemoryParts parts = memory_parts(launch.job, 0);
     char* const at = static_cast<char*>(memory);
-    return {reinterpret_cast<int32_t*>(at), reinterpret_cast<int32_t*>(at + parts.item_slots),
-            reinterpret_cast<int32_t*>(at + parts.rows),
-            reinterpret_cast<int64_t*>(at + parts.sums), stride};
+    launch.batch = {reinterpret_cast<int32_t*>(at),
+                    reinterpret_cast<int32_t*>(at + parts.item_slots),
+                    reinterpret_cast<int32_t*>(at + parts.rows),
+                    reinterpret_cast<int64_t*>(at + parts.sums), batch_stride(launch.job)};
+    launch.spaces = reinterpret_cast<float*>(at + parts.spaces);
 }
 
 void launch_batches(CudaLaunch launch, const CudaKernels& kernels, bool cooperative,

@@ -1,12 +1,15 @@
-// Launches of synchronous mini-batches.
+// Working memory of launches, and launches of synchronous mini-batches.
 #pragma once
 
 #include "launch.cuh"
 
 namespace cml {
 
-// Working memory of mini-batches in one piece of cuda_batch_bytes() (see train.h).
-CudaBatch batch_memory(const Job& job, void* memory);
+// Bytes of the working memory, which is one piece, for at most so many blocks that take tiles.
+int64_t memory_bytes(const Job& job, int64_t n_spaces);
+
+// Let a launch use it: launch.batch, and behind that launch.spaces.
+void use_memory(void* memory, CudaLaunch& launch);
 
 // Launch all mini-batches of [launch.begin, launch.end), of which launch.counters->to_contribute
 // is the first: as a single kernel, kernels.sync, where the device launches it cooperatively; else

@@ -6,6 +6,8 @@
 namespace cml {
 
 constexpr int kWarpsPerBlock = 4;
+constexpr int kTileWarps = 8;       // of a block that takes tiles
+constexpr int kTileBlocks = 2;      // of them that a multiprocessor holds at once
 constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/draw.h
 
 // Counters in device memory, as atomic operations want them.
@@ -19,11 +21,12 @@ struct DeviceCounters {
     int64_t to_contribute, to_apply;
 };
 
-// Working memory of mini-batches, see batch.cuh; all zero before the first one and after each.
+// Working memory of mini-batches, see batch.cuh; all zero before the first one and after each. For
+// its slots see core/tile_space.h.
 struct CudaBatch {
     int32_t* user_slots;  // of each row of users, 1 + its slot
     int32_t* item_slots;
-    int32_t* rows;  // of each slot, 1 + its row: 3 batch_size
+    int32_t* rows;  // of each slot, 1 + its row
     int64_t* sums;  // of each slot, the sum of its gradients: `stride` integers
     int64_t stride;
 };
@@ -36,6 +39,7 @@ struct CudaLaunch {
     int64_t stride;  // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
     CudaBatch batch;
+    float* spaces;  // for tiles: space_floats() for each block
 };
 
 // Arguments of the kernel `step`.
@@ -50,7 +54,7 @@ constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + 3 * stride * 4;
 }
 
-// The kernels for rows of this many chunks (0: any number).
+// The kernels for a loss and rows of this many chunks (0: any number).
 struct CudaKernels {
     const void* async;
     const void* censor;      // follows `async` where several warps were in flight
@@ -59,14 +63,14 @@ struct CudaKernels {
     const void* apply;
     const void* step;  // takes a CudaStep
 };
-CudaKernels cuda_kernels_0();
-CudaKernels cuda_kernels_1();
-CudaKernels cuda_kernels_2();
-CudaKernels cuda_kernels_3();
-CudaKernels cuda_kernels_4();
-CudaKernels cuda_kernels_5();
-CudaKernels cuda_kernels_6();
-CudaKernels cuda_kernels_7();
-CudaKernels cuda_kernels_8();
+CudaKernels cuda_kernels_0(Loss loss);
+CudaKernels cuda_kernels_1(Loss loss);
+CudaKernels cuda_kernels_2(Loss loss);
+CudaKernels cuda_kernels_3(Loss loss);
+CudaKernels cuda_kernels_4(Loss loss);
+CudaKernels cuda_kernels_5(Loss loss);
+CudaKernels cuda_kernels_6(Loss loss);
+CudaKernels cuda_kernels_7(Loss loss);
+CudaKernels cuda_kernels_8(Loss loss);
 
 }  // namespace cml

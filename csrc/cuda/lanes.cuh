@@ -13,6 +13,7 @@ struct Lanes {
 
     static constexpr int kRowsAtOnce = 4;
     static constexpr int kPairsAtOnce = 1;
+    static constexpr int kProductRows = 8;
     static constexpr bool kHoldsRow = true;
 
     float x;
@@ -30,8 +31,18 @@ struct Lanes {
     }
 
     template <class P>
+    CML_FN void store(float* p, P part) const {
+        if (holds(part)) p[lane()] = x;
+    }
+
+    template <class P>
     CML_FN void add(Lanes b, P) {
         x += b.x;  // lanes outside the part hold zeros
+    }
+
+    template <class P>
+    CML_FN void add_product(float a, Lanes b, P) {
+        x = __fmaf_rn(a, b.x, x);
     }
 
     friend CML_FN Lanes operator+(Lanes a, Lanes b) { return {a.x + b.x}; }
@@ -39,6 +50,22 @@ struct Lanes {
     friend CML_FN Lanes operator*(Lanes a, Lanes b) { return {a.x * b.x}; }
     friend CML_FN Lanes operator/(Lanes a, Lanes b) { return {a.x / b.x}; }
     friend CML_FN Lanes sqrt(Lanes a) { return {square_root(a.x)}; }
+
+    friend CML_FN Lanes fma(Lanes a, Lanes b, Lanes c) { return {__fmaf_rn(a.x, b.x, c.x)}; }
+    friend CML_FN Lanes larger(Lanes a, Lanes b) { return {a.x > b.x ? a.x : b.x}; }
+    friend CML_FN Lanes smaller(Lanes a, Lanes b) { return {a.x < b.x ? a.x : b.x}; }
+    friend CML_FN Lanes keep_where_above(Lanes a, float x, Lanes b) {
+        return {a.x > x ? b.x : 0.0f};
+    }
+    friend CML_FN Lanes times_power_of_two(Lanes a, Lanes shifted) {
+        return {__uint_as_float(__float_as_uint(a.x) + (__float_as_uint(shifted.x) << 23))};
+    }
+    friend CML_FN Lanes mantissa(Lanes a) {
+        return {__uint_as_float((__float_as_uint(a.x) & 0x007FFFFFu) | 0x3F800000u)};
+    }
+    friend CML_FN Lanes exponent(Lanes a) {
+        return {static_cast<float>(static_cast<int32_t>(__float_as_uint(a.x)) >> 23) - 127.0f};
+    }
 
     template <class F>
     static CML_FN void last_part(int n_dims, F f) {

@@ -20,4 +20,11 @@ struct Grid {
     size_t shared_bytes;  // of a block, where its warps need Scratch
 };
 
+// As many warps in blocks of at most kWarpsPerBlock, for the kernels whose warps share out rows.
+inline Grid grid_for_rows(const Grid& grid) {
+    constexpr unsigned kThreads = kWarpsPerBlock * kLanes;
+    if (grid.threads.x <= kThreads) return {grid.blocks, grid.threads, 0};
+    return {dim3(grid.blocks.x * (grid.threads.x / kThreads)), dim3(kThreads), 0};
+}
+
 }  // namespace cml

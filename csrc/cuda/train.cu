@@ -9,20 +9,20 @@
 namespace cml {
 namespace {
 
-CudaKernels kernels_for(int n_dims) {
-    using Kernels = CudaKernels (*)();
+CudaKernels kernels_for(const Hyperparameters& hyper) {
+    using Kernels = CudaKernels (*)(Loss);
     static constexpr Kernels kernels[] = {cuda_kernels_0, cuda_kernels_1, cuda_kernels_2,
                                           cuda_kernels_3, cuda_kernels_4, cuda_kernels_5,
                                           cuda_kernels_6, cuda_kernels_7, cuda_kernels_8};
-    const int chunks = (n_dims + kLanes - 1) / kLanes;
-    return kernels[chunks <= kMaxFixedChunks ? chunks : 0]();
+    const int chunks = (hyper.n_dims + kLanes - 1) / kLanes;
+    return kernels[chunks <= kMaxFixedChunks ? chunks : 0](hyper.loss);
 }
 
 // How many pairs may be in flight in asynchronous training. A warp works on values that it read a
 // moment ago; while few of the others touch the same rows, that is Hogwild. With as many warps as
 // rows, every row is changed by several of them at once, from values that none has seen the others
 // change: one huge stale batch. An eighth of the smaller table keeps most pairs in flight apart.
-int64_t warps_in_flight(const Job& job) {
+int64_t pairs_in_flight(const Job& job) {
     return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / 8);
 }
 
@@ -33,24 +33,56 @@ int attribute_of_device(cudaDeviceAttr attribute, const char* what) {
     return value;
 }
 
+int multiprocessors() {
+    return attribute_of_device(cudaDevAttrMultiProcessorCount,
+                               "asking for the number of multiprocessors");
+}
+
+// Blocks that the device runs at once.
+int64_t resident_blocks(const void* kernel, int64_t threads, int64_t shared_bytes) {
+    int blocks_each = 0;
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+              &blocks_each, kernel, static_cast<int>(threads), static_cast<size_t>(shared_bytes)),
+          "asking for the occupancy (was this package built for the device's architecture?)");
+    return int64_t{multiprocessors()} * std::max(blocks_each, 1);
+}
+
+// Blocks that take so many visits in tiles, at most: each needs working memory.
+int64_t blocks_for_tiles(const Job& job, int64_t n_visits) {
+    const int64_t size = job.hyper.tile_size;
+    const int64_t most = int64_t{multiprocessors()} * kTileBlocks;
+    if (job.batch_size == 0) {
+        return std::clamp<int64_t>(pairs_in_flight(job) / size, 1, most);
+    }
+    return std::min(most, (std::min(job.batch_size, n_visits) + size - 1) / size);
+}
+
+Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t end) {
+    // Where even a single tile is too much to be in flight, one warp alone makes its updates in
+    // turn: those of more warps could meet in a row.
+    if (job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps)) {
+        return {dim3(1), dim3(kLanes), 0};
+    }
+    constexpr int64_t kThreads = kTileWarps * kLanes;
+    const int64_t blocks =
+        std::min(resident_blocks(kernel, kThreads, 0), blocks_for_tiles(job, end - begin));
+    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0};
+}
+
 // A persistent grid for the visits [begin, end): no more warps than the device runs at once.
 Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, int64_t stride) {
+    if (job.hyper.loss != Loss::kWarp) return grid_for_tiles(job, kernel, begin, end);
     // What every device offers a block without asking for more.
     constexpr int64_t kSharedBytes = 48 * 1024;
     int64_t warps_in_block =
         std::min<int64_t>(kWarpsPerBlock, kSharedBytes / scratch_bytes(stride));
-    const int processors = attribute_of_device(cudaDevAttrMultiProcessorCount,
-                                               "asking for the number of multiprocessors");
-    int blocks_each = 0;
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-              &blocks_each, kernel, static_cast<int>(warps_in_block * kLanes),
-              static_cast<size_t>(warps_in_block * scratch_bytes(stride))),
-          "asking for the occupancy (was this package built for the device's architecture?)");
-    const int64_t resident = processors * std::max(blocks_each, 1) * warps_in_block;
+    const int64_t resident =
+        resident_blocks(kernel, warps_in_block * kLanes, warps_in_block * scratch_bytes(stride)) *
+        warps_in_block;
     const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
     const bool sync = job.batch_size > 0;
     const int64_t warps = sync ? std::min({resident, job.batch_size, end - begin})
-                               : std::min({resident, tiles, warps_in_flight(job)});
+                               : std::min({resident, tiles, pairs_in_flight(job)});
     warps_in_block = std::min(warps_in_block, warps);
     // Rounded down, for more must not be in flight; in a batch some may have nothing to do.
     const int64_t blocks = (sync ? warps + warps_in_block - 1 : warps) / warps_in_block;
@@ -66,7 +98,8 @@ void launch_async(CudaLaunch launch, const CudaKernels& kernels, const Grid& gri
                            stream),
           "starting the training kernel");
     if (!launch.shared) return;
-    check(cudaLaunchKernel(kernels.censor, grid.blocks, grid.threads, arguments, 0, stream),
+    const Grid rows = grid_for_rows(grid);
+    check(cudaLaunchKernel(kernels.censor, rows.blocks, rows.threads, arguments, 0, stream),
           "starting the censoring kernel");
 }
 
@@ -112,13 +145,20 @@ int64_t cuda_counter_bytes() {
     return sizeof(DeviceCounters);
 }
 
+int64_t cuda_batch_bytes(const Job& job) {
+    if (job.hyper.loss != Loss::kWarp) {
+        return memory_bytes(job, blocks_for_tiles(job, job.batch_size));
+    }
+    return memory_bytes(job, 0);
+}
+
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
                     void* stream) {
     const auto on = static_cast<cudaStream_t>(stream);
     const bool sync = job.batch_size > 0;
     const bool cooperative =
         sync && attribute_of_device(cudaDevAttrCooperativeLaunch, "asking for cooperative launch");
-    const CudaKernels kernels = kernels_for(job.hyper.n_dims);
+    const CudaKernels kernels = kernels_for(job.hyper);
     const void* const kernel = !sync         ? kernels.async
                                : cooperative ? kernels.sync
                                              : kernels.contribute;
@@ -132,9 +172,9 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     check(cudaMemcpyAsync(device_counters, &sum, sizeof(sum), cudaMemcpyHostToDevice, on),
           "clearing the counters");
     const bool shared = grid.blocks.x * grid.threads.x > kLanes;
-    CudaLaunch launch{job, begin, end, shared, stride, device_counters, {}};
+    CudaLaunch launch{job, begin, end, shared, stride, device_counters, {}, nullptr};
+    use_memory(batch, launch);
     if (sync) {
-        launch.batch = batch_memory(job, batch);
         launch_batches(launch, kernels, cooperative, grid, on);
     } else {
         launch_async(launch, kernels, grid, on);
@@ -163,7 +203,7 @@ int64_t cuda_step(const Job& job, const RowGradients& gradients, void* counters,
     CudaStep step{job.hyper, gradients, static_cast<DeviceCounters*>(counters)};
     void* arguments[] = {&step};
     const int64_t blocks = (gradients.n + kWarpsPerBlock - 1) / kWarpsPerBlock;
-    check(cudaLaunchKernel(kernels_for(job.hyper.n_dims).step,
+    check(cudaLaunchKernel(kernels_for(job.hyper).step,
                            dim3(static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 16))),
                            dim3(kWarpsPerBlock * kLanes), arguments, 0, on),
           "starting the kernel for given gradients");

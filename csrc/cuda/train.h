@@ -29,11 +29,13 @@ void cuda_check_pointer(const void* p, const std::string& name);
 // Bytes that cuda_train needs in device memory for its counters.
 int64_t cuda_counter_bytes();
 
-// Bytes that cuda_train needs in device memory for mini-batches, all zero at first.
-int64_t cuda_batch_bytes(int64_t batch_size, int64_t n_users, int64_t n_items, int64_t stride);
+// Bytes that cuda_train needs in the current device's memory for mini-batches and for tiles, all
+// zero at first. Of the job this takes: loss, n_dims, n_negatives, tile_size, batch_size, and the
+// rows and strides of the tables.
+int64_t cuda_batch_bytes(const Job& job);
 
 // Train the visits [begin, end) on the current device, in `stream` (a cudaStream_t), and wait.
-// The pointers in `job`, `counters` and `batch` are device memory. `batch` is zero again
+// The pointers in `job`, `counters` and `batch` are device memory. `batch` can be used again
 // afterwards, unless a value was not finite.
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
                     void* stream);

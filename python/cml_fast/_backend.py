@@ -318,6 +318,10 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
             "counters": cupy.zeros(_core.CUDA_COUNTERS, dtype=cupy.int64),
             "batch": cupy.zeros(
                 _core.cuda_batch_bytes(
+                    settings.loss,
+                    settings.n_dims,
+                    settings.n_negatives,
+                    settings.tile_size,
                     min(settings.batch_size, likes.nnz),
                     *tables.shape,
                     tables.arrays["users"].shape[1],

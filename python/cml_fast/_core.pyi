@@ -15,7 +15,16 @@ MAX_BATCH_SIZE: int
 # Only where the build has CUDA kernels.
 CUDA_COUNTERS: int
 
-def cuda_batch_bytes(batch_size: int, n_users: int, n_items: int, stride: int) -> int: ...
+def cuda_batch_bytes(
+    loss: str,
+    n_dims: int,
+    n_negatives: int,
+    tile_size: int,
+    batch_size: int,
+    n_users: int,
+    n_items: int,
+    stride: int,
+) -> int: ...
 
 class Counters:
     """What a launch reports."""

@@ -53,7 +53,7 @@ struct Call {
 };
 
 // Wait until all threads that the call names have made it. Returns what each lane of the warp
-// brought along.
+// brought along; of a block or the grid, a single word, the bits that all threads brought.
 const uint64_t* meet(const Call& call, uint64_t brought = 0);
 
 // Run a kernel in every thread of a grid. Returns what went wrong, or an empty string.
@@ -86,6 +86,12 @@ T from_word(uint64_t word) {
 
 inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
     emulator::meet({emulator::Scope::kBlock, "__syncthreads", ~0u, 0, file, line});
+}
+
+inline int __syncthreads_and(int predicate, const char* file = __builtin_FILE(),
+                             int line = __builtin_LINE()) {
+    return *emulator::meet({emulator::Scope::kBlock, "__syncthreads_and", ~0u, 0, file, line},
+                           predicate != 0) != 0;
 }
 
 inline void __syncwarp(unsigned mask = ~0u, const char* file = __builtin_FILE(),
@@ -149,6 +155,18 @@ T atomicCAS(T* p, Same<T> expected, Same<T> x) {
 template <class T>
 T __ldcg(const T* p) {
     return *p;
+}
+
+inline float __fmaf_rn(float a, float b, float c) {
+    return std::fma(a, b, c);
+}
+
+inline unsigned __float_as_uint(float x) {
+    return emulator::from_word<unsigned>(emulator::to_word(x));
+}
+
+inline float __uint_as_float(unsigned bits) {
+    return emulator::from_word<float>(emulator::to_word(bits));
 }
 
 inline void __threadfence() {}

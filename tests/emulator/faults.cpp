@@ -51,6 +51,11 @@ const Case kCases[] = {
          __syncthreads();
          write(shared_numbers()[blockDim.x - 1 - threadIdx.x]);
      }},
+    {"block vote",
+     [] {
+         const bool most = __syncthreads_and(blockIdx.x == 0 || threadIdx.x != 70);
+         write(2 * __syncthreads_and(2) + most);
+     }},
     {"grid barrier",
      [] {
          write(1);

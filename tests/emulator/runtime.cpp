@@ -2,7 +2,8 @@
 // run when the launch returns.
 #include <list>
 
-#include "../../csrc/cuda/kernel.h"
+#include "../../csrc/core/tile_space.h"
+#include "../../csrc/cuda/batches.cuh"
 #include "../../csrc/cuda/train.h"
 
 namespace {
@@ -13,13 +14,18 @@ struct Options {
     uint32_t seed;
     int32_t multiprocessors;  // each holds one block
     int32_t cooperative;      // whether there are cooperative launches
-    int32_t blocks;           // in: 0: the grid that the host code chooses; out: the grid
+    int32_t blocks;  // in: 0: the grid that the host code chooses; out: that of the first kernel
     int32_t warps_in_block;
 };
 
 Options options;
-std::string problem;  // behind the error that was returned last
-int graphs;           // that exist
+std::string problem;           // behind the error that was returned last
+int graphs;                    // that exist
+dim3 first_grid, first_block;  // of the first kernel, once there is one
+
+// Tiles' working memory for a grid that the host code does not choose.
+std::vector<char> spaces;
+constexpr char kUnwritten = static_cast<char>(0xCB);  // see scheduler.cpp
 
 cudaError_t fail(cudaError_t error, const std::string& what) {
     problem = what;
@@ -40,11 +46,13 @@ struct KernelLaunch {
         block = dim3(warps * cml::kLanes);
         shared_bytes = static_cast<size_t>(warps * cml::scratch_bytes(argument.stride));
         argument.shared = grid.x * warps > 1;
+        argument.spaces = reinterpret_cast<float*>(spaces.data());
     }
 
     cudaError_t run() const {
         const auto function =
             reinterpret_cast<void (*)(cml::CudaLaunch)>(const_cast<void*>(kernel));
+        if (first_block.x == 0) first_grid = grid, first_block = block;
         problem = emulator::launch([&] { function(argument); }, grid, block, shared_bytes);
         if (problem.empty()) return cudaSuccess;
         return problem.rfind("invalid", 0) == 0 ? cudaErrorInvalidConfiguration
@@ -243,17 +251,18 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
     try {
         cml::DeviceCounters device_counters;
-        const int64_t bytes =
-            cml::cuda_batch_bytes(job->batch_size, job->users.n_rows, job->items.n_rows,
-                                  std::max(job->users.stride, job->items.stride));
-        std::vector<int64_t> batch(static_cast<size_t>(bytes / 8));
+        std::vector<char> batch(static_cast<size_t>(cml::cuda_batch_bytes(*job)));
+        first_block.x = 0;
+        const auto zeros = batch.begin() + cml::memory_bytes(*job, 0);
+        std::fill(zeros, batch.end(), kUnwritten);
+        spaces.assign(options.blocks * cml::space_floats(job->hyper) * sizeof(float), kUnwritten);
         *counters = cml::cuda_train(*job, begin, end, &device_counters, batch.data(), nullptr);
         if (counters->first_non_finite == INT64_MAX &&
-            std::any_of(batch.begin(), batch.end(), [](int64_t x) { return x != 0; })) {
+            std::any_of(batch.begin(), zeros, [](char x) { return x != 0; })) {
             error = "the memory of mini-batches is not zero after a launch";
         }
-        chosen->blocks = static_cast<int32_t>(gridDim.x);
-        chosen->warps_in_block = static_cast<int32_t>(blockDim.x) / cml::kLanes;
+        chosen->blocks = static_cast<int32_t>(first_grid.x);
+        chosen->warps_in_block = static_cast<int32_t>(first_block.x) / cml::kLanes;
     } catch (const std::exception& e) {
         error = e.what();
     }

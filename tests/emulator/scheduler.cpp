@@ -167,10 +167,15 @@ bool release_lanes(Warp& warp) {
 // The same for the barrier of a block or the grid, which all threads must reach.
 bool release_all(const std::vector<Lane*>& lanes, Scope scope) {
     const Call call = lanes[0]->call;
+    uint64_t common = ~uint64_t{0};
     for (const Lane* lane : lanes) {
         if (!waits_with(*lane, call) || call.scope != scope) return false;
+        common &= lane->brought;
     }
-    for (Lane* lane : lanes) lane->state = State::kReady;
+    for (Lane* lane : lanes) {
+        lane->state = State::kReady;
+        lane->brought = common;
+    }
     return true;
 }
 
@@ -255,7 +260,7 @@ const uint64_t* meet(const Call& call, uint64_t brought) {
         fault = "a lane is not in the mask of its own call:\n" + whereabouts(*warp);
     }
     leave();
-    return warp->shown;
+    return call.scope == Scope::kWarp ? warp->shown : &now->brought;
 }
 
 void set_order(Order new_order, uint32_t seed) {
