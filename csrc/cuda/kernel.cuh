@@ -83,18 +83,18 @@ __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     extern __shared__ int64_t shared_memory[];
     const cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     Worker worker(launch, shared_memory);
-    Counters counters;
     int64_t last;
     for (int64_t first = launch.begin; first < launch.end; first = last) {
         last = end_of_batch(first, launch);
+        Counters counters;
         contribute(launch, worker, first, last, counters);
+        report(counters, launch.counters);
         grid.sync();
         if (is_set(&launch.counters->refused_gradient)) break;
         apply<Worker::kRowChunks>(launch, first, last);
         grid.sync();
         if (is_set(&launch.counters->first_non_finite)) break;
     }
-    report(counters, launch.counters);
 }
 
 // The same as two kernels, launched in turn. They find in device memory which batch it is, so that
