@@ -53,6 +53,25 @@ def test_equals_the_oracle(isa: str, n_dims: int, n_negatives: int, weighted: bo
     assert moved.any()
 
 
+@pytest.mark.parametrize("loss", ["softmax", "contrastive"])
+@pytest.mark.parametrize("per_row", [False, True])
+@pytest.mark.parametrize("n_dims", [1, 33, 100])
+def test_tiles_equal_the_oracle(isa: str, loss: str, per_row: bool, n_dims: int) -> None:
+    """The pairs of a tile, all of one user, make one step together."""
+    likes = random_likes(np.random.default_rng(n_dims), 9, 150, density=0.6, weighted=True)
+    chosen = settings(
+        n_dims=n_dims, loss=loss, per_row=per_row, tile_size=64, n_negatives=40, margin=1.0
+    )
+    tables = random_tables("cpu", likes.shape, chosen)
+    oracle, before = oracle_of(tables), snapshot(tables)
+    assert make_job(tables, likes, chosen).fold_in(0, 9, 3) is None
+    reference.fold_in(oracle, likes, 3, oracle_settings(chosen))
+    assert_same_tables(tables, oracle)
+    for name in ("items", "item_accumulators"):
+        np.testing.assert_array_equal(snapshot(tables)[name], before[name], name)
+    assert (snapshot(tables)["users"] != before["users"]).any()
+
+
 def many(n_threads: int = 1) -> tuple[Any, sp.csr_array, Any]:
     likes = random_likes(np.random.default_rng(1), 300, 80, density=0.2, weighted=True)
     chosen = settings(n_threads=n_threads, batch_size=64)  # mini-batches make no difference

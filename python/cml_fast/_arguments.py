@@ -32,14 +32,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "margin": 1.0,
         "optimizer": "rowwise_adagrad",
         "averaging": 0.8,
-        "feature_weight": 3.0,
+        "feature_weight": 5.0,
     },
     "contrastive": {
         "n_negatives": 256,
         "margin": 0.8,
         "optimizer": "rowwise_adagrad",
         "averaging": 0.8,
-        "feature_weight": 3.0,
+        "feature_weight": 5.0,
     },
 }
 OPTIMIZERS = ("adagrad", "rowwise_adagrad")

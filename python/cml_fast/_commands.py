@@ -41,7 +41,7 @@ HYPERPARAMETERS = {
     "batch_size": "pairs of a mini-batch",
     "cov_weight": "weight of covariance regularisation",
     "cov_interval": "pairs from one step of it to the next",
-    "feature_weight": "with features: how strongly they pull (default: 3; warp: 30)",
+    "feature_weight": "with features: how strongly they pull (default: 5; warp: 30)",
     "feature_learning_rate": "step size of AdaGrad for the network that places by features",
     "feature_interval": "pairs from one of its steps to the next",
     "feature_warm_up": "begin anew, where features place all, after so many epochs (0: do not)",

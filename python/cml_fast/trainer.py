@@ -101,7 +101,7 @@ class Trainer(Estimator):
     feature_weight : float or None
         With features: the weight lambda_f of L_f (section 3.3) for the vectors, which are pulled
         to where their features place them. What it does depends on ``feature_interval``: half the
-        interval, twice the pull. None: 3; for "warp" 30.
+        interval, twice the pull. None: 5; for "warp" 30.
     feature_learning_rate : float
         Step size of AdaGrad for the feature networks.
     feature_interval : int
