@@ -98,7 +98,9 @@ def chosen(
 def run(name: str, seed: int, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Results of one data set and seed, by what was evaluated."""
     parts = datasets.load(name, args.data, seed)
-    common = {} if args.n_epochs is None else {"n_epochs": args.n_epochs}
+    common: dict[str, Any] = {} if args.n_epochs is None else {"n_epochs": args.n_epochs}
+    if args.patience is not None:
+        common["patience"] = args.patience or None
     results = {POPULAR: measure(most_popular(parts), parts)}
     for n_dims in args.dims:
         own = {**common, "n_dims": n_dims}
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--margins", nargs="+", type=float, help="of the paper's, to choose from")
     parser.add_argument("--rows", nargs="+", help="only these: defaults, tuned, warp ...")
     parser.add_argument("--n-epochs", type=int, help="at most (default: the library's)")
+    parser.add_argument("--patience", type=int, help="0: never stop early (default: the library's)")
     parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
     args = parser.parse_args()
 
