@@ -23,9 +23,10 @@ def test_memory_and_arithmetic(memory: Sanitized) -> None:
         " or oracle_for_any_batch_size or stays_in_the_ball or far_from_the_first"
         " or any_number_of_threads or several_workers or end_of_int32 or bijection"
         " or split_into_launches or resumed_on_another or divergence or interrupted"
-        " or first_user_with or any_split_of_the_users",
+        " or first_user_with or any_split_of_the_users or tiles_equal or launches_end"
+        " or long_rows or any_number_of_negatives",
         *("job_arguments", "non_finite", "kernel", "sync", "large_counts", "random", "trainer"),
-        "fold_in",
+        *("fold_in", "tile"),
     )
 
 
@@ -60,7 +61,7 @@ def test_a_kernel_that_goes_wrong(
 
 def test_a_write_beyond_the_end(memory: Sanitized) -> None:
     assert memory.run("-c", BATCHES)[1] == ""
-    with memory.changed(BATCHES_CPP, "earlier_(static_cast<size_t>(3 * n))", "earlier_(1)"):
+    with memory.changed(BATCHES_CPP, "earlier_(static_cast<size_t>(n_slots_))", "earlier_(1)"):
         reports = memory.run("-c", BATCHES)[1]
     assert "heap-buffer-overflow" in reports
     assert "WRITE of size 4" in reports

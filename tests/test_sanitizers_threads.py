@@ -21,7 +21,7 @@ def test_threads(threads: Sanitized) -> None:
         "any_number_of_threads or order_of_addition or resumed_on_another"
         " or side_by_side or forked_child"
         " or (beats_popularity and None) or many_threads",
-        *("sync", "build", "learning", "fold_in"),
+        *("sync", "build", "learning", "fold_in", "tile"),
     )
 
 
@@ -31,7 +31,7 @@ def test_threads(threads: Sanitized) -> None:
 TWO_JOBS = """
 import threading
 from kernel_support import larger_problem, make_job
-problem = larger_problem("cpu", batch_size={batch_size}, n_threads=2)
+problem = larger_problem("cpu", batch_size={batch_size}, n_threads=2, {loss})
 start = threading.Barrier(2)
 def train(job):
     start.wait()
@@ -44,10 +44,11 @@ for thread in threads:
 """
 
 
-def test_only_asynchronous_training_may_race(threads: Sanitized) -> None:
+@pytest.mark.parametrize("loss", ["", "loss='softmax', tile_size=8, per_row=True"])
+def test_only_asynchronous_training_may_race(threads: Sanitized, loss: str) -> None:
     """The race of Hogwild is declared, and no other access to tables."""
-    assert threads.run("-c", TWO_JOBS.format(batch_size=0))[1] == ""
-    reports = threads.run("-c", TWO_JOBS.format(batch_size=50))[1]
+    assert threads.run("-c", TWO_JOBS.format(batch_size=0, loss=loss))[1] == ""
+    reports = threads.run("-c", TWO_JOBS.format(batch_size=50, loss=loss))[1]
     assert "data race" in reports
     assert "Lanes::store" in reports
 
@@ -60,7 +61,7 @@ WAIT = "if (!barrier.wait(check) || over) return;"
     [
         # A barrier is missing before rows are gathered, or before they are stored,
         (f"{WAIT}\n            bool finite", "if (over) return; bool finite"),
-        (f"{WAIT}\n            for", "if (over) return; for"),
+        (f"{WAIT}\n                for", "if (over) return; for"),
         # or all workers write what the last of them should.
         (
             f"{WAIT}\n            bool finite",

@@ -71,8 +71,9 @@ class Tile {
         fetch(n_pairs);
         const float largest = largest_norm(items_fixed);
         bool fit = true;
-        team_.each(blocks * kLanes,
-                   [&](int64_t i) CML_INLINE_LAMBDA { fit &= take_pair(i, i < n_pairs) <= largest; });
+        team_.each(blocks * kLanes, [&](int64_t i) CML_INLINE_LAMBDA {
+            fit &= take_pair(i, i < n_pairs) <= largest;
+        });
         team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { fit &= take_negative(k) <= largest; });
         team_.sync();
         take_distances(blocks);
@@ -128,15 +129,15 @@ class Tile {
         });
     }
 
-    // The largest squared norm of a row. The sums of mini-batches are made for rows in the ball, and
-    // what is at most twice as far out.
+    // The largest squared norm of a row. The sums of mini-batches are made for rows in the ball,
+    // and what is at most twice as far out.
     CML_FN float largest_norm(bool items_fixed) const {
         const float twice = 2.0f * job_.hyper.max_norm;
         return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestGradient;
     }
 
-    // Copy a pair's rows, the user's also into a column; zeros for a pair that is not there. Returns
-    // the sum of their squared norms.
+    // Copy a pair's rows, the user's also into a column; zeros for a pair that is not there.
+    // Returns the sum of their squared norms.
     CML_FN float take_pair(int64_t i, bool there) {
         const float* const from[2] = {row_of(job_.users, there ? pairs_[i].user : 0),
                                       row_of(job_.items, there ? pairs_[i].positive : 0)};

@@ -29,11 +29,12 @@ CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Mem
             const float* const gradient = slots.gradients + slot * slots.stride;
             finite &= is_bounded(Chunks<Lanes, kChunks>{job.hyper.n_dims}, gradient) &&
                       update_row<Lanes, kChunks>(
-                job.hyper, memory, row, accumulators_of(table, number),
-                [&](int c, auto part)
-                    CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },
-                [&](int c, auto part)
-                    CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
+                          job.hyper, memory, row, accumulators_of(table, number),
+                          [&](int c, auto part)
+                              CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },
+                          [&](int c, auto part) CML_INLINE_LAMBDA {
+                              return Lanes::load(gradient + c * kLanes, part);
+                          });
         });
     }
     if (!team.all(finite) && begin < counters.first_non_finite) counters.first_non_finite = begin;

@@ -132,13 +132,18 @@ static CpuKernel kernel_of(Loss loss) {
     return loss == Loss::kWarp ? kPairKernel<kChunks> : kTileKernel<kChunks>;
 }
 
-static CpuKernel kernel_for(Loss loss, int n_dims) {
-    using KernelOf = CpuKernel (*)(Loss);
-    static constexpr KernelOf by_chunks[kMaxFixedChunks + 1] = {
-        kernel_of<0>, kernel_of<1>, kernel_of<2>, kernel_of<3>, kernel_of<4>,
-        kernel_of<5>, kernel_of<6>, kernel_of<7>, kernel_of<8>};
-    const int chunks = (n_dims + kLanes - 1) / kLanes;
-    return by_chunks[chunks <= kMaxFixedChunks ? chunks : 0](loss);
+// The kernel for rows of so many chunks. Builds for tests have fewer of them (CML_FIXED_CHUNKS).
+#ifndef CML_FIXED_CHUNKS
+#define CML_FIXED_CHUNKS kMaxFixedChunks
+#endif
+template <int kChunks>
+static CpuKernel kernel_for(Loss loss, int chunks) {
+    if (chunks == kChunks) return kernel_of<kChunks>(loss);
+    if constexpr (kChunks < CML_FIXED_CHUNKS) {
+        return kernel_for<kChunks + 1>(loss, chunks);
+    } else {
+        return kernel_of<0>(loss);
+    }
 }
 
 }  // namespace CML_TARGET
@@ -146,7 +151,7 @@ static CpuKernel kernel_for(Loss loss, int n_dims) {
 #define CML_JOIN(a, b) a##b
 #define CML_KERNEL_OF(target) CML_JOIN(kernel_, target)
 CpuKernel CML_KERNEL_OF(CML_TARGET)(Loss loss, int n_dims) {
-    return kernel_for(loss, n_dims);
+    return kernel_for<1>(loss, (n_dims + kLanes - 1) / kLanes);
 }
 
 }  // namespace cml
