@@ -52,8 +52,7 @@ def test_mini_batches_equal_the_oracle(sync_kernel, loss, n_dims):
     check_against_oracle(sync_kernel, 0, 200, loss=loss, n_dims=n_dims, batch_size=100)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("per_row", [False, True])
+@pytest.mark.parametrize(("loss", "per_row"), [("softmax", True), ("contrastive", False)])
 @pytest.mark.parametrize("batch_size", [1, 63, 64, 65, 200, 2**24])
 def test_mini_batches_of_any_size_equal_the_oracle(sync_kernel, loss, per_row, batch_size):
     """Two epochs: tiles end with their batch, and batches with their epoch."""
@@ -69,17 +68,15 @@ def test_one_thread_equals_the_oracle(kernel, loss, per_row, n_dims):
     check_against_oracle(kernel, 0, 192, loss=loss, per_row=per_row, n_dims=n_dims)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
     ("n_negatives", "n_items"), [(1, 60), (2, 5), (7, 7), (40, 9), (256, 60), (256, 2000)]
 )
-@pytest.mark.parametrize("tile_size", [1, 5, 33, 64])
-def test_any_number_of_negatives_equals_the_oracle(kernel, loss, n_negatives, n_items, tile_size):
+@pytest.mark.parametrize("tile_size", [1, 33, 64])
+def test_any_number_of_negatives_equals_the_oracle(kernel, n_negatives, n_items, tile_size):
     check_against_oracle(
         kernel,
         0,
         tile_size * 3,
-        loss=loss,
         n_negatives=n_negatives,
         n_items=n_items,
         n_users=12,
