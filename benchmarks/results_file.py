@@ -38,16 +38,26 @@ def machine() -> dict[str, Any]:
     return {**host(), "cml_fast": cml_fast.build_info()}
 
 
+def command(module: str, arguments: list[str]) -> str:
+    """What was run, without the options that name places on this machine."""
+    kept = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if not {before, argument} & {"--out", "--data"}
+    ]
+    return " ".join(["python -m", module, *kept])
+
+
 def write(name: str, result: dict[str, Any], out: Path | None = None) -> Path:
     """Write ``result`` with date, command and machine (unless it has one); the name carries the
     date."""
     today = datetime.date.today().isoformat()
     path = out or FOLDER / f"{name}-{today}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    module = f"{__package__}.{name}"
+    module = f"{__package__}.{name.replace('-', '_')}"
     record = {
         "date": today,
-        "command": " ".join(["python -m", module, *sys.argv[1:]]),
+        "command": command(module, sys.argv[1:]),
         **({} if "machine" in result else {"machine": machine()}),
         **result,
     }

@@ -491,6 +491,24 @@ def test_no_ids(folder: Path) -> None:
     assert Trainer.resume(folder, TRAIN).model_.user_ids.tolist() == TRAIN.user_ids.tolist()
 
 
+def test_of_a_release_with_one_loss(folder: Path, killer: Killer) -> None:
+    """What it did not record is what it did: the paper's loss, one accumulator for each element."""
+    params = {**NEVER_MIND, "loss": "warp"}
+    expected = outcome(trainer(**params).fit(TRAIN, validation=VALIDATION))
+    interrupted(folder, killer, 20, KeyboardInterrupt, params=params)
+
+    def forget(whole: dict[str, Any]) -> None:
+        info = whole["info"]
+        assert info.pop("per_row") is False and info.pop("averaged") == {}
+        for name in ("loss", "temperature", "negative_weight", "optimizer", "averaging"):
+            del info["hyperparameters"][name]
+
+    rewrite(folder, forget)
+    resumed = Trainer.resume(folder, TRAIN, validation=VALIDATION)
+    assert resumed.loss == "warp"
+    assert outcome(resumed) == expected
+
+
 def test_no_pickle(folder: Path) -> None:
     trainer().fit(TRAIN, validation=VALIDATION, checkpoint=folder)
     files = sorted(name.split("-")[0] + Path(name).suffix for name in content(folder))

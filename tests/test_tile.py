@@ -203,14 +203,17 @@ def test_sharing_leaves_the_expected_gradient_unchanged():
     assert abs(shared.mean(axis=0)).max() > 20 * error.max()  # there is something to compare
 
 
+def no_counts():
+    return dict.fromkeys(("pairs", "active", "impostors", "skipped", "loss"), 0)
+
+
 def tile_with_negatives_of(tables, likes, visits, chosen, seed):
     draw = reference_tile.draw_shared
     reference_tile.draw_shared = lambda n_items, n, _, epoch, position: draw(
         n_items, n, seed, epoch, position
     )
     try:
-        counters = dict.fromkeys(("pairs", "active", "impostors", "skipped", "loss"), 0)
-        return reference_tile.tile_gradients(tables, likes, visits, chosen, counters)
+        return reference_tile.tile_gradients(tables, likes, visits, chosen, no_counts())
     finally:
         reference_tile.draw_shared = draw
 
@@ -241,7 +244,7 @@ def test_gradients_are_those_of_finite_differences(loss, seed):
     )
 
     def loss_of_tile():
-        counters = dict.fromkeys(("pairs", "active", "impostors", "skipped", "loss"), 0)
+        counters = no_counts()
         step = reference_tile.tile_gradients(tables, likes, range(12), chosen, counters)
         return counters["loss"], step
 
@@ -273,7 +276,7 @@ def test_a_users_own_items_are_no_negatives():
         seed=1,
         loss="contrastive",
     )
-    counters = dict.fromkeys(("pairs", "active", "impostors", "skipped", "loss"), 0)
+    counters = no_counts()
     step = reference_tile.tile_gradients(tables, likes, range(9), chosen, counters)
     pushed = [row for name, row, _ in step[18:] if name == "item"]
     assert set(pushed) == {9}

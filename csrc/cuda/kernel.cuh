@@ -1,10 +1,12 @@
 // The training kernels: persistent grids whose workers share out the visits.
 //
-// A `Worker` is a warp that takes pairs (pairs.cuh) or a block that takes tiles (tiles.cuh):
-//   kThreads, kBlocks             threads of a block at most; blocks that a multiprocessor must
-//   hold kRowChunks                    as in rows.h train(counters)               its part of an
-//   asynchronous launch contribute(first, last, ...)  its part of the gradients of the mini-batch
-//   [first, last)
+// A `Worker` is a warp that takes pairs (pairs.cuh) or a block that takes tiles (tiles.cuh).
+//
+//   kThreads           of a block, at most
+//   kBlocks            that a multiprocessor must hold
+//   kRowChunks         as in rows.h
+//   train(counters)    its part of an asynchronous launch
+//   contribute(...)    its part of the gradients of a mini-batch
 #pragma once
 
 #include <cooperative_groups.h>
