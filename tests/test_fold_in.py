@@ -60,7 +60,7 @@ def test_tiles_equal_the_oracle(isa: str, loss: str, per_row: bool, n_dims: int)
     """The pairs of a tile, all of one user, make one step together."""
     likes = random_likes(np.random.default_rng(n_dims), 9, 150, density=0.6, weighted=True)
     chosen = settings(
-        n_dims=n_dims, loss=loss, per_row=per_row, tile_size=64, n_negatives=40, margin=1.0
+        n_dims=n_dims, loss=loss, per_row=per_row, tile_size=128, n_negatives=40, margin=1.0
     )
     tables = random_tables("cpu", likes.shape, chosen)
     oracle, before = oracle_of(tables), snapshot(tables)

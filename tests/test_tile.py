@@ -71,7 +71,7 @@ def test_one_thread_equals_the_oracle(kernel, loss, per_row, n_dims):
 @pytest.mark.parametrize(
     ("n_negatives", "n_items"), [(1, 60), (2, 5), (7, 7), (40, 9), (256, 60), (256, 2000)]
 )
-@pytest.mark.parametrize("tile_size", [1, 33, 64])
+@pytest.mark.parametrize("tile_size", [1, 33, 128])
 def test_any_number_of_negatives_equals_the_oracle(kernel, n_negatives, n_items, tile_size):
     check_against_oracle(
         kernel,

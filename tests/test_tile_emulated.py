@@ -83,11 +83,11 @@ def test_mini_batches(device, loss, per_row, n_dims):
 @pytest.mark.parametrize("n_negatives", [1, 7, 40, 256])
 def test_any_number_of_negatives(device, loss, n_negatives, n_items):
     changes = {"n_users": 8, "n_items": n_items, "n_negatives": n_negatives, "batch_size": 640}
-    assert_same_as_cpu(device, loss=loss, tile_size=64, **changes)
+    assert_same_as_cpu(device, loss=loss, tile_size=128, **changes)
 
 
 @pytest.mark.parametrize("batch_size", [1, 50, 2**24])
-@pytest.mark.parametrize("tile_size", [1, 5, 33, 64])
+@pytest.mark.parametrize("tile_size", [1, 5, 33, 128])
 def test_tiles_end_with_their_batch_and_epoch(device, tile_size, batch_size):
     changes = {"n_users": 10, "n_items": 25, "tile_size": tile_size, "batch_size": batch_size}
     assert_same_as_cpu(device, loss="softmax", **changes)
@@ -133,7 +133,7 @@ def test_one_warp(emulator, loss, per_row, n_dims):
 
 @pytest.mark.parametrize("n_items", [6, 60])
 @pytest.mark.parametrize("n_negatives", [1, 40, 256])
-@pytest.mark.parametrize("tile_size", [1, 5, 64])
+@pytest.mark.parametrize("tile_size", [1, 5, 128])
 def test_tiles_of_one_warp(emulator, loss, tile_size, n_negatives, n_items):
     emulation = {"order": "shuffled", "seed": 3}
     changes = {"n_users": 8, "n_items": n_items, "n_negatives": n_negatives}

@@ -9,7 +9,7 @@ constexpr int kLanes = 32;  // virtual lanes: element d of a vector is in lane d
 constexpr int kMaxDims = 2048;
 constexpr int kMaxFixedChunks = 8;  // rows of up to 8 x 32 elements have kernels of their own
 constexpr int kMaxNegatives = 1024;
-constexpr int kTilePairs = 64;     // pairs that share negatives, at most
+constexpr int kTilePairs = 128;    // pairs that share negatives, at most
 constexpr int kRowAlignment = 16;  // floats (64 bytes): rows start on a cache line
 constexpr int64_t kMaxEpochs = int64_t{1} << 48;
 

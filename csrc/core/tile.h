@@ -162,7 +162,7 @@ class Tile {
         Lanes::put(positive_distances_ + i, squares[2]);
         Lanes::sync();
         Lanes::each(job_.hyper.n_dims,
-                    [=](int d) CML_INLINE_LAMBDA { columns_[d * kTilePairs + i] = user[d]; });
+                    [=](int d) CML_INLINE_LAMBDA { columns_[d * kColumns + i] = user[d]; });
         return squares[0] + squares[1];
     }
 
@@ -189,12 +189,12 @@ class Tile {
             team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
                 const int64_t k = group * kRows;
                 product<Lanes>(job_.hyper.n_dims, {items_ + k * stride(), stride(), 1},
-                               columns_ + block * kLanes, kTilePairs, Full{},
+                               columns_ + block * kLanes, kColumns, Full{},
                                [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
                                    if (k + m >= n) return;
                                    const Lanes sum = norms + Lanes::splat(item_norms_[k + m]);
                                    larger(fma(minus_two, x, sum), Lanes::splat(0.0f))
-                                       .store(pushes_ + (k + m) * kTilePairs + block * kLanes,
+                                       .store(pushes_ + (k + m) * kColumns + block * kLanes,
                                               Full{});
                                });
             });
@@ -205,8 +205,7 @@ class Tile {
         const Pair& pair = pairs_[i];
         float* const distances = pushes_ + i;
         find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
-                          [=](int64_t k)
-                              CML_INLINE_LAMBDA { distances[k * kTilePairs] = INFINITY; });
+                          [=](int64_t k) CML_INLINE_LAMBDA { distances[k * kColumns] = INFINITY; });
     }
 
     CML_FN void evaluate(int64_t i, Counters& counters) {
@@ -214,8 +213,7 @@ class Tile {
         const Lanes weight = Lanes::load(weights_ + i, Full{});
         const Hyperparameters& hyper = job_.hyper;
         auto with = [&](const auto& loss) CML_INLINE_LAMBDA {
-            return loss.evaluate(positive, weight, pushes_ + i, int64_t{kTilePairs},
-                                 hyper.n_negatives);
+            return loss.evaluate(positive, weight, pushes_ + i, kColumns, hyper.n_negatives);
         };
         const TileTerms<Lanes> terms =
             hyper.loss == Loss::kSoftmax
@@ -235,7 +233,7 @@ class Tile {
     CML_FN void add_pushes(int64_t k, int blocks, const TileSlots& slots) {
         Lanes sums = Lanes::splat(0.0f);
         for (int block = 0; block < blocks; ++block) {
-            sums = sums + Lanes::load(pushes_ + k * kTilePairs + block * kLanes, Full{});
+            sums = sums + Lanes::load(pushes_ + k * kColumns + block * kLanes, Full{});
         }
         float total[1];
         Lanes::sum({sums}, total);
@@ -253,18 +251,18 @@ class Tile {
     CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots) const {
         team_.each(groups_of(n_pairs, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
             const int64_t i = group * kRows;
-            product<Lanes>(
-                job_.hyper.n_negatives, {pushes_ + i, 1, kTilePairs}, items_ + c * kLanes, stride(),
-                part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
-                    if (i + m >= n_pairs) return;
-                    const int64_t at = (i + m) * stride() + c * kLanes;
-                    const Lanes u = Lanes::load(users_ + at, part);
-                    const Lanes v = Lanes::load(positives_ + at, part);
-                    const Lanes own = Lanes::splat(own_[i + m]);
-                    const Lanes pull = Lanes::splat(pulls_[i + m]);
-                    (x + (own * u - pull * v))
-                        .store(slots.gradients + (i + m) * slots.stride + c * kLanes, part);
-                });
+            product<Lanes>(job_.hyper.n_negatives, {pushes_ + i, 1, kColumns}, items_ + c * kLanes,
+                           stride(), part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+                               if (i + m >= n_pairs) return;
+                               const int64_t at = (i + m) * stride() + c * kLanes;
+                               const Lanes u = Lanes::load(users_ + at, part);
+                               const Lanes v = Lanes::load(positives_ + at, part);
+                               const Lanes own = Lanes::splat(own_[i + m]);
+                               const Lanes pull = Lanes::splat(pulls_[i + m]);
+                               (x + (own * u - pull * v))
+                                   .store(slots.gradients + (i + m) * slots.stride + c * kLanes,
+                                          part);
+                           });
         });
     }
 
@@ -285,7 +283,7 @@ class Tile {
         float* const gradients = slots.gradients + 2 * kTilePairs * slots.stride;
         team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
             const int64_t k = group * kRows;
-            product<Lanes>(n_pairs, {pushes_ + k * kTilePairs, kTilePairs, 1}, users_ + c * kLanes,
+            product<Lanes>(n_pairs, {pushes_ + k * kColumns, kColumns, 1}, users_ + c * kLanes,
                            stride(), part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
                                if (k + m >= n) return;
                                const Lanes v =

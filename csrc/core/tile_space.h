@@ -19,10 +19,12 @@ struct TileSlots {
     int64_t stride;
 };
 
-// Rows begin on cache lines, an odd number of them apart: so a column is spread over the cache.
+// Rows begin on cache lines, an odd number of them apart, and so do those of a matrix with a column
+// for each pair: the elements of a column, read one after another, are spread over the cache.
 constexpr int64_t tile_stride(int64_t n_chunks) {
     return n_chunks * kLanes + kRowAlignment;
 }
+constexpr int64_t kColumns = kTilePairs + kRowAlignment;
 
 // In floats, each part a multiple of a cache line. Products are taken in blocks, so that up to a
 // block more is read than is there.
@@ -38,9 +40,9 @@ struct TileParts {
     constexpr int64_t of_pairs_at() const { return drawn_at() + negatives(); }
     constexpr int64_t of_negatives_at() const { return of_pairs_at() + 5 * kTilePairs; }
     constexpr int64_t pushes_at() const { return of_negatives_at() + 2 * negatives(); }
-    constexpr int64_t users_at() const { return pushes_at() + negatives() * kTilePairs; }
+    constexpr int64_t users_at() const { return pushes_at() + negatives() * kColumns; }
     constexpr int64_t columns_at() const { return users_at() + kTilePairs * stride(); }
-    constexpr int64_t positives_at() const { return columns_at() + n_chunks * kLanes * kTilePairs; }
+    constexpr int64_t positives_at() const { return columns_at() + n_chunks * kLanes * kColumns; }
     constexpr int64_t items_at() const { return positives_at() + kTilePairs * stride(); }
     constexpr int64_t slot_rows_at() const { return items_at() + negatives() * stride(); }
     constexpr int64_t gradients_at() const { return slot_rows_at() + 2 * kTilePairs + negatives(); }
