@@ -1,13 +1,12 @@
 """Recall and NDCG on the test parts of public data sets.
 
-    python -m benchmarks.quality --temperatures 0.15 0.2 0.25 0.3 0.35 0.4 --margins 1 1.25 1.5
-    python -m benchmarks.quality --names gowalla --dims 64 100 --temperatures 0.15 0.2
+    python -m benchmarks.quality --tune temperature 0.15 0.2 0.3 --tune-warp margin 1 1.25 1.5
+    python -m benchmarks.quality --names gowalla --dims 64 100 --tune n_negatives 1024
 
 Trains with the library's defaults, once with the softmax and once with the paper's loss, and stops
 early by recall on the validation part, as ``Trainer.fit`` does when it is given one. With
-``--temperatures`` or ``--margins``, also with that of these values which did best there. The test
-part is looked at once, after that; the items of train and validation are then left out of the
-rankings. gowalla is measured by the protocol of its published split (LightGCN): when all has been
+``--tune`` or ``--tune-warp``, also with that of these values which did best there. The test part is
+looked at once, after that; the items of train and validation are then left out of the rankings. gowalla is measured by the protocol of its published split (LightGCN): when all has been
 chosen on the validation part, a model is trained on train and validation together, for as many
 epochs. Each seed draws a split of its own, where the data set has no published one, and seeds the
 training. Most popular items first, the same for everybody, is there for scale.
@@ -27,6 +26,7 @@ from cml_fast import Model, Trainer
 from cml_fast.evaluation import evaluate
 
 from . import datasets, results_file
+from .hyperparameters import label, settings_of
 
 KS = (20, 50, 100)
 SHOWN = ("recall@20", "recall@50", "recall@100", "ndcg@20")
@@ -105,11 +105,13 @@ def run(name: str, seed: int, args: argparse.Namespace) -> dict[str, dict[str, A
     for n_dims in args.dims:
         own = {**common, "n_dims": n_dims}
         rows: dict[str, list[dict[str, Any]]] = {"defaults": [own]}
-        if args.temperatures:
-            rows["tuned"] = [{**own, "temperature": t} for t in args.temperatures]
+        if args.tune:
+            rows["tuned"] = [{**own, **setting} for setting in settings_of(args.tune)]
         rows["warp"] = [{**own, "loss": "warp"}]
-        if args.margins:
-            rows["warp, tuned"] = [{**own, "loss": "warp", "margin": m} for m in args.margins]
+        if args.tune_warp:
+            rows["warp, tuned"] = [
+                {**own, "loss": "warp", **setting} for setting in settings_of(args.tune_warp)
+            ]
         for what, candidates in rows.items():
             if args.rows is None or what in args.rows:
                 results[f"{what}, r={n_dims}"] = chosen(name, parts, seed, candidates)
@@ -118,7 +120,7 @@ def run(name: str, seed: int, args: argparse.Namespace) -> dict[str, dict[str, A
 
 def show(name: str, runs: list[dict[str, dict[str, Any]]]) -> None:
     print(f"\n{name}: {runs[0][POPULAR]['users']} users with test items, {len(runs)} seed(s)")
-    print(f"{'':19}" + "".join(f"{metric:>18}" for metric in SHOWN) + "   chosen/best epoch")
+    print(f"{'':19}" + "".join(f"{metric:>18}" for metric in SHOWN) + "   chosen: best epoch")
     for what in runs[0]:
         rows = [run[what] for run in runs]
         cells = []
@@ -126,14 +128,10 @@ def show(name: str, runs: list[dict[str, dict[str, Any]]]) -> None:
             values = [row[metric] for row in rows]
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
             cells.append(f"{statistics.fmean(values):.4f}{spread}".rjust(18))
-        settings = [row for row in rows if "settings" in row]
-        names = ("temperature", "margin")
         choices = (
-            "".join(f"{row['settings'][n]:g}/" for n in names if n in row["settings"])
-            + str(row["epochs"])
-            for row in settings
+            f"{label(row['settings'])}: {row['epochs']}" for row in rows if "settings" in row
         )
-        print(f"{what:19}{''.join(cells)}   {', '.join(choices)}")
+        print(f"{what:19}{''.join(cells)}   {'; '.join(choices)}")
 
 
 def main() -> None:
@@ -142,8 +140,15 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", default=list(datasets.NAMES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--dims", nargs="+", type=int, default=[Trainer().n_dims])
-    parser.add_argument("--temperatures", nargs="+", type=float, help="to choose from")
-    parser.add_argument("--margins", nargs="+", type=float, help="of the paper's, to choose from")
+    for option, whose in (("--tune", "the softmax"), ("--tune-warp", "the paper's loss")):
+        parser.add_argument(
+            option,
+            nargs="+",
+            action="append",
+            default=[],
+            metavar=("ARGUMENT", "VALUE"),
+            help=f"an argument of Trainer and values to choose from, for {whose}; may be repeated",
+        )
     parser.add_argument("--rows", nargs="+", help="only these: defaults, tuned, warp ...")
     parser.add_argument("--n-epochs", type=int, help="at most (default: the library's)")
     parser.add_argument("--patience", type=int, help="0: never stop early (default: the library's)")
@@ -160,8 +165,8 @@ def main() -> None:
     record = {
         "defaults": Trainer().get_params(),
         "seeds": args.seeds,
-        "temperatures": args.temperatures,
-        "margins": args.margins,
+        "tune": args.tune,
+        "tune_warp": args.tune_warp,
         "n_epochs": args.n_epochs,
         "results": results,
     }

@@ -151,7 +151,7 @@ class Trainer(Estimator):
         n_dims: int = 100,
         n_negatives: int | None = None,
         margin: float | None = None,
-        temperature: float = 0.22,
+        temperature: float = 0.21,
         negative_weight: float = 10.0,
         optimizer: str | None = None,
         learning_rate: float = 0.1,
