@@ -12,7 +12,7 @@ namespace cml {
 inline namespace CML_TARGET {
 
 constexpr int kSharedDrawn = 4;  // that one call of the generator gives
-constexpr int kPlaces = 3;       // that an item can stand in, where there are more items than draws
+constexpr int kPlaces = 2;       // that an item can stand in, where there are more items than draws
 
 // Draw them for the tile that begins with this position of an epoch. Negative s is
 // floor((s + x) J / U), x uniform in [0, 1) with 64 binary places. Behind the last one are some
@@ -41,27 +41,39 @@ CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t
     });
 }
 
+// Where an item stands among fewer draws than items, if it was drawn: in floor(item U / J) or in
+// the place after that.
+class DrawnPlaces {
+ public:
+    CML_FN DrawnPlaces(int64_t n, int64_t n_items) {
+        const uint64_t u = static_cast<uint64_t>(n), j = static_cast<uint64_t>(n_items);
+        const uint64_t quotient = UINT64_MAX / j, rest = UINT64_MAX % j;
+        ratio_ = u * quotient + u * (rest + 1) / j + 1;
+    }
+
+    // A multiple of 1 / J, made larger by less than 2^-33: the integer below it is the same.
+    CML_FN int64_t first(int32_t item) const {
+        return static_cast<int64_t>(multiply(static_cast<uint64_t>(item), ratio_).high);
+    }
+
+ private:
+    uint64_t ratio_;  // 2^64 U / J, rounded up
+};
+
 // found(s) for every negative s that is among a user's likes. Those of the two that are fewer are
 // looked up in the others.
 template <class Lanes, class F>
-CML_FN void find_liked(const Job& job, const int32_t* liked, int64_t n_liked,
-                       const int32_t* negatives, F found) {
-    const int64_t n_items = job.items.n_rows;
+CML_FN void find_liked(const Job& job, const DrawnPlaces& places, const int32_t* liked,
+                       int64_t n_liked, const int32_t* negatives, F found) {
     const int64_t n = job.hyper.n_negatives;
     constexpr int64_t kSteps = 8;  // that a search in the likes takes, about
-    if (n <= n_items && n_liked <= kSteps * n) {
-        // An item stands in the one or two places from floor(item U / J) on; that may be rounded
-        // down once more here.
-        const uint64_t ratio = (static_cast<uint64_t>(n) << 32) / static_cast<uint64_t>(n_items);
+    if (n < job.items.n_rows && n_liked <= kSteps * n) {
         Lanes::each(static_cast<int>(n_liked), [=](int i) CML_INLINE_LAMBDA {
             const int32_t item = liked[i];
-            const int64_t first = static_cast<int64_t>(static_cast<uint64_t>(item) * ratio >> 32);
-            bool there = false;
+            const int64_t first = places.first(item);
             CML_UNROLL
-            for (int k = 0; k < kPlaces; ++k) there |= negatives[first + k] == item;
-            if (!there) return;
-            for (int k = 0; k < kPlaces; ++k) {
-                if (negatives[first + k] == item) found(first + k);
+            for (int64_t s = first; s < first + kPlaces; ++s) {
+                if (negatives[s] == item) found(s);
             }
         });
     } else {

@@ -78,7 +78,8 @@ class Tile {
         team_.sync();
         take_distances(blocks);
         team_.sync();
-        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i); });
+        const DrawnPlaces places(n, job_.items.n_rows);
+        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i, places); });
         team_.sync();
         team_.each(blocks,
                    [&](int64_t block) CML_INLINE_LAMBDA { evaluate(block * kLanes, counters); });
@@ -201,10 +202,10 @@ class Tile {
         }
     }
 
-    CML_FN void mask(int64_t i) {
+    CML_FN void mask(int64_t i, const DrawnPlaces& places) {
         const Pair& pair = pairs_[i];
         float* const distances = pushes_ + i;
-        find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
+        find_liked<Lanes>(job_, places, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
                           [=](int64_t k) CML_INLINE_LAMBDA { distances[k * kColumns] = INFINITY; });
     }
 
