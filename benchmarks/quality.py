@@ -3,10 +3,11 @@
     python -m benchmarks.quality --tune temperature 0.15 0.2 0.3 --tune-warp margin 1 1.25 1.5
     python -m benchmarks.quality --names gowalla --dims 64 100 --tune n_negatives 1024
 
-Trains with the library's defaults, once with the softmax and once with the paper's loss, and stops
-early by recall on the validation part, as ``Trainer.fit`` does when it is given one. With
-``--tune`` or ``--tune-warp``, also with that of these values which did best there. The test part is
-looked at once, after that; the items of train and validation are then left out of the rankings. gowalla is measured by the protocol of its published split (LightGCN): when all has been
+Trains with the library's defaults, once with the softmax and once with the paper's loss, and
+stops early by recall on the validation part, as ``Trainer.fit`` does when it is given one. With
+``--tune`` or ``--tune-warp``, also with that of these values which did best there. The test part
+is looked at once, after that; the items of train and validation are then left out of the
+rankings. gowalla is measured by the protocol of its published split (LightGCN): when all has been
 chosen on the validation part, a model is trained on train and validation together, for as many
 epochs. Each seed draws a split of its own, where the data set has no published one, and seeds the
 training. Most popular items first, the same for everybody, is there for scale.
