@@ -81,12 +81,13 @@ def chosen(
     model = trainer.model_
     if name in MERGED:
         train, validation, _ = parts
-        alone = {**settings, "n_epochs": trainer.n_epochs_}
+        alone = {**settings, "n_epochs": trainer.n_epochs_, "temperature": trainer.temperature_}
         both = train.matrix + validation.matrix
         model = Trainer(random_state=seed, verbose=False, **alone).fit(both).model_
     return {
         **measure(model, parts),
         "settings": settings,
+        "temperature": trainer.temperature_,
         "epochs": trainer.n_epochs_,  # up to the best one
         "epochs_run": len(trainer.history_),
         "epochs_to_99%": to_99,

@@ -271,6 +271,7 @@ def stopping(monkeypatch):
 
 
 LONG = ("--n-dims=8", "--n-epochs=4", "--device=cpu", "--n-threads=1", "--validation-share=0.2")
+LONG += ("--temperature=0.3",)
 KEEPING = ("--out=made", "--checkpoint=run", "--random-state=5")
 
 

@@ -150,7 +150,9 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         per_row=optimizer == "rowwise_adagrad",
         loss=trainer.loss,
         tile_size=TILE_SIZE,
-        temperature=_check_between("temperature", trainer.temperature, 1e-9, 1e9),
+        temperature=1.0  # until one is chosen, when all has been checked
+        if trainer.temperature is None
+        else _check_between("temperature", trainer.temperature, 1e-9, 1e9),
         correction=shape[1] / n_negatives,
         negative_weight=_check_between("negative_weight", trainer.negative_weight, 1e-9, 1e9)
         / n_negatives,
