@@ -117,14 +117,16 @@ def train(args: argparse.Namespace) -> Outcome:
         "n_items": n_items,
         "n_interactions": train.matrix.nnz,
         "device": trainer.device_,
+        "temperature": trainer.temperature_,
         "best_epoch": trainer.best_epoch_,
         "seconds": sum(report["seconds"] for report in history),
         "history": history,
     }
     kept = next(report for report in history if report["epoch"] == trainer.best_epoch_)
     recall = "" if kept["recall"] is None else f", validation recall@50 {kept['recall']:.4f}"
+    at = "" if trainer.temperature_ is None else f" at temperature {trainer.temperature_:g}"
     return result, (
-        f"{len(history)} epochs in {result['seconds']:.1f} s on {trainer.device_}\n"
+        f"{len(history)} epochs in {result['seconds']:.1f} s on {trainer.device_}{at}\n"
         f"kept epoch {kept['epoch']} (from 0): loss {kept['loss']:.4f}{recall}\n"
         f"saved in {args.out}"
     )
