@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from trainer_support import assert_same, trainer
 
 from cml_fast import Model, Trainer, _temperature
+from cml_fast._arguments import TEMPERATURES
 from cml_fast._storage import read_info
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
@@ -30,7 +31,7 @@ class Judged:
 def test_the_best_is_taken_and_trains_as_if_named(monkeypatch, best):
     Judged(monkeypatch, *(0.2 + 0.1 * (at == best) for at in range(3)))
     one = trainer(temperature=None).fit(LIKES)
-    chosen = _temperature.CANDIDATES[best]
+    chosen = TEMPERATURES[best]
     assert one.temperature_ == chosen
     assert one.temperature is None
     assert_same(one, trainer(temperature=chosen).fit(LIKES))
@@ -40,7 +41,7 @@ def test_the_best_is_taken_and_trains_as_if_named(monkeypatch, best):
 
 def test_among_equals_the_first_is_taken(monkeypatch):
     Judged(monkeypatch, 0.5, 0.5, 0.5)
-    assert trainer(temperature=None).fit(LIKES).temperature_ == _temperature.CANDIDATES[0]
+    assert trainer(temperature=None).fit(LIKES).temperature_ == TEMPERATURES[0]
 
 
 def test_what_is_held_out_is_neither_known_nor_wanted_twice(monkeypatch):
@@ -80,7 +81,7 @@ def test_a_random_generator_is_left_as_it_was():
 def test_nothing_to_hold_out():
     """Users of a single like each: there is nothing to judge by."""
     one = trainer(temperature=None).fit(sp.csr_array(np.eye(6, 9, dtype=np.float32)))
-    assert one.temperature_ == _temperature.CANDIDATES[0]
+    assert one.temperature_ == TEMPERATURES[0]
 
 
 def test_other_losses_have_none():
@@ -94,7 +95,7 @@ def test_warm_starts_go_on_with_it(monkeypatch):
     Judged(monkeypatch, 0.1, 0.1, 0.2)  # and not once more
     one = trainer(temperature=None, warm_start=True).fit(LIKES)
     one.fit(LIKES)
-    assert one.temperature_ == _temperature.CANDIDATES[2]
+    assert one.temperature_ == TEMPERATURES[2]
     assert one.n_epochs_ == 4
     assert_same(one, trainer(temperature=one.temperature_, n_epochs=4).fit(LIKES))
 
@@ -106,7 +107,7 @@ def test_checkpoints_know_it(monkeypatch, tmp_path):
     one = trainer(temperature=None, n_epochs=3)
     one.fit(LIKES, checkpoint=tmp_path, callbacks=[lambda *_: True])
     info = read_info(tmp_path, "checkpoint")
-    assert info["temperature"] == one.temperature_ == _temperature.CANDIDATES[1]
+    assert info["temperature"] == one.temperature_ == TEMPERATURES[1]
     assert info["hyperparameters"]["temperature"] is None
     resumed = Trainer.resume(tmp_path, LIKES, verbose=False)
     assert resumed.temperature_ == one.temperature_
@@ -144,7 +145,7 @@ def test_a_trial_that_diverges_recalls_nothing(monkeypatch):
     Judged(monkeypatch, 0.1, 0.2)  # of the two others
     assert trainer(temperature=None).fit(LIKES).temperature_ == 0.15
     diverging += [0.3, 0.15]
-    assert trainer(temperature=None).fit(LIKES).temperature_ == _temperature.CANDIDATES[0]
+    assert trainer(temperature=None).fit(LIKES).temperature_ == TEMPERATURES[0]
 
 
 def test_it_is_said(capsys):

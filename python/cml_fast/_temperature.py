@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Arguments, sample_of_users
+from ._arguments import TEMPERATURES, Arguments, sample_of_users
 from .data import split
 from .errors import TrainingDiverged
 from .evaluation import measure
 
-# The first one stays where the others are no better.
-CANDIDATES = (0.21, 0.3, 0.15)
 N_EPOCHS = 5
 HELD_OUT = 0.1  # of the likes, where there are no validation data
 USERS = 5000  # that judge, at most
@@ -26,7 +24,7 @@ K = 50
 
 
 def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
-    """The candidate with the best recall after a few epochs.
+    """The one of TEMPERATURES with the best recall after a few epochs; the first of equal ones.
 
     Recall@50 of the validation data, or of likes that are held out for this; always the same ones,
     and the same first vectors and draws, so that the choice does not depend on ``random_state``.
@@ -36,7 +34,7 @@ def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
     if wanted is None:
         known, wanted = split(given.likes, (1 - HELD_OUT, HELD_OUT), random_state=0)
     if wanted.nnz == 0:
-        return CANDIDATES[0]
+        return TEMPERATURES[0]
     wanted = sample_of_users(wanted, USERS)
     short = {
         **trainer.get_params(),
@@ -44,7 +42,7 @@ def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
         **{"warm_start": False, "verbose": False},
     }
     recalls = []
-    for temperature in CANDIDATES:
+    for temperature in TEMPERATURES:
         one = type(trainer)(**{**short, "temperature": temperature})
         try:
             model = one.fit(known).model_
@@ -52,10 +50,10 @@ def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
             recalls.append(0.0)
         else:
             recalls.append(measure(model, wanted, known, [K]).recall[K])
-    best = CANDIDATES[int(np.argmax(recalls))]
+    best = TEMPERATURES[int(np.argmax(recalls))]
     tried = ", ".join(
         f"{temperature:g}: {recall:.4f}"
-        for temperature, recall in sorted(zip(CANDIDATES, recalls, strict=True))
+        for temperature, recall in sorted(zip(TEMPERATURES, recalls, strict=True))
     )
     say(f"temperature {best:g}, by recall@{K} after {short['n_epochs']} epochs ({tried})")
     return best
