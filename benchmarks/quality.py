@@ -93,7 +93,8 @@ def chosen(
     )
     curve = [round(report.recall or 0.0, 5) for report in trainer.history_]
     seconds = sum(report.seconds for report in trainer.history_)
-    to_99 = next(i for i, recall in enumerate(curve, 1) if recall >= 0.99 * max(curve))
+    # Without a curve there is no early stopping, and all epochs were needed.
+    to_99 = next((i for i, r in enumerate(curve, 1) if r >= 0.99 * max(curve) > 0), len(curve))
     model = favoured(trainer.model_, train, weight)
     if name in MERGED:
         alone = {**settings, "n_epochs": trainer.n_epochs_, "temperature": trainer.temperature_}

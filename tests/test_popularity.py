@@ -52,7 +52,7 @@ def test_interactions_with_other_ids_are_refused():
     shuffled = Interactions(
         sp.csr_array(LIKES.matrix[:, order]), LIKES.user_ids, LIKES.item_ids[order]
     )
-    with pytest.raises(DataError, match="interactions.item_ids"):
+    with pytest.raises(DataError, match="item_ids are not those"):
         PLAIN.favour_popular(shuffled, 0.1)
 
 
