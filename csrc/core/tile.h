@@ -78,8 +78,7 @@ class Tile {
         team_.sync();
         take_distances(blocks);
         team_.sync();
-        const DrawnPlaces places(n, job_.items.n_rows);
-        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i, places); });
+        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i); });
         team_.sync();
         team_.each(blocks,
                    [&](int64_t block) CML_INLINE_LAMBDA { evaluate(block * kLanes, counters); });
@@ -202,10 +201,10 @@ class Tile {
         }
     }
 
-    CML_FN void mask(int64_t i, const DrawnPlaces& places) {
+    CML_FN void mask(int64_t i) {
         const Pair& pair = pairs_[i];
         float* const distances = pushes_ + i;
-        find_liked<Lanes>(job_, places, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
+        find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
                           [=](int64_t k) CML_INLINE_LAMBDA { distances[k * kColumns] = INFINITY; });
     }
 
