@@ -31,7 +31,7 @@ class Tile {
  public:
     CML_FN Tile(const Job& job, Memory memory, Team team, float* space)
         : job_(job), memory_(memory), team_(team), chunks_{job.hyper.n_dims} {
-        const TileParts at{job.hyper.n_negatives, n_chunks()};
+        const TileParts at{job.hyper.n_negatives, n_chunks(), kColumns};
         pairs_ = reinterpret_cast<Pair*>(space + at.pairs_at());
         drawn_ = reinterpret_cast<int32_t*>(space + at.drawn_at());
         positive_distances_ = space + at.of_pairs_at();
@@ -100,6 +100,7 @@ class Tile {
 
  private:
     static constexpr int kRows = Lanes::kProductRows;
+    static constexpr int64_t kColumns = Lanes::kColumns;
 
     CML_FN int64_t n_chunks() const { return (job_.hyper.n_dims + kLanes - 1) / kLanes; }
     CML_FN int64_t stride() const { return tile_stride(n_chunks()); }
