@@ -96,7 +96,7 @@ struct Job {
     Likes likes;
     Hyperparameters hyper;
     const float* rank_weights;  // n_negatives + 1 entries, see warp_loss.h
-    uint64_t draws_per_item;    // U / J, see below
+    uint64_t draws_per_item;    // U / J, see above
     int64_t batch_size;         // visits of a synchronous mini-batch; 0: asynchronous updates
     FixedPoint fixed;           // for mini-batches
 };
