@@ -264,8 +264,8 @@ class Trainer(Estimator):
 
         Notes
         -----
-        After KeyboardInterrupt, which is passed on, ``model_`` is what had been learned so far; while a
-        temperature was being chosen, nothing had.
+        After KeyboardInterrupt, which is passed on, ``model_`` is what had been learned so far;
+        nothing, as long as the temperature was being chosen.
 
         A checkpoint that cannot be written later on, because the disk is full for instance, is a
         warning: the training is worth more than its safeguard. The one before it stays, and the
