@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,18 @@ MERGED = ("gowalla",)
 def fit(parts: datasets.Parts, seed: int, settings: dict[str, Any]) -> Trainer:
     train, validation, _ = parts
     trainer = Trainer(random_state=seed, verbose=False, **settings)
+    if trainer.patience is None:  # no epoch is better than the last
+        return trainer.fit(train)
     return trainer.fit(train, validation=validation)
 
 
-def validation_result(name: str, trainer: Trainer, parts: datasets.Parts) -> float:
+def favoured(model: Model, likes: Any, weight: float) -> Model:
+    return model.favour_popular(likes, weight) if weight > 0 else model
+
+
+def validation_result(name: str, model: Model, parts: datasets.Parts) -> float:
     train, validation, _ = parts
-    result = evaluate(trainer.model_, validation, exclude=[train], ks=(20, 50)).to_dict()
+    result = evaluate(model, validation, exclude=[train], ks=(20, 50)).to_dict()
     return float(result[CHOSEN_BY.get(name, "recall@50")])
 
 
@@ -68,30 +75,42 @@ def measure(model: Model, parts: datasets.Parts) -> dict[str, Any]:
 
 
 def chosen(
-    name: str, parts: datasets.Parts, seed: int, candidates: list[dict[str, Any]]
+    name: str,
+    parts: datasets.Parts,
+    seed: int,
+    candidates: list[dict[str, Any]],
+    weights: Sequence[float] = (0.0,),
 ) -> dict[str, Any]:
-    """Test results of the candidate that is best on the validation part."""
+    """Test results of the candidate, and then of the weight of popularity, that is best."""
+    train, validation, _ = parts
     trainers = [fit(parts, seed, settings) for settings in candidates]
-    results = [validation_result(name, trainer, parts) for trainer in trainers]
-    at = int(np.argmax(results))
-    trainer, settings = trainers[at], candidates[at]
+    results = [validation_result(name, trainer.model_, parts) for trainer in trainers]
+    trainer, settings = max(
+        zip(results, trainers, candidates, strict=True), key=lambda found: found[0]
+    )[1:]
+    result, weight = max(
+        (validation_result(name, favoured(trainer.model_, train, w), parts), w) for w in weights
+    )
     curve = [round(report.recall or 0.0, 5) for report in trainer.history_]
     seconds = sum(report.seconds for report in trainer.history_)
-    to_99 = next(i for i, recall in enumerate(curve, 1) if recall >= 0.99 * max(curve))
-    model = trainer.model_
+    # Without a curve there is no early stopping, and all epochs were needed.
+    to_99 = next((i for i, r in enumerate(curve, 1) if r >= 0.99 * max(curve) > 0), len(curve))
+    model = favoured(trainer.model_, train, weight)
     if name in MERGED:
-        train, validation, _ = parts
-        alone = {**settings, "n_epochs": trainer.n_epochs_}
+        alone = {**settings, "n_epochs": trainer.n_epochs_, "temperature": trainer.temperature_}
         both = train.matrix + validation.matrix
         model = Trainer(random_state=seed, verbose=False, **alone).fit(both).model_
+        model = favoured(model, both, weight)
     return {
         **measure(model, parts),
         "settings": settings,
+        "temperature": trainer.temperature_,
+        "popularity_weight": weight,
         "epochs": trainer.n_epochs_,  # up to the best one
         "epochs_run": len(trainer.history_),
         "epochs_to_99%": to_99,
         "seconds_to_99%": seconds * to_99 / len(curve),
-        "validation": results[at],
+        "validation": result,
         "validation_curve": curve,
     }
 
@@ -115,13 +134,18 @@ def run(name: str, seed: int, args: argparse.Namespace) -> dict[str, dict[str, A
             ]
         for what, candidates in rows.items():
             if args.rows is None or what in args.rows:
-                results[f"{what}, r={n_dims}"] = chosen(name, parts, seed, candidates)
+                weights = args.popularity if what == "tuned" else (0.0,)
+                results[f"{what}, r={n_dims}"] = chosen(name, parts, seed, candidates, weights)
     return results
 
 
 def show(name: str, runs: list[dict[str, dict[str, Any]]]) -> None:
     print(f"\n{name}: {runs[0][POPULAR]['users']} users with test items, {len(runs)} seed(s)")
-    print(f"{'':19}" + "".join(f"{metric:>18}" for metric in SHOWN) + "   chosen: best epoch")
+    print(
+        f"{'':19}"
+        + "".join(f"{metric:>18}" for metric in SHOWN)
+        + "   chosen, weight of popularity: best epoch"
+    )
     for what in runs[0]:
         rows = [run[what] for run in runs]
         cells = []
@@ -130,7 +154,9 @@ def show(name: str, runs: list[dict[str, dict[str, Any]]]) -> None:
             spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
             cells.append(f"{statistics.fmean(values):.4f}{spread}".rjust(18))
         choices = (
-            f"{label(row['settings'])}: {row['epochs']}" for row in rows if "settings" in row
+            f"{label(row['settings'])}, {row['popularity_weight']:g}: {row['epochs']}"
+            for row in rows
+            if "settings" in row
         )
         print(f"{what:19}{''.join(cells)}   {'; '.join(choices)}")
 
@@ -150,9 +176,18 @@ def main() -> None:
             metavar=("ARGUMENT", "VALUE"),
             help=f"an argument of Trainer and values to choose from, for {whose}; may be repeated",
         )
+    parser.add_argument(
+        "--popularity",
+        nargs="+",
+        type=float,
+        default=[0.0],
+        help="weights of Model.favour_popular to choose from, for the tuned softmax",
+    )
     parser.add_argument("--rows", nargs="+", help="only these: defaults, tuned, warp ...")
     parser.add_argument("--n-epochs", type=int, help="at most (default: the library's)")
-    parser.add_argument("--patience", type=int, help="0: never stop early (default: the library's)")
+    parser.add_argument(
+        "--patience", type=int, help="0: the last epoch counts (default: the library's)"
+    )
     parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
     args = parser.parse_args()
 
@@ -168,6 +203,7 @@ def main() -> None:
         "seeds": args.seeds,
         "tune": args.tune,
         "tune_warp": args.tune_warp,
+        "popularity": args.popularity,
         "n_epochs": args.n_epochs,
         "results": results,
     }

@@ -37,7 +37,7 @@ PAIRS = {SHARED: 65536, UNSHARED: 2048, WARP: 65536}
 
 def settings_of(what: str, update: str, shape: tuple[int, int], n_dims: int) -> Settings:
     loss = "warp" if what == WARP else "softmax"
-    trainer = Trainer(loss=loss, n_dims=n_dims, update=update, n_threads=1)
+    trainer = Trainer(loss=loss, n_dims=n_dims, update=update, temperature=0.21, n_threads=1)
     settings = check_settings(trainer, shape)
     return replace(settings, tile_size=1) if what == UNSHARED else settings
 

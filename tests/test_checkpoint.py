@@ -26,6 +26,7 @@ from trainer_support import assert_same, trainer, vectors
 
 import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer, _checkpoint, _epoch, _storage, _training
+from cml_fast._arguments import TILE_SIZE
 from cml_fast._checkpoint import Checkpoint
 from cml_fast._interleaved import Launch
 from cml_fast._progress import Counts, Progress
@@ -185,7 +186,7 @@ def test_when_checkpoints_are_written(
     trainer(n_epochs=4, update=update).fit(TRAIN, checkpoint=folder, checkpoint_every=every)
     step = round(every * N)
     due = [*range(step, 4 * N, step), 4 * N]
-    unit = 100 if update == "sync" else 64  # with the batch or tile under way
+    unit = 100 if update == "sync" else TILE_SIZE  # with the batch or tile under way
     due = sorted({at // N * N + min(-(-(at % N) // unit) * unit, N) for at in due})
     assert [position for position, _, _ in written] == due
     assert [epochs for _, epochs, _ in written] == [position // N for position in due]
@@ -922,7 +923,7 @@ def train_on(folder, update, n_threads):
         Trainer.resume(folder, train, validation=validation, n_threads=n_threads)
     except FileNotFoundError:
         params = dict(n_dims=8, n_negatives=5, n_epochs=6, learning_rate=0.5, patience=None)
-        params.update(update=update, batch_size=100, n_threads=n_threads)
+        params.update(update=update, batch_size=100, n_threads=n_threads, temperature=0.3)
         one = Trainer(**params, device="cpu", verbose=False)
         one.fit(train, validation=validation, checkpoint=folder, checkpoint_every=0.07)
 

@@ -83,6 +83,7 @@ def test_train_saves_what_it_reports(run, file, likes, tmp_path):
     assert result["n_interactions"] == 300
     assert [report["epoch"] for report in result["history"]] == [0, 1]
     assert result["device"] == "cpu"
+    assert result["temperature"] in (0.15, 0.21, 0.3)
     assert "reading" in err and "300 pairs of 40 users" in err
     model = Model.load(tmp_path / "made")
     assert model.item_vectors.shape[1] == 8
@@ -92,7 +93,7 @@ def test_train_saves_what_it_reports(run, file, likes, tmp_path):
 def test_train_prints_text(run, file):
     code, out, _ = run("train", file, "--out", "made", *QUICK)
     assert code == 0
-    assert "2 epochs" in out and "saved in made" in out
+    assert "2 epochs" in out and " at temperature 0." in out and "saved in made" in out
 
 
 def test_train_passes_every_hyperparameter(run, file, monkeypatch):
@@ -271,6 +272,7 @@ def stopping(monkeypatch):
 
 
 LONG = ("--n-dims=8", "--n-epochs=4", "--device=cpu", "--n-threads=1", "--validation-share=0.2")
+LONG += ("--temperature=0.3",)
 KEEPING = ("--out=made", "--checkpoint=run", "--random-state=5")
 
 

@@ -209,7 +209,11 @@ INTEGERS = (
 REALS = ("margin", "learning_rate", "max_norm", "temperature", "negative_weight")
 BAD_PARAMETERS = [
     *((name, bad, TypeError) for name in INTEGERS for bad in ("3", 3.0, True, [3], np.True_)),
-    *((name, None, TypeError) for name in ("n_dims", "n_epochs", "batch_size", *REALS[1:])),
+    *(
+        (name, None, TypeError)
+        for name in ("n_dims", "n_epochs", "batch_size", *REALS[1:])
+        if name != "temperature"
+    ),
     *((name, bad, ValueError) for name in INTEGERS for bad in (0, -1, np.int64(-5))),
     *((name, bad, TypeError) for name in REALS for bad in ("1", True, 1j, [1.0])),
     *(
@@ -236,7 +240,7 @@ BAD_PARAMETERS = [
 def refuse(one: Trainer, *args: Any, error: type[Exception], match: str, **options: Any) -> None:
     """Assert that fit fails, and that the trainer is as before, ready to go on."""
     attributes = {name: value for name, value in vars(one).items() if name.endswith("_")}
-    assert len(attributes) == 6
+    assert len(attributes) == 7
     with pytest.raises(error, match=match):
         one.fit(*args, **options)
     assert {name for name in vars(one) if name.endswith("_")} == attributes.keys()

@@ -11,7 +11,8 @@ from cml_fast import Trainer
 def trainer(**params: Any) -> Trainer:
     """Small, fast and, on the CPU, the same every time."""
     small = {"n_dims": 8, "n_negatives": 5, "n_epochs": 2, "batch_size": 100, "verbose": False}
-    return Trainer(**{**small, "n_threads": 1, "device": "cpu", **params})
+    named = {"temperature": 0.3, "n_threads": 1, "device": "cpu"}
+    return Trainer(**{**small, **named, **params})
 
 
 def vectors(fitted: Trainer) -> np.ndarray:

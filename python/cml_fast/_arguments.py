@@ -43,6 +43,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 OPTIMIZERS = ("adagrad", "rowwise_adagrad")
+# Of the softmax, where none is named: see _temperature.py. The first where nothing can be tried.
+TEMPERATURES = (0.21, 0.3, 0.15)
 
 
 def chosen(trainer: Any, name: str) -> Any:
@@ -150,7 +152,9 @@ def check_settings(trainer: Any, shape: tuple[int, int]) -> Settings:
         per_row=optimizer == "rowwise_adagrad",
         loss=trainer.loss,
         tile_size=TILE_SIZE,
-        temperature=_check_between("temperature", trainer.temperature, 1e-9, 1e9),
+        temperature=TEMPERATURES[0]  # until one is chosen, when all has been checked
+        if trainer.temperature is None
+        else _check_between("temperature", trainer.temperature, 1e-9, 1e9),
         correction=shape[1] / n_negatives,
         negative_weight=_check_between("negative_weight", trainer.negative_weight, 1e-9, 1e9)
         / n_negatives,

@@ -105,6 +105,7 @@ class Checkpoint:
             "hyperparameters": self.hyperparameters,
             "data": self.data,
             "seed": progress.seed,
+            "temperature": progress.temperature,
             "n_pairs": progress.n_pairs,
             "first_epoch": progress.first_epoch,
             "position": progress.position,
@@ -284,6 +285,7 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
         stopped=info["stopped"],
         networks=_read_networks(files, "networks.safetensors", info),
         averages=averages.get("averages.safetensors"),
+        temperature=_read_temperature(info),
     )
     epochs = [report.epoch for report in progress.history]
     if (
@@ -295,6 +297,11 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
     ):
         raise ValueError("position, counts, history and tables contradict one another")
     return progress
+
+
+def _read_temperature(info: dict[str, Any]) -> float | None:
+    temperature = info.get("temperature")  # absent: from before it could be chosen
+    return None if temperature is None else check_real("temperature", temperature, 0, strict=True)
 
 
 def _read_tables(path: Path, per_row: bool) -> Tables:

@@ -133,6 +133,8 @@ class Progress:
         Of "users" and "items", where training has features of them.
     averages : Averages or None
         Of the vectors, if they are averaged and an epoch has ended.
+    temperature : float or None
+        Of the softmax.
     """
 
     tables: Tables
@@ -147,6 +149,7 @@ class Progress:
     stopped: bool = False
     networks: dict[str, FeatureNetwork] = field(default_factory=dict)
     averages: Averages | None = None
+    temperature: float | None = None
 
     @property
     def epoch(self) -> int:

@@ -17,6 +17,7 @@ from ._checks import (
     check_features,
     check_hyperparameters,
     check_int,
+    check_real,
     check_rows,
     check_vectors,
 )
@@ -282,8 +283,9 @@ class Model:
         # Imported here: it needs the trainer's defaults, and the trainer makes models.
         from ._fold_in import fold_in
 
-        return fold_in(
-            self._item_vectors,
+        trained = self._n_trained()
+        placed = fold_in(
+            self._item_vectors[:, :trained],
             item_interactions("interactions", interactions, self._items),
             self.hyperparameters,
             {
@@ -296,6 +298,7 @@ class Model:
             random_state=random_state,
             n_threads=n_threads,
         )
+        return np.pad(placed, [(0, 0), (0, self._item_vectors.shape[1] - trained)])
 
     def similar_items(
         self,
@@ -388,6 +391,67 @@ class Model:
         )
         model.version = self.version
         return model
+
+    def favour_popular(
+        self, interactions: sp.sparray | sp.spmatrix | Interactions, weight: float = 0.02
+    ) -> Model:
+        """Return a model in which items are the nearer to all users, the more likes they have.
+
+        Items rise above the space of the users, in a coordinate of their own, by
+
+            h_k^2 = weight log((n_max + 1) / (n_k + 1)),
+
+        n_k being an item's likes and n_max the most that one has. So all distances from users grow
+        to sqrt(d_ik^2 + h_k^2), and the softmax over items, exp(-d_ik^2 / temperature), gets the
+        factor (n_k + 1)^(weight / temperature) (cf. Menon et al., "Long-tail learning via logit
+        adjustment", ICLR 2021). It remains one Euclidean space, which any index serves.
+
+        Parameters
+        ----------
+        interactions : scipy.sparse matrix or array, (n_users, n_items), or Interactions
+            The likes, usually those of training; their weights do not matter.
+        weight : float
+            In units of squared distance, above 0. The benchmarks gain 1 to 2% of NDCG@20 by 0.02,
+            see docs/losses.md; choose it on validation data.
+
+        Returns
+        -------
+        Model
+            With r + 1 dimensions; the last one of users is 0. It has no index: build it anew.
+
+        Raises
+        ------
+        TypeError, ValueError, DataError
+            If an argument is out of range, or the model has been treated so before, or was trained
+            with features, which know nothing of likes.
+        """
+        weight = check_real("weight", weight, 0, strict=True)
+        if self._n_trained() < self._item_vectors.shape[1]:
+            raise ValueError("the model favours popular items already; begin with the trained one")
+        if self._networks:
+            raise ValueError("a model that was trained with features places items by these alone")
+        space = (np.arange(len(self._user_vectors)), self.user_ids, self.item_ids)
+        likes = interaction_rows("interactions", interactions, *space)
+        counts = np.bincount(likes.indices, minlength=len(self._item_vectors))
+        heights = np.sqrt(weight * np.log((counts.max() + 1) / (counts + 1)))
+        model = Model(
+            np.pad(self._user_vectors, [(0, 0), (0, 1)]),
+            np.column_stack([self._item_vectors, heights]),
+            user_ids=self.user_ids,
+            item_ids=self.item_ids,
+            hyperparameters={
+                **self.hyperparameters,
+                "n_dims": self._item_vectors.shape[1],
+                "popularity_weight": weight,
+            },
+        )
+        model.version = self.version
+        return model
+
+    def _n_trained(self) -> int:
+        """Dimensions that training gave; `favour_popular` adds one."""
+        n_dims: int = self._item_vectors.shape[1]
+        return n_dims - 1 if "popularity_weight" in self.hyperparameters else n_dims
 
     def _embed(self, side: str, features: Any) -> np.ndarray:
         name = f"{side[:-1]}_features"
