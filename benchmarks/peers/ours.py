@@ -11,12 +11,17 @@ from .peer import Data, Peer, Settings, Trial
 
 
 def train(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+    """``popularity_weight`` is for `Model.favour_popular`, all else for `Trainer`."""
+    own = dict(settings)
+    weight = own.pop("popularity_weight", 0.0)
     trainer = Trainer(
-        **settings, n_epochs=1, random_state=seed, warm_start=True, device="cpu", verbose=False
+        **own, n_epochs=1, random_state=seed, warm_start=True, device="cpu", verbose=False
     )
     while True:
-        trainer.fit(data.likes, item_features=data.item_features)
-        yield Scores.of_distances(trainer.model_.user_vectors, trainer.model_.item_vectors)
+        model = trainer.fit(data.likes, item_features=data.item_features).model_
+        if weight > 0:
+            model = model.favour_popular(data.likes, weight)
+        yield Scores.of_distances(model.user_vectors, model.item_vectors)
 
 
 def _search_warp(trial: Trial) -> Settings:
@@ -32,6 +37,7 @@ def _search_softmax(trial: Trial) -> Settings:
         "temperature": trial.suggest_float("temperature", 0.1, 0.6, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 0.05, 0.3, log=True),
         "n_negatives": trial.suggest_categorical("n_negatives", [256, 512, 1024]),
+        "popularity_weight": trial.suggest_float("popularity_weight", 0.0, 0.06),
     }
 
 
@@ -59,7 +65,12 @@ PEERS = [
         None,
         train,
         _search_softmax,
-        {"temperature": 0.21, "learning_rate": 0.1, "n_negatives": 256},
+        {
+            "temperature": 0.21,
+            "learning_rate": 0.1,
+            "n_negatives": 256,
+            "popularity_weight": 0.0,
+        },
         n_epochs=60,
         ours=True,
     ),

@@ -1,4 +1,4 @@
-"""CML in PyTorch, as an expert would write it: the paper's loss, whole batches as tensor operations.
+"""CML in PyTorch, as an expert would write it: whole batches as tensor operations.
 
 The same mathematics as ``cml_fast.Trainer(loss="warp")`` (Hsieh et al., sections 3.1, 3.2 and
 3.5), with AdaGrad on all rows ("dense") or on those of a batch ("sparse"), eager or compiled.
