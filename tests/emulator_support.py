@@ -129,6 +129,7 @@ CoreJob = structure(
     ("likes", Likes),
     ("hyper", Hyperparameters),
     ("rank_weights", POINTER),
+    ("draws_per_item", ctypes.c_uint64),
     ("batch_size", I64),
     ("fixed", FixedPoint),
 )
@@ -222,7 +223,8 @@ class EmulatedJob:
         fixed = FixedPoint(*_core.fixed_point(summands, largest_gradient))
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
-        self._job = CoreJob(*tables, likes, hyper, ranks, batch_size, fixed)
+        draws = (2**64 * chosen.n_negatives // tables[1].rows + 1) % 2**64
+        self._job = CoreJob(*tables, likes, hyper, ranks, draws, batch_size, fixed)
         self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
         self.grid = grid
 

@@ -201,6 +201,8 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
                               text(ranks.shape[0]));
     }
     job_.rank_weights = static_cast<const float*>(ranks.data);
+    job_.draws_per_item = draws_per_item(static_cast<uint64_t>(hyper.n_negatives),
+                                         static_cast<uint64_t>(job_.items.n_rows));
 
     if (device_ == Device::kCpu) {
         if (job_.likes.indptr[0] != 0 ||

@@ -83,12 +83,20 @@ constexpr int summand_bits(int64_t batch_size) {
     return bits < 50 ? bits : 50;
 }
 
+// 2^64 U / J for U < J, rounded up: the high half of its product with an item is floor(item U / J),
+// for it is too large by less than the 2^-31 that part multiples of 1 / J.
+constexpr uint64_t draws_per_item(uint64_t n_negatives, uint64_t n_items) {
+    const uint64_t quotient = UINT64_MAX / n_items, rest = UINT64_MAX % n_items;
+    return n_negatives * quotient + n_negatives * (rest + 1) / n_items + 1;
+}
+
 struct Job {
     Table users;
     Table items;
     Likes likes;
     Hyperparameters hyper;
     const float* rank_weights;  // n_negatives + 1 entries, see warp_loss.h
+    uint64_t draws_per_item;    // U / J, see below
     int64_t batch_size;         // visits of a synchronous mini-batch; 0: asynchronous updates
     FixedPoint fixed;           // for mini-batches
 };

@@ -41,36 +41,19 @@ CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t
     });
 }
 
-// Where an item stands among fewer draws than items, if it was drawn: in floor(item U / J) or in
-// the place after that.
-class DrawnPlaces {
- public:
-    CML_FN DrawnPlaces(int64_t n, int64_t n_items) {
-        const uint64_t u = static_cast<uint64_t>(n), j = static_cast<uint64_t>(n_items);
-        const uint64_t quotient = UINT64_MAX / j, rest = UINT64_MAX % j;
-        ratio_ = u * quotient + u * (rest + 1) / j + 1;
-    }
-
-    // A multiple of 1 / J, made larger by less than 2^-33: the integer below it is the same.
-    CML_FN int64_t first(int32_t item) const {
-        return static_cast<int64_t>(multiply(static_cast<uint64_t>(item), ratio_).high);
-    }
-
- private:
-    uint64_t ratio_;  // 2^64 U / J, rounded up
-};
-
 // found(s) for every negative s that is among a user's likes. Those of the two that are fewer are
 // looked up in the others.
 template <class Lanes, class F>
-CML_FN void find_liked(const Job& job, const DrawnPlaces& places, const int32_t* liked,
-                       int64_t n_liked, const int32_t* negatives, F found) {
+CML_FN void find_liked(const Job& job, const int32_t* liked, int64_t n_liked,
+                       const int32_t* negatives, F found) {
     const int64_t n = job.hyper.n_negatives;
     constexpr int64_t kSteps = 8;  // that a search in the likes takes, about
     if (n < job.items.n_rows && n_liked <= kSteps * n) {
-        Lanes::each(static_cast<int>(n_liked), [=](int i) CML_INLINE_LAMBDA {
+        Lanes::each(static_cast<int>(n_liked), [=, &job](int i) CML_INLINE_LAMBDA {
+            // If an item was drawn, then in place floor(item U / J) or the next one.
             const int32_t item = liked[i];
-            const int64_t first = places.first(item);
+            const uint64_t place = multiply(static_cast<uint64_t>(item), job.draws_per_item).high;
+            const int64_t first = static_cast<int64_t>(place);
             CML_UNROLL
             for (int64_t s = first; s < first + kPlaces; ++s) {
                 if (negatives[s] == item) found(s);

@@ -31,7 +31,7 @@ class Tile {
  public:
     CML_FN Tile(const Job& job, Memory memory, Team team, float* space)
         : job_(job), memory_(memory), team_(team), chunks_{job.hyper.n_dims} {
-        const TileParts at{job.hyper.n_negatives, n_chunks()};
+        const TileParts at{job.hyper.n_negatives, n_chunks(), kColumns};
         pairs_ = reinterpret_cast<Pair*>(space + at.pairs_at());
         drawn_ = reinterpret_cast<int32_t*>(space + at.drawn_at());
         positive_distances_ = space + at.of_pairs_at();
@@ -78,8 +78,7 @@ class Tile {
         team_.sync();
         take_distances(blocks);
         team_.sync();
-        const DrawnPlaces places(n, job_.items.n_rows);
-        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i, places); });
+        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i); });
         team_.sync();
         team_.each(blocks,
                    [&](int64_t block) CML_INLINE_LAMBDA { evaluate(block * kLanes, counters); });
@@ -101,6 +100,7 @@ class Tile {
 
  private:
     static constexpr int kRows = Lanes::kProductRows;
+    static constexpr int64_t kColumns = Lanes::kColumns;
 
     CML_FN int64_t n_chunks() const { return (job_.hyper.n_dims + kLanes - 1) / kLanes; }
     CML_FN int64_t stride() const { return tile_stride(n_chunks()); }
@@ -202,10 +202,10 @@ class Tile {
         }
     }
 
-    CML_FN void mask(int64_t i, const DrawnPlaces& places) {
+    CML_FN void mask(int64_t i) {
         const Pair& pair = pairs_[i];
         float* const distances = pushes_ + i;
-        find_liked<Lanes>(job_, places, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
+        find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
                           [=](int64_t k) CML_INLINE_LAMBDA { distances[k * kColumns] = INFINITY; });
     }
 

@@ -71,7 +71,7 @@ Counters cpu_train_batches(const Job& job, int64_t begin, int64_t end, int n_thr
         auto note_failure = [&] {
             if (counters.first_non_finite != INT64_MAX) failed = true;
         };
-        AlignedFloats space(space_floats(job.hyper));
+        AlignedFloats space(space_floats(job.hyper, kCpuColumns));
         std::vector<int64_t> mine;  // tiles of the batch that this worker has visited
         auto end_of = [&](int64_t tile) { return std::min(tile + grain, last); };
         while (!over) {

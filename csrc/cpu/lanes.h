@@ -4,6 +4,7 @@
 #pragma once
 
 #include "../core/lanes.h"
+#include "../core/tile_space.h"
 
 #ifndef CML_VECTOR_FLOATS
 #define CML_VECTOR_FLOATS 4
@@ -25,6 +26,7 @@ struct Lanes {
     static constexpr int kPairsAtOnce = 4;
     static constexpr bool kHoldsRow = kWidth == 16;  // AVX-512 has 32 registers
     static constexpr int kProductRows = kWidth == 16 ? 8 : kWidth == 8 ? 3 : 1;
+    static constexpr int64_t kColumns = kCpuColumns;
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
 

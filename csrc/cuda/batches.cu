@@ -30,9 +30,9 @@ MemoryParts memory_parts(const Job& job, int64_t n_spaces) {
     const int64_t rows = after(item_slots, sync ? job.items.n_rows * 4 : 0);
     const int64_t sums = after(rows, n_slots * 4);
     const int64_t spaces = after(sums, n_slots * batch_stride(job) * 8);
-    return {
-        item_slots, rows, sums, spaces,
-        after(spaces, n_spaces * space_floats(job.hyper) * static_cast<int64_t>(sizeof(float)))};
+    return {item_slots, rows, sums, spaces,
+            after(spaces, n_spaces * space_floats(job.hyper, kCudaColumns) *
+                              static_cast<int64_t>(sizeof(float)))};
 }
 
 // A graph that still runs is freed when it has; errors of its kernels show when the stream is

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../core/lanes.h"
+#include "../core/tile_space.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -14,6 +15,7 @@ struct Lanes {
     static constexpr int kRowsAtOnce = 4;
     static constexpr int kPairsAtOnce = 1;
     static constexpr int kProductRows = 8;
+    static constexpr int64_t kColumns = kCudaColumns;
     static constexpr bool kHoldsRow = true;
 
     float x;

@@ -28,7 +28,8 @@ class TileWorker {
     CML_FN TileWorker(const CudaLaunch& launch, int64_t*)
         : launch_(launch),
           memory_{launch.shared},
-          tile_(launch.job, memory_, {}, launch.spaces + blockIdx.x * space_floats(hyper())) {}
+          tile_(launch.job, memory_, {},
+                launch.spaces + blockIdx.x * space_floats(hyper(), kCudaColumns)) {}
 
     // The blocks take turns at the tiles, which end with their epoch.
     CML_FN void train(Counters& counters) {

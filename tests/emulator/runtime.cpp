@@ -255,7 +255,9 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
         first_block.x = 0;
         const auto zeros = batch.begin() + cml::memory_bytes(*job, 0);
         std::fill(zeros, batch.end(), kUnwritten);
-        spaces.assign(options.blocks * cml::space_floats(job->hyper) * sizeof(float), kUnwritten);
+        spaces.assign(
+            options.blocks * cml::space_floats(job->hyper, cml::kCudaColumns) * sizeof(float),
+            kUnwritten);
         *counters = cml::cuda_train(*job, begin, end, &device_counters, batch.data(), nullptr);
         if (counters->first_non_finite == INT64_MAX &&
             std::any_of(batch.begin(), zeros, [](char x) { return x != 0; })) {
