@@ -1,0 +1,92 @@
+"""Matrix factorisation of the package implicit: WRMF by alternating least squares, and BPR.
+
+An epoch is one more call of ``fit``, which goes on from the factors that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..ranking import Scores
+from .peer import Data, Peer, Settings, Trial
+
+N_FACTORS = 100
+
+
+def wrmf(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+    """Hu, Koren and Volinsky (2008): a like has the confidence 1 + alpha, everything else 1."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(
+        factors=settings["n_factors"],
+        alpha=1 + settings["alpha"],  # what implicit calls alpha is the whole confidence of a like
+        regularization=settings["regularization"],
+        iterations=1,
+        random_state=seed,
+    )
+    likes = sp.csr_matrix(data.likes)
+    while True:
+        model.fit(likes, show_progress=False)
+        yield Scores(model.user_factors, model.item_factors)
+
+
+def bpr(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+    """Rendle et al. (UAI 2009). The last factor of an item is its bias."""
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    model = BayesianPersonalizedRanking(
+        factors=settings["n_factors"],
+        learning_rate=settings["learning_rate"],
+        regularization=settings["regularization"],
+        iterations=EPOCHS_OF_BPR,
+        verify_negative_samples=True,
+        random_state=np.random.default_rng(seed),  # a number would seed each call alike
+    )
+    likes = sp.csr_matrix(data.likes)
+    while True:
+        model.fit(likes, show_progress=False)
+        yield Scores(model.user_factors, model.item_factors)
+
+
+EPOCHS_OF_BPR = 5  # in one call: each begins by laying out its data
+
+
+def _search_wrmf(trial: Trial) -> Settings:
+    return {
+        "n_factors": N_FACTORS,
+        "alpha": trial.suggest_float("alpha", 1, 300, log=True),
+        "regularization": trial.suggest_float("regularization", 0.01, 1000, log=True),
+    }
+
+
+def _search_bpr(trial: Trial) -> Settings:
+    return {
+        "n_factors": N_FACTORS,
+        "learning_rate": trial.suggest_float("learning_rate", 0.003, 0.3, log=True),
+        "regularization": trial.suggest_float("regularization", 1e-4, 0.3, log=True),
+    }
+
+
+PEERS = [
+    Peer(
+        "WRMF (implicit)",
+        "implicit",
+        wrmf,
+        _search_wrmf,
+        {"n_factors": N_FACTORS, "alpha": 40.0, "regularization": 10.0},
+        n_epochs=30,
+        every=2,
+    ),
+    Peer(
+        "BPR (implicit)",
+        "implicit",
+        bpr,
+        _search_bpr,
+        {"n_factors": N_FACTORS, "learning_rate": 0.05, "regularization": 0.01},
+        n_epochs=200,
+        every=EPOCHS_OF_BPR,
+    ),
+]

@@ -1,0 +1,92 @@
+"""CML of this package: the paper's loss, the softmax with shared negatives, and with features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cml_fast import Trainer
+
+from ..ranking import Scores
+from .peer import Data, Peer, Settings, Trial
+
+
+def train(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+    """``popularity_weight`` is for `Model.favour_popular`, all else for `Trainer`."""
+    own = dict(settings)
+    weight = own.pop("popularity_weight", 0.0)
+    trainer = Trainer(
+        **own, n_epochs=1, random_state=seed, warm_start=True, device="cpu", verbose=False
+    )
+    while True:
+        model = trainer.fit(data.likes, item_features=data.item_features).model_
+        if weight > 0:
+            model = model.favour_popular(data.likes, weight)
+        yield Scores.of_distances(model.user_vectors, model.item_vectors)
+
+
+def _search_warp(trial: Trial) -> Settings:
+    return {
+        "loss": "warp",
+        "margin": trial.suggest_float("margin", 0.75, 2.0),
+        "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+    }
+
+
+def _search_softmax(trial: Trial) -> Settings:
+    return {
+        "temperature": trial.suggest_float("temperature", 0.1, 0.6, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.05, 0.3, log=True),
+        "n_negatives": trial.suggest_categorical("n_negatives", [256, 512, 1024]),
+        "popularity_weight": trial.suggest_float("popularity_weight", 0.0, 0.06),
+    }
+
+
+def _search_features(trial: Trial) -> Settings:
+    return {
+        "temperature": trial.suggest_float("temperature", 0.1, 0.6, log=True),
+        "feature_weight": trial.suggest_float("feature_weight", 1, 50, log=True),
+        "feature_learning_rate": trial.suggest_float("feature_learning_rate", 2e-3, 2e-2, log=True),
+        "n_hidden": trial.suggest_categorical("n_hidden", [256, 512, 1024]),
+    }
+
+
+PEERS = [
+    Peer(
+        "CML, the paper's loss",
+        None,
+        train,
+        _search_warp,
+        {"loss": "warp", "margin": 1.25, "learning_rate": 0.1},
+        n_epochs=60,
+        ours=True,
+    ),
+    Peer(
+        "CML, softmax",
+        None,
+        train,
+        _search_softmax,
+        {
+            "temperature": 0.21,
+            "learning_rate": 0.1,
+            "n_negatives": 256,
+            "popularity_weight": 0.0,
+        },
+        n_epochs=60,
+        ours=True,
+    ),
+    Peer(
+        "CML+F, softmax",
+        None,
+        train,
+        _search_features,
+        {
+            "temperature": 0.21,
+            "feature_weight": 5.0,
+            "feature_learning_rate": 0.005,
+            "n_hidden": 256,
+        },
+        n_epochs=60,
+        with_features=True,
+        ours=True,
+    ),
+]
