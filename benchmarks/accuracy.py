@@ -23,7 +23,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,27 +63,25 @@ class Fitted(NamedTuple):
     epochs: int
     recall: float
     curve: list[float]
-    cpu_seconds: float  # of training alone, this process and (LightFM) its worker
 
 
 def fit(peer: Peer, data: Data, settings: Settings, seed: int, watch: Any, patience: int) -> Fitted:
     """Train until ``watch(scores)``, a recall, has not risen for so many epochs."""
-    best, curve, seconds = Fitted(Scores(np.empty(0), np.empty(0)), 0, -1.0, [], 0.0), [], 0.0
+    curve: list[float] = []
+    best = Fitted(Scores(np.empty(0), np.empty(0)), 0, -1.0, curve)
     epochs: Iterator[Scores] = peer.train(data, settings, seed)
     for epoch in range(peer.every, peer.n_epochs + peer.every, peer.every):
-        started = time.process_time()
         scores = next(epochs, None)
-        seconds += time.process_time() - started
         if scores is None:
             break
         recall = watch(scores)
         curve.append(round(recall, 5))
         if recall > best.recall:
-            best = Fitted(scores.copy(), epoch, recall, curve, seconds)
+            best = Fitted(scores.copy(), epoch, recall, curve)
         elif epoch - best.epochs >= patience:
             break
     epochs.close()  # type: ignore[attr-defined]
-    return best._replace(cpu_seconds=seconds)
+    return best
 
 
 def fit_for(peer: Peer, data: Data, settings: Settings, seed: int, n_epochs: int) -> Scores:
@@ -130,7 +127,6 @@ def choose(name: str, peer: Peer, args: argparse.Namespace) -> dict[str, Any]:
             "settings": settings,
             "epochs": fitted.epochs,
             "curve": fitted.curve,
-            "cpu_seconds": fitted.cpu_seconds,
         }.items():
             trial.set_user_attr(key, value)
         print(f"{peer.name}: {settings}: {fitted.recall:.4f}", file=sys.stderr, flush=True)
@@ -144,7 +140,6 @@ def choose(name: str, peer: Peer, args: argparse.Namespace) -> dict[str, Any]:
     best = max(trials, key=lambda t: t.value)
     return {
         "trials": n_trials,
-        "cpu_seconds": sum(t.user_attrs["cpu_seconds"] for t in trials),
         f"validation_recall@{k}": best.value,
         "first_trial": trials[0].value,
         **best.user_attrs,

@@ -1,7 +1,7 @@
 """CML in PyTorch, as an expert would write it: whole batches as tensor operations.
 
 The same mathematics as ``cml_fast.Trainer(loss="warp")`` (Hsieh et al., sections 3.1, 3.2 and
-3.5), with AdaGrad on all rows ("dense") or on those of a batch ("sparse"), eager or compiled.
+3.5), with AdaGrad on all rows at each step.
 """
 
 from __future__ import annotations
@@ -30,31 +30,24 @@ class TorchCML:
         margin: float = 1.25,
         learning_rate: float = 0.1,
         batch_size: int = 4096,
-        sparse: bool = False,
-        compiled: bool = False,
-        device: str = "cpu",
     ) -> None:
         import torch
 
         self.torch = torch
         self.batch_size, self.n_negatives, self.margin = batch_size, n_negatives, margin
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
         n_users, self.n_items = data.likes.shape
         counts = np.diff(data.likes.indptr)
-        self.users = torch.from_numpy(np.repeat(np.arange(n_users), counts)).to(device)
-        self.items = torch.from_numpy(data.likes.indices.astype(np.int64)).to(device)
+        self.users = torch.from_numpy(np.repeat(np.arange(n_users), counts))
+        self.items = torch.from_numpy(data.likes.indices.astype(np.int64))
         self.liked = self.users * self.n_items + self.items  # ascending: one number a pair
-        self.tables = [
-            torch.nn.Embedding(rows, n_dims, sparse=sparse, device=device)
-            for rows in (n_users, self.n_items)
-        ]
+        self.tables = [torch.nn.Embedding(rows, n_dims) for rows in (n_users, self.n_items)]
         for table in self.tables:
             torch.nn.init.normal_(table.weight, std=n_dims**-0.5, generator=self.generator)
             with torch.no_grad():
                 table.weight.copy_(torch.renorm(table.weight, 2, 0, 1.0))
         weights = [table.weight for table in self.tables]
         self.optimizer = torch.optim.Adagrad(weights, lr=learning_rate)
-        self.loss = torch.compile(self._loss) if compiled else self._loss
 
     def _loss(self, user: Any, positive: Any, negatives: Any, is_liked: Any) -> Any:
         torch = self.torch
@@ -62,7 +55,7 @@ class TorchCML:
         near = ((u - v) ** 2).sum(-1)
         far = ((u[:, None] - n) ** 2).sum(-1).masked_fill(is_liked, torch.inf)
         hinges = (self.margin + near[:, None] - far).clamp(min=0)
-        # The rank of the positive, from the share of impostors among the negatives (eq. 5).
+        # The rank of the positive, from the share of impostors among the negatives.
         share = (hinges > 0).sum(-1) / (~is_liked).sum(-1).clamp(min=1)
         weight = torch.log1p(torch.floor(share * self.n_items))
         return (weight.detach() * hinges.amax(-1)).sum()
@@ -71,15 +64,12 @@ class TorchCML:
         torch = self.torch
         user, positive = self.users[pairs], self.items[pairs]
         negatives = torch.randint(
-            self.n_items,
-            (len(pairs), self.n_negatives),
-            generator=self.generator,
-            device=pairs.device,
+            self.n_items, (len(pairs), self.n_negatives), generator=self.generator
         )
         keys = user[:, None] * self.n_items + negatives
         at = torch.searchsorted(self.liked, keys).clamp(max=len(self.liked) - 1)
         self.optimizer.zero_grad(set_to_none=True)
-        self.loss(user, positive, negatives, self.liked[at] == keys).backward()
+        self._loss(user, positive, negatives, self.liked[at] == keys).backward()
         self.optimizer.step()
         with torch.no_grad():  # back into the ball, those rows that moved
             for table, rows in zip(
@@ -89,14 +79,12 @@ class TorchCML:
                 table.weight[rows] = torch.renorm(table.weight[rows], 2, 0, 1.0)
 
     def epoch(self) -> None:
-        order = self.torch.randperm(
-            len(self.users), generator=self.generator, device=self.users.device
-        )
+        order = self.torch.randperm(len(self.users), generator=self.generator)
         for pairs in order.split(self.batch_size):
             self.step(pairs)
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
-        users, items = (table.weight.detach().cpu().numpy() for table in self.tables)
+        users, items = (table.weight.detach().numpy() for table in self.tables)
         return users, items
 
 
