@@ -1,0 +1,1 @@
+"""From the result files to ``docs/benchmarks.md``: one module a section."""

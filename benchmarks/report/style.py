@@ -1,0 +1,54 @@
+"""How plots look: colours that colour-blind readers tell apart, markers, axes with units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Okabe and Ito (2008), without yellow, which is faint on white. Ours is always the first.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+class Figures:
+    """Pictures of the page: PNG files in one folder, which Markdown names relative to the page."""
+
+    def __init__(self, page: Path, folder: Path) -> None:
+        self.page, self.folder = page, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, figure: Any, name: str, description: str) -> str:
+        """Write ``name.png`` and return the Markdown that shows it."""
+        path = self.folder / f"{name}.png"
+        figure.savefig(path, dpi=130, metadata={"Software": None})  # the same bytes each time
+        plt.close(figure)
+        return f"![{description}]({path.relative_to(self.page.parent).as_posix()})"
+
+
+def axes(n: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
+    """A figure as wide as the page with n axes beside each other."""
+    figure, found = plt.subplots(
+        1, n, figsize=(8.5, height), layout="constrained", squeeze=False
+    )
+    for ax in found[0]:
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, list(found[0])
+
+
+def line(ax: Any, at: int, x: Any, y: Any, label: str) -> None:
+    """The at-th series of some axes: colour and marker both tell which."""
+    ax.plot(
+        x,
+        y,
+        label=label,
+        color=COLOURS[at % len(COLOURS)],
+        marker=MARKERS[at % len(MARKERS)],
+        markersize=4,
+        linewidth=1.4,
+    )
