@@ -5,27 +5,37 @@
 
 Each row has the same number of trials (``--trials``): settings that Optuna proposes, after one that
 stands for the package's defaults or what is known to be good, trained on the train part and judged
-by recall on the validation part of seed 0. Every training stops when that recall has not risen for
-``--patience`` epochs. The best settings are then trained for each seed, which draws the split and
-the training, and the test part is looked at once; items of train and validation are left out of
-the rankings. gowalla comes with its parts, and its protocol (LightGCN) trains on train and
+by recall on the validation part of seed 0. Training stops when that recall has not risen for a few
+epochs; see ``tuning.py``. The best settings are then trained for each seed, which draws the split
+and the training, and the test part is looked at once; items of train and validation are left out
+of the rankings. gowalla comes with its parts, and its protocol (LightGCN) trains on train and
 validation together in the end, for as many epochs as were best without.
 
-The Wilcoxon signed-rank test compares, user by user, the recall of each of our rows with that of
-the best peer that uses as much (features or not), over all seeds.
+The Wilcoxon signed-rank test compares, user by user, the recall of each of our rows (the mean over
+the seeds) with that of the best peer that uses as much, features or not (section 4.2).
 
-Finished trials and tests are kept in ``--work``: the same command goes on where it ended.
+Every row has a process with one thread; ``--jobs`` of them run at a time. Finished trials and tests
+are kept in ``--work``: the same command goes on where it ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy starts its threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,118 +45,67 @@ from cml_fast._arguments import sample_of_users
 from cml_fast.data import load_interactions, split
 
 from . import datasets, results_file
-from .peers import ALL, Data, Peer, Settings, why_absent
+from .peers import ALL, Data, Peer, why_absent
+from .published import PUBLISHED
 from .ranking import Scores, evaluate
+from .tuning import choose, fit, fit_for
 
 KS = (20, 50, 100)
 SHOWN = ("recall@20", "recall@50", "recall@100", "ndcg@20")
-CHOSEN_BY = {"gowalla": 20}  # the k of the recall that decides; others: 50
 VALIDATION_USERS = 4000  # a sample, always the same
-MERGED = ("gowalla",)  # trained on train and validation in the end
+DATA = (*datasets.NAMES, datasets.AS_PUBLISHED)
 
 
-def load(name: str, args: argparse.Namespace, seed: int) -> datasets.Parts:
-    if Path(name).exists():
-        train, validation, test = split(load_interactions(name), (0.6, 0.2, 0.2), random_state=seed)
-        return train, validation, test
-    return datasets.load(name, args.folder, seed)
+class Split:
+    """One data set in its parts, drawn with a seed, and its protocol."""
+
+    def __init__(self, name: str, folder: Path, seed: int) -> None:
+        self.name, self.folder = name, folder
+        self.is_gowalla = name == "gowalla"  # trained on train and validation in the end
+        self.k = 20 if self.is_gowalla else 50  # of the recall that chooses
+        if Path(name).exists():
+            parts = split(load_interactions(name), (0.6, 0.2, 0.2), random_state=seed)
+        else:
+            parts = datasets.load(name, folder, seed)
+        self.item_ids = parts[0].item_ids
+        self.train, self.validation, self.test = (part.matrix for part in parts)
+
+    @property
+    def has_features(self) -> bool:
+        return not self.is_gowalla and not Path(self.name).exists()
+
+    @cached_property
+    def features(self) -> sp.csr_array:
+        return sp.csr_array(datasets.features(self.name, self.item_ids, self.folder).matrix)
+
+    @cached_property
+    def sample(self) -> sp.csr_array:
+        return sample_of_users(self.validation, VALIDATION_USERS)
+
+    def data(self, peer: Peer, likes: sp.csr_array) -> Data:
+        return Data(likes, self.features if peer.with_features else None)
+
+    def validate(self, scores: Scores) -> float:
+        return evaluate(scores, self.sample, self.train, (self.k,)).recall[self.k]
 
 
-def features_of(name: str, parts: datasets.Parts, args: argparse.Namespace) -> sp.csr_array | None:
-    if name == "gowalla" or Path(name).exists():
-        return None
-    return sp.csr_array(datasets.features(name, parts[0].item_ids, args.folder).matrix)
+# --- one row ------------------------------------------------------------------------------------
 
 
-class Fitted(NamedTuple):
-    scores: Scores
-    epochs: int
-    recall: float
-    curve: list[float]
-
-
-def fit(peer: Peer, data: Data, settings: Settings, seed: int, watch: Any, patience: int) -> Fitted:
-    """Train until ``watch(scores)``, a recall, has not risen for so many epochs."""
-    curve: list[float] = []
-    best = Fitted(Scores(np.empty(0), np.empty(0)), 0, -1.0, curve)
-    epochs: Iterator[Scores] = peer.train(data, settings, seed)
-    for epoch in range(peer.every, peer.n_epochs + peer.every, peer.every):
-        scores = next(epochs, None)
-        if scores is None:
-            break
-        recall = watch(scores)
-        curve.append(round(recall, 5))
-        if recall > best.recall:
-            best = Fitted(scores.copy(), epoch, recall, curve)
-        elif epoch - best.epochs >= patience:
-            break
-    epochs.close()  # type: ignore[attr-defined]
-    return best
-
-
-def fit_for(peer: Peer, data: Data, settings: Settings, seed: int, n_epochs: int) -> Scores:
-    epochs = peer.train(data, settings, seed)
-    for _ in range(0, n_epochs, peer.every):
-        scores = next(epochs)
-    return scores.copy()
-
-
-# --- choosing settings --------------------------------------------------------------------------
-
-
-def choose(name: str, peer: Peer, args: argparse.Namespace) -> dict[str, Any]:
-    """The best of the trials, with those before it that are in ``--work``."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    parts = load(name, args, 0)
-    train, validation, _ = (part.matrix for part in parts)
-    features = features_of(name, parts, args) if peer.with_features else None
-    data = Data(train, features)
-    wanted = sample_of_users(validation, VALIDATION_USERS)
-    k = CHOSEN_BY.get(name, 50)
-
-    def watch(scores: Scores) -> float:
-        return evaluate(scores, wanted, train, (k,)).recall[k]
-
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(args.work / "trials.log"))),
-        study_name=f"{Path(name).name}: {peer.name}",
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=0),
-        load_if_exists=True,
+def measure(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Choose settings for a peer, then test it with each seed; runs in a process of its own."""
+    peer, parts = ALL[row], Split(name, args.folder, 0)
+    n_epochs = min(peer.n_epochs, args.max_epochs)
+    chosen = choose(
+        f"{Path(name).name}: {row}",
+        args.work / "trials.log",
+        peer,
+        parts.data(peer, parts.train),
+        parts.validate,
+        args.trials,
+        n_epochs,
     )
-    if not study.trials:
-        study.enqueue_trial(peer.first)
-
-    def objective(trial: Any) -> float:
-        settings = peer.search(trial)
-        fitted = fit(peer, data, settings, 0, watch, args.patience)
-        for key, value in {
-            "settings": settings,
-            "epochs": fitted.epochs,
-            "curve": fitted.curve,
-        }.items():
-            trial.set_user_attr(key, value)
-        print(f"{peer.name}: {settings}: {fitted.recall:.4f}", file=sys.stderr, flush=True)
-        return fitted.recall
-
-    finished = optuna.trial.TrialState.COMPLETE
-    n_trials = args.trials if peer.first else 1
-    while (left := n_trials - len(study.get_trials(states=(finished,)))) > 0:
-        study.optimize(objective, n_trials=left)
-    trials = [t for t in study.get_trials(states=(finished,))][:n_trials]
-    best = max(trials, key=lambda t: t.value)
-    return {
-        "trials": n_trials,
-        f"validation_recall@{k}": best.value,
-        "first_trial": trials[0].value,
-        **best.user_attrs,
-    }
-
-
-# --- the test part ------------------------------------------------------------------------------
+    return {"chosen": chosen, "test": [test(name, peer, chosen, s, args) for s in args.seeds]}
 
 
 def test(
@@ -159,65 +118,63 @@ def test(
         found: dict[str, Any] = json.loads(kept.read_text())
         if found["settings"] == chosen["settings"]:
             return found
-    parts = load(name, args, seed)
-    train, validation, wanted = (part.matrix for part in parts)
-    features = features_of(name, parts, args) if peer.with_features else None
-    settings, k = chosen["settings"], CHOSEN_BY.get(name, 50)
-    if name in MERGED:
-        data = Data(train + validation, features)
+    began = time.monotonic()
+    parts, settings = Split(name, args.folder, seed), chosen["settings"]
+    if parts.is_gowalla:
         epochs = chosen["epochs"]
-        scores = fit_for(peer, data, settings, seed, epochs)
+        likes = parts.train + parts.validation
+        scores = fit_for(peer, parts.data(peer, likes), settings, seed, epochs)
     else:
-        sample = sample_of_users(validation, VALIDATION_USERS)
-        fitted = fit(
-            peer,
-            Data(train, features),
-            settings,
-            seed,
-            lambda scores: evaluate(scores, sample, train, (k,)).recall[k],
-            args.patience,
-        )
+        data = parts.data(peer, parts.train)
+        n_epochs = min(peer.n_epochs, args.max_epochs)
+        fitted = fit(peer, data, settings, seed, lambda s, _: parts.validate(s), n_epochs)
         scores, epochs = fitted.scores, fitted.epochs
-    measured = evaluate(scores, wanted, train + validation, KS)
+    measured = evaluate(scores, parts.test, parts.train + parts.validation, KS)
+    per_user = np.full(parts.test.shape[0], np.nan)
+    per_user[measured.users] = measured.recall_per_user[parts.k].round(6)
     found = {
         "settings": settings,
         "seed": seed,
         "epochs": epochs,
+        "seconds": round(time.monotonic() - began),
         **measured.to_dict(),
-        "per_user": np.round(measured.recall_per_user[k], 6).tolist(),
+        "per_user": per_user.tolist(),
     }
     kept.write_text(json.dumps(found))
     return found
+
+
+# --- all of them --------------------------------------------------------------------------------
 
 
 def compare(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Each of ours with the best peer that has features where it has, or none where it has none."""
     found = {}
     for name, row in rows.items():
-        if not ALL[name].ours:
-            continue
         peers = [
             other
             for other in rows
             if not ALL[other].ours and (ALL[name].with_features or not ALL[other].with_features)
         ]
-        if not peers:
+        if not ALL[name].ours or not peers:
             continue
-        best = max(peers, key=lambda other: statistics.fmean(_recalls(rows[other])))
-        a, b = _recalls(row), _recalls(rows[best])
+        best = max(peers, key=lambda other: np.nanmean(_recalls(rows[other])))
+        difference = _recalls(row) - _recalls(rows[best])
+        difference = difference[~np.isnan(difference)]
         found[name] = {
             "against": best,
-            "difference": float(np.mean(a - b)),
-            "p": float(wilcoxon(a, b).pvalue) if np.any(a != b) else 1.0,
+            "users": len(difference),
+            "difference": float(difference.mean()),
+            "p": float(wilcoxon(difference).pvalue) if difference.any() else 1.0,
         }
     return found
 
 
 def _recalls(row: dict[str, Any]) -> np.ndarray:
-    return np.concatenate([run["per_user"] for run in row["test"]])
-
-
-# --- all of it ----------------------------------------------------------------------------------
+    """The mean over the seeds for each user, NaN for one who never had a test item."""
+    values = np.array([run["per_user"] for run in row["test"]], dtype=np.float64)
+    count = (~np.isnan(values)).sum(axis=0)
+    return np.where(count, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan)
 
 
 def show(name: str, rows: dict[str, dict[str, Any]], compared: dict[str, Any]) -> None:
@@ -234,62 +191,81 @@ def show(name: str, rows: dict[str, dict[str, Any]], compared: dict[str, Any]) -
     for what, result in compared.items():
         print(
             f"{what} - {result['against']}: {result['difference']:+.4f} a user, "
-            f"p = {result['p']:.2g} (Wilcoxon)"
+            f"p = {result['p']:.2g} (Wilcoxon, {result['users']} users)"
         )
+    for published in PUBLISHED.get(name, ()):
+        print(f"published ({published.source}; {published.protocol}):")
+        for what, values in published.rows.items():
+            pairs = zip(published.metrics, values, strict=True)
+            print(f"  {what:22}" + "".join(f"  {metric} {value:.4f}" for metric, value in pairs))
 
 
-def rows_of(asked: Sequence[str] | None, name: str, has_features: bool) -> list[Peer]:
-    """The peers to measure; says which are left out, and why."""
-    unknown = set(asked or ()) - set(ALL)
-    if unknown:
-        raise SystemExit(f"unknown rows {sorted(unknown)}; choose from {list(ALL)}")
-    peers = []
-    for peer in ALL.values():
-        if asked and peer.name not in asked:
+def rows_of(asked: Sequence[str] | None, parts: Split) -> tuple[list[str], dict[str, str]]:
+    """The rows to measure, and those that are left out, with the reason."""
+    rows, left_out = [], {}
+    for name, peer in ALL.items():
+        if asked and name not in asked:
             continue
-        if peer.with_features and not has_features:
-            reason: str | None = f"{name} has no features"
+        if peer.with_features and not parts.has_features:
+            reason: str | None = f"{parts.name} has no features"
+        elif peer.max_users is not None and parts.train.shape[0] > peer.max_users:
+            reason = f"{parts.name} has more than {peer.max_users:,} users"
         else:
             reason = why_absent(peer)
         if reason is None:
-            peers.append(peer)
+            rows.append(name)
         else:
-            print(f"{peer.name} is left out: {reason}", file=sys.stderr)
-    return peers
+            left_out[name] = reason
+            print(f"{parts.name}: {name} is left out: {reason}", file=sys.stderr)
+    return rows, left_out
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in sorted({peer.package for peer in ALL.values() if peer.package} | {"optuna"}):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # its rows are left out, or it lives in an environment of its own
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--data", nargs="+", default=list(datasets.NAMES), help="names of data sets, or files"
+        "--data", nargs="+", default=list(DATA), help=f"files, or names out of {', '.join(DATA)}"
     )
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
-    parser.add_argument("--rows", nargs="+", help="only these")
-    parser.add_argument("--trials", type=int, default=20, help="settings that each row may try")
+    parser.add_argument("--rows", nargs="+", choices=ALL, metavar="ROW", help=", ".join(ALL))
+    parser.add_argument("--trials", type=int, default=10, help="settings that each row may try")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--patience", type=int, default=6, help="epochs")
+    parser.add_argument("--max-epochs", type=int, default=sys.maxsize, help="of a training")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="rows at a time")
     parser.add_argument("--work", type=Path, default=Path("build/accuracy"))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
     args = parser.parse_args()
 
     args.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
-    for name in args.data:
-        has_features = features_of(name, load(name, args, 0), args) is not None
-        rows: dict[str, dict[str, Any]] = {}
-        for peer in rows_of(args.rows, name, has_features):
-            chosen = choose(name, peer, args)
-            rows[peer.name] = {
-                "chosen": chosen,
-                "test": [test(name, peer, chosen, seed, args) for seed in args.seeds],
-            }
-        compared = compare(rows)
-        show(name, rows, compared)
-        for row in rows.values():
-            for run in row["test"]:
-                del run["per_user"]
-        results[Path(name).name] = {"rows": rows, "compared": compared}
-    record = {"trials": args.trials, "seeds": args.seeds, "results": results}
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        for name in args.data:
+            names, left_out = rows_of(args.rows, Split(name, args.folder, 0))
+            futures = {row: pool.submit(measure, name, row, args) for row in names}
+            results[name] = {"rows": futures, "left_out": left_out}
+        for name, result in results.items():
+            rows = {row: future.result() for row, future in result["rows"].items()}
+            compared = compare(rows)
+            show(name, rows, compared)
+            for row in rows.values():
+                for run in row["test"]:
+                    del run["per_user"]
+            result |= {"rows": rows, "compared": compared}
+    record = {
+        "trials": args.trials,
+        "seeds": args.seeds,
+        "packages": versions(),
+        "results": {Path(name).name: result for name, result in results.items()},
+    }
     path = results_file.write("accuracy", record, args.out)
     print(f"written: {path}", file=sys.stderr)
 

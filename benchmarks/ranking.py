@@ -1,8 +1,9 @@
 """How well any recommender ranks held-out items: all peers are measured by this one piece of code.
 
 A peer is judged by the scores it gives, a product of two matrices: the vectors of users and items,
-a column of biases added where it has any, or, for an item-based model, the users' likes and the
-item-item matrix. Recall and NDCG are those of ``cml_fast.evaluation``.
+a column of biases added where it has any, or other matrices for an item-based model. Recall and
+NDCG are those of ``cml_fast.evaluation``. No ranking is sorted for them: the place of each
+held-out item is counted, which is much quicker.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast.evaluation import Evaluation, measure_rankings
+from cml_fast.evaluation import Evaluation
 
 BLOCK_BYTES = 128 << 20  # of scores that are held at once
 
 
 @dataclass(frozen=True)
 class Scores:
-    """``users @ items.T``: (n_users, r), dense or sparse, and (n_items, r), float32."""
+    """``users @ items.T``: (n_users, r) and (n_items, r), float32; the items may be sparse."""
 
-    users: np.ndarray | sp.csr_array
-    items: np.ndarray
+    users: np.ndarray
+    items: np.ndarray | sp.csr_array
 
     @classmethod
     def of_distances(cls, users: np.ndarray, items: np.ndarray) -> Scores:
@@ -44,26 +45,43 @@ class Scores:
         return Scores(self.users.copy(), self.items.copy())
 
 
-def rank(scores: Scores, users: np.ndarray, exclude: sp.csr_array, n: int) -> np.ndarray:
-    """The n items with the highest scores for each of these users, (len(users), n); -1: no more."""
-    n_items = len(scores.items)
-    ranked = np.empty((len(users), n), dtype=np.int64)
+def places(scores: Scores, wanted: sp.csr_array, exclude: sp.csr_array) -> np.ndarray:
+    """How many items come before each stored entry of ``wanted``, (nnz,), in its order.
+
+    What ``exclude`` stores is in no ranking. Of items with equal scores, the first comes first.
+    """
+    n_items = scores.items.shape[0]
+    users = np.flatnonzero(np.diff(wanted.indptr))
+    found = np.empty(wanted.nnz, dtype=np.int64)
     step = max(1, BLOCK_BYTES // (4 * n_items))
     for start in range(0, len(users), step):
         rows = users[start : start + step]
         block = np.asarray(scores.users[rows] @ scores.items.T)
         masked = exclude[rows]
         block[np.repeat(np.arange(len(rows)), np.diff(masked.indptr)), masked.indices] = -np.inf
-        top = np.argpartition(-block, n - 1, axis=1)[:, :n]
-        values = np.take_along_axis(block, top, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        top, values = (np.take_along_axis(part, order, axis=1) for part in (top, values))
-        ranked[start : start + len(rows)] = np.where(np.isneginf(values), -1, top)
-    return ranked
+        for user, row in zip(rows, block, strict=True):
+            for at in range(wanted.indptr[user], wanted.indptr[user + 1]):
+                item = wanted.indices[at]
+                before, after = row[:item], row[item + 1 :]
+                found[at] = np.count_nonzero(before >= row[item])
+                found[at] += np.count_nonzero(after > row[item])
+    return found
 
 
 def evaluate(
     scores: Scores, test: sp.csr_array, exclude: sp.csr_array, ks: Sequence[int]
 ) -> Evaluation:
-    """Rank for all users with test items; what ``exclude`` stores is left out of the rankings."""
-    return measure_rankings(lambda users, n: rank(scores, users, exclude, n), test, sorted(ks))
+    """Rank for all users with test items, of which none may be in ``exclude``."""
+    counts = np.diff(test.indptr)
+    users = np.flatnonzero(counts)
+    counts = counts[users]
+    at = np.repeat(np.arange(len(users)), counts)
+    found = places(scores, test, exclude)
+    ideal = np.cumsum(1 / np.log2(np.arange(2, max(ks) + 2)))
+    recall, ndcg = {}, {}
+    for k in ks:
+        hits = found < k
+        gains = np.where(hits, 1 / np.log2(found + 2), 0)
+        recall[k] = np.bincount(at, hits, len(users)) / counts
+        ndcg[k] = np.bincount(at, gains, len(users)) / ideal[np.minimum(counts, k) - 1]
+    return Evaluation(users, recall, ndcg)

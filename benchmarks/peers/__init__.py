@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from . import implicit_models, lightfm_models, ours, simple, torch_cml
+from . import cornac_models, implicit_models, lightfm_models, ours, simple, torch_cml
 from .peer import Data, Peer, Settings
 
 ALL: dict[str, Peer] = {
     peer.name: peer
-    for module in (simple, implicit_models, lightfm_models, torch_cml, ours)
+    for module in (simple, implicit_models, lightfm_models, cornac_models, torch_cml, ours)
     for peer in module.PEERS
 }
 

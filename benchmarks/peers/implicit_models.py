@@ -5,7 +5,7 @@ An epoch is one more call of ``fit``, which goes on from the factors that are th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ from .peer import Data, Peer, Settings, Trial
 N_FACTORS = 100
 
 
-def wrmf(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+def wrmf(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     """Hu, Koren and Volinsky (2008): a like has the confidence 1 + alpha, everything else 1."""
     from implicit.cpu.als import AlternatingLeastSquares
 
@@ -25,6 +25,7 @@ def wrmf(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
         alpha=1 + settings["alpha"],  # what implicit calls alpha is the whole confidence of a like
         regularization=settings["regularization"],
         iterations=1,
+        num_threads=1,
         random_state=seed,
     )
     likes = sp.csr_matrix(data.likes)
@@ -33,7 +34,7 @@ def wrmf(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
         yield Scores(model.user_factors, model.item_factors)
 
 
-def bpr(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+def bpr(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     """Rendle et al. (UAI 2009). The last factor of an item is its bias."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
@@ -43,6 +44,7 @@ def bpr(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
         regularization=settings["regularization"],
         iterations=EPOCHS_OF_BPR,
         verify_negative_samples=True,
+        num_threads=1,
         random_state=np.random.default_rng(seed),  # a number would seed each call alike
     )
     likes = sp.csr_matrix(data.likes)

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ WORKER = Path(__file__).with_name("lightfm_worker.py")
 N_COMPONENTS, EVERY = 100, 2
 
 
-def train(loss: str, data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+def train(loss: str, data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sp.save_npz(folder / "likes.npz", sp.csr_matrix(data.likes))

@@ -30,7 +30,7 @@ def main() -> None:
         features = sp.diags(1 / np.asarray(features.sum(axis=1)).ravel()) @ features
         features = features.astype(np.float32).tocsr()
     for line in sys.stdin:
-        model.fit_partial(likes, item_features=features, epochs=int(line), num_threads=2)
+        model.fit_partial(likes, item_features=features, epochs=int(line), num_threads=1)
         biases, items = model.get_item_representations(features)
         _, users = model.get_user_representations()
         np.savez(folder / "vectors.npz", users=users, items=items, biases=biases)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from cml_fast import Trainer
 
@@ -10,12 +10,18 @@ from ..ranking import Scores
 from .peer import Data, Peer, Settings, Trial
 
 
-def train(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     """``popularity_weight`` is for `Model.favour_popular`, all else for `Trainer`."""
     own = dict(settings)
     weight = own.pop("popularity_weight", 0.0)
     trainer = Trainer(
-        **own, n_epochs=1, random_state=seed, warm_start=True, device="cpu", verbose=False
+        **own,
+        n_epochs=1,
+        n_threads=1,
+        random_state=seed,
+        warm_start=True,
+        device="cpu",
+        verbose=False,
     )
     while True:
         model = trainer.fit(data.likes, item_features=data.item_features).model_

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,10 +40,11 @@ class Peer:
 
     name: str
     package: str | None  # as pip knows it; None: nothing beyond this one
-    train: Callable[[Data, Settings, int], Iterator[Scores]]
+    train: Callable[[Data, Settings, int], Generator[Scores, None, None]]
     search: Callable[[Trial], Settings]
     first: Settings
     n_epochs: int = 1  # that are worth waiting for, at most
     every: int = 1  # epochs from one of the yielded scores to the next
+    max_users: int | None = None  # more take too long
     with_features: bool = False
     ours: bool = False

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import numpy as np
-import scipy.linalg
+import scipy.sparse as sp
+from scipy.linalg import lapack
 
 from ..ranking import Scores
 from .peer import Data, Peer, Settings, Trial
 
 
-def popularity(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+def popularity(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     n_users, n_items = data.likes.shape
     counts = np.bincount(data.likes.indices, minlength=n_items)
     yield Scores(np.ones((n_users, 1), dtype=np.float32), counts[:, None].astype(np.float32))
 
 
-def ease(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
-    """Item-item weights B = I - P / diag(P), P = (X^T X + weight I)^-1 (Steck, WWW 2019, eq. 8)."""
-    gram = (data.likes.T @ data.likes).toarray().astype(np.float32)
-    gram[np.diag_indices_from(gram)] += settings["weight"]
-    factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse = scipy.linalg.cho_solve(
-        factor, np.eye(len(gram), dtype=np.float32), overwrite_b=True, check_finite=False
-    )
-    weights = inverse / -np.diag(inverse)  # of item j for item i: column i
-    weights[np.diag_indices_from(weights)] = 0
-    yield Scores(data.likes.astype(np.float32), weights.T)
+def ease(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
+    """Item-item weights B = I - P / diag(P), P = (X^T X + w I)^-1 (Steck, WWW 2019, eq. 8).
+
+    There are fewer users than items here, so P is not formed: X P = M X with M = (X X^T + w I)^-1,
+    and w P_jj = 1 - x_j^T M x_j. The scores are those of X B less X, which only lifts items that
+    the user has, and they are in no ranking.
+    """
+    likes, weight = data.likes.astype(np.float32), np.float32(settings["weight"])
+    kernel = np.asfortranarray((likes @ likes.T).toarray())
+    kernel[np.diag_indices_from(kernel)] += weight
+    lower, _ = lapack.spotrf(kernel, lower=1, overwrite_a=1)
+    inverse, _ = lapack.spotri(lower, lower=1, overwrite_c=1)
+    for column in range(len(inverse)):  # the upper half, in place
+        inverse[column, column + 1 :] = inverse[column + 1 :, column]
+    by_item = likes.T.tocsr()
+    diagonal = np.empty(likes.shape[1], dtype=np.float32)
+    for item in range(likes.shape[1]):
+        users = by_item.indices[by_item.indptr[item] : by_item.indptr[item + 1]]
+        diagonal[item] = 1 - inverse[np.ix_(users, users)].sum()
+    yield Scores(inverse, sp.csr_array(sp.diags_array(-weight / diagonal) @ by_item))
 
 
 def _search_ease(trial: Trial) -> Settings:
@@ -36,5 +46,5 @@ def _search_ease(trial: Trial) -> Settings:
 
 PEERS = [
     Peer("most popular", None, popularity, lambda trial: {}, {}),
-    Peer("EASE", None, ease, _search_ease, {"weight": 250.0}),
+    Peer("EASE", None, ease, _search_ease, {"weight": 250.0}, max_users=30_000),
 ]

@@ -6,7 +6,7 @@ The same mathematics as ``cml_fast.Trainer(loss="warp")`` (Hsieh et al., section
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ class TorchCML:
         return users, items
 
 
-def train(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
+def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     model = TorchCML(data, seed, **settings)
     while True:
         model.epoch()
