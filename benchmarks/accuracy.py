@@ -127,7 +127,7 @@ def test(
     else:
         data = parts.data(peer, parts.train)
         n_epochs = min(peer.n_epochs, args.max_epochs)
-        fitted = fit(peer, data, settings, seed, lambda s, _: parts.validate(s), n_epochs)
+        fitted = fit(peer, data, settings, seed, parts.validate, n_epochs)
         scores, epochs = fitted.scores, fitted.epochs
     measured = evaluate(scores, parts.test, parts.train + parts.validation, KS)
     per_user = np.full(parts.test.shape[0], np.nan)

@@ -12,7 +12,8 @@ import numpy as np
 from .peers import Data, Peer, Settings
 from .ranking import Scores
 
-PATIENCE = 6  # epochs without a better recall
+PATIENCE = 6  # epochs without a better recall, and at least PATIENT_LOOKS at it
+PATIENT_LOOKS = 3
 RANDOM_TRIALS = 4  # the first of them is the peer's own; then Optuna's sampler learns from them
 
 
@@ -28,10 +29,11 @@ def fit(
     data: Data,
     settings: Settings,
     seed: int,
-    watch: Callable[[Scores, int], float],
+    watch: Callable[[Scores], float],
     n_epochs: int,
 ) -> Fitted:
-    """Train until the recall that ``watch(scores, epoch)`` tells has not risen for PATIENCE."""
+    """Train until the recall that ``watch(scores)`` tells has not risen for some time."""
+    patience = max(PATIENCE, PATIENT_LOOKS * peer.every)
     curve: list[float] = []
     best = Fitted(Scores(np.empty(0), np.empty(0)), 0, -1.0, curve)
     epochs = peer.train(data, settings, seed)
@@ -39,11 +41,11 @@ def fit(
         scores = next(epochs, None)
         if scores is None:
             break
-        recall = watch(scores, epoch)
+        recall = watch(scores)
         curve.append(round(recall, 5))
         if recall > best.recall:
             best = Fitted(scores.copy(), epoch, recall, curve)
-        elif epoch - best.epochs >= PATIENCE:
+        elif epoch - best.epochs >= patience:
             break
     epochs.close()
     return best
@@ -66,11 +68,7 @@ def choose(
     n_trials: int,
     n_epochs: int,
 ) -> dict[str, Any]:
-    """The best of so many trials, with those before it that ``file`` remembers.
-
-    A trial that falls behind the median of those before it at the same epoch is given up: it
-    counts, for it cost time, but cannot win.
-    """
+    """The best of so many trials, with those before it that ``file`` remembers."""
     import optuna
     from optuna.storages.journal import JournalFileBackend
     from optuna.trial import TrialState
@@ -81,7 +79,6 @@ def choose(
         study_name=study_name,
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=RANDOM_TRIALS),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=PATIENCE),
         load_if_exists=True,
     )
     if not study.trials:
@@ -89,32 +86,21 @@ def choose(
 
     def objective(trial: Any) -> float:
         settings = peer.search(trial)
-
-        def watch_and_prune(scores: Scores, epoch: int) -> float:
-            recall = watch(scores)
-            trial.report(recall, epoch)
-            if trial.should_prune():
-                print(f"{study_name}: {settings}: given up", file=sys.stderr, flush=True)
-                raise optuna.TrialPruned
-            return recall
-
-        fitted = fit(peer, data, settings, 0, watch_and_prune, n_epochs)
+        fitted = fit(peer, data, settings, 0, watch, n_epochs)
         trial.set_user_attr("settings", settings)
         trial.set_user_attr("epochs", fitted.epochs)
         trial.set_user_attr("curve", fitted.curve)
         print(f"{study_name}: {settings}: {fitted.recall:.4f}", file=sys.stderr, flush=True)
         return fitted.recall
 
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    complete = (TrialState.COMPLETE,)
     n_trials = n_trials if peer.first else 1  # nothing to choose
-    while (left := n_trials - len(study.get_trials(states=ended))) > 0:
+    while (left := n_trials - len(study.get_trials(states=complete))) > 0:
         study.optimize(objective, n_trials=left)
-    trials = study.get_trials(states=ended)[:n_trials]
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    best = max(complete, key=lambda trial: trial.value)
+    trials = study.get_trials(states=complete)[:n_trials]
+    best = max(trials, key=lambda trial: trial.value)
     return {
         "trials": n_trials,
-        "given_up": n_trials - len(complete),
         "recall": best.value,
         "first_recall": trials[0].value,
         "seconds": round(sum(trial.duration.total_seconds() for trial in trials)),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks import accuracy, ranking
-from benchmarks.peers import ALL, Data
+from benchmarks import accuracy, ranking, tuning
+from benchmarks.peers import ALL, Data, Peer
 from benchmarks.peers.simple import ease
 from cml_fast import Model
 from cml_fast.data import synthetic
@@ -39,28 +39,40 @@ def test_scores_of_distances_are_judged_as_a_model_is():
         np.testing.assert_allclose(found.ndcg_per_user[k], wanted.ndcg_per_user[k])
 
 
-def test_ease_solves_its_problem():
-    """B minimises |X - X B|^2 + weight |B|^2 among matrices with a zero diagonal."""
+def test_equal_scores_are_ranked_in_the_order_of_the_items():
+    scores = ranking.Scores(np.ones((1, 1)), np.array([[1.0], [2], [2], [2], [0]]))
+    wanted = sp.csr_array(np.array([[1, 0, 1, 1, 0]]))
+    exclude = sp.csr_array(np.array([[0, 0, 0, 0, 1]]))
+    np.testing.assert_array_equal(ranking.places(scores, wanted, exclude), [3, 1, 2])
+    exclude = sp.csr_array(np.array([[0, 1, 0, 0, 0]]))
+    np.testing.assert_array_equal(ranking.places(scores, wanted, exclude), [2, 0, 1])
+
+
+def test_ease_is_steck_s_closed_form():
+    """That inverts a matrix of items (equation 8), which minimises |X - X B|^2 + weight |B|^2
+    among matrices with a zero diagonal."""
     train, _ = parts()
-    scores = next(ease(Data(train), {"weight": 3.0}, 0))
-    x, b = train.toarray().astype(np.float64), scores.items.T.astype(np.float64)
-    assert not np.diag(b).any()
-    gradient = x.T @ (x @ b - x) + 3.0 * b
-    np.testing.assert_allclose(gradient - np.diag(np.diag(gradient)), 0, atol=1e-3)
-    np.testing.assert_allclose(scores.users.toarray(), x)
+    x, weight = train.toarray().astype(np.float64), 3.0
+    p = np.linalg.inv(x.T @ x + weight * np.eye(60))
+    b = np.eye(60) - p / np.diag(p)
+    np.testing.assert_allclose(np.diag(b), 0, atol=1e-12)
+    scores = next(ease(Data(train), {"weight": weight}, 0))
+    np.testing.assert_allclose(scores.users @ scores.items.T.toarray(), x @ b - x, atol=1e-5)
 
 
 def test_the_most_popular_come_first():
     train, _ = parts()
     scores = next(ALL["most popular"].train(Data(train), {}, 0))
-    ranked = ranking.rank(scores, np.arange(80), sp.csr_array(train.shape), 60)
-    counts = np.bincount(train.indices, minlength=60)[ranked]
-    assert (np.diff(counts, axis=1) <= 0).all()
+    one = sp.csr_array(np.ones((1, 60)))
+    places = ranking.places(scores, one, sp.csr_array((1, 60)))
+    counts = np.bincount(train.indices, minlength=60)
+    assert (np.diff(counts[np.argsort(places)]) <= 0).all()
+    assert sorted(places) == list(range(60))
 
 
 @pytest.mark.parametrize("name", ["EASE", "CML, the paper's loss", "CML, softmax"])
 def test_peers_learn(name):
-    """Better than by chance, and never what is left out."""
+    """Better than by chance."""
     train, test = parts()
     peer = ALL[name]
     epochs = peer.train(Data(train), peer.first, 0)
@@ -69,31 +81,99 @@ def test_peers_learn(name):
     epochs.close()
     recall = ranking.evaluate(scores, test, train, (10,)).recall[10]
     assert recall > 1.5 * 10 / 60
-    ranked = ranking.rank(scores, np.arange(80), train, 60)
-    for user, row in enumerate(ranked):
-        assert not np.isin(row[row >= 0], train[[user]].indices).any()
-        assert (row >= 0).sum() == 60 - train[[user]].nnz
 
 
-def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
-    file = tmp_path / "likes.csv"
+def likes_file(folder):
+    file = folder / "likes.csv"
     coo = sp.coo_array(LIKES)
     rows = [f"u{user},i{item}" for user, item in zip(coo.row, coo.col, strict=True)]
     file.write_text("\n".join(["user,item", *rows]))
+    return file
+
+
+def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
+    pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
     rows = ["most popular", "EASE", "CML, softmax"]
-    arguments = ["--data", str(file), "--trials", "2", "--seeds", "0", "1", "--patience", "2"]
-    arguments += ["--work", str(tmp_path / "work"), "--rows", *rows]
+    arguments = ["--data", str(likes_file(tmp_path)), "--trials", "2", "--seeds", "0", "1"]
+    arguments += ["--max-epochs", "3", "--work", str(tmp_path / "work"), "--rows", *rows]
     outs = []
     for n in range(2):
         out = tmp_path / f"{n}.json"
         monkeypatch.setattr(sys, "argv", ["accuracy", *arguments, "--out", str(out)])
         accuracy.main()
-        outs.append(json.loads(out.read_text())["results"]["likes.csv"])
-        trained = capsys.readouterr().err.count("CML, softmax: {")
+        outs.append(json.loads(out.read_text()))
+        trained = capfd.readouterr().err.count("CML, softmax: {")
         assert trained == (2 if n == 0 else 0)
-    assert outs[0]["rows"] == outs[1]["rows"]
-    assert list(outs[0]["rows"]) == rows
-    assert outs[0]["compared"]["CML, softmax"]["against"] in rows[:2]
-    for row in outs[0]["rows"].values():
+    one, two = (out["results"]["likes.csv"] for out in outs)
+    assert one["rows"] == two["rows"]
+    assert list(one["rows"]) == rows
+    assert one["compared"]["CML, softmax"]["against"] in rows[:2]
+    for row in one["rows"].values():
         assert [run["seed"] for run in row["test"]] == [0, 1]
+
+
+def test_rows_that_cannot_run_are_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
+    parts = accuracy.Split(str(likes_file(tmp_path)), tmp_path, 0)
+    monkeypatch.setattr("benchmarks.peers.find_spec", lambda name: None)
+    rows, left_out = accuracy.rows_of(None, parts)
+    assert "EASE" in rows and "CML, softmax" in rows
+    assert "no features" in left_out["CML+F, softmax"]
+    assert "pip install" in left_out["WRMF (implicit)"]
+    assert set(rows) | set(left_out) == set(ALL)
+    assert "WRMF (implicit) is left out: implicit is not installed" in capsys.readouterr().err
+
+
+def test_users_are_compared_by_their_mean_over_the_seeds():
+    nan = float("nan")
+    rows = {
+        "EASE": {"test": [{"per_user": [0.1, nan, nan, 0.2]}, {"per_user": [0.3, nan, 0.5, 0.4]}]},
+        "CML, softmax": {
+            "test": [{"per_user": [0.5, nan, nan, 0.6]}, {"per_user": [0.5, nan, 0.4, 0.6]}]
+        },
+    }
+    found = accuracy.compare(rows)["CML, softmax"]
+    assert found["against"] == "EASE" and found["users"] == 3
+    assert found["difference"] == pytest.approx((0.3 - 0.1 + 0.3) / 3)
+
+
+class Peers:
+    """Stand-ins whose recall is what the settings say, epoch by epoch."""
+
+    trained = None
+
+    @staticmethod
+    def train(data, settings, seed):
+        for value in settings["curve"]:
+            Peers.trained.append(value)
+            yield ranking.Scores(np.array([[value]]), np.ones((1, 1)))
+
+    @staticmethod
+    def peer(curves):
+        search = {"search": lambda trial: {"curve": curves[trial.number]}, "first": {"curve": 0}}
+        return Peer("stand-in", None, Peers.train, n_epochs=50, **search)
+
+
+def watch(scores):
+    return float(scores.users[0, 0])
+
+
+def test_training_stops_when_recall_has_not_risen():
+    curve = [0.1, 0.3, *[0.2] * 20]
+    peer, Peers.trained = Peers.peer([]), []
+    fitted = tuning.fit(peer, None, {"curve": curve}, 0, watch, 50)
+    assert (fitted.epochs, fitted.recall) == (2, 0.3)
+    assert len(Peers.trained) == 2 + tuning.PATIENCE
+    assert watch(fitted.scores) == 0.3
+    assert watch(tuning.fit_for(peer, None, {"curve": curve}, 0, 3)) == 0.2
+
+
+@pytest.mark.parametrize("n_first", [1, 3])
+def test_the_best_of_the_trials_is_chosen_also_when_some_were_done_before(tmp_path, n_first):
+    pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
+    curves = [[0.1, 0.2], [0.1, 0.5, 0.3], [0.4]]
+    peer, Peers.trained = Peers.peer(curves), []
+    for n_trials in (n_first, 3, 3):
+        chosen = tuning.choose("a study", tmp_path / "log", peer, None, watch, n_trials, 50)
+    assert (chosen["trials"], chosen["recall"], chosen["first_recall"]) == (3, 0.5, 0.2)
+    assert chosen["settings"] == {"curve": curves[1]} and chosen["epochs"] == 2
+    assert len(Peers.trained) == 6

@@ -59,16 +59,16 @@ EPOCHS_OF_BPR = 5  # in one call: each begins by laying out its data
 def _search_wrmf(trial: Trial) -> Settings:
     return {
         "n_factors": N_FACTORS,
-        "alpha": trial.suggest_float("alpha", 1, 300, log=True),
-        "regularization": trial.suggest_float("regularization", 0.01, 1000, log=True),
+        "alpha": trial.suggest_float("alpha", 5, 200, log=True),
+        "regularization": trial.suggest_float("regularization", 1, 300, log=True),
     }
 
 
 def _search_bpr(trial: Trial) -> Settings:
     return {
         "n_factors": N_FACTORS,
-        "learning_rate": trial.suggest_float("learning_rate", 0.003, 0.3, log=True),
-        "regularization": trial.suggest_float("regularization", 1e-4, 0.3, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+        "regularization": trial.suggest_float("regularization", 1e-4, 0.05, log=True),
     }
 
 

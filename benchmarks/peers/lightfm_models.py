@@ -75,7 +75,7 @@ PEERS = [
         partial(train, loss),
         _search,
         _FIRST,
-        n_epochs=60,
+        n_epochs=40,
         every=EVERY,
         with_features=with_features,
     )

@@ -1,4 +1,4 @@
-"""CML of this package: the paper's loss, the softmax with shared negatives, and with features."""
+"""CML of this package: its defaults, the paper's loss, the softmax, and that with features."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def _search_warp(trial: Trial) -> Settings:
 
 def _search_softmax(trial: Trial) -> Settings:
     return {
-        "temperature": trial.suggest_float("temperature", 0.1, 0.6, log=True),
-        "learning_rate": trial.suggest_float("learning_rate", 0.05, 0.3, log=True),
+        "temperature": trial.suggest_float("temperature", 0.12, 0.5, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.07, 0.3, log=True),
         "n_negatives": trial.suggest_categorical("n_negatives", [256, 512, 1024]),
         "popularity_weight": trial.suggest_float("popularity_weight", 0.0, 0.06),
     }
@@ -49,7 +49,7 @@ def _search_softmax(trial: Trial) -> Settings:
 
 def _search_features(trial: Trial) -> Settings:
     return {
-        "temperature": trial.suggest_float("temperature", 0.1, 0.6, log=True),
+        "temperature": trial.suggest_float("temperature", 0.12, 0.5, log=True),
         "feature_weight": trial.suggest_float("feature_weight", 1, 50, log=True),
         "feature_learning_rate": trial.suggest_float("feature_learning_rate", 2e-3, 2e-2, log=True),
         "n_hidden": trial.suggest_categorical("n_hidden", [256, 512, 1024]),
@@ -57,6 +57,7 @@ def _search_features(trial: Trial) -> Settings:
 
 
 PEERS = [
+    Peer("CML, defaults", None, train, lambda trial: {}, {}, n_epochs=60, ours=True),
     Peer(
         "CML, the paper's loss",
         None,
