@@ -1,5 +1,7 @@
 # make demo   run the main job on made-up data        make test   build and pass all tests
 # make lint   formatting and types                    make clean  remove what these made
+# make bench   run all benchmarks (hours)             make bench-check   their tests, tiny runs
+# make bench-report   docs/benchmarks.md from the results of the benchmarks
 # make gpu-check   build, test, sanitize and time on this machine's GPU, with the packages of PYTHON
 #
 # CML_CUDA=AUTO|ON|OFF chooses the CUDA kernels, PYTHON the interpreter (3.10 or newer).
@@ -11,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip
 INSTALL := $(PIP) install --quiet --config-settings=cmake.define.CML_CUDA=$(CML_CUDA)
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* python/cml_fast/* python/cml_fast/*/*)
 
-.PHONY: demo test lint gpu-check clean
+.PHONY: demo test lint bench bench-check bench-report gpu-check clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/cml-fast demo
@@ -25,6 +27,15 @@ lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/clang-format --dry-run --Werror $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu csrc/*/*.cuh tests/emulator/*)
 	$(VENV)/bin/mypy
+
+bench: $(VENV)/installed-for-benchmarks
+	$(VENV)/bin/python -m benchmarks
+
+bench-check: $(VENV)/installed-for-benchmarks
+	$(VENV)/bin/python -m pytest tests/test_benchmark*
+
+bench-report: $(VENV)/installed
+	$(VENV)/bin/python -m benchmarks.report
 
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
@@ -43,3 +54,7 @@ $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
 $(VENV)/installed-for-tests: $(VENV)/bin/python $(SOURCES)
 	$(INSTALL) ".[test]"
 	touch $@ $(VENV)/installed
+
+$(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
+	$(PIP) install --quiet "cml-fast[bench]"  # what it needs; itself it is there
+	touch $@

@@ -242,8 +242,11 @@ def main() -> None:
     parser.add_argument("--max-epochs", type=int, default=sys.maxsize, help="of a training")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="rows at a time")
     parser.add_argument("--work", type=Path, default=Path("build/accuracy"))
+    parser.add_argument("--quick", action="store_true", help="a rehearsal of a few minutes")
     parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
     args = parser.parse_args()
+    if args.quick:
+        args.data, args.trials, args.seeds, args.max_epochs = ["ml-latest-small"], 2, [0], 10
 
     args.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}

@@ -64,8 +64,8 @@ def fit(trainer: Trainer, train: Interactions, validation: Interactions, feature
 
 def compare(name: str, args: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     """Test figures of one data set, without features and with them."""
-    train, validation, test = datasets.load(name, args.data, seed=seed)
-    features = datasets.features(name, train.item_ids, args.data)
+    train, validation, test = datasets.load(name, args.folder, seed=seed)
+    features = datasets.features(name, train.item_ids, args.folder)
     figures = {}
     for what, trainer in trainers(args, seed).items():
         given = features if what == WITH else None
@@ -102,11 +102,11 @@ def nearest_tags(likes: sp.csr_array, features: sp.csr_array, held_out: sp.csr_a
 def cold_start(args: argparse.Namespace, seed: int) -> dict[str, float]:
     """Recall@50 of likes of items that training has not seen."""
     name = "citeulike-t"
-    parts = datasets.load(name, args.data)
+    parts = datasets.load(name, args.folder)
     likes = Interactions(
         sp.csr_array(sum(part.matrix for part in parts)), parts[0].user_ids, parts[0].item_ids
     )
-    features = datasets.features(name, likes.item_ids, args.data)
+    features = datasets.features(name, likes.item_ids, args.folder)
     n_items = likes.matrix.shape[1]
     rng = np.random.default_rng(seed)
     cold = np.zeros(n_items, dtype=bool)
@@ -172,7 +172,7 @@ def summary(runs: list[dict[str, float]]) -> dict[str, list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=datasets.DEFAULT_FOLDER)
+    parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument(
         "--names",
         nargs="*",

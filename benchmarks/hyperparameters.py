@@ -132,7 +132,7 @@ def show(tables: dict[str, list[Row]], settings: list[dict[str, Any]], close: fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=datasets.DEFAULT_FOLDER)
+    parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="+", default=list(datasets.NAMES))
     parser.add_argument(
         "--vary",
@@ -153,7 +153,7 @@ def main() -> None:
     results = []
     tables = {}
     for name in args.names:
-        parts = datasets.load(name, args.data)
+        parts = datasets.load(name, args.folder)
         rows = []
         for seed, setting in itertools.product(args.seeds, settings):
             row = curve(parts, setting, seed, args.n_epochs, args.threads)

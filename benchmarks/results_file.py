@@ -6,12 +6,14 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+PLACES = {"--out", "--folder", "--work"}  # options
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
@@ -39,13 +41,13 @@ def machine() -> dict[str, Any]:
 
 
 def command(module: str, arguments: list[str]) -> str:
-    """What was run, without the options that name places on this machine."""
+    """What was run, without the options and folders that name places on this machine."""
     kept = [
-        argument
+        Path(argument).name if os.sep in argument else argument
         for before, argument in zip(["", *arguments], arguments, strict=False)
-        if not {before, argument} & {"--out", "--data"}
+        if not {before, argument} & PLACES
     ]
-    return " ".join(["python -m", module, *kept])
+    return shlex.join(["python", "-m", module, *kept])
 
 
 def write(name: str, result: dict[str, Any], out: Path | None = None) -> Path:

@@ -78,7 +78,7 @@ def blas_flops(size: int = 1024) -> float:
 
 
 def run(name: str, update: str, args: argparse.Namespace) -> dict[str, Any]:
-    likes = datasets.load(name, args.data)[0].matrix
+    likes = datasets.load(name, args.folder)[0].matrix
     ways = {}
     for what, pairs in PAIRS.items():
         settings = settings_of(what, update, likes.shape, args.n_dims)
@@ -110,7 +110,7 @@ def run(name: str, update: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=datasets.DEFAULT_FOLDER)
+    parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="+", default=["citeulike-t", "gowalla"])
     parser.add_argument("--n-dims", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=9)

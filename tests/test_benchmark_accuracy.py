@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks import accuracy, ranking, tuning
-from benchmarks.peers import ALL, Data, Peer
+from benchmarks.peers import ALL, Data, Peer, why_absent
 from benchmarks.peers.simple import ease
 from cml_fast import Model
 from cml_fast.data import synthetic
@@ -70,17 +70,23 @@ def test_the_most_popular_come_first():
     assert sorted(places) == list(range(60))
 
 
-@pytest.mark.parametrize("name", ["EASE", "CML, the paper's loss", "CML, softmax"])
+@pytest.mark.filterwarnings("ignore")  # of others' packages
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"EASE"}))  # which leaves those out
 def test_peers_learn(name):
-    """Better than by chance."""
-    train, test = parts()
-    peer = ALL[name]
-    epochs = peer.train(Data(train), peer.first, 0)
-    for _ in range(0, min(peer.n_epochs, 5), peer.every):
+    """What they were given comes first, to show that rows and columns are not mixed up."""
+    peer, (train, _) = ALL[name], parts()
+    if (reason := why_absent(peer)) is not None:
+        pytest.skip(reason)
+    features = sp.csr_array(train.T) if peer.with_features else None
+    settings = peer.first
+    if name == "CDL (Cornac)":  # makes one step an epoch with so few items
+        settings = {**settings, "max_iter": 100}
+    epochs = peer.train(Data(train, features), settings, 0)
+    for _ in range(0, peer.n_epochs, peer.every):
         scores = next(epochs)
     epochs.close()
-    recall = ranking.evaluate(scores, test, train, (10,)).recall[10]
-    assert recall > 1.5 * 10 / 60
+    recall = ranking.evaluate(scores, train, sp.csr_array(train.shape), (10,)).recall[10]
+    assert recall > 1.2 * 10 / 60
 
 
 def likes_file(folder):

@@ -1,0 +1,48 @@
+"""Run all benchmarks that the page shows, one after the other, and write the page.
+
+    python -m benchmarks            about five hours on two cores
+    python -m benchmarks --quick    less than ten minutes: a rehearsal, in build/quick
+
+Each benchmark goes on where it ended when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .report.__main__ import SECTIONS
+from .report.__main__ import main as report
+
+QUICK = Path("build/quick")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+
+    began = time.monotonic()
+    failed = []
+    for name in SECTIONS:
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        if args.quick:
+            out = QUICK / f"{name}-{datetime.date.today().isoformat()}.json"
+            command += ["--quick", "--work", str(QUICK / name), "--out", str(out)]
+        if subprocess.run(command).returncode != 0:
+            failed.append(name)
+        minutes = (time.monotonic() - began) / 60
+        print(
+            f"{name}: {'failed' if name in failed else 'done'} after {minutes:.1f} min", flush=True
+        )
+    report(["--results", str(QUICK), "--page", str(QUICK / "benchmarks.md")] if args.quick else [])
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
