@@ -36,8 +36,8 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     ),
     "gowalla": (
         Published(
-            "Mao et al., SimpleX, CIKM 2021, Tables 2 to 4, and the papers they quote; "
-            "UltraGCN: Mao et al., CIKM 2021",
+            "Mao et al., SimpleX, CIKM 2021; Mao et al., UltraGCN, CIKM 2021; and what they "
+            "compare with",
             "LightGCN's split, all users, 64 dimensions where there are vectors",
             ("recall@20", "ndcg@20"),
             {
@@ -50,8 +50,8 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
             },
         ),
         Published(
-            "the published figure of CML on this split",
-            "1,000 of the users",
+            "the figure of CML in such comparisons",
+            "1,000 of the users alone",
             ("recall@20", "ndcg@20"),
             {"CML": (0.1670, 0.1292)},
         ),
