@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .. import results_file
 from . import accuracy
+from .markdown import table
 from .style import Figures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +28,8 @@ is here and those behind them. Each section names the machine, the date, the ver
 command that repeats it; `python -m benchmarks` runs them all, and `benchmarks/README.md` says what
 they measure and how. What was not measured is not here: there is no figure of a GPU yet."""
 
-SECTIONS: dict[str, Callable[[dict[str, Any], Figures], str]] = {
-    "accuracy": accuracy.section,
-}
+SECTIONS: dict[str, ModuleType] = {"accuracy": accuracy}  # by the name of their results
+BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 
 def newest(name: str, folder: Path) -> dict[str, Any] | None:
@@ -37,24 +38,35 @@ def newest(name: str, folder: Path) -> dict[str, Any] | None:
     return json.loads(files[-1].read_text()) if files else None
 
 
+def into_readme(text: str, rows: Sequence[tuple[str, str, str]]) -> str:
+    """The README with this table between its two marks."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    listed = table(["", "cml_fast", "best peer"], rows)
+    return f"{before}{BEGIN}\n{listed}\n{END}{after}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--results", type=Path, default=results_file.FOLDER)
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     args = parser.parse_args(arguments)
 
     figures = Figures(args.page, args.page.parent / "benchmarks")
-    parts = [INTRODUCTION]
-    for name, section in SECTIONS.items():
+    parts, rows = [INTRODUCTION], []
+    for name, module in SECTIONS.items():
         record = newest(name, args.results)
         if record is None:
             print(
                 f"no {name}-DATE.json in {args.results}: its section is left out", file=sys.stderr
             )
         else:
-            parts.append(section(record, figures))
+            parts.append(module.section(record, figures))
+            rows += module.summary(record)
     args.page.write_text("\n\n".join(parts) + "\n")
     print(f"written: {args.page}")
+    args.readme.write_text(into_readme(args.readme.read_text(), rows))
 
 
 if __name__ == "__main__":

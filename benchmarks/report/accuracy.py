@@ -44,6 +44,27 @@ def section(record: dict[str, Any], figures: Figures) -> str:
     return "\n\n".join(parts)
 
 
+def summary(record: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """For the README: recall@50 of our best row and of the best peer, without and with features."""
+    found = []
+    for name, result in record["results"].items():
+        for with_features in (False, True):
+            rows = [row for row in result["rows"] if ALL[row].with_features == with_features]
+            best = [
+                max(
+                    (row for row in rows if ALL[row].ours == ours),
+                    key=lambda row: _mean(result["rows"][row], "recall@50"),
+                    default=None,
+                )
+                for ours in (True, False)
+            ]
+            if None not in best:
+                cells = [f"{_mean(result['rows'][row], 'recall@50'):.3f} ({row})" for row in best]
+                features = ", with features" if with_features else ""
+                found.append((f"recall@50, {TITLES.get(name, name)}{features}", *cells))
+    return found
+
+
 def _data_set(name: str, result: dict[str, Any], figures: Figures) -> str:
     rows, compared = result["rows"], result["compared"]
     rows = dict(sorted(rows.items(), key=lambda row: _mean(row[1], "recall@50")))
