@@ -43,7 +43,7 @@ def command(module: str, arguments: list[str]) -> str:
     kept = [
         argument
         for before, argument in zip(["", *arguments], arguments, strict=False)
-        if not {before, argument} & {"--out", "--data"}
+        if not {before, argument} & {"--out", "--data", "--folder", "--work"}
     ]
     return " ".join(["python -m", module, *kept])
 
