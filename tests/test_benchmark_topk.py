@@ -131,6 +131,19 @@ def test_the_frontier_and_the_fastest_of_it():
     assert topk.fastest(points[:1]) is None
 
 
+def test_vectors_are_trained_once(tmp_path, monkeypatch):
+    arguments = ("synthetic", "CML", 0.001, tmp_path, tmp_path)
+    first = vectors.trained(*arguments)
+    monkeypatch.delitem(vectors.MODELS, "CML")
+    again = vectors.trained(*arguments)
+    assert again.seconds == first.seconds
+    np.testing.assert_array_equal(again.users, first.users)
+    np.testing.assert_array_equal(again.items, first.items)
+    monkeypatch.setitem(vectors.SETTINGS, ("synthetic", "CML"), {"n_dims": 3})
+    with pytest.raises(KeyError, match="CML"):
+        vectors.trained(*arguments)
+
+
 def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, capsys):
     """Without what is not installed: that is left out, and the reason is kept."""
     monkeypatch.setitem(
