@@ -45,6 +45,23 @@ class Scores:
         return Scores(self.users.copy(), self.items.copy())
 
 
+def points_of_products(users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points whose distances order the items as their products with a user do, up to rounding.
+
+    One more dimension, which is 0 for users, puts all items at the same distance from the origin;
+    |u - v|^2 is then a constant of the user less twice the product (Bachrach et al., RecSys 2014).
+    The length of u is arbitrary: one for all users, the same as the items', keeps rounding small.
+    """
+    users, items = users.astype(np.float64), items.astype(np.float64)
+    users /= np.maximum(np.linalg.norm(users, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    items /= np.linalg.norm(items, axis=1).max()
+    rest = np.sqrt(np.maximum(1 - np.einsum("ij,ij->i", items, items), 0))
+    return (
+        np.column_stack([users, np.zeros(len(users))]).astype(np.float32),
+        np.column_stack([items, rest]).astype(np.float32),
+    )
+
+
 def places(scores: Scores, wanted: sp.csr_array, exclude: sp.csr_array) -> np.ndarray:
     """How many items come before each stored entry of ``wanted``, (nnz,), in its order.
 

@@ -33,6 +33,7 @@ from cml_fast.data import Interactions
 from cml_fast.evaluation import evaluate
 
 from .. import datasets, results_file
+from ..ranking import points_of_products
 
 KS = (20, 50, 100)
 SHOWN = ("recall@20", "recall@50", "recall@100", "ndcg@20")
@@ -70,24 +71,9 @@ def als(setting: Setting, seed: int) -> AlternatingLeastSquares:
 
 
 def as_points(trained: AlternatingLeastSquares, names: Interactions) -> Model:
-    """A model whose distances order the items as the products of ALS do, up to rounding.
-
-    One more dimension, which is 0 for users, puts all items at the same distance from the origin;
-    |u - v|^2 is then a constant of the user less twice the product. The length of u is arbitrary:
-    one for all users, the same as the items', keeps rounding small.
-    """
-    users, items = (
-        vectors.astype(np.float64) for vectors in (trained.user_factors, trained.item_factors)
-    )
-    users /= np.maximum(np.linalg.norm(users, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    items /= np.linalg.norm(items, axis=1).max()
-    rest = np.sqrt(np.maximum(1 - np.einsum("ij,ij->i", items, items), 0))
-    return Model(
-        np.column_stack([users, np.zeros(len(users))]),
-        np.column_stack([items, rest]),
-        user_ids=names.user_ids,
-        item_ids=names.item_ids,
-    )
+    """A model whose distances order the items as the products of ALS do, up to rounding."""
+    users, items = points_of_products(trained.user_factors, trained.item_factors)
+    return Model(users, items, user_ids=names.user_ids, item_ids=names.item_ids)
 
 
 def near(value: float) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,13 +123,27 @@ def measure(
 
     ``lengths`` are ascending, and ``targets`` has at least one entry.
     """
+
+    def rank(users: np.ndarray, n: int) -> np.ndarray:
+        return nearest(model.user_vectors[users], model.item_vectors, n, mask[users])[0]
+
+    return measure_rankings(rank, targets, lengths)
+
+
+def measure_rankings(
+    rank: Callable[[np.ndarray, int], np.ndarray], targets: sp.csr_array, lengths: list[int]
+) -> Evaluation:
+    """Judge any rankings: ``rank(users, n)`` gives n item numbers for each, best first, -1: none.
+
+    ``lengths`` are ascending, and ``targets`` has at least one entry.
+    """
     users = np.flatnonzero(np.diff(targets.indptr))
-    width = min(lengths[-1], len(model.item_vectors))
+    width = min(lengths[-1], targets.shape[1])
     step = max(1, BLOCK_ENTRIES // width)
-    blocks = [
-        _measure_block(model, users[start : start + step], targets, mask, lengths)
-        for start in range(0, len(users), step)
-    ]
+    blocks = []
+    for start in range(0, len(users), step):
+        some = users[start : start + step]
+        blocks.append(_measure_block(rank(some, width), targets[some], lengths))
     recall, ndcg = np.concatenate(blocks, axis=2)
     return Evaluation(
         users,
@@ -138,23 +152,18 @@ def measure(
     )
 
 
-def _measure_block(
-    model: Model, users: np.ndarray, targets: sp.csr_array, mask: sp.csr_array, ks: list[int]
-) -> np.ndarray:
-    """Return recall and NDCG, (2, len(ks), len(users))."""
-    n_items = len(model.item_vectors)
-    width = min(ks[-1], n_items)
-    ranked, _ = nearest(model.user_vectors[users], model.item_vectors, width, mask[users])
-    wanted = targets[users]
+def _measure_block(ranked: np.ndarray, wanted: sp.csr_array, ks: list[int]) -> np.ndarray:
+    """Return recall and NDCG, (2, len(ks), len(ranked))."""
+    (m, width), n_items = ranked.shape, wanted.shape[1]
     counts = np.diff(wanted.indptr)
     # A pair of user and item becomes one number; padding becomes one that no pair has.
-    rows = np.arange(len(users))
+    rows = np.arange(m)
     pairs = np.repeat(rows, counts) * n_items + wanted.indices
     hits = np.isin(np.where(ranked < 0, -1, ranked + rows[:, None] * n_items), pairs)
     discounts = 1 / np.log2(np.arange(2, width + 2))
     ideal = np.cumsum(discounts)
     gains = np.cumsum(hits * discounts, axis=1)
-    result = np.empty((2, len(ks), len(users)))
+    result = np.empty((2, len(ks), m))
     for at, k in enumerate(ks):
         result[0, at] = hits[:, :k].sum(axis=1) / counts
         best = ideal[np.minimum(counts, k) - 1]
