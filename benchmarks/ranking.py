@@ -20,10 +20,14 @@ BLOCK_BYTES = 128 << 20  # of scores that are held at once
 
 @dataclass(frozen=True)
 class Scores:
-    """``users @ items.T``: (n_users, r), dense or sparse, and (n_items, r), float32."""
+    """``users @ items.T``: (n_users, r), dense or sparse, and (n_items, r), float32.
+
+    ``cpu_seconds`` is what training has taken so far, if another process trained.
+    """
 
     users: np.ndarray | sp.csr_array
     items: np.ndarray
+    cpu_seconds: float | None = None
 
     @classmethod
     def of_distances(cls, users: np.ndarray, items: np.ndarray) -> Scores:

@@ -25,6 +25,7 @@ def wrmf(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
         alpha=1 + settings["alpha"],  # what implicit calls alpha is the whole confidence of a like
         regularization=settings["regularization"],
         iterations=1,
+        num_threads=settings.get("n_threads", 0),
         random_state=seed,
     )
     likes = sp.csr_matrix(data.likes)
@@ -43,6 +44,7 @@ def bpr(data: Data, settings: Settings, seed: int) -> Iterator[Scores]:
         regularization=settings["regularization"],
         iterations=EPOCHS_OF_BPR,
         verify_negative_samples=True,
+        num_threads=settings.get("n_threads", 0),
         random_state=np.random.default_rng(seed),  # a number would seed each call alike
     )
     likes = sp.csr_matrix(data.likes)

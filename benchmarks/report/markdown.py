@@ -15,7 +15,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def origin(record: dict[str, Any]) -> str:
     """Machine, date, versions and command of one result file, as a paragraph."""
     machine = record["machine"]
-    versions = {"Python": machine["python"], "numpy": machine["numpy"], **record.get("packages", {})}
+    versions = {
+        "Python": machine["python"],
+        "numpy": machine["numpy"],
+        **record.get("packages", {}),
+    }
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{record['date']}, {machine['processor']}, {machine['cores']} cores; {listed}.\n\n"

@@ -32,9 +32,7 @@ class Figures:
 
 def axes(n: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
     """A figure as wide as the page with n axes beside each other."""
-    figure, found = plt.subplots(
-        1, n, figsize=(8.5, height), layout="constrained", squeeze=False
-    )
+    figure, found = plt.subplots(1, n, figsize=(8.5, height), layout="constrained", squeeze=False)
     for ax in found[0]:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
