@@ -21,10 +21,14 @@ BLOCK_BYTES = 128 << 20  # of scores that are held at once
 
 @dataclass(frozen=True)
 class Scores:
-    """``users @ items.T``: (n_users, r) and (n_items, r), float32; the items may be sparse."""
+    """``users @ items.T``: (n_users, r) and (n_items, r), float32; the items may be sparse.
+
+    ``cpu_seconds`` is what training has taken so far, if another process trained.
+    """
 
     users: np.ndarray
     items: np.ndarray | sp.csr_array
+    cpu_seconds: float | None = None
 
     @classmethod
     def of_distances(cls, users: np.ndarray, items: np.ndarray) -> Scores:

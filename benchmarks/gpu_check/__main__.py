@@ -30,7 +30,7 @@ STAGES: dict[str, tuple[Callable[[stages.Context], dict[str, Any]], int]] = {
     "test": (stages.test, 160),
     "hash": (stages.hash_, 45),
     "sanitize": (stages.sanitize, 65),
-    "time": (stages.time_, 60),
+    "time": (stages.time_, 65),
 }
 
 

@@ -5,7 +5,9 @@ A stage runs programs until its deadline, in this order: build, test, hash, sani
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -21,6 +23,7 @@ from .process import ROOT, Finished, run
 
 PYTHON = sys.executable
 TESTS = ROOT / "tests"
+SECONDS_TO_END = 20  # a measurement that has begun
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 # These take longest, and most of them use the device.
 FIRST = (
@@ -255,25 +258,42 @@ def worst(statuses: Iterable[str]) -> str:
 
 
 def time_(context: Context) -> dict[str, Any]:
-    """Pairs per second of the kernels against the bandwidth of a copy."""
-    arguments: list[object] = ["--device", context.device]
+    """``benchmarks.throughput``: our kernels against the limits of this GPU, then PyTorch.
+
+    It begins nothing that it may not end in time. If it hangs, what it had measured is recorded.
+    """
+    work = FOLDER / "throughput"
+    shutil.rmtree(work, ignore_errors=True)
+    result = work / "result.json"
+    command: list[object] = [PYTHON, "-m", "benchmarks.throughput", "--device", context.device]
+    command += ["--quick", "--data", "synthetic", "--parts", "sweeps", "compare"]
+    command += ["--work", work, "--out", result, "--seconds", context.left() - SECONDS_TO_END]
     if context.device == "cpu":
-        arguments += ["--scale", 0.005, "--threads", context.cores]
-    done = context.module("timing", *arguments)
-    found = done.records()
-    details: dict[str, Any] = {"copy": None, "kernels": []}
-    for record in found:
-        if "copy" in record:
-            details["copy"] = record["copy"]
-        else:
-            details["kernels"].append(record)
-    summary = f"{len(details['kernels'])} measurements"
-    if details["kernels"]:
-        best = max(details["kernels"], key=lambda kernel: kernel["share_of_copy"])
-        summary += (
-            "; best: {data}, {n_dims} dimensions, {update}, {pairs_per_second:.3g} pairs/s, "
-            "{share_of_copy:.0%} of a copy's bandwidth"
-        ).format(**best)
+        command += ["--scale", 0.005]
+    done = run(command, context.left(), environment())
     if done.problem:
-        return failed(f"{summary}; {done.problem}", output=done.tail(), **details)
-    return (passed if details["kernels"] else failed)(summary, **details)
+        kept = work / "measured.json"
+        measured = json.loads(kept.read_text())["done"] if kept.exists() else {}
+        summary = f"{len(measured)} measurements; {done.problem}"
+        return failed(summary, output=done.tail(), measured=measured)
+    record = json.loads(result.read_text())
+    return judge_times({name: record[name] for name in ("sweeps", "compare", "left_out")})
+
+
+def judge_times(record: dict[str, Any]) -> dict[str, Any]:
+    """Something must have been measured; what was too much is told."""
+    points = [point for point in record["sweeps"]["points"] if "bytes_per_second" in point]
+    limits = record["sweeps"]["limits"]
+    if not points or limits is None:
+        return failed("nothing was measured", **record)
+    best = max(points, key=lambda point: point["bytes_per_second"])
+    share = best["bytes_per_second"] / limits["memory_bytes_per_second"]
+    summary = (
+        f"{len(points)} measurements of kernels; best: {best['sweep']} {best['x']}, {best['what']}, "
+        f"{best['pairs_per_second']:.3g} pairs/s, {share:.0%} of a copy's bandwidth"
+    )
+    for found in record["compare"].values():
+        for one, ratios in found.get("ratios", {}).items():
+            if "CML (PyTorch)" in ratios:
+                summary += f"; {one}: {ratios['CML (PyTorch)']['median']:.3g} times PyTorch"
+    return passed(f"{summary}; {len(record['left_out'])} left out", **record)

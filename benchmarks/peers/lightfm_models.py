@@ -12,6 +12,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Generator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,29 +28,51 @@ WORKER = Path(__file__).with_name("lightfm_worker.py")
 N_COMPONENTS, EVERY = 100, 2
 
 
-def train(loss: str, data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sp.save_npz(folder / "likes.npz", sp.csr_matrix(data.likes))
+class Worker:
+    """LightFM in its process; a context manager."""
+
+    def __init__(self, loss: str, data: Data, settings: Settings, seed: int) -> None:
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
+        sp.save_npz(self.folder / "likes.npz", sp.csr_matrix(data.likes))
         if data.item_features is not None:
-            sp.save_npz(folder / "features.npz", sp.csr_matrix(data.item_features))
-        options = {"loss": loss, "random_state": seed, **settings}
-        command = [PYTHON, str(WORKER), name, json.dumps(options)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as worker:
-            assert worker.stdin is not None and worker.stdout is not None
-            try:
-                while True:
-                    print(EVERY, file=worker.stdin, flush=True)
-                    if not worker.stdout.readline():
-                        raise RuntimeError("LightFM's process has ended; its words are above")
-                    with np.load(folder / "vectors.npz") as vectors:
-                        yield Scores.with_biases(
-                            vectors["users"], vectors["items"], vectors["biases"]
-                        )
-            finally:
-                worker.stdin.close()
+            sp.save_npz(self.folder / "features.npz", sp.csr_matrix(data.item_features))
+        options = json.dumps({"loss": loss, "random_state": seed, **settings})
+        self.process = subprocess.Popen(
+            [PYTHON, str(WORKER), self.temporary.name, options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def fit(self, n_epochs: int) -> dict[str, float]:
+        """Train on; "cpu_seconds" and "wall_seconds" of that."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(n_epochs, file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("LightFM's process has ended; its words are above")
+        return json.loads(line)  # type: ignore[no-any-return]
+
+    def scores(self, cpu_seconds: float) -> Scores:
+        with np.load(self.folder / "vectors.npz") as vectors:
+            scores = Scores.with_biases(vectors["users"], vectors["items"], vectors["biases"])
+        return replace(scores, cpu_seconds=cpu_seconds)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.process.communicate()  # it ends with its input
+        self.temporary.cleanup()
+
+
+def train(loss: str, data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
+    with Worker(loss, data, settings, seed) as worker:
+        cpu_seconds = 0.0
+        while True:
+            cpu_seconds += worker.fit(EVERY)["cpu_seconds"]
+            yield worker.scores(cpu_seconds)
 
 
 def _search(trial: Trial) -> Settings:
@@ -87,15 +110,20 @@ PEERS = [
 ]
 
 
+def _ask(code: str) -> str | None:
+    """What LightFM's Python prints; None if there is none or it fails."""
+    if not Path(PYTHON).exists():
+        return None
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def version() -> str | None:
+    return _ask("import lightfm; print(lightfm.__version__)")
+
+
 def why_absent() -> str | None:
-    done = (
-        subprocess.run(
-            [PYTHON, "-c", "import lightfm"], capture_output=True, text=True, check=False
-        )
-        if Path(PYTHON).exists()
-        else None
-    )
-    if done is not None and done.returncode == 0:
+    if version() is not None:
         return None
     return (
         f"{PYTHON} cannot import lightfm: make that environment as "

@@ -1,0 +1,125 @@
+"""Speed: against PyTorch and the CPU libraries, against this machine's limits, and as data grow.
+
+    LIGHTFM_PYTHON=lightfm-env/bin/python python -m benchmarks.throughput
+    python -m benchmarks.throughput --device cuda --data synthetic --parts sweeps compare
+
+Three parts. "compare": trained pairs per CPU-second (compare.py). "recall": CPU-seconds until a
+recall is reached (time_to_recall.py). "sweeps": our own speed as dimensions, negatives, threads,
+items and pairs grow, beside what memory and arithmetic allow (sweeps.py, limits.py).
+
+What has been measured is kept in ``--work``, so that the same command goes on where it ended; with
+``--seconds`` it ends in time, and says what it had no time for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import datasets, results_file
+from ..peers import lightfm_models
+from . import compare, sweeps, time_to_recall
+from .data import SYNTHETIC, parts
+from .plan import FULL, QUICK, Plan, on_cuda
+from .work import Work
+
+PARTS = ("compare", "recall", "sweeps")
+
+
+def packages() -> dict[str, str]:
+    """Versions of the peers that are installed here."""
+    found = {}
+    for name in ("torch", "implicit", "cupy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    lightfm = lightfm_models.version()
+    return found if lightfm is None else {**found, "lightfm": lightfm}
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="in this order (default: all)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--data", nargs="+", help=f"of compare: data sets, files of likes, or {SYNTHETIC!r}"
+    )
+    parser.add_argument("--recall-data", nargs="+", help="of recall, likewise")
+    parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
+    parser.add_argument(
+        "--settings", type=Path, help="a result of benchmarks.accuracy: the peers' settings"
+    )
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--quick", action="store_true", help="a little of everything")
+    parser.add_argument("--scale", type=float, default=1.0, help="of data that are made up")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing after them")
+    parser.add_argument("--work", type=Path, default=Path("build/throughput"))
+    parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
+    args = parser.parse_args(argv)
+    args.parts = args.parts or (PARTS if args.device == "cpu" else ("sweeps", "compare"))
+    if args.device == "cuda" and "recall" in args.parts:
+        parser.error("recall is measured against CPU-seconds: only with --device cpu")
+    return args
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    plan = QUICK if args.quick else FULL
+    if args.device == "cuda":
+        plan = on_cuda(plan)
+    asked = {
+        "data": args.data,
+        "recall_data": args.recall_data,
+        "rounds": args.rounds,
+        "seeds": args.seeds,
+    }
+    return replace(plan, **{k: v for k, v in asked.items() if v})
+
+
+def main() -> None:
+    args = arguments()
+    plan = plan_of(args)
+    # More rounds, seeds or data add to what was measured before; all else would change it.
+    free = ("data", "recall_data", "rounds", "seeds")
+    settings = {
+        "plan": {key: value for key, value in asdict(plan).items() if key not in free},
+        "device": args.device,
+        "scale": args.scale,
+        "settings": args.settings and args.settings.read_text(),
+        "machine": results_file.machine(),
+        "packages": packages(),
+    }
+    work = Work(args.work, settings, args.seconds)
+    record: dict[str, Any] = {"device": args.device, "quick": args.quick, "scale": args.scale}
+    if args.device == "cuda":
+        from ..gpu_check.device import describe
+
+        record["gpu"] = describe()
+    for part in args.parts:
+        if part == "sweeps":
+            record[part] = found = sweeps.run(work, plan, args.device, args.scale)
+            sweeps.show(found, args.device)
+            continue
+        record[part] = {}
+        for name in plan.data if part == "compare" else plan.recall_data:
+            likes = parts(name, args.folder, args.scale)
+            if part == "compare":
+                found = compare.run(work, Path(name).name, likes[0], plan, args.device)
+                compare.show(name, found, args.device)
+            else:
+                found = time_to_recall.run(work, Path(name).name, likes, plan, args.settings)
+                time_to_recall.show(name, found)
+            record[part][Path(name).name] = found
+    record |= {"packages": settings["packages"], "left_out": work.left_out}
+    path = results_file.write("throughput", record, args.out)
+    print(f"written: {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
