@@ -134,7 +134,7 @@ def test_the_frontier_and_the_fastest_of_it():
 def test_vectors_are_trained_once(tmp_path, monkeypatch):
     arguments = ("synthetic", "CML", 0.001, tmp_path, tmp_path)
     first = vectors.trained(*arguments)
-    monkeypatch.delitem(vectors.MODELS, "CML")
+    monkeypatch.setattr(vectors, "MODELS", {})
     again = vectors.trained(*arguments)
     assert again.seconds == first.seconds
     np.testing.assert_array_equal(again.users, first.users)

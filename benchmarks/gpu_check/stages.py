@@ -289,7 +289,8 @@ def judge_times(record: dict[str, Any]) -> dict[str, Any]:
     best = max(points, key=lambda point: point["bytes_per_second"])
     share = best["bytes_per_second"] / limits["memory_bytes_per_second"]
     summary = (
-        f"{len(points)} measurements of kernels; best: {best['sweep']} {best['x']}, {best['what']}, "
+        f"{len(points)} measurements of kernels; best: {best['sweep']} {best['x']}, "
+        f"{best['what']}, "
         f"{best['pairs_per_second']:.3g} pairs/s, {share:.0%} of a copy's bandwidth"
     )
     for found in record["compare"].values():
