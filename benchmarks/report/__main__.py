@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import results_file
-from . import accuracy
+from . import accuracy, throughput, topk
 from .markdown import table
 from .style import Figures
 
@@ -28,7 +28,11 @@ is here and those behind them. Each section names the machine, the date, the ver
 command that repeats it; `python -m benchmarks` runs them all, and `benchmarks/README.md` says what
 they measure and how. What was not measured is not here: there is no figure of a GPU yet."""
 
-SECTIONS: dict[str, ModuleType] = {"accuracy": accuracy}  # by the name of their results
+SECTIONS: dict[str, ModuleType] = {  # by the name of their results
+    "accuracy": accuracy,
+    "throughput": throughput,
+    "topk": topk,
+}
 BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 

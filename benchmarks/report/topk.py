@@ -29,6 +29,22 @@ def section(record: Record, figures: Figures) -> str:
     return "\n\n".join(parts)
 
 
+def summary(record: Record) -> list[tuple[str, str, str]]:
+    """For the README: the fastest query at the allowed loss, of the models' vectors."""
+    rows = []
+    for name, models in record["results"].items():
+        for k in KS:
+            cells = []
+            for model in ("CML", "MF"):
+                library, point = _fastest(models[model], k) if model in models else ("", None)
+                cells.append(f"{_number(point['speedup'])} ({library})" if point else "none")
+            what = (
+                f"top {k}, {name}: times as fast as exact search, {record['allowed_loss']:.0%} lost"
+            )
+            rows.append((what, f"{cells[0]}", f"{cells[1]}, MF"))
+    return rows
+
+
 def _what(record: Record) -> str:
     left_out = "".join(f" {name} was left out: {why}." for name, why in record["left_out"].items())
     return (
