@@ -257,13 +257,14 @@ def main() -> None:
         action="store_true",
         help="synthetic data of scale 0.02, 500 users, fewer settings",
     )
-    parser.add_argument("--work", type=Path, default=Path("build/topk"))
+    parser.add_argument("--work", type=Path, help="(default: build/topk, or build/topk-quick)")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     args.data = args.data or (["synthetic"] if args.quick else vectors.NAMES)
     args.scale = args.scale or (0.02 if args.quick else 1.0)
     args.users = args.users or (500 if args.quick else 10_000)
 
+    args.work = args.work or Path("build/topk-quick" if args.quick else "build/topk")
     args.work.mkdir(parents=True, exist_ok=True)
     left_out = missing()
     libraries = [library for library in ALL.values() if library.name not in left_out]
