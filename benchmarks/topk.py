@@ -47,7 +47,7 @@ from .queries import Questions, in_turn, overlap, recalls, times
 
 KS = (10, 50)
 ALLOWED_LOSS = 0.02
-EXACT_EVERY = 10
+EXACT_EVERY = 20
 PACKAGES = ("faiss-cpu", "hnswlib", "usearch", "annoy", "implicit", "scipy")
 Point = dict[str, Any]
 
@@ -62,8 +62,11 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
 
 def fastest(points: Sequence[Point]) -> Point | None:
-    """The fastest of those that lose little enough; None: there is none."""
-    good = [point for point in points if point["loss"] <= ALLOWED_LOSS]
+    """The fastest of those that lose little enough; None: there is none.
+
+    The error counts as loss: of many settings, one that few users have judged is lucky.
+    """
+    good = [point for point in points if point["loss"] + point["loss_error"] <= ALLOWED_LOSS]
     return max(good, key=lambda point: point["speedup"], default=None)
 
 
@@ -212,7 +215,8 @@ def show(data: str, model: str, result: Point) -> None:
         )
     )
     for k, row in result["fastest"].items():
-        print(f"recall{k} {exact[f'recall{k}']:.4f}; at most {ALLOWED_LOSS:.0%} of it lost:")
+        recall = exact[f"recall{k}"]
+        print(f"recall{k} {recall:.4f}; at most {ALLOWED_LOSS:.0%} of it lost, error included:")
         for name, point in row.items():
             if point is None:
                 print(f"  {name:12} no setting")
@@ -247,19 +251,20 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=vectors.NAMES, help="(default: both)")
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--scale", type=float, help="size of the synthetic data (default: 1)")
-    parser.add_argument("--users", type=int, help="to ask for, at most (default: 5000)")
+    parser.add_argument("--users", type=int, help="to ask for, at most (default: 10000)")
     parser.add_argument(
         "--quick",
         action="store_true",
         help="synthetic data of scale 0.02, 500 users, fewer settings",
     )
-    parser.add_argument("--work", type=Path, default=Path("build/topk"))
+    parser.add_argument("--work", type=Path, help="(default: build/topk, or build/topk-quick)")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     args.data = args.data or (["synthetic"] if args.quick else vectors.NAMES)
     args.scale = args.scale or (0.02 if args.quick else 1.0)
-    args.users = args.users or (500 if args.quick else 5000)
+    args.users = args.users or (500 if args.quick else 10_000)
 
+    args.work = args.work or Path("build/topk-quick" if args.quick else "build/topk")
     args.work.mkdir(parents=True, exist_ok=True)
     left_out = missing()
     libraries = [library for library in ALL.values() if library.name not in left_out]

@@ -121,26 +121,31 @@ def test_recall_and_overlap():
 
 
 def test_the_frontier_and_the_fastest_of_it():
-    def point(loss, speedup):
-        return {"loss": loss, "speedup": speedup}
+    def point(loss, speedup, error=0.0):
+        return {"loss": loss, "loss_error": error, "speedup": speedup}
 
     points = [point(0.3, 90), point(0.0, 5), point(0.01, 4), point(0.02, 7), point(0.02, 20)]
     points += [point(0.3, 80), point(0.5, 90)]
     assert topk.frontier(points) == [point(0.0, 5), point(0.02, 20), point(0.3, 90)]
     assert topk.fastest(points) == point(0.02, 20)
+    assert topk.fastest([point(0.01, 3, 0.01), point(-0.2, 9, 0.3)]) == point(0.01, 3, 0.01)
     assert topk.fastest(points[:1]) is None
 
 
 def test_vectors_are_trained_once(tmp_path, monkeypatch):
     arguments = ("synthetic", "CML", 0.001, tmp_path, tmp_path)
     first = vectors.trained(*arguments)
-    monkeypatch.setattr(vectors, "MODELS", {})
+
+    def again_trained(train, settings):
+        raise RuntimeError("trained again")
+
+    monkeypatch.setitem(vectors.MODELS, "CML", again_trained)
     again = vectors.trained(*arguments)
     assert again.seconds == first.seconds
     np.testing.assert_array_equal(again.users, first.users)
     np.testing.assert_array_equal(again.items, first.items)
     monkeypatch.setitem(vectors.SETTINGS, ("synthetic", "CML"), {"n_dims": 3})
-    with pytest.raises(KeyError, match="CML"):
+    with pytest.raises(RuntimeError, match="trained again"):
         vectors.trained(*arguments)
 
 

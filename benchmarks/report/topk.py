@@ -52,10 +52,11 @@ def _what(record: Record) -> str:
         "the user has not had, are nearest? The speed-up is that of CPU time over the faster "
         "exact search of one query (NumPy or faiss's flat index), measured in turn with it; the "
         "loss is the share of the exact search's recall of held-out items that is lost, and ± its "
-        "standard error over the users. A negative loss means that approximation has found more "
-        "of the held-out items. MF is implicit's ALS, whose inner products are made distances as "
-        "Bachrach et al. (RecSys 2014) do. Indexes were built by "
-        f"{record['build_threads']} threads (Annoy: one).{left_out}"
+        "standard error over the users. A setting counts as losing at most "
+        f"{record['allowed_loss']:.0%} if loss and error together do, so that chance is no help. A "
+        "negative loss means that approximation has found more of the held-out items. MF is "
+        "implicit's ALS, whose inner products are made distances as Bachrach et al. (RecSys 2014) "
+        f"do. Indexes were built by {record['build_threads']} threads (Annoy: one).{left_out}"
     )
 
 
