@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
 # Okabe and Ito (2008), without yellow, which is faint on white. Ours is always the first.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -37,6 +39,15 @@ def axes(n: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     return figure, list(found[0])
+
+
+def logarithmic(ax: Any, x_ticks: Sequence[float] | None = None) -> None:
+    """Both axes, with plain numbers as labels: at 1, 2, 5, 10, ..., or x at these ticks."""
+    ax.set(xscale="log", yscale="log")
+    for axis, ticks in ((ax.xaxis, x_ticks), (ax.yaxis, None)):
+        axis.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:,g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def line(ax: Any, at: int, x: Any, y: Any, label: str) -> None:

@@ -6,11 +6,13 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
+from matplotlib.ticker import LogLocator
+
 from ..throughput.compare import PYTORCH
 from ..throughput.contestants import N_DIMS, N_NEGATIVES
 from ..throughput.time_to_recall import OURS as OURS_TO_RECALL
 from .markdown import origin, table
-from .style import Figures, axes, line
+from .style import Figures, axes, line, logarithmic
 
 Record = dict[str, Any]
 
@@ -29,7 +31,7 @@ SWEEPS = {
     "dims": "dimensions r",
     "negatives": "negatives U",
     "threads": "threads",
-    "items": "items",
+    "items": "items (64 dimensions)",
 }
 
 
@@ -222,7 +224,9 @@ def _curves(name: str, found: Record, figures: Figures) -> str:
         xlabel=f"CPU-seconds of training, one thread (seed {found['seeds'][0]})",
         ylabel=f"validation recall@{found['k']}",
     )
-    ax.legend(fontsize=8)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.legend(fontsize=8, loc="lower right")
     return figures.save(
         figure, f"recall-{name}", f"{name}: validation recall against CPU-seconds of training"
     )
@@ -244,7 +248,7 @@ def _sweeps(found: Record, figures: Figures) -> Iterator[str]:
             "so that it can be crossed."
         )
     points = [point for point in found["points"] if point["sweep"] in SWEEPS]
-    for sweeps in (("dims", "negatives"), ("threads", "items")):
+    for sweeps in (("dims", "negatives"), ("items", "threads")):
         yield _sweep_plot(sweeps, points, most, figures)
     yield table(
         ["", "", "million pairs per CPU-second", "GB/s", "Gflop/s"],
@@ -284,7 +288,8 @@ def _sweep_plot(
             ax.set_xticks(sorted({point["x"] for point in mine}))
             ax.set_ylim(bottom=0)
         else:
-            ax.set(xscale="log", yscale="log")
+            x = sorted({point["x"] for point in mine})
+            logarithmic(ax, x if sweep == "dims" else None)
         ax.legend(fontsize=8)
     named = " and ".join(SWEEPS[sweep] for sweep in sweeps)
     return figures.save(figure, f"sweep-{'-'.join(sweeps)}", f"Speed against {named}")
@@ -298,7 +303,8 @@ def _growth(found: Record, figures: Figures) -> str:
     growth = found["growth"]
     fitted = [growth["fixed"] + growth["per_pair"] * n for n in pairs]
     ax.plot(pairs, fitted, "k:", label="a straight line")
-    ax.set(xscale="log", yscale="log", xlabel="pairs", ylabel="CPU-seconds")
+    logarithmic(ax, pairs)
+    ax.set(xlabel="pairs", ylabel="CPU-seconds")
     ax.legend(fontsize=8)
     picture = figures.save(figure, "sweep-pairs", "CPU-seconds of a whole fit against its pairs")
     return (
