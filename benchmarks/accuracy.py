@@ -9,8 +9,7 @@ by recall on the validation part of seed 0. Training stops when that recall has 
 epochs; see ``tuning.py``. The best settings are then trained for each seed, which draws the split
 and the training, and the test part is looked at once; items of train and validation are left out
 of the rankings. gowalla comes with its parts, and its protocol (LightGCN) trains on train and
-validation together in the end, for as many epochs as were best without. citeulike-t as published
-is tested with the settings that citeulike-t has chosen.
+validation together in the end, for as many epochs as were best without.
 
 The Wilcoxon signed-rank test compares, user by user, the recall of each of our rows (the mean over
 the seeds) with that of the best peer that uses as much, features or not (section 4.2).
@@ -55,8 +54,6 @@ KS = (20, 50, 100)
 SHOWN = ("recall@20", "recall@50", "recall@100", "ndcg@20")
 VALIDATION_USERS = 4000  # a sample, always the same
 DATA = (*datasets.NAMES, datasets.AS_PUBLISHED)
-# The same likes but for one misread number a line: settings are those that citeulike-t chose.
-CHOSEN_ON = {datasets.AS_PUBLISHED: "citeulike-t"}
 
 
 class Split:
@@ -97,11 +94,10 @@ class Split:
 
 def measure(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
     """Choose settings for a peer, then test it with each seed; runs in a process of its own."""
-    chosen_on = CHOSEN_ON.get(name, name)
-    peer, parts = ALL[row], Split(chosen_on, args.folder, 0)
+    peer, parts = ALL[row], Split(name, args.folder, 0)
     n_epochs = min(peer.n_epochs, args.max_epochs)
     chosen = choose(
-        f"{Path(chosen_on).name}: {row}",
+        f"{Path(name).name}: {row}",
         args.work / "trials.log",
         peer,
         parts.data(peer, parts.train),

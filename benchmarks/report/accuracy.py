@@ -20,7 +20,7 @@ ABOUT = {
     "citeulike-t-as-published": (
         "60/20/20 per user. The count that begins each line of the file is taken for an item, "
         'which gives the 142,794 "ratings" of the paper\'s Table 1: only so are its figures '
-        "comparable. They do not describe CiteULike. Settings are those that citeulike-t chose."
+        "comparable. They do not describe CiteULike."
     ),
     "gowalla": "LightGCN's split; trained on its train part, of which a share was set apart to "
     "choose settings and epochs.",
