@@ -1,0 +1,295 @@
+"""The speed benchmark: its counts, its clocks, the baselines in PyTorch, and a tiny run of all."""
+
+import itertools
+import json
+import sys
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from benchmarks.peers import Data
+from benchmarks.peers.torch_cml import TorchCML
+from benchmarks.report import throughput as report
+from benchmarks.report.style import Figures
+from benchmarks.throughput import __main__ as throughput
+from benchmarks.throughput import compare, sweeps, time_to_recall
+from benchmarks.throughput.data import Size, random_likes
+from benchmarks.throughput.kernels import launches, measure
+from benchmarks.throughput.limits import pair_cost, shared_pair_cost
+from benchmarks.throughput.work import LeftOut, Work
+from cml_fast.data import synthetic
+
+LIKES = synthetic(60, 90, 900, random_state=3).interactions.matrix
+
+
+# --- our kernels --------------------------------------------------------------------------------
+
+
+def test_the_bytes_of_a_pair_count_the_padding():
+    assert pair_cost(0.0, 100, 20)["bytes"] == 22 * 112 * 4
+    assert pair_cost(1.0, 100, 20)["bytes"] == (22 + 9) * 112 * 4
+    assert pair_cost(0.0, 113, 20)["bytes"] - pair_cost(0.0, 112, 20)["bytes"] == 22 * 16 * 4
+
+
+def test_shared_negatives_cost_three_products_and_few_bytes():
+    assert shared_pair_cost(100, 256)["flops"] == 3 * 2 * 256 * 100
+    assert shared_pair_cost(100, 256)["bytes"] == 2 * (2 + 256 / 128) * 112 * 4
+
+
+@pytest.mark.parametrize("unit", [1, 128, 1024, 65536])
+@pytest.mark.parametrize("n_pairs", [1, 800_000, 11_900_000, 20_000_000, 19_999_999])
+def test_launches_are_of_whole_units_and_of_one_size(n_pairs, unit):
+    bounds = launches(n_pairs, unit, 5, 2_000_000)
+    assert len(bounds) == 6
+    assert bounds[0][0] == 0
+    assert all(one[1] == next_[0] for one, next_ in itertools.pairwise(bounds))
+    assert len({end - begin for begin, end in bounds}) == 1
+    for _, end in bounds:
+        position = end % n_pairs
+        assert position == 0 or (end < n_pairs and position % unit == 0)
+
+
+def test_likes_of_the_timed_kernels():
+    likes = random_likes(Size(300, 400, 5000))
+    assert likes.shape == (300, 400)
+    assert 4000 < likes.nnz < 5000
+    assert sp.csr_array(likes.sum(axis=0)[None]).max() > 3 * likes.nnz / 400
+    assert likes.has_canonical_format
+
+
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+@pytest.mark.parametrize("update", ["async", "sync"])
+def test_a_kernel_is_timed(loss, update):
+    likes = random_likes(Size(300, 400, 20_000))
+    found = measure("cpu", likes, 2, 3000, loss=loss, update=update, n_dims=20, n_threads=1)
+    low, high = found["range"]
+    assert 0 < low <= found["pairs_per_second"] <= high
+    assert [sample["pairs"] for sample in found["samples"]] == [found["samples"][0]["pairs"]] * 2
+    assert 2000 < found["samples"][0]["pairs"] <= 3000
+    assert found["bytes_per_second"] == found["pairs_per_second"] * found["pair_cost"]["bytes"]
+    if loss == "warp":
+        assert 0.5 < found["pair_cost"]["active_share"] <= 1
+
+
+def test_growth_is_the_line_through_points_on_one():
+    points = [
+        {"pairs": n, "cpu_seconds": 0.5 + 2e-6 * n, "wall_seconds": 9.0}
+        for n in (10**5, 10**6, 10**8)
+    ]
+    found = sweeps.growth(points, "cpu")
+    assert found["fixed"] == pytest.approx(0.5) and found["per_pair"] == pytest.approx(2e-6)
+    assert found["off"] < 1e-6
+    points[1]["cpu_seconds"] *= 1.5
+    assert sweeps.growth(points, "cpu")["off"] > 0.1
+
+
+# --- time to a recall ---------------------------------------------------------------------------
+
+CURVE = {"cpu_seconds": [1.0, 2.0, 4.0], "recall": [0.1, 0.3, 0.2]}
+
+
+@pytest.mark.parametrize(
+    ("recall", "seconds"), [(0.1, 1.0), (0.05, 1.0), (0.2, 1.5), (0.3, 2.0), (0.31, None)]
+)
+def test_the_time_to_a_recall(recall, seconds):
+    found = time_to_recall.seconds_to(CURVE, recall)
+    assert found == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_ours_are_timed_to_the_recall_of_the_peer():
+    ours, slow = list(time_to_recall.OURS)[:2]
+    curves = {
+        ours: [{"cpu_seconds": [0.1, 0.2], "recall": [0.2, 0.396]}],
+        slow: [{"cpu_seconds": [0.1, 0.2], "recall": [0.1, 0.2]}],
+    }
+    peer = {"cpu_seconds": [1.0, 3.0, 4.0], "recall": [0.1, 0.4, 0.4]}
+    found = time_to_recall.times([peer], curves)
+    assert found["best"] == [0.4]
+    assert found["seconds"] == [pytest.approx(1 + 2 * (0.396 - 0.1) / 0.3)]
+    assert found["ours"][ours]["ratios"] == [pytest.approx(0.2 / found["seconds"][0])]
+    assert found["ours"][slow]["ratios"] is None
+
+
+def test_a_curve_counts_training_alone_and_ends():
+    def recall(scores):
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+        return scores.value
+
+    class Scores:
+        cpu_seconds = None
+
+    curve = time_to_recall.Curve(recall, patience=2, most=10)
+    ends = []
+    for value in (0.1, 0.3, 0.2, 0.3):
+        scores = Scores()
+        scores.value = value
+        ends.append(curve.add(scores))
+    assert ends == [False, False, False, True]
+    found = curve.to_dict()
+    assert found["recall"] == [0.1, 0.3, 0.2, 0.3] and not found["cut_short"]
+    assert found["cpu_seconds"][-1] < 0.05  # evaluations, 0.2 s, are not in it
+    assert found["cpu_seconds"] == sorted(found["cpu_seconds"])
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    asked = []
+
+    def measured():
+        asked.append(1)
+        return {"a": (1, 2)}
+
+    first = Work(tmp_path, {"x": 1})
+    assert first.once("name", measured) == first.once("name", measured) == {"a": [1, 2]}
+    assert Work(tmp_path, {"x": 1}).once("name", measured) == {"a": [1, 2]}
+    assert len(asked) == 1
+    with pytest.raises(SystemExit, match="other options"):
+        Work(tmp_path, {"x": 2})
+
+
+def test_what_cannot_be_measured_is_left_out_with_the_reason(tmp_path):
+    def impossible():
+        raise LeftOut("no such thing")
+
+    work = Work(tmp_path, {})
+    assert work.once("name", impossible) is None
+    late = Work(tmp_path, {}, seconds=-1)
+    assert late.once("other", lambda: 1) is None
+    assert work.left_out == {"name": "no such thing"}
+    assert "no time" in late.left_out["other"]
+
+
+# --- PyTorch ------------------------------------------------------------------------------------
+
+
+def trained(n_steps, **variant):
+    torch = pytest.importorskip("torch", reason="the baselines need torch")
+    if variant.get("mode") == "compiled":
+        torch._dynamo.reset()
+    model = TorchCML(Data(LIKES), 0, n_dims=7, n_negatives=5, batch_size=128, **variant)
+    before = [table.copy() for table in model.vectors()]
+    pairs = model.pairs[:, torch.arange(LIKES.nnz).reshape(-1, 9)[:, 0]]
+    for _ in range(n_steps):
+        model.step(pairs)
+    return before, pairs.numpy(), model.vectors()
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler
+@pytest.mark.parametrize("mode", ["eager", "compiled"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_all_ways_of_pytorch_train_alike(mode, sparse):
+    _, _, expected = trained(5)
+    try:
+        _, _, found = trained(5, mode=mode, sparse=sparse)
+    except Exception as error:
+        if mode == "eager" or "compiler" not in str(error).lower():
+            raise
+        pytest.skip(f"PyTorch cannot compile here: {error}")
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_step_of_pytorch_is_the_paper_s():
+    """Hinge loss of the hardest negative, weighted by the estimated rank, AdaGrad, unit ball."""
+    torch = pytest.importorskip("torch", reason="the baselines need torch")
+    (users, items), (user, positive), found = trained(1)
+    generator = torch.Generator().manual_seed(0)
+    for table in (users, items):  # as the constructor draws
+        torch.empty(table.shape).normal_(generator=generator)
+    negatives = torch.randint(90, (len(user), 5), generator=generator).numpy()
+    liked = LIKES.toarray()[user[:, None], negatives] > 0
+    near = ((users[user] - items[positive]) ** 2).sum(1)
+    far = ((users[user][:, None] - items[negatives]) ** 2).sum(2)
+    far[liked] = np.inf
+    impostors = (far < 1.25 + near[:, None]).sum(1)
+    weight = np.log1p(np.floor(impostors / np.maximum((~liked).sum(1), 1) * 90))
+    hardest = negatives[np.arange(len(user)), far.argmin(1)]
+    weight = np.where(1.25 + near - far.min(1) > 0, weight, 0)[:, None]
+    gradients = [np.zeros_like(users), np.zeros_like(items)]
+    u, v, w = users[user], items[positive], items[hardest]
+    np.add.at(gradients[0], user, 2 * weight * (w - v))
+    np.add.at(gradients[1], positive, 2 * weight * (v - u))
+    np.add.at(gradients[1], hardest, 2 * weight * (u - w))
+    for table, gradient, new in zip((users, items), gradients, found, strict=True):
+        moved = table - 0.1 * gradient / (np.abs(gradient) + 1e-10)
+        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1)
+        np.testing.assert_allclose(new, moved, atol=1e-5)
+
+
+def test_a_batch_of_more_than_all_pairs_is_left_out():
+    pytest.importorskip("torch", reason="the baselines need torch")
+    variant = {"mode": "eager", "sparse": False, "batch_size": LIKES.nnz + 1}
+    with pytest.raises(LeftOut, match="more than all pairs"):
+        compare.try_torch(LIKES, "cpu", 100, variant)
+
+
+# --- all of it ----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler
+def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        throughput,
+        "QUICK",
+        replace(
+            throughput.QUICK,
+            data=("synthetic",),
+            recall_data=("synthetic",),
+            torch_pairs=256,
+            torch_batches=(128,),
+            validation_users=50,
+            evaluations=3,
+            launch_pairs=2000,
+            dims=(16, 33),
+            negatives=(1, 20),
+            shared_negatives=(64,),
+            batches=(128,),
+            items=(10_000,),
+            pairs=(100_000, 1_000_000),
+        ),
+    )
+    monkeypatch.setattr(compare, "why_not", lambda what, device: "not for this test")
+    absent = "WARP (LightFM)"
+    monkeypatch.setattr(
+        time_to_recall,
+        "why_absent",
+        lambda peer: "not for this test" if peer.name == absent else None,
+    )
+    peers = (absent, compare.PYTORCH) if find_spec("torch") else (absent,)
+    monkeypatch.setattr(time_to_recall, "PEERS", peers)
+    arguments = ["--quick", "--scale", "0.02", "--work", str(tmp_path / "work")]
+    records = []
+    for n in range(2):
+        out = tmp_path / f"{n}.json"
+        monkeypatch.setattr(sys, "argv", ["throughput", *arguments, "--out", str(out)])
+        throughput.main()
+        records.append(json.loads(out.read_text()))
+        lines = capsys.readouterr().err.splitlines()
+        measured = [line for line in lines if "left out" not in line and "written" not in line]
+        assert (len(measured) > 20) if n == 0 else not measured
+    first, second = records
+    for part in throughput.PARTS:
+        assert first[part] == second[part]
+    assert first["left_out"][absent] == "not for this test"
+    assert compare.TENSORFLOW in first["left_out"]
+    found = first["compare"]["synthetic"]
+    assert len(found["rounds"]) == 2
+    ratio = found["ratios"]["paper's loss, async"]["softmax"]
+    assert ratio["range"][0] <= ratio["median"] <= ratio["range"][1]
+
+    text = report.section(first, Figures(tmp_path / "page.md", tmp_path / "figures"))
+    assert text.startswith("## Speed: ")
+    for part in ("WARP (LightFM) (not for this test)", "sweep-dims-negatives.png", "GB/s"):
+        assert part in text
+    assert (tmp_path / "figures" / "sweep-pairs.png").exists()
+    if compare.PYTORCH in found["rates"]:
+        assert "CML (PyTorch): the aim of 30 times as fast is" in text
+        assert any("CML (PyTorch)" in row[2] for row in report.summary(first))
