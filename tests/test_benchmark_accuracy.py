@@ -78,9 +78,11 @@ def test_peers_learn(name):
     if (reason := why_absent(peer)) is not None:
         pytest.skip(reason)
     features = sp.csr_array(train.T) if peer.with_features else None
-    settings = peer.first
+    settings = dict(peer.first)
     if name == "CDL (Cornac)":  # makes one step an epoch with so few items
-        settings = {**settings, "max_iter": 100}
+        settings["max_iter"] = 100
+    if "n_hidden" in settings:  # more than these data need
+        settings["n_hidden"] = 64
     epochs = peer.train(Data(train, features), settings, 0)
     for _ in range(0, peer.n_epochs, peer.every):
         scores = next(epochs)

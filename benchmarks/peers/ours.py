@@ -1,4 +1,4 @@
-"""CML of this package: its defaults, the paper's loss, the softmax, and that with features."""
+"""CML of this package: its defaults, the paper's loss and the softmax, and both with features."""
 
 from __future__ import annotations
 
@@ -49,12 +49,23 @@ def _search_softmax(trial: Trial) -> Settings:
 
 def _search_features(trial: Trial) -> Settings:
     return {
-        "temperature": trial.suggest_float("temperature", 0.12, 0.5, log=True),
-        "feature_weight": trial.suggest_float("feature_weight", 1, 50, log=True),
+        "feature_weight": trial.suggest_float("feature_weight", 2, 50, log=True),
         "feature_learning_rate": trial.suggest_float("feature_learning_rate", 2e-3, 2e-2, log=True),
-        "n_hidden": trial.suggest_categorical("n_hidden", [256, 512, 1024]),
+        "n_hidden": trial.suggest_categorical("n_hidden", [512, 1024, 2048]),
     }
 
+
+def _search_warp_features(trial: Trial) -> Settings:
+    margin = trial.suggest_float("margin", 0.75, 2.0)
+    return {"loss": "warp", "margin": margin, **_search_features(trial)}
+
+
+def _search_softmax_features(trial: Trial) -> Settings:
+    temperature = trial.suggest_float("temperature", 0.12, 0.5, log=True)
+    return {"temperature": temperature, **_search_features(trial)}
+
+
+_FIRST_FEATURES = {"feature_learning_rate": 0.005, "n_hidden": 1024}
 
 PEERS = [
     Peer("CML, defaults", None, train, lambda trial: {}, {}, n_epochs=60, ours=True),
@@ -82,16 +93,21 @@ PEERS = [
         ours=True,
     ),
     Peer(
+        "CML+F, the paper's loss",
+        None,
+        train,
+        _search_warp_features,
+        {"margin": 1.25, "feature_weight": 30.0, **_FIRST_FEATURES},
+        n_epochs=60,
+        with_features=True,
+        ours=True,
+    ),
+    Peer(
         "CML+F, softmax",
         None,
         train,
-        _search_features,
-        {
-            "temperature": 0.21,
-            "feature_weight": 5.0,
-            "feature_learning_rate": 0.005,
-            "n_hidden": 256,
-        },
+        _search_softmax_features,
+        {"temperature": 0.21, "feature_weight": 5.0, **_FIRST_FEATURES},
         n_epochs=60,
         with_features=True,
         ours=True,
