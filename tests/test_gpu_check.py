@@ -7,12 +7,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from benchmarks.gpu_check import __main__ as gpu_check
-from benchmarks.gpu_check import hashes, planted, small_cases, stages, timing
+from benchmarks.gpu_check import hashes, planted, small_cases, stages
 from benchmarks.gpu_check.process import ROOT, Finished, run
 
 
@@ -306,7 +304,53 @@ def test_judgement_of_the_hashes(monkeypatch, equal, returncode, status):
 def test_no_hash_at_all_is_no_success(monkeypatch):
     monkeypatch.setattr(stages.Context, "module", lambda *arguments: finished(""))
     assert stages.hash_(context())["status"] == "failed"
-    assert stages.time_(context())["status"] == "failed"
+
+
+KERNEL = {"sweep": "dims", "x": 100, "what": "async", "pairs_per_second": 2e8}
+RATIOS = {"paper's loss": {"CML (PyTorch)": {"median": 12.0}, "softmax": {"median": 2.0}}}
+
+
+@pytest.mark.parametrize(
+    ("points", "limits", "status"),
+    [
+        ([{**KERNEL, "bytes_per_second": 1e12}], {"memory_bytes_per_second": 2e12}, "passed"),
+        ([], {"memory_bytes_per_second": 2e12}, "failed"),
+        ([KERNEL], {"memory_bytes_per_second": 2e12}, "failed"),  # a whole fit is no kernel
+        ([{**KERNEL, "bytes_per_second": 1e12}], None, "failed"),
+    ],
+)
+def test_judgement_of_the_times(points, limits, status):
+    record = {
+        "sweeps": {"points": points, "limits": limits},
+        "compare": {"synthetic": {"ratios": RATIOS}, "without a round": {}},
+        "left_out": {"something": "no time was left for it"},
+    }
+    found = stages.judge_times(record)
+    assert found["status"] == status
+    assert found["left_out"] == record["left_out"]
+    if status == "passed":
+        assert "2e+08 pairs/s, 50% of a copy's" in found["summary"]
+        assert "paper's loss: 12 times PyTorch; 1 left out" in found["summary"]
+
+
+@pytest.mark.parametrize("measured", [{}, {"limits": 1, "sweeps: dims": 2}])
+def test_times_that_were_measured_before_a_hang_are_recorded(monkeypatch, tmp_path, measured):
+    def answer(words):
+        work = tmp_path / "throughput"
+        assert str(work) in words and not work.exists()  # nothing of an earlier check
+        assert 30 < float(words[words.index("--seconds") + 1]) < 60 - stages.SECONDS_TO_END
+        if measured:
+            work.mkdir()
+            (work / "measured.json").write_text(json.dumps({"done": measured}))
+        return finished(returncode=None)
+
+    (tmp_path / "throughput").mkdir()
+    monkeypatch.setattr(stages, "FOLDER", tmp_path)
+    replace_programs(monkeypatch, answer)
+    found = stages.time_(context("cuda"))
+    assert found["status"] == "failed"
+    assert found["measured"] == measured
+    assert found["summary"].startswith(f"{len(measured)} measurements; stopped by its time limit")
 
 
 # --- stages, with other programs in place of the real ones ------------------------------------
@@ -442,52 +486,3 @@ def test_small_cases_do_something(batch_size):
     found = small_cases.train("cpu", 31, 40, batch_size)
     assert found["pairs"] > 500
     assert found["active"] > 0.5 * found["pairs"]
-
-
-@pytest.mark.parametrize("batch_size", timing.BATCH_SIZES)
-@pytest.mark.parametrize("n_pairs", [1, 800_000, 11_900_000, 20_000_000, 19_999_999])
-def test_launches_are_of_whole_batches_and_of_one_size(n_pairs, batch_size):
-    bounds = timing.launches(n_pairs, batch_size)
-    assert len(bounds) == timing.ROUNDS + 1
-    assert bounds[0][0] == 0
-    assert all(one[1] == next_[0] for one, next_ in itertools.pairwise(bounds))
-    assert len({end - begin for begin, end in bounds}) == 1
-    for _, end in bounds:
-        position = end % n_pairs
-        assert position == 0 or (end < n_pairs and position % max(batch_size, 1) == 0)
-
-
-def test_likes_of_the_timed_kernels():
-    likes = timing.random_likes(timing.Size("", 300, 400, 5000))
-    assert likes.shape == (300, 400)
-    assert 4000 < likes.nnz < 5000
-    assert sp.csr_array(likes.sum(axis=0)[None]).max() > 3 * likes.nnz / 400
-    assert likes.has_canonical_format
-
-
-def test_timing(monkeypatch):
-    monkeypatch.setattr(timing, "DIMS", (20,))
-    monkeypatch.setattr(timing, "BATCH_SIZES", (0, 64))
-    copy, *kernels = timing.measurements("cpu", 1e-3, 1)
-    assert copy["copy"]["bytes_per_second"] >= copy["copy"]["median_bytes_per_second"] > 0
-    assert [(kernel["data"], kernel["update"]) for kernel in kernels] == [
-        *itertools.product(("gowalla's size", "large"), ("async", "sync"))
-    ]
-    for kernel in kernels:
-        low, high = kernel["range"]
-        assert 0 < low <= kernel["pairs_per_second"] <= high
-        assert len(kernel["launch_seconds"]) == timing.ROUNDS
-        assert kernel["launch_pairs"] == kernel["pairs"]
-        share = kernel["pair_cost"]["active_share"]
-        assert 0 < share <= 1
-        # The rows of a user, a positive and 20 negatives, and nine more if they change: 32 floats.
-        assert kernel["pair_cost"]["bytes"] == pytest.approx((22 + 9 * share) * 128)
-        limit = copy["copy"]["bytes_per_second"]
-        moved = kernel["pairs_per_second"] * kernel["pair_cost"]["bytes"]
-        assert kernel["share_of_copy"] == pytest.approx(moved / limit)
-    assert [kernel["of_async"] for kernel in kernels[::2]] == [1.0, 1.0]
-
-
-def test_the_bytes_of_a_pair_count_the_padding():
-    assert timing.pair_cost(0.0, 100, 20)["bytes"] == 22 * 112 * 4
-    assert np.diff([timing.pair_cost(0.0, n, 20)["bytes"] for n in (112, 113)]) == 22 * 16 * 4
