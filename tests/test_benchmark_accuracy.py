@@ -102,7 +102,7 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
     rows = ["most popular", "EASE", "CML, softmax"]
     arguments = ["--data", str(likes_file(tmp_path)), "--trials", "2", "--seeds", "0", "1"]
     arguments += ["--max-epochs", "3", "--work", str(tmp_path / "work"), "--rows", *rows]
-    outs = []
+    outs, written = [], []
     for n in range(2):
         out = tmp_path / f"{n}.json"
         monkeypatch.setattr(sys, "argv", ["accuracy", *arguments, "--out", str(out)])
@@ -110,6 +110,9 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
         outs.append(json.loads(out.read_text()))
         trained = capfd.readouterr().err.count("CML, softmax: {")
         assert trained == (2 if n == 0 else 0)
+        tests = sorted((tmp_path / "work").glob("*.json"))
+        written.append([path.stat().st_mtime_ns for path in tests])
+    assert len(written[0]) == 6 and written[0] == written[1]
     one, two = (out["results"]["likes.csv"] for out in outs)
     assert one["rows"] == two["rows"]
     assert list(one["rows"]) == rows
@@ -149,9 +152,11 @@ class Peers:
 
     @staticmethod
     def train(data, settings, seed):
+        scores = ranking.Scores(np.zeros((1, 1)), np.ones((1, 1)))  # which change later
         for value in settings["curve"]:
             Peers.trained.append(value)
-            yield ranking.Scores(np.array([[value]]), np.ones((1, 1)))
+            scores.users[0, 0] = value
+            yield scores
 
     @staticmethod
     def peer(curves):
@@ -183,3 +188,18 @@ def test_the_best_of_the_trials_is_chosen_also_when_some_were_done_before(tmp_pa
     assert (chosen["trials"], chosen["recall"], chosen["first_recall"]) == (3, 0.5, 0.2)
     assert chosen["settings"] == {"curve": curves[1]} and chosen["epochs"] == 2
     assert len(Peers.trained) == 6
+
+
+def test_the_first_trial_is_of_known_settings(tmp_path):
+    pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
+    peer = Peer(
+        "stand-in",
+        None,
+        Peers.train,
+        lambda trial: {"curve": [trial.suggest_float("x", 0, 1)]},
+        {"x": 0.125},
+    )
+    Peers.trained = []
+    chosen = tuning.choose("a study", tmp_path / "log", peer, None, watch, 3, 1)
+    assert chosen["first_recall"] == 0.125 == Peers.trained[0]
+    assert chosen["recall"] == max(Peers.trained)

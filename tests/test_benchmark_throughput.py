@@ -1,77 +1,56 @@
-"""The benchmark of speed: what it counts, PyTorch's ways, times to a recall, and a tiny run."""
+"""The speed benchmark: its counts, its clocks, the baselines in PyTorch, and a tiny run of all."""
 
-import dataclasses
 import itertools
 import json
-import shutil
 import sys
+import time
+from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.peers import ALL, Data, lightfm_models, why_absent
+from benchmarks.peers import Data, lightfm_models
 from benchmarks.peers.torch_cml import TorchCML
-from benchmarks.ranking import Scores
-from benchmarks.report import style
 from benchmarks.report import throughput as report
+from benchmarks.report.style import Figures
 from benchmarks.throughput import __main__ as throughput
-from benchmarks.throughput import compare, contestants, kernels, sweeps
+from benchmarks.throughput import compare, contestants, sweeps, time_to_recall
 from benchmarks.throughput.data import Size, random_likes
+from benchmarks.throughput.kernels import launches, measure
 from benchmarks.throughput.limits import limits, pair_cost, shared_pair_cost
-from benchmarks.throughput.plan import QUICK
-from benchmarks.throughput.time_to_recall import Curve, seconds_to, times, tuned
 from benchmarks.throughput.work import LeftOut, Work
-from cml_fast import reference
 from cml_fast.data import synthetic
 
-LIKES = synthetic(80, 60, 1100, random_state=2).interactions.matrix
+LIKES = synthetic(60, 90, 900, random_state=3).interactions.matrix
 
-# --- what a pair costs, and kernels -----------------------------------------------------------
+
+# --- our kernels --------------------------------------------------------------------------------
 
 
 def test_the_bytes_of_a_pair_count_the_padding():
     assert pair_cost(0.0, 100, 20)["bytes"] == 22 * 112 * 4
-    assert np.diff([pair_cost(0.0, n, 20)["bytes"] for n in (112, 113)]) == 22 * 16 * 4
-    # Three rows of accumulators are read, and six rows written, if a pair changes something.
-    assert pair_cost(0.5, 32, 1)["bytes"] == (3 + 0.5 * 9) * 32 * 4
-    assert pair_cost(0.5, 32, 1)["flops"] == (3 * 2 + 0.5 * 36) * 32
+    assert pair_cost(1.0, 100, 20)["bytes"] == (22 + 9) * 112 * 4
+    assert pair_cost(0.0, 113, 20)["bytes"] - pair_cost(0.0, 112, 20)["bytes"] == 22 * 16 * 4
 
 
-def test_a_tile_shares_its_negatives():
-    cost = shared_pair_cost(100, 256)
-    assert cost["flops"] == 3 * 2 * 256 * 100
-    assert cost["bytes"] == 2 * (1 + 1 + 256 / 128) * 112 * 4
+def test_shared_negatives_cost_three_products_and_few_bytes():
+    assert shared_pair_cost(100, 256)["flops"] == 3 * 2 * 256 * 100
+    assert shared_pair_cost(100, 256)["bytes"] == 2 * (2 + 256 / 128) * 112 * 4
 
 
 @pytest.mark.parametrize("unit", [1, 128, 1024, 65536])
 @pytest.mark.parametrize("n_pairs", [1, 800_000, 11_900_000, 20_000_000, 19_999_999])
-def test_launches_are_of_whole_batches_and_of_one_size(n_pairs, unit):
-    bounds = kernels.launches(n_pairs, unit, 5, 2_000_000)
+def test_launches_are_of_whole_units_and_of_one_size(n_pairs, unit):
+    bounds = launches(n_pairs, unit, 5, 2_000_000)
     assert len(bounds) == 6
     assert bounds[0][0] == 0
     assert all(one[1] == next_[0] for one, next_ in itertools.pairwise(bounds))
-    (size,) = {end - begin for begin, end in bounds}
-    assert size <= max(2_000_000, n_pairs)
+    assert len({end - begin for begin, end in bounds}) == 1
     for _, end in bounds:
         position = end % n_pairs
         assert position == 0 or (end < n_pairs and position % unit == 0)
-
-
-@pytest.mark.parametrize("loss", ["warp", "softmax"])
-def test_kernels_are_timed(loss):
-    arguments = {"loss": loss, "n_dims": 20, "n_negatives": 9, "n_threads": 1}
-    found = kernels.measure("cpu", LIKES, 3, 500, update="async", **arguments)
-    low, high = found["range"]
-    assert 0 < low <= found["pairs_per_second"] <= high
-    assert len(found["samples"]) == 3
-    cost = found["pair_cost"]
-    if loss == "warp":
-        share = cost["active_share"]
-        assert 0 < share <= 1
-        assert cost["bytes"] == pytest.approx((11 + 9 * share) * 128)
-    moved = found["pairs_per_second"] * cost["bytes"]
-    assert found["bytes_per_second"] == pytest.approx(moved)
 
 
 def test_likes_of_the_timed_kernels():
@@ -82,21 +61,24 @@ def test_likes_of_the_timed_kernels():
     assert likes.has_canonical_format
 
 
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+@pytest.mark.parametrize("update", ["async", "sync"])
+def test_a_kernel_is_timed(loss, update):
+    likes = random_likes(Size(300, 400, 20_000))
+    found = measure("cpu", likes, 2, 3000, loss=loss, update=update, n_dims=20, n_threads=1)
+    low, high = found["range"]
+    assert 0 < low <= found["pairs_per_second"] <= high
+    assert [sample["pairs"] for sample in found["samples"]] == [found["samples"][0]["pairs"]] * 2
+    assert 2000 < found["samples"][0]["pairs"] <= 3000
+    assert found["bytes_per_second"] == found["pairs_per_second"] * found["pair_cost"]["bytes"]
+    if loss == "warp":
+        assert 0.5 < found["pair_cost"]["active_share"] <= 1
+
+
 def test_limits_of_this_machine():
     found = limits("cpu", 1e-3)
     assert found["cache_copy_bytes"] == 1 << 19
     assert all(value > 1e6 for name, value in found.items() if name != "cache_copy_bytes")
-
-
-def test_a_straight_line_is_found_and_what_is_none_is_off():
-    pairs = [1e3, 1e4, 1e6]
-    on = [{"pairs": n, "cpu_seconds": 0.5 + 2e-6 * n} for n in pairs]
-    found = sweeps.growth(on, "cpu")
-    assert found["fixed"] == pytest.approx(0.5)
-    assert found["per_pair"] == pytest.approx(2e-6)
-    assert found["off"] < 1e-6
-    curved = [{"pairs": n, "cpu_seconds": 1e-9 * n**1.5} for n in pairs]
-    assert sweeps.growth(curved, "cpu")["off"] > 0.1
 
 
 def test_what_is_too_much_for_the_memory_is_left_out():
@@ -105,89 +87,67 @@ def test_what_is_too_much_for_the_memory_is_left_out():
     sweeps.check_memory("cpu", 1)
 
 
-# --- PyTorch ----------------------------------------------------------------------------------
+def test_growth_is_the_line_through_points_on_one():
+    points = [
+        {"pairs": n, "cpu_seconds": 0.5 + 2e-6 * n, "wall_seconds": 9.0}
+        for n in (10**5, 10**6, 10**8)
+    ]
+    found = sweeps.growth(points, "cpu")
+    assert found["fixed"] == pytest.approx(0.5) and found["per_pair"] == pytest.approx(2e-6)
+    assert found["off"] < 1e-6
+    for point, seconds in zip(points, (0.1, 1.0, 120.0), strict=True):  # a little more than linear
+        point["cpu_seconds"] = seconds
+    assert 0.05 < sweeps.growth(points, "cpu")["off"] < 0.15
 
 
-def torch_model(**options):
-    torch = pytest.importorskip("torch", reason="PyTorch's ways need torch")
-    options = {"n_dims": 12, "margin": 1.25, "learning_rate": 0.3, **options}
-    model = TorchCML(Data(LIKES), 3, **options)
-    pairs = model.pairs[:, torch.arange(0, 1000, 25)]
-    negatives = torch.randint(60, (40, 7), generator=torch.Generator().manual_seed(1))
-    return model, pairs, negatives
+# --- time to a recall ---------------------------------------------------------------------------
+
+CURVE = {"cpu_seconds": [1.0, 2.0, 4.0], "recall": [0.1, 0.3, 0.2]}
 
 
-def gradients(users, items, pairs, negatives):
-    """Of a batch, pair by pair, as the oracle has it."""
-    of_users, of_items = np.zeros_like(users), np.zeros_like(items)
-    for user, positive, drawn in zip(*pairs.tolist(), negatives.tolist(), strict=True):
-        kept = [item for item in drawn if item not in LIKES[[user]].indices]
-        u, v = users[user], items[positive]
-        far = np.array([reference.squared_distance(u, items[k]) for k in kept])
-        asked = reference.warp_loss(reference.squared_distance(u, v), far, 1.25, 60, 1.0)
-        if asked.slot >= 0:
-            n, weight = items[kept[asked.slot]], 2 * asked.weight
-            of_users[user] += weight * (n - v)
-            of_items[positive] += weight * (v - u)
-            of_items[kept[asked.slot]] += weight * (u - n)
-    return of_users, of_items
+@pytest.mark.parametrize(
+    ("recall", "seconds"), [(0.1, 1.0), (0.05, 1.0), (0.2, 1.5), (0.3, 2.0), (0.31, None)]
+)
+def test_the_time_to_a_recall(recall, seconds):
+    found = time_to_recall.seconds_to(CURVE, recall)
+    assert found == (None if seconds is None else pytest.approx(seconds))
 
 
-def test_steps_of_pytorch_are_those_of_the_paper():
-    """Two: the first step of AdaGrad has the same length for all gradients."""
-    model, pairs, negatives = torch_model()
-    tables = [table.astype(np.float64) for table in model.vectors()]
-    sums = [np.zeros_like(table) for table in tables]
-    for shift in range(2):
-        drawn = (negatives + shift) % 60
-        for at, gradient in enumerate(gradients(*tables, pairs, drawn)):
-            moved = reference.adagrad(tables[at], sums[at], gradient, 0.3, 1e-20)
-            tables[at] = np.array([reference.censor(row, 1.0) for row in moved])
-        model.train(pairs, drawn)
-    for found, expected in zip(model.vectors(), tables, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+def test_ours_are_timed_to_the_recall_of_the_peer():
+    ours, slow = list(time_to_recall.OURS)[:2]
+    curves = {
+        ours: [{"cpu_seconds": [0.1, 0.2], "recall": [0.2, 0.396]}],
+        slow: [{"cpu_seconds": [0.1, 0.2], "recall": [0.1, 0.2]}],
+    }
+    peer = {"cpu_seconds": [1.0, 3.0, 4.0], "recall": [0.1, 0.4, 0.4]}
+    found = time_to_recall.times([peer], curves)
+    assert found["best"] == [0.4]
+    assert found["seconds"] == [pytest.approx(1 + 2 * (0.396 - 0.1) / 0.3)]
+    assert found["ours"][ours]["ratios"] == [pytest.approx(0.2 / found["seconds"][0])]
+    assert found["ours"][slow]["ratios"] is None
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("mode", ["eager", "compiled"])
-@pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler
-def test_all_ways_of_pytorch_learn_the_same(mode, sparse):
-    if mode == "compiled" and shutil.which("g++") is None:
-        pytest.skip("torch.compile needs a C++ compiler")
-    tables = []
-    for options in ({}, {"mode": mode, "sparse": sparse}):
-        model, pairs, negatives = torch_model(**options)
-        for shift in range(3):
-            model.train(pairs, (negatives + shift) % 60)
-        tables.append(model.vectors())
-    for found, expected in zip(tables[1], tables[0], strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+def test_a_curve_counts_training_alone_and_ends():
+    def recall(scores):
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+        return scores.value
 
+    class Scores:
+        cpu_seconds = None
 
-def test_an_epoch_of_pytorch_sees_each_pair_once(monkeypatch):
-    model, _, _ = torch_model(batch_size=300)
-    seen = []
-    monkeypatch.setattr(model, "step", lambda pairs: seen.append(pairs.numpy()))
-    model.epoch()
-    assert [batch.shape[1] for batch in seen] == [300, 300, 300, 200]
-    users, items = np.concatenate(seen, axis=1)
-    assert sp.coo_array((np.ones(1100), (users, items)), shape=LIKES.shape).tocsr().nnz == 1100
-
-
-def test_what_pytorch_cannot_do_is_left_out_with_its_words(monkeypatch):
-    def fail(*arguments, **options):
-        raise RuntimeError("no compiler\nand more")
-
-    monkeypatch.setattr(compare, "Torch", fail)
-    with pytest.raises(LeftOut, match=r"^RuntimeError: no compiler$"):
-        compare.try_torch(LIKES, "cpu", 100, {"batch_size": 10})
-    with pytest.raises(LeftOut, match="more than all pairs"):
-        contestants.Torch(LIKES, "cpu", 100, batch_size=1101)
-    with pytest.raises(ValueError, match="a CUDA graph needs a GPU"):
-        torch_model(mode="graph")
-
-
-# --- ratios, and times to a recall ------------------------------------------------------------
+    curve = time_to_recall.Curve(recall, patience=2, most=10)
+    ends = []
+    for value in (0.1, 0.3, 0.2, 0.3):
+        scores = Scores()
+        scores.value = value
+        ends.append(curve.add(scores))
+    assert ends == [False, False, False, True]
+    found = curve.to_dict()
+    assert found["recall"] == [0.1, 0.3, 0.2, 0.3] and not found["cut_short"]
+    assert found["cpu_seconds"][-1] < 0.05  # evaluations, 0.2 s, are not in it
+    assert found["cpu_seconds"] == sorted(found["cpu_seconds"])
 
 
 def test_ratios_are_taken_within_rounds():
@@ -213,173 +173,210 @@ def test_ratios_are_taken_within_rounds():
     assert found["reached"]["flops"]["median"] == pytest.approx(100 * cost["flops"] / 1e9)
 
 
-CURVE = {"cpu_seconds": [1.0, 2.0, 4.0, 5.0], "recall": [0.1, 0.2, 0.3, 0.25]}
-
-
-@pytest.mark.parametrize(
-    ("recall", "seconds"),
-    [(0.05, 1.0), (0.1, 1.0), (0.15, 1.5), (0.2, 2.0), (0.25, 3.0), (0.3, 4.0), (0.31, None)],
-)
-def test_when_a_recall_is_reached(recall, seconds):
-    found = seconds_to(CURVE, recall)
-    assert found == (seconds if seconds is None else pytest.approx(seconds))
-
-
-def test_times_of_ours_are_to_the_recall_of_the_peer():
-    slow = {"cpu_seconds": [10.0, 20.0], "recall": [0.1, 0.2]}
-    found = times([slow, slow], {"softmax": [CURVE, CURVE], "paper's loss": [CURVE, slow]})
-    assert found["best"] == [0.2, 0.2]
-    assert found["seconds"] == pytest.approx([19.8, 19.8])
-    assert found["ours"]["softmax"]["seconds"] == pytest.approx([1.98, 1.98])
-    assert found["ours"]["softmax"]["ratios"] == pytest.approx([0.1, 0.1])
-    assert found["ours"]["paper's loss"]["ratios"] == pytest.approx([0.1, 1.0])
-    better = {"cpu_seconds": [10.0], "recall": [0.4]}
-    assert times([better], {"softmax": [CURVE]})["ours"]["softmax"] == {
-        "seconds": [None],
-        "ratios": None,
-    }
-
-
-@pytest.mark.parametrize(
-    ("recalls", "most", "taken", "cut_short"),
-    [([1, 2, 3, 1, 2, 9], 99, 5, False), ([1, 2, 3, 4, 5], 3, 3, True)],
-)
-def test_a_curve_ends_when_recall_rises_no_more(recalls, most, taken, cut_short):
-    values = iter(recalls)
-    curve = Curve(lambda scores: next(values), patience=2, most=most)
-    scores = Scores(np.empty(0), np.empty(0), cpu_seconds=7.5)
-    ended = [curve.add(scores) for _ in range(taken)]
-    assert ended == [False] * (taken - 1) + [True]
-    found = curve.to_dict()
-    assert found["recall"] == recalls[:taken]
-    assert found["cpu_seconds"] == [7.5] * taken  # told by another process
-    assert found["cut_short"] == cut_short
-
-
-def test_a_curve_counts_training_and_not_evaluation():
-    def spin(seconds):
-        clock = contestants.timed("cpu", lambda: None)
-        while clock["cpu_seconds"] < seconds:
-            more = contestants.timed("cpu", lambda: sum(range(10_000)))
-            clock["cpu_seconds"] += more["cpu_seconds"]
-
-    def recall(scores):
-        spin(0.3)
-        return 0.5
-
-    curve = Curve(recall, patience=9, most=9)
-    for _ in range(2):
-        spin(0.05)
-        curve.add(Scores(np.empty(0), np.empty(0)))
-    assert 0.04 < curve.cpu_seconds[0] < 0.2
-    assert 0.09 < curve.cpu_seconds[1] < 0.3
-
-
 def test_settings_of_peers_come_from_the_accuracy_benchmark(tmp_path):
     rows = {"WRMF (implicit)": {"chosen": {"settings": {"alpha": 7.0}}}}
     file = tmp_path / "accuracy.json"
     file.write_text(json.dumps({"results": {"citeulike-t": {"rows": rows}}}))
-    assert tuned(file, "citeulike-t") == {"WRMF (implicit)": {"alpha": 7.0}}
-    assert tuned(file, "gowalla") == tuned(None, "citeulike-t") == {}
+    assert time_to_recall.tuned(file, "citeulike-t") == {"WRMF (implicit)": {"alpha": 7.0}}
+    assert time_to_recall.tuned(file, "gowalla") == time_to_recall.tuned(None, "citeulike-t") == {}
 
 
-# --- work that is kept ------------------------------------------------------------------------
+# --- what is kept -------------------------------------------------------------------------------
 
 
-def test_what_is_measured_is_kept_and_what_is_left_out_is_tried_again(tmp_path, capsys):
-    def leave_out():
-        raise LeftOut("the reason")
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    asked = []
 
-    work = Work(tmp_path, {"epochs": (1, 2)})
-    assert work.once("a", lambda: {"x": (1, 2)}) == {"x": [1, 2]}
-    assert work.once("b", leave_out) is None
-    again = Work(tmp_path, {"epochs": [1, 2]})
-    assert again.left_out == {}
-    assert again.once("a", leave_out) == {"x": [1, 2]}
-    assert again.once("b", lambda: 3) == 3
-    assert work.left_out == {"b": "the reason"}
-    assert "b is left out: the reason" in capsys.readouterr().err
+    def measured():
+        asked.append(1)
+        return {"a": (1, 2)}
+
+    first = Work(tmp_path, {"x": 1})
+    assert first.once("name", measured) == first.once("name", measured) == {"a": [1, 2]}
+    assert Work(tmp_path, {"x": 1}).once("name", measured) == {"a": [1, 2]}
+    assert len(asked) == 1
     with pytest.raises(SystemExit, match="other options"):
-        Work(tmp_path, {"epochs": [1, 3]})
+        Work(tmp_path, {"x": 2})
 
 
-def test_nothing_begins_after_the_time_is_over(tmp_path):
-    work = Work(tmp_path, {}, seconds=-1.0)
-    assert work.once("a", lambda: 1) is None
-    assert work.left_out == {"a": "no time was left for it"}
+def test_what_cannot_be_measured_is_left_out_with_the_reason(tmp_path):
+    def impossible():
+        raise LeftOut("no such thing")
+
+    work = Work(tmp_path, {})
+    assert work.once("name", impossible) is None
+    late = Work(tmp_path, {}, seconds=-1)
+    assert late.once("other", lambda: 1) is None
+    assert work.left_out == {"name": "no such thing"}
+    assert "no time" in late.left_out["other"]
 
 
-# --- all of it --------------------------------------------------------------------------------
-
-TINY = dataclasses.replace(
-    QUICK,
-    rounds=2,
-    torch_pairs=500,
-    torch_batches=(128,),
-    validation_users=50,
-    evaluations=4,
-    launches=2,
-    launch_pairs=500,
-    dims=(16, 40),
-    negatives=(1, 5),
-    shared_negatives=(64,),
-    batches=(64,),
-    items=(10_000,),
-    pairs=(100_000, 400_000),
-)
+# --- PyTorch ------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore")  # of others' packages
-def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
-    eager = {
-        name: variant
-        for name, variant in contestants.torch_variants("cpu", (128,)).items()
-        if variant["mode"] == "eager"
-    }
-    monkeypatch.setattr(compare, "torch_variants", lambda device, batches: eager)
-    monkeypatch.setattr(throughput, "QUICK", TINY)
-    monkeypatch.setattr(sweeps, "USERS_OF_MANY_PAIRS", 200)
-    arguments = ["--quick", "--scale", "0.005", "--data", "synthetic"]
-    arguments += ["--recall-data", "synthetic", "--work", str(tmp_path / "work")]
+def trained(n_steps, **variant):
+    torch = pytest.importorskip("torch", reason="the baselines need torch")
+    if variant.get("mode") == "compiled":
+        torch._dynamo.reset()
+    model = TorchCML(Data(LIKES), 0, n_dims=7, n_negatives=5, batch_size=128, **variant)
+    before = [table.copy() for table in model.vectors()]
+    pairs = model.pairs[:, torch.arange(LIKES.nnz).reshape(-1, 9)[:, 0]]
+    for _ in range(n_steps):
+        model.step(pairs)
+    return before, pairs.numpy(), model.vectors()
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler
+@pytest.mark.parametrize("mode", ["eager", "compiled"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_all_ways_of_pytorch_train_alike(mode, sparse):
+    _, _, expected = trained(5)
+    try:
+        _, _, found = trained(5, mode=mode, sparse=sparse)
+    except Exception as error:
+        if mode == "eager" or "compiler" not in str(error).lower():
+            raise
+        pytest.skip(f"PyTorch cannot compile here: {error}")
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_steps_of_pytorch_are_the_paper_s():
+    """Hinge loss of the hardest negative, weighted by the estimated rank, AdaGrad, unit ball. The
+    second step shows the weights: the length of AdaGrad's first one does not depend on them."""
+    torch = pytest.importorskip("torch", reason="the baselines need torch")
+    tables, (user, positive), found = trained(2)
+    generator = torch.Generator().manual_seed(0)
+    for table in tables:  # as the constructor draws
+        torch.empty(table.shape).normal_(generator=generator)
+    sums = [np.zeros_like(table) for table in tables]
+    for _ in range(2):
+        negatives = torch.randint(90, (len(user), 5), generator=generator).numpy()
+        gradients = gradients_of(*tables, user, positive, negatives)
+        for table, gradient, total in zip(tables, gradients, sums, strict=True):
+            total += gradient**2
+            table -= 0.1 * gradient / (np.sqrt(total) + 1e-10)
+            table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1)
+    for table, new in zip(tables, found, strict=True):
+        np.testing.assert_allclose(new, table, atol=1e-5)
+
+
+def gradients_of(users, items, user, positive, negatives):
+    liked = LIKES.toarray()[user[:, None], negatives] > 0
+    near = ((users[user] - items[positive]) ** 2).sum(1)
+    far = ((users[user][:, None] - items[negatives]) ** 2).sum(2)
+    far[liked] = np.inf
+    impostors = (far < 1.25 + near[:, None]).sum(1)
+    weight = np.log1p(np.floor(impostors / np.maximum((~liked).sum(1), 1) * 90))
+    hardest = negatives[np.arange(len(user)), far.argmin(1)]
+    weight = np.where(1.25 + near - far.min(1) > 0, weight, 0)[:, None]
+    gradients = [np.zeros_like(users), np.zeros_like(items)]
+    u, v, w = users[user], items[positive], items[hardest]
+    np.add.at(gradients[0], user, 2 * weight * (w - v))
+    np.add.at(gradients[1], positive, 2 * weight * (v - u))
+    np.add.at(gradients[1], hardest, 2 * weight * (u - w))
+    return gradients
+
+
+def test_a_batch_of_more_than_all_pairs_is_left_out():
+    pytest.importorskip("torch", reason="the baselines need torch")
+    variant = {"mode": "eager", "sparse": False, "batch_size": LIKES.nnz + 1}
+    with pytest.raises(LeftOut, match="more than all pairs"):
+        compare.try_torch(LIKES, "cpu", 100, variant)
+
+
+def test_what_pytorch_cannot_do_is_left_out_with_its_words(monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("no compiler\nand more")
+
+    monkeypatch.setattr(compare, "Torch", fail)
+    with pytest.raises(LeftOut, match=r"^RuntimeError: no compiler$"):
+        compare.try_torch(LIKES, "cpu", 100, {"batch_size": 10})
+
+
+def test_an_epoch_of_pytorch_sees_each_pair_once(monkeypatch):
+    pytest.importorskip("torch", reason="the baselines need torch")
+    model = TorchCML(Data(LIKES), 0, batch_size=250)
+    seen = []
+    monkeypatch.setattr(model, "step", lambda pairs: seen.append(pairs.numpy()))
+    model.epoch()
+    assert [batch.shape[1] for batch in seen] == [250, 250, 250, 150]
+    users, items = np.concatenate(seen, axis=1)
+    assert sp.coo_array((np.ones(900), (users, items)), shape=LIKES.shape).tocsr().nnz == 900
+
+
+def test_lightfm_trains_in_its_own_python():
+    if reason := lightfm_models.why_absent():
+        pytest.skip(reason)
+    with lightfm_models.Worker("warp", Data(LIKES), {"no_components": 6}, seed=0) as worker:
+        taken = worker.fit(3)
+        scores = worker.scores(taken["cpu_seconds"])
+    assert 0 < taken["cpu_seconds"] < taken["wall_seconds"] + 0.05
+    assert scores.users.shape == (60, 7) and scores.items.shape == (90, 7)
+
+
+# --- all of it ----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler
+def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        throughput,
+        "QUICK",
+        replace(
+            throughput.QUICK,
+            data=("synthetic",),
+            recall_data=("synthetic",),
+            torch_pairs=256,
+            torch_batches=(128,),
+            validation_users=50,
+            evaluations=3,
+            launch_pairs=2000,
+            dims=(16, 33),
+            negatives=(1, 20),
+            shared_negatives=(64,),
+            batches=(128,),
+            items=(10_000,),
+            pairs=(100_000, 1_000_000),
+        ),
+    )
+    monkeypatch.setattr(compare, "why_not", lambda what, device: "not for this test")
+    absent = "WARP (LightFM)"
+    monkeypatch.setattr(
+        time_to_recall,
+        "why_absent",
+        lambda peer: "not for this test" if peer.name == absent else None,
+    )
+    peers = (absent, compare.PYTORCH) if find_spec("torch") else (absent,)
+    monkeypatch.setattr(time_to_recall, "PEERS", peers)
+    arguments = ["--quick", "--scale", "0.02", "--work", str(tmp_path / "work")]
     records = []
     for n in range(2):
         out = tmp_path / f"{n}.json"
         monkeypatch.setattr(sys, "argv", ["throughput", *arguments, "--out", str(out)])
         throughput.main()
         records.append(json.loads(out.read_text()))
-        said = capsys.readouterr().err.splitlines()
-        began = [line for line in said if " is left out: " not in line][:-1]
-        assert len(began) == (len(work_of(tmp_path)) if n == 0 else 0)
-    assert records[0] == records[1]
-
-    record = records[0]
-    found = record["compare"]["synthetic"]
+        lines = capsys.readouterr().err.splitlines()
+        measured = [line for line in lines if "left out" not in line and "written" not in line]
+        assert (len(measured) > 20) if n == 0 else not measured
+    first, second = records
+    for part in throughput.PARTS:
+        assert first[part] == second[part]
+    assert first["left_out"][absent] == "not for this test"
+    assert compare.TENSORFLOW in first["left_out"]
+    found = first["compare"]["synthetic"]
     assert len(found["rounds"]) == 2
-    assert set(contestants.OURS) <= set(found["rates"])
-    assert record["left_out"][compare.TENSORFLOW]
-    if why_absent(ALL[compare.PYTORCH]) is None:
-        assert set(found["torch"]) == set(eager)
-        assert found["best_torch"] in eager
-    for peer in ("WARP (LightFM)", "BPR (implicit)", compare.PYTORCH):
-        absent = why_absent(ALL[peer]) is not None
-        assert (peer in found["rates"]) != absent
-        assert (peer in record["recall"]["synthetic"]["times"]) != absent
-        assert (peer in record["left_out"]) == absent
-    assert {point["sweep"] for point in record["sweeps"]["points"]} == {
-        *("dims", "negatives", "threads", "batches", "items", "pairs")
-    }
-    assert set(record["sweeps"]["growth"]) == {"fixed", "per_pair", "off"}
+    ratio = found["ratios"]["paper's loss, async"]["softmax"]
+    assert ratio["range"][0] <= ratio["median"] <= ratio["range"][1]
 
-    figures = style.Figures(tmp_path / "page.md", tmp_path / "pictures")
-    text = report.section(record, figures)
+    text = report.section(first, Figures(tmp_path / "page.md", tmp_path / "figures"))
     assert text.startswith("## Speed: ")
-    assert "the paper's code (TensorFlow) (" in text
-    assert len(list((tmp_path / "pictures").glob("*.png"))) == text.count("](pictures/")
-    assert all(len(row) == 3 for row in report.summary(record))
-
-
-def work_of(folder):
-    return json.loads((folder / "work" / "measured.json").read_text())["done"]
+    for part in ("WARP (LightFM) (not for this test)", "sweep-dims-negatives.png", "GB/s"):
+        assert part in text
+    assert (tmp_path / "figures" / "sweep-pairs.png").exists()
+    if compare.PYTORCH in found["rates"]:
+        assert "CML (PyTorch): the aim of 30 times as fast is" in text
+        assert any("CML (PyTorch)" in row[2] for row in report.summary(first))
 
 
 def test_without_public_data_it_says_what_to_do(tmp_path, monkeypatch):
@@ -394,13 +391,3 @@ def test_a_gpu_has_no_cpu_seconds_to_a_recall(capsys):
         throughput.arguments(["--device", "cuda", "--parts", "recall"])
     assert "only with --device cpu" in capsys.readouterr().err
     assert throughput.arguments(["--device", "cuda"]).parts == ("sweeps", "compare")
-
-
-def test_lightfm_trains_in_its_own_python():
-    if reason := lightfm_models.why_absent():
-        pytest.skip(reason)
-    with lightfm_models.Worker("warp", Data(LIKES), {"no_components": 6}, seed=0) as worker:
-        taken = worker.fit(3)
-        scores = worker.scores(taken["cpu_seconds"])
-    assert 0 < taken["cpu_seconds"] < taken["wall_seconds"] + 0.05
-    assert scores.users.shape == (80, 7) and scores.items.shape == (60, 7)

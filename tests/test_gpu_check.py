@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -306,51 +307,61 @@ def test_no_hash_at_all_is_no_success(monkeypatch):
     assert stages.hash_(context())["status"] == "failed"
 
 
-KERNEL = {"sweep": "dims", "x": 100, "what": "async", "pairs_per_second": 2e8}
-RATIOS = {"paper's loss": {"CML (PyTorch)": {"median": 12.0}, "softmax": {"median": 2.0}}}
-
-
-@pytest.mark.parametrize(
-    ("points", "limits", "status"),
-    [
-        ([{**KERNEL, "bytes_per_second": 1e12}], {"memory_bytes_per_second": 2e12}, "passed"),
-        ([], {"memory_bytes_per_second": 2e12}, "failed"),
-        ([KERNEL], {"memory_bytes_per_second": 2e12}, "failed"),  # a whole fit is no kernel
-        ([{**KERNEL, "bytes_per_second": 1e12}], None, "failed"),
-    ],
-)
-def test_judgement_of_the_times(points, limits, status):
-    record = {
-        "sweeps": {"points": points, "limits": limits},
-        "compare": {"synthetic": {"ratios": RATIOS}, "without a round": {}},
-        "left_out": {"something": "no time was left for it"},
+def times(points=(), limits=None, ratios=None):
+    """What ``benchmarks.throughput`` writes."""
+    compared = {} if ratios is None else {"ratios": ratios}
+    return {
+        "sweeps": {"points": list(points), "limits": limits},
+        "compare": {"synthetic": compared},
+        "left_out": {"compare": "no time was left for it"},
     }
-    found = stages.judge_times(record)
-    assert found["status"] == status
-    assert found["left_out"] == record["left_out"]
-    if status == "passed":
-        assert "2e+08 pairs/s, 50% of a copy's" in found["summary"]
-        assert "paper's loss: 12 times PyTorch; 1 left out" in found["summary"]
 
 
-@pytest.mark.parametrize("measured", [{}, {"limits": 1, "sweeps: dims": 2}])
-def test_times_that_were_measured_before_a_hang_are_recorded(monkeypatch, tmp_path, measured):
-    def answer(words):
-        work = tmp_path / "throughput"
-        assert str(work) in words and not work.exists()  # nothing of an earlier check
-        assert 30 < float(words[words.index("--seconds") + 1]) < 60 - stages.SECONDS_TO_END
-        if measured:
-            work.mkdir()
-            (work / "measured.json").write_text(json.dumps({"done": measured}))
-        return finished(returncode=None)
+def point(moved, rate):
+    return {
+        "sweep": "dims",
+        "x": 100,
+        "what": "paper's loss, async",
+        "bytes_per_second": moved,
+        "pairs_per_second": rate,
+    }
 
-    (tmp_path / "throughput").mkdir()
+
+LIMITS = {"memory_bytes_per_second": 2e9}
+
+
+@pytest.mark.parametrize("record", [times(), times([point(1e9, 5e6)]), times((), LIMITS)])
+def test_no_time_at_all_is_no_success(record):
+    assert stages.judge_times(record)["status"] == "failed"
+
+
+def test_judgement_of_the_times():
+    ratios = {"softmax": {"CML (PyTorch)": {"median": 12.0}, "another": {"median": 3.0}}}
+    found = stages.judge_times(times([point(1e9, 5e6), point(5e8, 6e6)], LIMITS, ratios))
+    assert found["status"] == "passed"
+    for part in ("2 measurements", "5e+06 pairs/s, 50% of a copy", "softmax: 12 times PyTorch"):
+        assert part in found["summary"]
+    assert found["summary"].endswith("1 left out")
+
+
+def test_times_of_a_benchmark_that_hangs_are_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(stages, "FOLDER", tmp_path)
+    (tmp_path / "throughput").mkdir()
+    (tmp_path / "throughput" / "measured.json").write_text('{"done": {"of last time": 1}}')
+
+    def answer(words):
+        work = Path(words[words.index("--work") + 1])
+        assert not work.exists()  # what was measured before is no measurement of this build
+        work.mkdir(parents=True)
+        (work / "measured.json").write_text('{"done": {"limits": 7}}')
+        assert 0 < float(words[words.index("--seconds") + 1]) < 60
+        return finished("", None)
+
     replace_programs(monkeypatch, answer)
-    found = stages.time_(context("cuda"))
+    found = stages.time_(context())
     assert found["status"] == "failed"
-    assert found["measured"] == measured
-    assert found["summary"].startswith(f"{len(measured)} measurements; stopped by its time limit")
+    assert found["measured"] == {"limits": 7}
+    assert found["summary"].startswith("1 measurements; stopped by its time limit")
 
 
 # --- stages, with other programs in place of the real ones ------------------------------------
