@@ -374,6 +374,8 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
     for part in ("WARP (LightFM) (not for this test)", "sweep-dims-negatives.png", "GB/s"):
         assert part in text
     assert (tmp_path / "figures" / "sweep-pairs.png").exists()
+    # Three evaluations are no more than its patience: no curve can have come to its end.
+    assert "Stopped before recall had ceased to rise: paper's loss, paper's loss, async," in text
     if compare.PYTORCH in found["rates"]:
         assert "CML (PyTorch): the aim of 30 times as fast is" in text
         assert any("CML (PyTorch)" in row[2] for row in report.summary(first))
