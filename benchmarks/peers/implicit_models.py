@@ -79,7 +79,7 @@ PEERS = [
         wrmf,
         _search_wrmf,
         {"n_factors": N_FACTORS, "alpha": 40.0, "regularization": 10.0},
-        n_epochs=30,
+        n_epochs=60,
         every=2,
     ),
     Peer(
@@ -88,7 +88,7 @@ PEERS = [
         bpr,
         _search_bpr,
         {"n_factors": N_FACTORS, "learning_rate": 0.05, "regularization": 0.01},
-        n_epochs=200,
+        n_epochs=400,
         every=EPOCHS_OF_BPR,
     ),
 ]
