@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.peers import Data
+from benchmarks.peers import Data, lightfm_models
 from benchmarks.peers.torch_cml import TorchCML
 from benchmarks.report import throughput as report
 from benchmarks.report.style import Figures
 from benchmarks.throughput import __main__ as throughput
-from benchmarks.throughput import compare, sweeps, time_to_recall
+from benchmarks.throughput import compare, contestants, sweeps, time_to_recall
 from benchmarks.throughput.data import Size, random_likes
 from benchmarks.throughput.kernels import launches, measure
-from benchmarks.throughput.limits import pair_cost, shared_pair_cost
+from benchmarks.throughput.limits import limits, pair_cost, shared_pair_cost
 from benchmarks.throughput.work import LeftOut, Work
 from cml_fast.data import synthetic
 
@@ -73,6 +73,18 @@ def test_a_kernel_is_timed(loss, update):
     assert found["bytes_per_second"] == found["pairs_per_second"] * found["pair_cost"]["bytes"]
     if loss == "warp":
         assert 0.5 < found["pair_cost"]["active_share"] <= 1
+
+
+def test_limits_of_this_machine():
+    found = limits("cpu", 1e-3)
+    assert found["cache_copy_bytes"] == 1 << 19
+    assert all(value > 1e6 for name, value in found.items() if name != "cache_copy_bytes")
+
+
+def test_what_is_too_much_for_the_memory_is_left_out():
+    with pytest.raises(LeftOut, match=r"it takes 1000000\.0 GB, and .* GB are free"):
+        sweeps.check_memory("cpu", 10**15)
+    sweeps.check_memory("cpu", 1)
 
 
 def test_growth_is_the_line_through_points_on_one():
@@ -136,6 +148,37 @@ def test_a_curve_counts_training_alone_and_ends():
     assert found["recall"] == [0.1, 0.3, 0.2, 0.3] and not found["cut_short"]
     assert found["cpu_seconds"][-1] < 0.05  # evaluations, 0.2 s, are not in it
     assert found["cpu_seconds"] == sorted(found["cpu_seconds"])
+
+
+def test_ratios_are_taken_within_rounds():
+    """The second round was on a machine half as fast; no ratio changes."""
+    rounds = []
+    for slower in (1, 2):
+        one = {"pairs": 100, "cpu_seconds": 1.0 * slower, "wall_seconds": 2.0 * slower}
+        found = {name: {**one, "active_share": 0.5} for name in contestants.OURS}
+        found["paper's loss, 2 threads"] = {**one, "wall_seconds": 1.25 * slower}
+        found["a peer"] = {**one, "cpu_seconds": 4.0 * slower}
+        found["limits"] = {"flops": 1e9 / slower, "copy": 1e9 / slower}
+        rounds.append(found)
+    del rounds[1]["softmax"]
+    rounds[0]["gone"] = rounds[0]["a peer"]
+    rounds[1]["softmax"] = rounds[1]["softmax, async"]
+    found = compare.summary(rounds, "cpu")
+    assert found["rates"]["a peer"] == {"median": 18.75, "range": [12.5, 25.0]}
+    assert found["ratios"]["paper's loss"]["a peer"] == {"median": 4.0, "range": [4.0, 4.0]}
+    assert "gone" not in found["rates"]
+    assert found["two_threads"]["paper's loss, 2 threads"]["median"] == 1.6
+    cost = pair_cost(0.5, contestants.N_DIMS, contestants.N_NEGATIVES)
+    assert found["reached"]["copy"]["range"] == pytest.approx([100 * cost["bytes"] / 1e9] * 2)
+    assert found["reached"]["flops"]["median"] == pytest.approx(100 * cost["flops"] / 1e9)
+
+
+def test_settings_of_peers_come_from_the_accuracy_benchmark(tmp_path):
+    rows = {"WRMF (implicit)": {"chosen": {"settings": {"alpha": 7.0}}}}
+    file = tmp_path / "accuracy.json"
+    file.write_text(json.dumps({"results": {"citeulike-t": {"rows": rows}}}))
+    assert time_to_recall.tuned(file, "citeulike-t") == {"WRMF (implicit)": {"alpha": 7.0}}
+    assert time_to_recall.tuned(file, "gowalla") == time_to_recall.tuned(None, "citeulike-t") == {}
 
 
 # --- what is kept -------------------------------------------------------------------------------
@@ -242,6 +285,36 @@ def test_a_batch_of_more_than_all_pairs_is_left_out():
         compare.try_torch(LIKES, "cpu", 100, variant)
 
 
+def test_what_pytorch_cannot_do_is_left_out_with_its_words(monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("no compiler\nand more")
+
+    monkeypatch.setattr(compare, "Torch", fail)
+    with pytest.raises(LeftOut, match=r"^RuntimeError: no compiler$"):
+        compare.try_torch(LIKES, "cpu", 100, {"batch_size": 10})
+
+
+def test_an_epoch_of_pytorch_sees_each_pair_once(monkeypatch):
+    pytest.importorskip("torch", reason="the baselines need torch")
+    model = TorchCML(Data(LIKES), 0, batch_size=250)
+    seen = []
+    monkeypatch.setattr(model, "step", lambda pairs: seen.append(pairs.numpy()))
+    model.epoch()
+    assert [batch.shape[1] for batch in seen] == [250, 250, 250, 150]
+    users, items = np.concatenate(seen, axis=1)
+    assert sp.coo_array((np.ones(900), (users, items)), shape=LIKES.shape).tocsr().nnz == 900
+
+
+def test_lightfm_trains_in_its_own_python():
+    if reason := lightfm_models.why_absent():
+        pytest.skip(reason)
+    with lightfm_models.Worker("warp", Data(LIKES), {"no_components": 6}, seed=0) as worker:
+        taken = worker.fit(3)
+        scores = worker.scores(taken["cpu_seconds"])
+    assert 0 < taken["cpu_seconds"] < taken["wall_seconds"] + 0.05
+    assert scores.users.shape == (60, 7) and scores.items.shape == (90, 7)
+
+
 # --- all of it ----------------------------------------------------------------------------------
 
 
@@ -301,6 +374,22 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
     for part in ("WARP (LightFM) (not for this test)", "sweep-dims-negatives.png", "GB/s"):
         assert part in text
     assert (tmp_path / "figures" / "sweep-pairs.png").exists()
+    # Three evaluations are no more than its patience: no curve can have come to its end.
+    assert "Stopped before recall had ceased to rise: paper's loss, paper's loss, async," in text
     if compare.PYTORCH in found["rates"]:
         assert "CML (PyTorch): the aim of 30 times as fast is" in text
         assert any("CML (PyTorch)" in row[2] for row in report.summary(first))
+
+
+def test_without_public_data_it_says_what_to_do(tmp_path, monkeypatch):
+    arguments = ["--data", "gowalla", "--folder", str(tmp_path / "absent"), "--parts", "compare"]
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--work", str(tmp_path / "work")])
+    with pytest.raises(SystemExit, match="--data synthetic"):
+        throughput.main()
+
+
+def test_a_gpu_has_no_cpu_seconds_to_a_recall(capsys):
+    with pytest.raises(SystemExit):
+        throughput.arguments(["--device", "cuda", "--parts", "recall"])
+    assert "only with --device cpu" in capsys.readouterr().err
+    assert throughput.arguments(["--device", "cuda"]).parts == ("sweeps", "compare")

@@ -52,10 +52,8 @@ def hardest(
     near = (vectors - items[positive]).square().sum(-1)
     far = distances(vectors, negatives, items).masked_fill(is_liked, torch.inf)
     impostors = (far < margin + near[:, None]).sum(-1)
-    share = impostors / (~is_liked).sum(-1).clamp(min=1)
-    return negatives.gather(1, far.argmin(1, keepdim=True))[:, 0], torch.log1p(
-        torch.floor(share * n_items)
-    )
+    rank = n_items * impostors // (~is_liked).sum(-1).clamp(min=1)
+    return negatives.gather(1, far.argmin(1, keepdim=True))[:, 0], torch.log1p(rank)
 
 
 def hinge(user: Any, positive: Any, negative: Any, weight: Any, margin: float) -> Any:

@@ -46,7 +46,7 @@ def logarithmic(ax: Any, x_ticks: Sequence[float] | None = None) -> None:
     ax.set(xscale="log", yscale="log")
     for axis, ticks in ((ax.xaxis, x_ticks), (ax.yaxis, None)):
         axis.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:,g}")
+        axis.set_major_formatter("{x:,.0f}" if ticks else "{x:,g}")
         axis.set_minor_formatter(NullFormatter())
 
 

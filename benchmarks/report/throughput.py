@@ -27,6 +27,11 @@ SHARES = {
     "WRMF (implicit)": 1.0,
 }
 SHOWN = ("softmax, for speed", "paper's loss")  # of our curves
+# What bounds a kernel: the limit, the cost of a pair that it bounds, and how it is drawn.
+LIMITS = {
+    FASTEST: ("memory_bytes_per_second", "bytes", "k:", "copy in memory"),
+    "softmax, async": ("flops", "flops", "k--", "matrix product"),
+}
 SWEEPS = {
     "dims": "dimensions r",
     "negatives": "negatives U",
@@ -192,6 +197,12 @@ def _recall(name: str, found: Record, figures: Figures) -> Iterator[str]:
         rows.append(cells)
     yield table(["", "its best recall", "its CPU-seconds", *OURS_TO_RECALL], rows)
     yield "\n".join(_recall_aims(found))
+    cut = [what for what, seeds in found["curves"].items() if any(s["cut_short"] for s in seeds)]
+    if cut:
+        yield (
+            f"Stopped before recall had ceased to rise: {', '.join(cut)}. What they would come to "
+            "at last, and how long that takes, is not known."
+        )
     yield _curves(name, found, figures)
 
 
@@ -245,7 +256,8 @@ def _sweeps(found: Record, figures: Figures) -> Iterator[str]:
             f"{most['cache_bytes_per_second'] / 1e9:.0f} GB/s, a matrix product "
             f"{most['flops'] / 1e9:.0f} Gflop/s. The dotted line is what the bytes of a pair of "
             "the paper's loss allow at the speed of the copy in memory; caches serve part of them, "
-            "so that it can be crossed."
+            "so that it can be crossed. The dashed one is what the operations of a pair of the "
+            "softmax allow at the speed of the matrix product."
         )
     points = [point for point in found["points"] if point["sweep"] in SWEEPS]
     for sweeps in (("dims", "negatives"), ("items", "threads")):
@@ -278,10 +290,11 @@ def _sweep_plot(
         for at, what in enumerate(dict.fromkeys(point["what"] for point in mine)):
             series = [point for point in mine if point["what"] == what]
             line(ax, at, [p["x"] for p in series], [p[speed] / 1e6 for p in series], what)
-        series = [point for point in mine if point["what"] == FASTEST]
-        if most and sweep != "threads":
-            allowed = [most["memory_bytes_per_second"] / p["pair_cost"]["bytes"] for p in series]
-            ax.plot([p["x"] for p in series], [a / 1e6 for a in allowed], "k:", label="copy")
+        for what, (limit, cost, style, label) in LIMITS.items():
+            series = [point for point in mine if point["what"] == what]
+            if most and series and sweep != "threads":
+                allowed = [most[limit] / p["pair_cost"][cost] / 1e6 for p in series]
+                ax.plot([p["x"] for p in series], allowed, style, label=label)
         second = "second" if sweep == "threads" else "CPU-second"
         ax.set(xlabel=SWEEPS[sweep], ylabel=f"million pairs per {second}")
         if sweep == "threads":
@@ -289,7 +302,7 @@ def _sweep_plot(
             ax.set_ylim(bottom=0)
         else:
             x = sorted({point["x"] for point in mine})
-            logarithmic(ax, x if sweep == "dims" else None)
+            logarithmic(ax, None if sweep == "negatives" else x)
         ax.legend(fontsize=8)
     named = " and ".join(SWEEPS[sweep] for sweep in sweeps)
     return figures.save(figure, f"sweep-{'-'.join(sweeps)}", f"Speed against {named}")
