@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from .report.__main__ import BEGIN, END, SECTIONS
+from . import results_file
+from .report.__main__ import BEGIN, END, SECTIONS, newest_path
 from .report.__main__ import main as report
 
 QUICK = Path("build/quick")
@@ -29,11 +30,14 @@ def main() -> None:
     QUICK.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     failed = []
+    results = QUICK if args.quick else results_file.FOLDER
     for name in SECTIONS:
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if args.quick:
             out = QUICK / f"{name}-{datetime.date.today().isoformat()}.json"
             command += ["--quick", "--work", str(QUICK / name), "--out", str(out)]
+        if name == "throughput" and (accuracy := newest_path("accuracy", results)):
+            command += ["--settings", str(accuracy)]  # that were chosen for the peers
         if subprocess.run(command).returncode != 0:
             failed.append(name)
         minutes = (time.monotonic() - began) / 60

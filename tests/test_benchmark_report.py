@@ -138,6 +138,7 @@ def test_the_suite_runs_all_and_says_what_failed(tmp_path, monkeypatch, capsys, 
     else:
         suite.main()
     assert [command[2].partition(".")[2] for command in commands] == list(report.SECTIONS)
+    assert ("--settings" in commands[1]) == (code == 0)  # what the first has chosen
     assert ("CML, softmax is behind" in Path("build/quick/benchmarks.md").read_text()) == (
         code == 0
     )

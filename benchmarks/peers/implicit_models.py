@@ -79,8 +79,7 @@ PEERS = [
         wrmf,
         _search_wrmf,
         {"n_factors": N_FACTORS, "alpha": 40.0, "regularization": 10.0},
-        n_epochs=60,
-        every=2,
+        n_epochs=40,
     ),
     Peer(
         "BPR (implicit)",

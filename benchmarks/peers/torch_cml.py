@@ -21,7 +21,7 @@ import numpy as np
 from ..ranking import Scores
 from .peer import Data, Peer, Settings, Trial
 
-N_DIMS, N_NEGATIVES = 100, 20
+N_DIMS, N_NEGATIVES, BATCH_SIZE = 100, 20, 4096
 
 
 def by_products(user: Any, negatives: Any, items: Any) -> Any:
@@ -91,7 +91,7 @@ class TorchCML:
         n_negatives: int = N_NEGATIVES,
         margin: float = 1.25,
         learning_rate: float = 0.1,
-        batch_size: int = 4096,
+        batch_size: int = BATCH_SIZE,
         mode: str = "eager",
         sparse: bool = False,
         device: str = "cpu",
@@ -203,6 +203,5 @@ PEERS = [
         _search,
         {"margin": 1.25, "learning_rate": 0.1},
         n_epochs=60,
-        every=1,
     )
 ]

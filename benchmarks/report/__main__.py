@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from .. import results_file
 from . import accuracy, throughput, topk
@@ -36,10 +35,10 @@ SECTIONS: dict[str, ModuleType] = {  # by the name of their results
 BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
 
-def newest(name: str, folder: Path) -> dict[str, Any] | None:
+def newest_path(name: str, folder: Path) -> Path | None:
     """The latest of the files NAME-DATE.json, by the date in the name."""
     files = sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].json"))
-    return json.loads(files[-1].read_text()) if files else None
+    return files[-1] if files else None
 
 
 def into_readme(text: str, rows: Sequence[tuple[str, str, str]]) -> str:
@@ -60,12 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = Figures(args.page, args.page.parent / "benchmarks")
     parts, rows = [INTRODUCTION], []
     for name, module in SECTIONS.items():
-        record = newest(name, args.results)
-        if record is None:
+        path = newest_path(name, args.results)
+        if path is None:
             print(
                 f"no {name}-DATE.json in {args.results}: its section is left out", file=sys.stderr
             )
         else:
+            record = json.loads(path.read_text())
             parts.append(module.section(record, figures))
             rows += module.summary(record)
     args.page.write_text("\n\n".join(parts) + "\n")

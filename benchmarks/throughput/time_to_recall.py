@@ -25,6 +25,7 @@ from cml_fast import Trainer
 from cml_fast._arguments import sample_of_users
 
 from ..peers import ALL, Data, Settings, why_absent
+from ..peers.torch_cml import BATCH_SIZE
 from ..ranking import Scores, evaluate
 from .compare import PYTORCH, sweep_torch
 from .plan import Plan
@@ -186,9 +187,8 @@ def run(
 
 
 def best_torch(work: Work, name: str, likes: sp.csr_array, plan: Plan) -> Settings:
-    """The fastest way of PyTorch to train small batches: large ones need many more epochs."""
-    size = plan.torch_batches[0]
-    samples = sweep_torch(work, name, likes, "cpu", plan.torch_pairs, (size,))
+    """The fastest way of PyTorch to train batches of the size that its settings were chosen for."""
+    samples = sweep_torch(work, name, likes, "cpu", plan.torch_pairs, (BATCH_SIZE,))
     if not samples:
         return {}
     best = max(samples.values(), key=lambda sample: sample["pairs_per_second"])
