@@ -13,6 +13,8 @@ import pytest
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import hashes, planted, small_cases, stages
 from benchmarks.gpu_check.process import ROOT, Finished, run
+from benchmarks.throughput import __main__ as throughput
+from benchmarks.throughput.work import Work
 
 
 def finished(stdout="", returncode=0, stderr=""):
@@ -307,63 +309,6 @@ def test_no_hash_at_all_is_no_success(monkeypatch):
     assert stages.hash_(context())["status"] == "failed"
 
 
-def times(points=(), limits=None, ratios=None):
-    """What ``benchmarks.throughput`` writes."""
-    compared = {} if ratios is None else {"ratios": ratios}
-    return {
-        "sweeps": {"points": list(points), "limits": limits},
-        "compare": {"synthetic": compared},
-        "left_out": {"compare": "no time was left for it"},
-    }
-
-
-def point(moved, rate):
-    return {
-        "sweep": "dims",
-        "x": 100,
-        "what": "paper's loss, async",
-        "bytes_per_second": moved,
-        "pairs_per_second": rate,
-    }
-
-
-LIMITS = {"memory_bytes_per_second": 2e9}
-
-
-@pytest.mark.parametrize("record", [times(), times([point(1e9, 5e6)]), times((), LIMITS)])
-def test_no_time_at_all_is_no_success(record):
-    assert stages.judge_times(record)["status"] == "failed"
-
-
-def test_judgement_of_the_times():
-    ratios = {"softmax": {"CML (PyTorch)": {"median": 12.0}, "another": {"median": 3.0}}}
-    found = stages.judge_times(times([point(1e9, 5e6), point(5e8, 6e6)], LIMITS, ratios))
-    assert found["status"] == "passed"
-    for part in ("2 measurements", "5e+06 pairs/s, 50% of a copy", "softmax: 12 times PyTorch"):
-        assert part in found["summary"]
-    assert found["summary"].endswith("1 left out")
-
-
-def test_times_of_a_benchmark_that_hangs_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(stages, "FOLDER", tmp_path)
-    (tmp_path / "throughput").mkdir()
-    (tmp_path / "throughput" / "measured.json").write_text('{"done": {"of last time": 1}}')
-
-    def answer(words):
-        work = Path(words[words.index("--work") + 1])
-        assert not work.exists()  # what was measured before is no measurement of this build
-        work.mkdir(parents=True)
-        (work / "measured.json").write_text('{"done": {"limits": 7}}')
-        assert 0 < float(words[words.index("--seconds") + 1]) < 60
-        return finished("", None)
-
-    replace_programs(monkeypatch, answer)
-    found = stages.time_(context())
-    assert found["status"] == "failed"
-    assert found["measured"] == {"limits": 7}
-    assert found["summary"].startswith("1 measurements; stopped by its time limit")
-
-
 # --- stages, with other programs in place of the real ones ------------------------------------
 
 
@@ -455,6 +400,94 @@ def test_all_sanitizers_run_on_cases_and_on_a_planted_fault(monkeypatch, broken,
     }
     assert set(found["tools"]) == set(stages.SANITIZERS) == set(planted.FAULTS)
     assert set(stages.SANITIZERS) == {"memcheck", "racecheck", "synccheck", "initcheck"}
+
+
+KERNEL = {"sweep": "dims", "x": 32, "what": "paper's loss, async", "pairs_per_second": 2e9}
+RECORD = {
+    "sweeps": {
+        "limits": {"memory_bytes_per_second": 4e12},
+        "points": [
+            {**KERNEL, "bytes_per_second": 1e12},
+            {**KERNEL, "x": 100, "bytes_per_second": 3e12},
+            {"sweep": "pairs", "x": 1000, "what": "a whole fit", "pairs_per_second": 9e9},
+        ],
+    },
+    "compare": {
+        "synthetic": {"ratios": {"paper's loss": {"CML (PyTorch)": {"median": 12.34}}}},
+        "begun too late": {},
+    },
+    "left_out": {"BPR (implicit)": "measured on CPUs only"},
+}
+
+
+def test_judgement_of_times():
+    found = stages.judge_times(RECORD)
+    assert found == {"status": "passed", "summary": found["summary"], **RECORD}
+    assert found["summary"] == (
+        "2 measurements of kernels; best: dims 100, paper's loss, async, 2e+09 pairs/s, "
+        "75% of a copy's bandwidth; paper's loss: 12.3 times PyTorch; 1 left out"
+    )
+
+
+@pytest.mark.parametrize(
+    "sweeps", [{**RECORD["sweeps"], "limits": None}, {**RECORD["sweeps"], "points": []}]
+)
+def test_no_time_at_all_is_no_success(sweeps):
+    found = stages.judge_times({**RECORD, "sweeps": sweeps})
+    assert found["status"] == "failed"
+    assert found["left_out"] == RECORD["left_out"]
+
+
+@pytest.fixture
+def folder_of_times(monkeypatch, tmp_path):
+    """With what an older check has left there."""
+    monkeypatch.setattr(stages, "FOLDER", tmp_path)
+    folder = tmp_path / "throughput"
+    folder.mkdir()
+    (folder / "measured.json").write_text('{"done": {"of an older check": 1}}')
+    return folder
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_throughput_benchmark_is_told_to_end_in_time(monkeypatch, folder_of_times, device):
+    def answer(words):
+        assert not folder_of_times.exists()
+        folder_of_times.mkdir()
+        Path(words[words.index("--out") + 1]).write_text(json.dumps({**RECORD, "date": "today"}))
+        return finished()
+
+    commands = replace_programs(monkeypatch, answer)
+    assert stages.time_(context(device)) == stages.judge_times(RECORD)
+    ((python, _, module, *arguments),) = commands
+    assert (python, module) == (sys.executable, "benchmarks.throughput")
+    asked = throughput.arguments(arguments)
+    assert asked.device == device
+    assert asked.work == asked.out.parent == folder_of_times
+    assert 30 < asked.seconds <= 60 - stages.SECONDS_TO_END
+    assert (asked.scale < 0.1) == (device == "cpu")  # a rehearsal
+
+
+@pytest.mark.parametrize(
+    ("measured", "returncode", "why"),
+    [(2, None, "time limit"), (1, 1, "exit code 1"), (0, -9, "exit code -9")],
+)
+def test_what_was_timed_is_kept(monkeypatch, folder_of_times, measured, returncode, why):
+    """Whether the benchmark hangs or crashes, before its first measurement or later."""
+    done = {f"sweeps: dims, {n}": {"pairs_per_second": 1.0} for n in range(measured)}
+
+    def answer(words):
+        work = Work(folder_of_times, {})
+        for name, values in done.items():
+            work.once(name, lambda values=values: values)
+        return finished(returncode=returncode, stderr="Thread 0x1 (most recent call first):")
+
+    replace_programs(monkeypatch, answer)
+    found = stages.time_(context())
+    assert found["status"] == "failed"
+    assert found["measured"] == done
+    assert found["summary"].startswith(f"{measured} measurements; ")
+    assert why in found["summary"]
+    assert "most recent call" in found["output"]
 
 
 # --- what runs on the device, on the CPU ------------------------------------------------------
