@@ -44,6 +44,12 @@ def axes(n: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
 def logarithmic(ax: Any, x_ticks: Sequence[float] | None = None) -> None:
     """Both axes, with plain numbers as labels: at 1, 2, 5, 10, ..., or x at these ticks."""
     ax.set(xscale="log", yscale="log")
+    if x_ticks:  # labels must not touch
+        kept = [x_ticks[-1]]
+        for tick in reversed(x_ticks):
+            if tick < kept[-1] / 1.4:
+                kept.append(tick)
+        x_ticks = kept
     for axis, ticks in ((ax.xaxis, x_ticks), (ax.yaxis, None)):
         axis.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:,.0f}" if ticks else "{x:,g}")

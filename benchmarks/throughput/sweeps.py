@@ -29,7 +29,7 @@ SOFTMAX = {"loss": "softmax", "n_dims": 100, "n_threads": 1}
 UPDATES = ("async", "sync")
 DIMS_OF_MANY_ITEMS = 64  # so that ten million fit in 12 GB
 USERS_OF_MANY_ITEMS, PAIRS_OF_MANY_ITEMS = 100_000, 4_000_000
-DIMS_OF_MANY_PAIRS, USERS_OF_MANY_PAIRS, ITEMS_OF_MANY_PAIRS = 32, 200_000, 100_000
+DIMS_OF_MANY_PAIRS, PAIRS_PER_USER, ITEMS_OF_MANY_PAIRS = 32, 100, 100_000
 SHARE_OF_MEMORY = 0.8  # that may be taken
 
 
@@ -92,8 +92,8 @@ def measure(point: Point, plan: Plan, device: str) -> dict[str, Any]:
 
 
 def whole_fit(n_pairs: int, device: str) -> dict[str, Any]:
-    """One epoch of as many pairs, from a matrix to a model; of as many users and items always."""
-    size = Size(USERS_OF_MANY_PAIRS, ITEMS_OF_MANY_PAIRS, n_pairs)
+    """One epoch of as many pairs, from a matrix to a model: with more users, who like as much."""
+    size = Size(n_pairs // PAIRS_PER_USER, ITEMS_OF_MANY_PAIRS, n_pairs)
     check_memory("cpu", 50 * n_pairs)  # five arrays of as many int64, and what they become
     likes: sp.csr_array = random_likes(size)
     trainer = Trainer(
