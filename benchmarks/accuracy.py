@@ -27,7 +27,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
@@ -92,8 +92,14 @@ class Split:
 # --- one row ------------------------------------------------------------------------------------
 
 
+def alone(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
+    """`measure` in a process of its own: TensorFlow and PyTorch do not bear each other in one."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(measure, name, row, args).result()
+
+
 def measure(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Choose settings for a peer, then test it with each seed; runs in a process of its own."""
+    """Choose settings for a peer, then test it with each seed."""
     peer, parts = ALL[row], Split(name, args.folder, 0)
     n_epochs = min(peer.n_epochs, args.max_epochs)
     chosen = choose(
@@ -250,10 +256,10 @@ def main() -> None:
 
     args.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+    with ThreadPoolExecutor(args.jobs) as pool:
         for name in args.data:
             names, left_out = rows_of(args.rows, Split(name, args.folder, 0))
-            futures = {row: pool.submit(measure, name, row, args) for row in names}
+            futures = {row: pool.submit(alone, name, row, args) for row in names}
             results[name] = {"rows": futures, "left_out": left_out}
         for name, result in results.items():
             rows = {row: future.result() for row, future in result["rows"].items()}
