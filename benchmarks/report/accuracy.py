@@ -107,7 +107,9 @@ def _table(name: str, rows: dict[str, Row]) -> str:
     for what, row in reversed(rows.items()):
         cells = [f"{what} (+F)" if ALL[what].with_features else what]
         for metric in METRICS:
-            cell = f"{_mean(row, metric):.4f} ± {_spread(row, metric):.4f}"
+            cell = f"{_mean(row, metric):.4f}"
+            if len(row["test"]) > 1:
+                cell += f" ± {_spread(row, metric):.4f}"
             is_best = _mean(row, metric) == best[ALL[what].with_features, metric]
             cells.append(f"**{cell}**" if is_best else cell)
         seconds = row["chosen"]["seconds"] + sum(run["seconds"] for run in row["test"])
