@@ -29,7 +29,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -226,16 +225,6 @@ def rows_of(asked: Sequence[str] | None, parts: Split) -> tuple[list[str], dict[
     return rows, left_out
 
 
-def versions() -> dict[str, str]:
-    found = {}
-    for package in sorted({peer.package for peer in ALL.values() if peer.package} | {"optuna"}):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # its rows are left out, or it lives in an environment of its own
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
@@ -269,10 +258,11 @@ def main() -> None:
                 for run in row["test"]:
                     del run["per_user"]
             result |= {"rows": rows, "compared": compared}
+    packages = sorted({peer.package for peer in ALL.values() if peer.package} | {"optuna"})
     record = {
         "trials": args.trials,
         "seeds": args.seeds,
-        "packages": versions(),
+        "packages": results_file.versions(packages),
         "results": {Path(name).name: result for name, result in results.items()},
     }
     path = results_file.write("accuracy", record, args.out)

@@ -8,6 +8,9 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,15 @@ def machine() -> dict[str, Any]:
     import cml_fast
 
     return {**host(), "cml_fast": cml_fast.build_info()}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those packages that are installed here."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def command(module: str, arguments: list[str]) -> str:

@@ -27,10 +27,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -238,14 +236,6 @@ def missing() -> dict[str, str]:
     return left_out
 
 
-def packages() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", nargs="+", choices=vectors.NAMES, help="(default: both)")
@@ -281,7 +271,7 @@ def main() -> None:
             show(data, model, result)
             results.setdefault(data, {})[model] = result
     record = {
-        "packages": packages(),
+        "packages": results_file.versions(PACKAGES),
         "scale": args.scale,
         "build_threads": BUILD_THREADS,
         "allowed_loss": ALLOWED_LOSS,

@@ -17,7 +17,6 @@ import argparse
 import math
 import sys
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,7 @@ PARTS = ("compare", "recall", "sweeps")
 
 def packages() -> dict[str, str]:
     """Versions of the peers that are installed here."""
-    found = {}
-    for name in ("torch", "implicit", "cupy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    found = results_file.versions(("torch", "implicit", "cupy"))
     lightfm = lightfm_models.version()
     return found if lightfm is None else {**found, "lightfm": lightfm}
 
