@@ -41,7 +41,6 @@ import scipy.sparse as sp
 from scipy.stats import wilcoxon
 
 from cml_fast._arguments import sample_of_users
-from cml_fast.data import load_interactions, split
 
 from . import datasets, results_file
 from .peers import ALL, Data, Peer, why_absent
@@ -52,7 +51,7 @@ from .tuning import choose, fit, fit_for
 KS = (20, 50, 100)
 SHOWN = ("recall@20", "recall@50", "recall@100", "ndcg@20")
 VALIDATION_USERS = 4000  # a sample, always the same
-DATA = (*datasets.NAMES, datasets.AS_PUBLISHED)
+DATA = tuple(datasets.FOLDERS)
 
 
 class Split:
@@ -62,16 +61,13 @@ class Split:
         self.name, self.folder = name, folder
         self.is_gowalla = name == "gowalla"  # trained on train and validation in the end
         self.k = 20 if self.is_gowalla else 50  # of the recall that chooses
-        if Path(name).exists():
-            parts = split(load_interactions(name), (0.6, 0.2, 0.2), random_state=seed)
-        else:
-            parts = datasets.load(name, folder, seed)
+        parts = datasets.load(name, folder, seed)
         self.item_ids = parts[0].item_ids
         self.train, self.validation, self.test = (part.matrix for part in parts)
 
     @property
     def has_features(self) -> bool:
-        return not self.is_gowalla and not Path(self.name).exists()
+        return not self.is_gowalla and not Path(self.name).is_file()
 
     @cached_property
     def features(self) -> sp.csr_array:
@@ -242,6 +238,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.data, args.trials, args.seeds, args.max_epochs = ["ml-latest-small"], 2, [0], 10
+    for name in args.data:
+        if reason := datasets.why_absent(name, args.folder):
+            parser.error(reason)
 
     args.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}

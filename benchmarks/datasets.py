@@ -1,8 +1,8 @@
-"""The public data sets of the benchmarks, as (train, validation, test), and their items' features.
+"""The data sets of the benchmarks, as (train, validation, test), and their items' features.
 
-They are read from ``--data`` (by default the folder ``../shared/data`` beside the checkout), laid
+The public ones are read from ``--folder`` (by default ``../shared/data`` beside the checkout), laid
 out as there: ``citeulike-t/{users,tag-item,tags}.dat``, ``gowalla/{train,valid,test}.txt``,
-``ml-latest-small/{ratings,movies}.csv``.
+``ml-latest-small/{ratings,movies}.csv``. Any file of likes that the package reads is one, too.
 """
 
 from __future__ import annotations
@@ -19,25 +19,41 @@ NAMES = ("citeulike-t", "gowalla", "ml-latest-small")
 # citeulike-t with the count that begins each line taken for an item, as Hsieh et al. read it:
 # 142,794 "ratings" instead of 134,860. Only for a comparison with their Table 2.
 AS_PUBLISHED = "citeulike-t-as-published"
+FOLDERS = {**{name: name for name in NAMES}, AS_PUBLISHED: "citeulike-t"}
 
 Parts = tuple[Interactions, Interactions, Interactions]
 
 
-def load(name: str, folder: Path = DEFAULT_FOLDER, seed: int = 0) -> Parts:
-    """Read one data set.
+def why_absent(name: str, folder: Path = DEFAULT_FOLDER) -> str | None:
+    """What is to be done before ``name`` can be loaded; None: nothing."""
+    if Path(name).is_file():
+        return None
+    if name not in FOLDERS:
+        return f"{name!r} is neither a file of likes nor one of {', '.join(FOLDERS)}"
+    if not (folder / FOLDERS[name]).is_dir():
+        return f"{name}: no folder {folder / FOLDERS[name]}; --folder names the one it is in"
+    return None
 
-    citeulike-t and ml-latest-small are split 60/20/20 per user (Hsieh et al., section 4.2) with
-    ``seed``; a rating of 4 or more counts as a like (section 4.1). gowalla comes with its parts.
+
+def load(name: str, folder: Path = DEFAULT_FOLDER, seed: int = 0) -> Parts:
+    """Read one data set, or a file of likes.
+
+    All but gowalla, which comes with its parts, are split 60/20/20 per user (Hsieh et al., section
+    4.2) with ``seed``. Of ml-latest-small, a rating of 4 or more counts as a like (section 4.1).
     """
-    if name == "gowalla":
+    if reason := why_absent(name, folder):
+        raise SystemExit(reason)
+    if Path(name).is_file():
+        likes = load_interactions(name)
+    elif name == "gowalla":
         return _gowalla(folder / name)
-    if name in ("citeulike-t", AS_PUBLISHED):
+    elif name in ("citeulike-t", AS_PUBLISHED):
         likes = load_interactions(
             folder / "citeulike-t" / "users.dat",
             format="counted",
             count_as_item=name == AS_PUBLISHED,
         )
-    elif name == "ml-latest-small":
+    else:
         likes = load_interactions(
             folder / name / "ratings.csv",
             user="userId",
@@ -45,8 +61,6 @@ def load(name: str, folder: Path = DEFAULT_FOLDER, seed: int = 0) -> Parts:
             rating="rating",
             min_rating=4,
         )
-    else:
-        raise ValueError(f"unknown data set {name!r}; choose from {(*NAMES, AS_PUBLISHED)}")
     train, validation, test = split(likes, (0.6, 0.2, 0.2), random_state=seed)
     return train, validation, test
 

@@ -1,6 +1,7 @@
 """The comparison of recommenders: its rankings, and a tiny run of all of it."""
 
 import json
+import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks import accuracy, ranking, tuning
+from benchmarks import accuracy, datasets, ranking, tuning
 from benchmarks.peers import ALL, Data, Peer, why_absent
 from benchmarks.peers.simple import ease
 from cml_fast import Model
@@ -142,6 +143,27 @@ def test_rows_that_cannot_run_are_left_out_with_the_reason(tmp_path, monkeypatch
     assert "pip install" in left_out["WRMF (implicit)"]
     assert set(rows) | set(left_out) == set(ALL)
     assert "WRMF (implicit) is left out: implicit is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nonsense", "'nonsense' is neither a file of likes nor one of citeulike-t, gowalla"),
+        (datasets.AS_PUBLISHED, r"no folder .*citeulike-t; --folder names the one it is in"),
+    ],
+)
+def test_data_that_are_not_there_are_said_before_anything_is_measured(
+    name, words, tmp_path, monkeypatch, capsys
+):
+    assert re.search(words, datasets.why_absent(name, tmp_path))
+    work = tmp_path / "work"
+    arguments = ["--data", str(likes_file(tmp_path)), name, "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *arguments, "--work", str(work)])
+    with pytest.raises(SystemExit, match="2"):
+        accuracy.main()
+    assert re.search(words, capsys.readouterr().err) and not work.exists()
+    with pytest.raises(SystemExit, match=words):
+        datasets.load(name, tmp_path)
 
 
 def test_users_are_compared_by_their_mean_over_the_seeds():

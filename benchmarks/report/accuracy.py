@@ -22,8 +22,8 @@ ABOUT = {
         'which gives the 142,794 "ratings" of the paper\'s Table 1: only so are its figures '
         "comparable. They do not describe CiteULike."
     ),
-    "gowalla": "LightGCN's split; trained on its train part, of which a share was set apart to "
-    "choose settings and epochs.",
+    "gowalla": "LightGCN's split. Settings and epochs are chosen on a share of its train part that "
+    "is set apart, the tested models trained on all of it.",
     "ml-latest-small": "60/20/20 per user; a rating of 4 or more is a like.",
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast.data import load_interactions, split, synthetic
+from cml_fast.data import split, synthetic
 
 from .. import datasets
 
@@ -38,10 +38,6 @@ def parts(name: str, folder: Path, scale: float = 1.0) -> tuple[sp.csr_array, sp
         size = GOWALLA.times(scale)
         made = synthetic(size.n_users, size.n_items, size.n_pairs).interactions
         train, validation, _ = split(made, (0.6, 0.2, 0.2), random_state=0)
-    elif Path(name).is_file():
-        train, validation, _ = split(load_interactions(name), (0.6, 0.2, 0.2), random_state=0)
-    elif not folder.is_dir():
-        raise SystemExit(f"no folder {folder}: name it with --folder, or use --data {SYNTHETIC}")
     else:
         train, validation, _ = datasets.load(name, folder)
     return train.matrix, validation.matrix
