@@ -26,6 +26,7 @@ def record(**rows):
         "seeds": [0, 1],
         "results": {
             "citeulike-t": {
+                "k": 20,
                 "rows": {
                     name: {
                         "chosen": {"seconds": 60},
@@ -71,7 +72,10 @@ def test_accuracy_s_table_is_sorted_and_says_what_is_worse(tmp_path):
     ]
     assert "**0.3200 ± 0.0141**" in lines[2] and "**" not in lines[3]
     assert lines[2].endswith("| 2 |")  # minutes: 60 s of trials, twice 30 s of tests
-    assert "CML, softmax is behind the best peer that uses as much, EASE, by 0.0100" in text
+    assert (
+        "CML, softmax is behind the best peer that uses as much, EASE, by 0.0100 in recall@20"
+        in text
+    )
     assert "Left out: WARP (LightFM) (no LightFM here)." in text
     assert "](pictures/accuracy-citeulike-t.png)" in text
     assert (tmp_path / "pictures" / "accuracy-citeulike-t.png").stat().st_size > 5000
@@ -89,7 +93,7 @@ def test_the_newest_results_make_the_page_and_the_readme(tmp_path, capsys):
         before, *rows, after = readme.read_text().splitlines()
         assert (before, after) == ("before", "after")
         assert "old" not in rows
-        assert "| recall@50, citeulike-t | 0.310 (CML, softmax) | 0.320 (EASE) |" in rows
+        assert "| recall@20, citeulike-t | 0.155 (CML, softmax) | 0.160 (EASE) |" in rows
     assert "CML, softmax is behind" in page.read_text()
 
 

@@ -2,7 +2,7 @@
 
 LightFM does not work with today's NumPy, so another process trains (``lightfm_worker.py``) and
 hands over its vectors after every few epochs. How its environment is made:
-``baselines/lightfm_requirements.txt``.
+``lightfm_requirements.txt``.
 """
 
 from __future__ import annotations
@@ -127,5 +127,5 @@ def why_absent() -> str | None:
         return None
     return (
         f"{PYTHON} cannot import lightfm: make that environment as "
-        "benchmarks/baselines/lightfm_requirements.txt says, or name its Python in LIGHTFM_PYTHON"
+        "benchmarks/peers/lightfm_requirements.txt says, or name its Python in LIGHTFM_PYTHON"
     )

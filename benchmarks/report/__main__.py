@@ -45,7 +45,7 @@ def into_readme(text: str, rows: Sequence[tuple[str, str, str]]) -> str:
     """The README with this table between its two marks."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    listed = table(["", "cml_fast", "best peer"], rows)
+    listed = table(["", "cml_fast", "best peers"], rows)
     return f"{before}{BEGIN}\n{listed}\n{END}{after}"
 
 

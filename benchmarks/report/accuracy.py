@@ -45,36 +45,38 @@ def section(record: dict[str, Any], figures: Figures) -> str:
 
 
 def summary(record: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """For the README: recall@50 of our best row and of the best peer, without and with features."""
+    """For the README: recall of our best row and of the best peer, without and with features."""
     found = []
     for name, result in record["results"].items():
+        metric = f"recall@{result['k']}"
         for with_features in (False, True):
             rows = [row for row in result["rows"] if ALL[row].with_features == with_features]
             best = [
                 max(
                     (row for row in rows if ALL[row].ours == ours),
-                    key=lambda row: _mean(result["rows"][row], "recall@50"),
+                    key=lambda row: _mean(result["rows"][row], metric),
                     default=None,
                 )
                 for ours in (True, False)
             ]
             if None not in best:
-                cells = [f"{_mean(result['rows'][row], 'recall@50'):.3f} ({row})" for row in best]
+                cells = [f"{_mean(result['rows'][row], metric):.3f} ({row})" for row in best]
                 features = ", with features" if with_features else ""
-                found.append((f"recall@50, {TITLES.get(name, name)}{features}", *cells))
+                found.append((f"{metric}, {TITLES.get(name, name)}{features}", *cells))
     return found
 
 
 def _data_set(name: str, result: dict[str, Any], figures: Figures) -> str:
     rows, compared = result["rows"], result["compared"]
-    rows = dict(sorted(rows.items(), key=lambda row: _mean(row[1], "recall@50")))
+    metric = f"recall@{result['k']}"
+    rows = dict(sorted(rows.items(), key=lambda row: _mean(row[1], metric)))
     users = next(iter(rows.values()))["test"][0]["users"]
     parts = [
         f"### {TITLES.get(name, name)}",
         f"{ABOUT.get(name, '60/20/20 per user.')} {users:,} users with test items.",
         _table(name, rows),
-        _plot(name, rows, figures),
-        _verdict(compared),
+        _plot(name, rows, metric, figures),
+        _verdict(compared, metric),
     ]
     left_out = [f"{row} ({reason})" for row, reason in result["left_out"].items()]
     if left_out:
@@ -123,9 +125,9 @@ def _table(name: str, rows: dict[str, Row]) -> str:
     return table(["", *METRICS, "minutes of all trials and tests"], lines)
 
 
-def _plot(name: str, rows: dict[str, Row], figures: Figures) -> str:
+def _plot(name: str, rows: dict[str, Row], recall: str, figures: Figures) -> str:
     figure, (left, right) = axes(2, height=0.5 + 0.27 * len(rows))
-    for ax, metric in ((left, "recall@50"), (right, "ndcg@20")):
+    for ax, metric in ((left, recall), (right, "ndcg@20")):
         for at, (what, row) in enumerate(rows.items()):
             ax.errorbar(
                 _mean(row, metric),
@@ -141,18 +143,18 @@ def _plot(name: str, rows: dict[str, Row], figures: Figures) -> str:
     return figures.save(
         figure,
         f"accuracy-{name}",
-        f"recall@50 and NDCG@20 of all rows on {name}: ours orange, peers blue, with features as "
+        f"{recall} and NDCG@20 of all rows on {name}: ours orange, peers blue, with features as "
         "diamonds",
     )
 
 
-def _verdict(compared: dict[str, Any]) -> str:
+def _verdict(compared: dict[str, Any], metric: str) -> str:
     lines = []
     for what, found in compared.items():
         verb = "is ahead of" if found["difference"] > 0 else "is behind"
         lines.append(
             f"- {what} {verb} the best peer that uses as much, {found['against']}, by "
-            f"{abs(found['difference']):.4f} a user (p = {found['p']:.1g}, {found['users']:,} "
+            f"{abs(found['difference']):.4f} in {metric} (p = {found['p']:.1g}, {found['users']:,} "
             "users)."
         )
     return "\n".join(lines)

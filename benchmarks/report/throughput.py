@@ -62,14 +62,16 @@ def section(record: Record, figures: Figures) -> str:
 
 
 def summary(record: Record) -> list[tuple[str, str, str]]:
-    """For the README: the fastest of ours and of the peers."""
+    """For the README: the fastest of ours, and all peers."""
     rows = []
     for name, found in record.get("compare", {}).items():
-        for peer in RATIOS:
-            if peer in found.get("rates", {}):
-                ours, theirs = (_millions(found["rates"][w]["median"]) for w in (FASTEST, peer))
-                what = f"million pairs per CPU-second, {name}"
-                rows.append((what, f"{ours} ({FASTEST})", f"{theirs} ({peer})"))
+        rates = {
+            way: f"{_millions(rate['median'])} ({way})"
+            for way, rate in found.get("rates", {}).items()
+        }
+        if peers := [rates[peer] for peer in SHARES if peer in rates]:
+            what = f"million pairs per CPU-second, {name}"
+            rows.append((what, rates[FASTEST], ", ".join(peers)))
     for name, found in record.get("recall", {}).items():
         for peer, row in found["times"].items():
             best = _quickest(row)
