@@ -60,7 +60,7 @@ def _search_wrmf(trial: Trial) -> Settings:
     return {
         "n_factors": N_FACTORS,
         "alpha": trial.suggest_float("alpha", 5, 200, log=True),
-        "regularization": trial.suggest_float("regularization", 1, 300, log=True),
+        "regularization": trial.suggest_float("regularization", 0.1, 300, log=True),
     }
 
 
@@ -68,7 +68,7 @@ def _search_bpr(trial: Trial) -> Settings:
     return {
         "n_factors": N_FACTORS,
         "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
-        "regularization": trial.suggest_float("regularization", 1e-4, 0.05, log=True),
+        "regularization": trial.suggest_float("regularization", 1e-4, 0.3, log=True),
     }
 
 
@@ -79,7 +79,7 @@ PEERS = [
         wrmf,
         _search_wrmf,
         {"n_factors": N_FACTORS, "alpha": 40.0, "regularization": 10.0},
-        n_epochs=40,
+        n_epochs=80,
     ),
     Peer(
         "BPR (implicit)",

@@ -98,7 +98,7 @@ PEERS = [
         partial(train, loss),
         _search,
         _FIRST,
-        n_epochs=60 if with_features else 120,
+        n_epochs=150,
         every=EVERY,
         with_features=with_features,
     )
