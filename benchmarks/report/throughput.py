@@ -177,14 +177,15 @@ def _quickest(row: Record) -> str | None:
 
 def _recall(name: str, found: Record, figures: Figures) -> Iterator[str]:
     yield f"### {name}: CPU-seconds of training until a recall is reached"
-    tuned = ", ".join(found["tuned"]) or "none"
+    others = [peer for peer in found["times"] if peer not in found["tuned"]]
+    known = f"; {', '.join(others)}: settings known to be good" if others else ""
     yield (
         f"To 99% of the best validation recall@{found['k']} that a peer comes to, for the peer and "
         f"for ours to the same recall; medians of {len(found['seeds'])} seeds, in brackets the "
-        "share of the peer's time. Peers with the settings that the accuracy benchmark chose: "
-        f"{tuned}; the others with settings known to be good. The choice of a temperature is not "
-        'in the time. "softmax, for speed" is the quickest of seven settings that were tried on '
-        "this very validation part."
+        "share of the peer's time. Peers have the settings that the accuracy benchmark chose"
+        f"{known}. The choice of a temperature is not in the time. "
+        '"softmax, for speed" is the quickest of seven settings that were tried on this very '
+        "validation part."
     )
     rows = []
     for peer, row in found["times"].items():
