@@ -27,6 +27,7 @@ import os
 import statistics
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cached_property
@@ -94,12 +95,22 @@ def alone(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
         return process.submit(measure, name, row, args).result()
 
 
+def label(name: str, args: argparse.Namespace) -> str:
+    """Of data in ``--work``: neither another file of that name nor other epochs count as done."""
+    path, words = Path(name), Path(name).name
+    if path.is_file():
+        words += f" {zlib.crc32(path.read_bytes()):08x}"
+    if args.max_epochs < sys.maxsize:
+        words += f" {args.max_epochs} epochs"
+    return words
+
+
 def measure(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
     """Choose settings for a peer, then test it with each seed."""
     peer, parts = ALL[row], Split(name, args.folder, 0)
     n_epochs = min(peer.n_epochs, args.max_epochs)
     chosen = choose(
-        f"{Path(name).name}: {row}",
+        f"{label(name, args)}: {row}",
         args.work / "trials.log",
         peer,
         parts.data(peer, parts.train),
@@ -114,8 +125,8 @@ def test(
     name: str, peer: Peer, chosen: dict[str, Any], seed: int, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Means, and the recall of each user, of one seed; kept in ``--work``."""
-    label = "".join(c if c.isalnum() else "-" for c in f"{Path(name).name} {peer.name} {seed}")
-    kept = args.work / f"{label}.json"
+    words = f"{label(name, args)} {peer.name} {seed}"
+    kept = args.work / ("".join(c if c.isalnum() else "-" for c in words) + ".json")
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
         if found["settings"] == chosen["settings"]:

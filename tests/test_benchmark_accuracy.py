@@ -1,5 +1,6 @@
 """The comparison of recommenders: its rankings, and a tiny run of all of it."""
 
+import argparse
 import json
 import re
 import sys
@@ -132,6 +133,16 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
     assert one["compared"]["CML, softmax"]["against"] in rows[:2]
     for row in one["rows"].values():
         assert [run["seed"] for run in row["test"]] == [0, 1]
+
+
+def test_other_likes_of_that_name_and_other_epochs_do_not_count_as_done(tmp_path):
+    file, whole = likes_file(tmp_path), argparse.Namespace(max_epochs=sys.maxsize)
+    before = accuracy.label(str(file), whole)
+    assert before == accuracy.label(str(file), whole) and before.startswith("likes.csv")
+    assert accuracy.label(str(file), argparse.Namespace(max_epochs=3)) != before
+    file.write_text(file.read_text() + "\nu1,i1")
+    assert accuracy.label(str(file), whole) != before
+    assert accuracy.label("gowalla", whole) == "gowalla"
 
 
 def test_rows_that_cannot_run_are_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
