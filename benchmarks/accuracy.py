@@ -45,7 +45,7 @@ from scipy.stats import wilcoxon
 from cml_fast._arguments import sample_of_users
 
 from . import datasets, results_file
-from .peers import ALL, Data, Peer, why_absent
+from .peers import ALL, Data, Peer, versions, why_absent
 from .published import PUBLISHED
 from .ranking import Scores, evaluate
 from .tuning import choose, fit, fit_for
@@ -274,7 +274,7 @@ def main() -> None:
     record = {
         "trials": args.trials,
         "seeds": args.seeds,
-        "packages": results_file.versions(packages),
+        "packages": versions(packages),
         "results": {Path(name).name: result for name, result in results.items()},
     }
     path = results_file.write("accuracy", record, args.out)

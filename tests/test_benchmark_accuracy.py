@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks import accuracy, datasets, ranking, tuning
-from benchmarks.peers import ALL, Data, Peer, why_absent
+from benchmarks.peers import ALL, Data, Peer, versions, why_absent
 from benchmarks.peers.simple import ease
 from cml_fast import Model
 from cml_fast.data import synthetic
@@ -175,6 +175,13 @@ def test_data_that_are_not_there_are_said_before_anything_is_measured(
     assert re.search(words, capsys.readouterr().err) and not work.exists()
     with pytest.raises(SystemExit, match=words):
         datasets.load(name, tmp_path)
+
+
+def test_versions_are_told_of_what_is_there_lightfm_in_its_own_python(monkeypatch):
+    monkeypatch.setattr("benchmarks.peers.lightfm_models.version", lambda: "1.17")
+    told = versions(["numpy", "lightfm", "a package that is not there"])
+    assert told == {"numpy": np.__version__, "lightfm": "1.17"}
+    assert versions(["numpy"]) == {"numpy": np.__version__}
 
 
 def test_users_are_compared_by_their_mean_over_the_seeds():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
+from .. import results_file
 from . import cornac_models, implicit_models, lightfm_models, ours, simple, torch_cml
 from .peer import Data, Peer, Settings
 
@@ -23,4 +25,11 @@ def why_absent(peer: Peer) -> str | None:
     return f"{peer.package} is not installed: pip install cml-fast[bench]"
 
 
-__all__ = ["ALL", "Data", "Peer", "Settings", "why_absent"]
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed here; LightFM's is that of its own Python."""
+    found = results_file.versions(packages)
+    lightfm = lightfm_models.version() if "lightfm" in packages else None
+    return found if lightfm is None else {**found, "lightfm": lightfm}
+
+
+__all__ = ["ALL", "Data", "Peer", "Settings", "versions", "why_absent"]

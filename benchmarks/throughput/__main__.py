@@ -21,20 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets, results_file
-from ..peers import lightfm_models
+from ..peers import versions
 from . import compare, sweeps, time_to_recall
 from .data import SYNTHETIC, parts
 from .plan import FULL, QUICK, Plan, on_cuda
 from .work import Work
 
 PARTS = ("compare", "recall", "sweeps")
-
-
-def packages() -> dict[str, str]:
-    """Versions of the peers that are installed here."""
-    found = results_file.versions(("torch", "implicit", "cupy"))
-    lightfm = lightfm_models.version()
-    return found if lightfm is None else {**found, "lightfm": lightfm}
+PACKAGES = ("torch", "implicit", "cupy", "lightfm")  # whose versions are told
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -87,7 +81,7 @@ def main() -> None:
         "scale": args.scale,
         "settings": args.settings and args.settings.read_text(),
         "machine": results_file.machine(),
-        "packages": packages(),
+        "packages": versions(PACKAGES),
     }
     work = Work(args.work, settings, args.seconds)
     record: dict[str, Any] = {"device": args.device, "quick": args.quick, "scale": args.scale}
