@@ -27,7 +27,6 @@ import os
 import statistics
 import sys
 import time
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cached_property
@@ -97,9 +96,9 @@ def alone(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def label(name: str, args: argparse.Namespace) -> str:
     """Of data in ``--work``: neither another file of that name nor other epochs count as done."""
-    path, words = Path(name), Path(name).name
-    if path.is_file():
-        words += f" {zlib.crc32(path.read_bytes()):08x}"
+    words = Path(name).name
+    if content := datasets.fingerprint(name):
+        words += f" {content}"
     if args.max_epochs < sys.maxsize:
         words += f" {args.max_epochs} epochs"
     return words

@@ -7,6 +7,7 @@ out as there: ``citeulike-t/{users,tag-item,tags}.dat``, ``gowalla/{train,valid,
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ def why_absent(name: str, folder: Path = DEFAULT_FOLDER) -> str | None:
     if not (folder / FOLDERS[name]).is_dir():
         return f"{name}: no folder {folder / FOLDERS[name]}; --folder names the one it is in"
     return None
+
+
+def fingerprint(name: str) -> str | None:
+    """Of the content of a file of likes, which can change while its name stays; None: no file."""
+    return f"{zlib.crc32(Path(name).read_bytes()):08x}" if Path(name).is_file() else None
 
 
 def load(name: str, folder: Path = DEFAULT_FOLDER, seed: int = 0) -> Parts:

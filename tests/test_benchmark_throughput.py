@@ -388,6 +388,21 @@ def test_without_public_data_it_says_what_to_do(tmp_path, monkeypatch):
         throughput.main()
 
 
+def test_other_likes_of_that_name_do_not_count_as_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "run", lambda work, name, *rest: work.once(name, dict))
+    monkeypatch.setattr(compare, "show", lambda *arguments: None)
+    file = tmp_path / "likes.csv"
+    arguments = ["--quick", "--parts", "compare", "--data", str(file), "--work", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--out", str(tmp_path / "out.json")])
+    rows = ["user,item", *(f"u{n % 7},i{n % 11}" for n in range(70))]
+    file.write_text("\n".join(rows))
+    throughput.main()
+    throughput.main()
+    file.write_text("\n".join(rows[:-1]))
+    with pytest.raises(SystemExit, match="holds measurements with other"):
+        throughput.main()
+
+
 def test_a_gpu_has_no_cpu_seconds_to_a_recall(capsys):
     with pytest.raises(SystemExit):
         throughput.arguments(["--device", "cuda", "--parts", "recall"])

@@ -75,8 +75,10 @@ def main() -> None:
     plan = plan_of(args)
     # More rounds, seeds or data add to what was measured before; all else would change it.
     free = ("data", "recall_data", "rounds", "seeds")
+    names = (*plan.data, *plan.recall_data)
     settings = {
         "plan": {key: value for key, value in asdict(plan).items() if key not in free},
+        "files": {name: content for name in names if (content := datasets.fingerprint(name))},
         "device": args.device,
         "scale": args.scale,
         "settings": args.settings and args.settings.read_text(),

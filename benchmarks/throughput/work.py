@@ -28,8 +28,8 @@ class Work:
             kept = json.loads(self.path.read_text())
             if kept["settings"] != self.settings:
                 raise SystemExit(
-                    f"{folder} holds measurements with other options, versions or processors: "
-                    "delete it or name another --work"
+                    f"{folder} holds measurements with other options, files, versions or "
+                    "processors: delete it or name another --work"
                 )
             self.done = kept["done"]
         folder.mkdir(parents=True, exist_ok=True)
