@@ -62,24 +62,56 @@ def test_vectors_and_network_approach_each_other(device: str, update: str) -> No
     assert all(0 < report.seconds_between < report.seconds for report in near.history_)
 
 
+COLD = np.arange(LIKES.shape[1]) % 10 == 0
+
+
+def without_likes_of(side: str, cold: np.ndarray) -> sp.csr_array:
+    likes = sp.coo_array(LIKES)
+    keep = ~cold[likes.row if side == "users" else likes.col]
+    return sp.csr_array((likes.data[keep], (likes.row[keep], likes.col[keep])), shape=likes.shape)
+
+
 def test_items_that_were_never_liked_are_found(device: str) -> None:
     """A tenth of the items is left out of training and placed by tags alone."""
-    cold = np.arange(LIKES.shape[1]) % 10 == 0
-    train = LIKES.copy()
-    train.data[cold[train.indices]] = 0
-    train.eliminate_zeros()
-    held_out = LIKES.copy()
-    held_out.data[~cold[held_out.indices]] = 0
-    held_out.eliminate_zeros()
+    train, held_out = without_likes_of("items", COLD), without_likes_of("items", ~COLD)
     model = fitted(train, device=device, n_epochs=20).model_
-    items = model.item_vectors.copy()
-    items[cold] = model.embed_items(TAGS[np.flatnonzero(cold)])
-    placed = Model(model.user_vectors, items)
-    untrained = Model(model.user_vectors, np.random.default_rng(0).standard_normal(items.shape))
+    mixed = model.item_vectors.copy()
+    mixed[COLD] = np.random.default_rng(0).permutation(mixed[COLD])
     found, by_chance = (
-        evaluate(m, held_out, exclude=train, ks=(20,)).recall[20] for m in (placed, untrained)
+        evaluate(m, held_out, exclude=train, ks=(20,)).recall[20]
+        for m in (model, Model(model.user_vectors, mixed))
     )
     assert found > 2 * by_chance
+
+
+@pytest.mark.parametrize("side", ["users", "items"])
+def test_those_without_likes_are_placed_by_features_and_teach_nothing(
+    device: str, side: str
+) -> None:
+    tastes = MADE.user_tastes if side == "users" else MADE.item_tastes
+    cold = np.arange(len(tastes)) % 10 == 0
+    train = without_likes_of(side, cold)
+    features = np.eye(6, dtype=np.float32)[tastes]
+    others = features.copy()
+    others[cold] = 9 - features[cold]
+    models = [
+        trainer(**{**OPTIONS, "device": device})
+        .fit(train, **{f"{side[:-1]}_features": given})
+        .model_
+        for given in (features, others)
+    ]
+    for model, given in zip(models, (features, others), strict=True):
+        embed = model.embed_users if side == "users" else model.embed_items
+        own = model.user_vectors if side == "users" else model.item_vectors
+        np.testing.assert_allclose(own[cold], embed(given[cold]), atol=1e-6)
+    one, other = (
+        [m.user_vectors[~cold], m.item_vectors]
+        if side == "users"
+        else [m.user_vectors, m.item_vectors[~cold]]
+        for m in models
+    )
+    for mine, its in zip(one, other, strict=True):
+        np.testing.assert_array_equal(mine, its)
 
 
 def test_sparse_and_dense_features_are_the_same(device: str) -> None:
@@ -181,18 +213,19 @@ def test_resumed_ends_like_uninterrupted(tmp_path: Path, validated: bool) -> Non
 
 def test_the_best_epoch_has_its_network() -> None:
     """Vectors that nothing trains any more: the first epoch stays the best, the network goes on."""
-    liked = LIKES.toarray() != 0
+    train, liked = without_likes_of("items", COLD), LIKES.toarray() != 0
     validation = sp.csr_array((liked[:, ::-1] & ~liked).astype(np.float32))
     placed = []
     one = trainer(**{**OPTIONS, "learning_rate": 1e-9, "patience": None})
     one.fit(
-        LIKES,
+        train,
         validation=validation,
         item_features=TAGS,
         callbacks=[lambda trainer, _: placed.append(trainer.model_.embed_items(TAGS))],
     )
     assert one.best_epoch_ == 0
     np.testing.assert_array_equal(one.model_.embed_items(TAGS), placed[0])
+    np.testing.assert_allclose(one.model_.item_vectors[COLD], placed[0][COLD], atol=1e-6)
     assert not np.array_equal(placed[0], placed[-1])
 
 
@@ -267,6 +300,19 @@ def test_bad_features(features: Any, error: type[Exception], message: str) -> No
     one = trainer(**OPTIONS)
     with pytest.raises(error, match=message):
         one.fit(LIKES, item_features=features)
+    assert not hasattr(one, "model_")
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_features_of_none_that_has_likes(dense: bool) -> None:
+    features = sp.csr_array(sp.dia_array((COLD[None].astype(np.float32), [0]), shape=(200, 200)))
+    features.eliminate_zeros()
+    one = trainer(**OPTIONS)
+    with pytest.raises(DataError, match="item_features must describe some of the items that have"):
+        one.fit(
+            without_likes_of("items", COLD),
+            item_features=features.toarray() if dense else features,
+        )
     assert not hasattr(one, "model_")
 
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from . import _core
 from ._backend import Settings, choose_device, default_threads, usable_cores
 from ._checks import check_features, check_int, check_matrix, check_real
+from ._feature_step import has_features, has_likes
 from ._ids import IdIndex
 from .data import Interactions
 from .errors import DataError
@@ -100,6 +101,11 @@ def check_arguments(
         if given is not None:
             name = f"{side[:-1]}_features"
             features[side] = check_features(name, given, n, ids.get(f"{side[:-1]}_ids"))
+            if not (has_features(features[side]) & has_likes(likes, side)).any():
+                raise DataError(
+                    f"{name} must describe some of the {side} that have likes in train, got "
+                    f"features of others only; put the rows in the order of train's {side}"
+                )
     return Arguments(likes, ids, held_out, features, callbacks, device, reason, settings)
 
 

@@ -27,17 +27,41 @@ def on_device(features: sp.csr_array | np.ndarray, device: str) -> Any:
     return cupy.asarray(features)
 
 
-def described_rows(features: sp.csr_array | np.ndarray) -> np.ndarray:
-    """Rows with any feature, int64."""
+def has_features(features: sp.csr_array | np.ndarray) -> np.ndarray:
+    """Which objects have any, bool (n,)."""
     if isinstance(features, np.ndarray):
-        return np.flatnonzero(features.any(axis=1))
-    return np.flatnonzero(np.diff(features.indptr))
+        return np.asarray(features.any(axis=1))
+    return np.asarray(np.diff(features.indptr) > 0)
+
+
+def has_likes(likes: sp.csr_array, side: str) -> np.ndarray:
+    """Which users, or items, have any, bool (n,)."""
+    if side == "users":
+        return np.asarray(np.diff(likes.indptr) > 0)
+    return np.asarray(np.bincount(likes.indices, minlength=likes.shape[1]) > 0)
+
+
+def place_unliked(
+    vectors: np.ndarray,
+    network: FeatureNetwork,
+    features: sp.csr_array | np.ndarray,
+    liked: np.ndarray,
+    max_norm: float,
+) -> None:
+    """Put objects that have features, but no likes, where the network places them.
+
+    All that their vectors (n, r) have learned is whom they were negatives of: that is no taste.
+    """
+    rows = np.flatnonzero(has_features(features) & ~liked)
+    if rows.size:
+        vectors[rows] = into_ball(network.on(np).embed(features[rows]), max_norm)
 
 
 class FeatureStep:
     """A step along L_f of some users, or some items, and of their network (section 3.3).
 
-    Objects without any feature have no part in it.
+    Objects without any feature have no part in it. Neither have those without likes: negatives
+    drive them away from everybody, and the network would learn that what they are like is disliked.
     """
 
     SAMPLED = 1024  # objects; one that is drawn twice counts once
@@ -46,7 +70,8 @@ class FeatureStep:
         self,
         side: str,
         network: FeatureNetwork,
-        features: Any,
+        features: sp.csr_array | np.ndarray,
+        liked: np.ndarray,
         tables: Tables,
         job: Any,
         settings: Settings,
@@ -56,7 +81,7 @@ class FeatureStep:
         self._network = network
         self._tables, self._job, self._settings = tables, job, settings
         # Their rows, and what is known of them.
-        self._rows = described_rows(features)
+        self._rows = np.flatnonzero(has_features(features) & liked)
         self._features = on_device(features[self._rows], tables.device)
 
     def step(self, epoch: int, number: int) -> bool:

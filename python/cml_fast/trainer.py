@@ -22,7 +22,7 @@ from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._checks import check_real, drawing_from
 from ._covariance import CovarianceStep
 from ._estimator import Estimator
-from ._feature_step import FeatureStep
+from ._feature_step import FeatureStep, has_likes, place_unliked
 from ._features import FeatureNetwork
 from ._interleaved import Interleaved, Work
 from ._namespace import namespace_on
@@ -234,7 +234,8 @@ class Trainer(Estimator):
         user_features, item_features : scipy.sparse or dense matrix, or Features, optional
             What is known of each user (n_users, m) and item (n_items, m'), one row each: tags,
             genres, words. Sparse ones stay sparse. A network learns to place objects by them
-            (section 3.3); rows without any are left alone.
+            (section 3.3) from those that have features and likes; those without features are left
+            alone, those without likes come to lie where it places them.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             Called after each epoch; True ends the training.
         checkpoint : path, optional
@@ -413,7 +414,15 @@ class Trainer(Estimator):
             settings = replace(settings, temperature=progress.temperature)
         job = make_job(progress.tables, given.likes, settings)
         works: list[Work] = [
-            FeatureStep(side, network, given.features[side], progress.tables, job, settings)
+            FeatureStep(
+                side,
+                network,
+                given.features[side],
+                has_likes(given.likes, side),
+                progress.tables,
+                job,
+                settings,
+            )
             for side, network in progress.networks.items()
         ]
         if settings.cov_weight > 0:
@@ -441,7 +450,7 @@ class Trainer(Estimator):
             n_epochs=int(self.n_epochs),
             patience=self.patience,
             callbacks=[partial(callback, self) for callback in given.callbacks],
-            publish=self._publish,
+            publish=partial(self._publish, given),
             checkpoint=checkpoint,
             verbose=bool(self.verbose),
         )
@@ -458,16 +467,24 @@ class Trainer(Estimator):
         finally:
             # Also when training is interrupted or diverges: what was learned is usable.
             progress.return_to_best()
-            self._publish()
+            self._publish(given)
             self.n_epochs_ = progress.n_epochs
 
-    def _publish(self) -> Model:
+    def _publish(self, given: Arguments) -> Model:
         """Make ``model_`` the present state of the tables."""
         progress = self._progress
-        users, items = progress.vectors()
+        vectors = dict(zip(("users", "items"), progress.vectors(), strict=True))
+        for side, network in progress.networks.items():
+            place_unliked(
+                vectors[side],
+                network,
+                given.features[side],
+                has_likes(given.likes, side),
+                given.settings.max_norm,
+            )
         self.model_ = Model(
-            users,
-            items,
+            vectors["users"],
+            vectors["items"],
             **progress.ids,
             hyperparameters=self._described(),
             networks=progress.networks,
