@@ -24,6 +24,7 @@ from cml_fast import Trainer
 
 from . import results_file
 
+ROWS = (1_000, 25_000, 40_000, 1_000_000)  # of a table: innermost caches to main memory
 SECONDS = 0.2  # for each measurement of a speed
 BUFFER_ROWS = (128, 256, 512, 1024)
 ALIGNMENT = 16  # rows are padded to a multiple of so many floats
@@ -134,7 +135,7 @@ def main() -> None:
 
     speeds = {}
     print("GB per CPU-second of one core, rows of 112 floats")
-    for n_rows in (1_000, 25_000, 40_000, 1_000_000):  # innermost caches to main memory
+    for n_rows in ROWS:
         speeds[n_rows] = bandwidths(n_rows, 112)
         listed = ", ".join(f"{name} {speed / 1e9:.1f}" for name, speed in speeds[n_rows].items())
         print(f"{n_rows * 112 * 4 / MIB:8.1f} MiB  {listed}")
