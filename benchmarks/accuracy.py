@@ -117,7 +117,8 @@ def measure(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
         args.trials,
         n_epochs,
     )
-    return {"chosen": chosen, "test": [test(name, peer, chosen, s, args) for s in args.seeds]}
+    tested = [test(name, peer, chosen, seed, args) for seed in args.seeds]
+    return {"chosen": chosen, "most_epochs": n_epochs, "test": tested}
 
 
 def test(

@@ -30,16 +30,18 @@ def record(**rows):
                 "rows": {
                     name: {
                         "chosen": {"seconds": 60},
+                        "most_epochs": 3,
                         "test": [
                             {
                                 "users": 5000,
                                 "seconds": 30,
+                                "epochs": 1 + seed,
                                 "recall@20": value / 2,
                                 "recall@50": value,
                                 "recall@100": value * 1.2,
                                 "ndcg@20": value / 3,
                             }
-                            for value in values
+                            for seed, value in enumerate(values)
                         ],
                     }
                     for name, values in rows.items()
@@ -79,6 +81,15 @@ def test_accuracy_s_table_is_sorted_and_says_what_is_worse(tmp_path):
     assert "Left out: WARP (LightFM) (no LightFM here)." in text
     assert "](pictures/accuracy-citeulike-t.png)" in text
     assert (tmp_path / "pictures" / "accuracy-citeulike-t.png").stat().st_size > 5000
+
+
+def test_what_stopped_too_early_is_said(tmp_path):
+    figures = style.Figures(tmp_path / "page.md", tmp_path / "pictures")
+    made = record(**ROWS)
+    assert "ceased to rise" not in accuracy.section(made, figures)
+    rows = made["results"]["citeulike-t"]["rows"]
+    rows["EASE"]["most_epochs"], rows["CML, softmax"]["most_epochs"] = 1, 2
+    assert "the recall of CML, softmax (2) had not ceased" in accuracy.section(made, figures)
 
 
 def test_the_newest_results_make_the_page_and_the_readme(tmp_path, capsys):

@@ -78,6 +78,16 @@ def _data_set(name: str, result: dict[str, Any], figures: Figures) -> str:
         _plot(name, rows, metric, figures),
         _verdict(compared, metric),
     ]
+    limited = [
+        f"{what} ({row['most_epochs']})"
+        for what, row in rows.items()
+        if 1 < row["most_epochs"] <= max(run["epochs"] for run in row["test"])
+    ]
+    if limited:
+        parts.append(
+            f"At the most epochs that it may have, the recall of {', '.join(limited)} had not "
+            "ceased to rise: more of them might have come to more."
+        )
     left_out = [f"{row} ({reason})" for row, reason in result["left_out"].items()]
     if left_out:
         parts.append(f"Left out: {'; '.join(left_out)}.")
