@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from ._backend import Settings, Tables
 from ._draws import FEATURES, distinct_rows, random_words
-from ._features import FeatureNetwork, into_ball
+from ._features import FeatureNetwork, into_ball, placed_alone
 from ._namespace import namespace_of
 
 SIDES = ("users", "items")
@@ -46,7 +46,6 @@ def place_unliked(
     network: FeatureNetwork,
     features: sp.csr_array | np.ndarray,
     liked: np.ndarray,
-    max_norm: float,
 ) -> None:
     """Put objects that have features, but no likes, where the network places them.
 
@@ -54,7 +53,7 @@ def place_unliked(
     """
     rows = np.flatnonzero(has_features(features) & ~liked)
     if rows.size:
-        vectors[rows] = into_ball(network.on(np).embed(features[rows]), max_norm)
+        vectors[rows] = placed_alone(network.on(np), features[rows], vectors[liked])
 
 
 class FeatureStep:

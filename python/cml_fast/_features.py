@@ -234,6 +234,19 @@ class FeatureNetwork:
         return features @ w1 + b1
 
 
+def placed_alone(network: FeatureNetwork, features: Any, learned: np.ndarray) -> np.ndarray:
+    """Where features (n, m) alone place objects: in the direction of f(x), (n, r).
+
+    f(x) is about the mean of all vectors that such features may go with, so it is shorter than
+    each of them, and would be nearer to everybody. It is given the mean length of the vectors that
+    were ``learned``, (n', r), of the same kind of object. All with NumPy.
+    """
+    vectors: np.ndarray = network.embed(features)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors *= np.linalg.norm(learned, axis=1).mean() / np.where(lengths > 0, lengths, 1)
+    return vectors
+
+
 def into_ball(vectors: Any, max_norm: float) -> Any:
     """Vectors (n, r) pulled into the ball of radius ``max_norm``, in place."""
     xp = namespace_of(vectors)

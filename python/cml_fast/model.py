@@ -21,7 +21,7 @@ from ._checks import (
     check_rows,
     check_vectors,
 )
-from ._features import PARAMETERS, FeatureNetwork, check_network, into_ball
+from ._features import PARAMETERS, FeatureNetwork, check_network, placed_alone
 from ._ids import IdIndex, interaction_rows, item_interactions
 from ._model_files import Stored
 from ._namespace import to_numpy
@@ -343,7 +343,8 @@ class Model:
         Returns
         -------
         numpy.ndarray, (m, r), float32
-            f(x), pulled into the ball of the model's vectors.
+            In the direction of f(x), as far from the origin as the model's items are on average:
+            f(x) itself, a mean, lies further inside, and so nearer to everybody.
 
         Raises
         ------
@@ -461,9 +462,8 @@ class Model:
                 f"the model was not trained with features of {side}: fit(..., {name}=...)"
             )
         n_rows = getattr(getattr(features, "matrix", features), "shape", (0,))[0]
-        vectors: np.ndarray = network.embed(check_features(name, features, n_rows, None))
-        max_norm = self.hyperparameters.get("max_norm")
-        return vectors if max_norm is None else into_ball(vectors, max_norm)
+        learned = self._user_vectors if side == "users" else self._item_vectors
+        return placed_alone(network, check_features(name, features, n_rows, None), learned)
 
     def build_index(self, kind: str = "annoy", *, n_trees: int = 50, seed: int = 0) -> None:
         """Build an index of the items for approximate search; it is saved with the model.

@@ -480,7 +480,6 @@ class Trainer(Estimator):
                 network,
                 given.features[side],
                 has_likes(given.likes, side),
-                given.settings.max_norm,
             )
         self.model_ = Model(
             vectors["users"],
