@@ -14,7 +14,7 @@ from .errors import DataError
 
 PARAMETERS = ("w1", "b1", "w2", "b2")
 # Of the median length: further out, new items are hardly ever among the nearest; further in, they
-# push others out. Measured in docs/losses.md.
+# push others out. Measured in docs/features.md.
 SHARE_OF_LENGTH = 0.85
 # Rows that are embedded together, to bound the memory for their hidden layers.
 BLOCK_ROWS = 1 << 14
@@ -194,7 +194,6 @@ class FeatureNetwork:
     def step(self, gradients: Mapping[str, Any], learning_rate: float) -> None:
         """One AdaGrad step of each parameter along its gradient, as csrc/core/update.h takes it."""
         rate = float(learning_rate)  # NumPy's float64 would turn float32 arrays into its own kind
-        rate = float(learning_rate)  # NumPy's float64 would turn float32 arrays into its own kind
         for name, gradient in gradients.items():
             xp = namespace_of(gradient)
             # On a CPU in blocks of rows: what is computed on the way to a step stays in its cache.
@@ -214,7 +213,9 @@ class FeatureNetwork:
         return (*self.parameters["w1"].shape, self.parameters["w2"].shape[1])
 
     def on(self, xp: Any) -> FeatureNetwork:
-        """A copy of the namespace ``xp``."""
+        """This network if it is of the namespace ``xp``, otherwise a copy there."""
+        if namespace_of(self.parameters["w1"]) is xp:
+            return self
         return self.from_arrays(self.to_arrays(), xp)
 
     def copy(self) -> FeatureNetwork:
