@@ -100,6 +100,18 @@ def test_warm_starts_go_on_with_it(monkeypatch):
     assert_same(one, trainer(temperature=one.temperature_, n_epochs=4).fit(LIKES))
 
 
+@pytest.mark.parametrize(
+    ("n_epochs", "warm_start", "tried"),
+    [(9, False, 5), (2, False, 2), (9, True, 5), (1, True, 5)],
+)
+def test_how_long_they_are_tried(monkeypatch, n_epochs, warm_start, tried):
+    """A warm start goes on: what its first fit does says nothing of the whole training."""
+    judged = Judged(monkeypatch, 0.1, 0.1, 0.2)
+    one = trainer(temperature=None, n_epochs=n_epochs, warm_start=warm_start).fit(LIKES)
+    assert one.n_epochs_ == n_epochs
+    assert [model.hyperparameters["n_epochs"] for model, _, _ in judged.seen] == [tried] * 3
+
+
 def test_checkpoints_know_it(monkeypatch, tmp_path):
     Judged(monkeypatch, 0.1, 0.2, 0.1)
     whole = trainer(temperature=None, n_epochs=3).fit(LIKES)

@@ -23,7 +23,8 @@ ABOUT = {
         "comparable. They do not describe CiteULike."
     ),
     "gowalla": "LightGCN's split. Settings and epochs are chosen on a share of its train part that "
-    "is set apart, the tested models trained on all of it.",
+    "is set apart, the tested models trained on all of it. The test part is given: what differs "
+    "from seed to seed is the training alone.",
     "ml-latest-small": "60/20/20 per user; a rating of 4 or more is a like.",
 }
 
@@ -37,7 +38,8 @@ def section(record: dict[str, Any], figures: Figures) -> str:
         "settings known to be good, the others proposed by Optuna; the defaults and the most "
         "popular have nothing to choose. All users with test items, mean and standard deviation "
         f"of {len(record['seeds'])} seeds. Bold: the best of a column among the rows without and "
-        "with features (+F). p: Wilcoxon signed-rank test of each user's recall.",
+        "with features (+F). p: Wilcoxon signed-rank test of each user's recall. Minutes are of "
+        "wall time with other work on the other cores, and rough.",
         origin(record),
     ]
     parts += [_data_set(name, result, figures) for name, result in record["results"].items()]

@@ -36,9 +36,11 @@ def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
     if wanted.nnz == 0:
         return TEMPERATURES[0]
     wanted = sample_of_users(wanted, USERS)
+    # The first fit of a warm start is only a beginning; its few epochs do not say when to judge.
+    n_epochs = N_EPOCHS if trainer.warm_start else min(N_EPOCHS, trainer.n_epochs)
     short = {
         **trainer.get_params(),
-        **{"n_epochs": min(N_EPOCHS, trainer.n_epochs), "random_state": 0},
+        **{"n_epochs": n_epochs, "random_state": 0},
         **{"warm_start": False, "verbose": False},
     }
     recalls = []
@@ -55,5 +57,5 @@ def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
         f"{temperature:g}: {recall:.4f}"
         for temperature, recall in sorted(zip(TEMPERATURES, recalls, strict=True))
     )
-    say(f"temperature {best:g}, by recall@{K} after {short['n_epochs']} epochs ({tried})")
+    say(f"temperature {best:g}, by recall@{K} after {n_epochs} epochs ({tried})")
     return best

@@ -71,9 +71,10 @@ class Trainer(Estimator):
         "contrastive".
     temperature : float or None
         Of "softmax", in units of squared distance: lower ones look at the nearest negatives alone.
-        None: 0.15, 0.21 or 0.3, the one with the best recall@50 in trainings of 5 epochs; of the
-        validation data or, without them, of a tenth of the likes, which are held out for that
-        alone. These trainings leave features aside.
+        None: 0.15, 0.21 or 0.3, the one with the best recall@50 in trainings of 5 epochs (of
+        ``n_epochs`` if that is less, unless ``warm_start``); of the validation data or, without
+        them, of a tenth of the likes, which are held out for that alone. These trainings leave
+        features aside.
     negative_weight : float
         Of "contrastive": the weight W of the negatives.
     optimizer : {"rowwise_adagrad", "adagrad"} or None
