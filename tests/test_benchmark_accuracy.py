@@ -129,7 +129,7 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
     assert len(written[0]) == 6 and written[0] == written[1]
     one, two = (out["results"]["likes.csv"] for out in outs)
     assert one["rows"] == two["rows"]
-    assert list(one["rows"]) == rows
+    assert list(one["rows"]) == rows[::-1]  # begun in this order
     assert one["compared"]["CML, softmax"]["against"] in rows[:2]
     for row in one["rows"].values():
         assert [run["seed"] for run in row["test"]] == [0, 1]
@@ -195,6 +195,7 @@ def test_users_are_compared_by_their_mean_over_the_seeds():
     found = accuracy.compare(rows)["CML, softmax"]
     assert found["against"] == "EASE" and found["users"] == 3
     assert found["difference"] == pytest.approx((0.3 - 0.1 + 0.3) / 3)
+    assert (found["better"], found["worse"]) == (2, 1)
 
 
 class Peers:

@@ -38,7 +38,8 @@ def section(record: dict[str, Any], figures: Figures) -> str:
         "settings known to be good, the others proposed by Optuna; the defaults and the most "
         "popular have nothing to choose. All users with test items, mean and standard deviation "
         f"of {len(record['seeds'])} seeds. Bold: the best of a column among the rows without and "
-        "with features (+F). p: Wilcoxon signed-rank test of each user's recall. Minutes are of "
+        "with features (+F). p: Wilcoxon signed-rank test of each user's recall; it ranks the "
+        "differences, so that a few large ones weigh less than in the mean. Minutes are of "
         "wall time with other work on the other cores, and rough.",
         origin(record),
     ]
@@ -90,8 +91,11 @@ def _data_set(name: str, result: dict[str, Any], figures: Figures) -> str:
             f"At the most epochs that it may have, the recall of {', '.join(limited)} had not "
             "ceased to rise: more of them might have come to more."
         )
-    left_out = [f"{row} ({reason})" for row, reason in result["left_out"].items()]
-    if left_out:
+    reasons: dict[str, list[str]] = {}
+    for row, reason in result["left_out"].items():
+        reasons.setdefault(reason, []).append(row)
+    if reasons:
+        left_out = [f"{', '.join(absent)} ({reason})" for reason, absent in reasons.items()]
         parts.append(f"Left out: {'; '.join(left_out)}.")
     return "\n\n".join(parts)
 
@@ -166,7 +170,7 @@ def _verdict(compared: dict[str, Any], metric: str) -> str:
         verb = "is ahead of" if found["difference"] > 0 else "is behind"
         lines.append(
             f"- {what} {verb} the best peer that uses as much, {found['against']}, by "
-            f"{abs(found['difference']):.4f} in {metric} (p = {found['p']:.1g}, {found['users']:,} "
-            "users)."
+            f"{abs(found['difference']):.4f} in {metric} (p = {found['p']:.1g}; better for "
+            f"{found['better']:,} of {found['users']:,} users, worse for {found['worse']:,})."
         )
     return "\n".join(lines)
