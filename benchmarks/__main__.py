@@ -1,6 +1,6 @@
 """Run all benchmarks that the page shows, one after the other, and write the page.
 
-    python -m benchmarks            about five hours on two cores
+    python -m benchmarks            less than six hours on two cores
     python -m benchmarks --quick    less than ten minutes: a rehearsal, in build/quick
 
 Each benchmark goes on where it ended when the same command is given again.

@@ -5,6 +5,8 @@ import json
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 from multiprocessing import get_context
 
 import numpy as np
@@ -12,10 +14,10 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks import accuracy, datasets, ranking, tuning
-from benchmarks.peers import ALL, Data, Peer, versions, why_absent
+from benchmarks.peers import ALL, Data, Peer, ours, versions, why_absent
 from benchmarks.peers.simple import ease
 from cml_fast import Model
-from cml_fast.data import synthetic
+from cml_fast.data import split, synthetic
 from cml_fast.evaluation import evaluate
 
 LIKES = synthetic(80, 60, 1100, random_state=2).interactions.matrix
@@ -135,6 +137,34 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
         assert [run["seed"] for run in row["test"]] == [0, 1]
 
 
+def test_gowalla_comes_split_and_is_tested_again_only_where_a_seed_matters(tmp_path, monkeypatch):
+    pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
+    (tmp_path / "gowalla").mkdir()
+    for part, likes in zip(("train", "valid", "test"), split(LIKES), strict=True):
+        lines = [
+            " ".join(map(str, [user, *likes.indices[start:end]]))
+            for user, (start, end) in enumerate(pairwise(likes.indptr))
+        ]
+        (tmp_path / "gowalla" / f"{part}.txt").write_text("\n".join(lines))
+    trained = []
+
+    def train(data, settings, seed):
+        trained.append((data.likes.nnz, seed))
+        yield from ours.train(data, {"loss": "warp"}, seed)
+
+    drawing = replace(ALL["CML, defaults"], train=train)
+    monkeypatch.setitem(ALL, "CML, defaults", drawing)
+    args = argparse.Namespace(
+        folder=tmp_path, work=tmp_path, trials=1, seeds=[4, 5], max_epochs=1, jobs=1
+    )
+    parts = accuracy.Split("gowalla", tmp_path, 0)
+    whole = parts.train.nnz + parts.validation.nnz
+    tested = {row: accuracy.measure("gowalla", row, args)["test"] for row in ("EASE", drawing.name)}
+    assert [run["seed"] for run in tested["EASE"]] == [4]
+    assert [run["seed"] for run in tested[drawing.name]] == [4, 5]
+    assert trained == [(parts.train.nnz, 0), (whole, 4), (whole, 5)]
+
+
 def test_other_likes_of_that_name_and_other_epochs_do_not_count_as_done(tmp_path):
     file, whole = likes_file(tmp_path), argparse.Namespace(max_epochs=sys.maxsize)
     before = accuracy.label(str(file), whole)
@@ -196,6 +226,16 @@ def test_users_are_compared_by_their_mean_over_the_seeds():
     assert found["against"] == "EASE" and found["users"] == 3
     assert found["difference"] == pytest.approx((0.3 - 0.1 + 0.3) / 3)
     assert (found["better"], found["worse"]) == (2, 1)
+
+
+def test_nobody_is_better_or_worse_by_rounding_alone():
+    seeds = [[1 / 3, 2 / 3, 0.9], [1 / 3, 2 / 3, 0.2], [2 / 3, 0, 0.7]]
+    rows = {
+        "EASE": {"test": [{"per_user": [4 / 9, 4 / 9, 0.6]}]},
+        "CML, softmax": {"test": [{"per_user": [round(x, 6) for x in users]} for users in seeds]},
+    }
+    found = accuracy.compare(rows)["CML, softmax"]
+    assert (found["better"], found["worse"], found["difference"], found["p"]) == (0, 0, 0.0, 1.0)
 
 
 class Peers:

@@ -48,3 +48,4 @@ class Peer:
     max_users: int | None = None  # more take too long
     with_features: bool = False
     ours: bool = False
+    draws: bool = True  # numbers at random: otherwise a seed changes the split at most
