@@ -20,6 +20,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from cml_fast import build_info
+
 from .. import datasets, results_file
 from ..peers import versions
 from . import compare, sweeps, time_to_recall
@@ -72,6 +74,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 def main() -> None:
     args = arguments()
+    if args.device == "cuda" and (problem := build_info()["cuda"]["problem"]):
+        sys.exit(f"--device cuda cannot be used: {problem}")
     plan = plan_of(args)
     # More rounds, seeds or data add to what was measured before; all else would change it.
     free = ("data", "recall_data", "rounds", "seeds")
