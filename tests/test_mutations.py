@@ -177,7 +177,6 @@ def cpu_hash(directory, *mutation):
     library = directory / "libcpu.so"
     command = [*compiler(), "-std=c++17", "-O1", "-fPIC", "-shared", "-pthread"]
     command += ["-ffp-contract=off", "-fno-math-errno", "-DCML_VECTOR_FLOATS=4", *flags]
-    command.append(f"-DCML_FIXED_CHUNKS={CHUNKS}")  # larger ones are not wanted
     files = [str(sources / name) for name in ("kernel.cpp", "train.cpp", "batches.cpp", "main.cpp")]
     subprocess.run([*command, *files, "-o", str(library)], check=True)
 

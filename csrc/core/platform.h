@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+// CML_UNROLL_ANY_LENGTH is for loops whose length is known at run time only. On the CPU they stay
+// loops: unrolled, they take several times as long to compile and run no faster.
+//
 // A function of the core; a large one is not copied to wherever it is called, but on CUDA, where a
 // call would keep what it is given in local memory. CUDA sources use the core in kernels only.
 #if defined(__CUDACC__)
@@ -10,7 +13,9 @@
 #define CML_LARGE_FN CML_FN
 #define CML_INLINE_LAMBDA
 #define CML_UNROLL _Pragma("unroll")
+#define CML_UNROLL_ANY_LENGTH CML_UNROLL
 #else
+#define CML_UNROLL_ANY_LENGTH
 #define CML_FN inline __attribute__((always_inline))
 #define CML_LARGE_FN __attribute__((noinline))
 #define CML_INLINE_LAMBDA __attribute__((always_inline))

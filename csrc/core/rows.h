@@ -17,8 +17,13 @@ struct Chunks {
     template <class F>
     CML_FN void each(F f) const {
         const int last = kChunks > 0 ? kChunks - 1 : (n_dims - 1) / kLanes;
-        CML_UNROLL
-        for (int c = 0; c < last; ++c) f(c, Full{});
+        if constexpr (kChunks > 0) {
+            CML_UNROLL
+            for (int c = 0; c < last; ++c) f(c, Full{});
+        } else {
+            CML_UNROLL_ANY_LENGTH
+            for (int c = 0; c < last; ++c) f(c, Full{});
+        }
         Lanes::last_part(n_dims - last * kLanes,
                          [&](auto part) CML_INLINE_LAMBDA { f(last, part); });
     }

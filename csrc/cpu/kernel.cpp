@@ -1,5 +1,9 @@
-// The training kernel for one instruction set. Nothing here may come from the standard library:
-// its inline functions would be compiled for that set and could be linked into all of them.
+// The training kernel for one instruction set. It is compiled once for rows of any number of
+// 32-element chunks (CML_CHUNKS=0), and once more for each number in CML_FIXED_CHUNKS
+// (CML_CHUNKS=1, ...): there the loops over chunks are unrolled, which is faster for short rows.
+//
+// Nothing here may come from the standard library: its inline functions would be compiled for that
+// set and could be linked into all of them.
 #include "kernel.h"
 
 #include "../core/async.h"
@@ -8,6 +12,13 @@
 #include "lanes.h"
 #include "memory.h"
 #include "tile_batch.h"
+
+#ifndef CML_CHUNKS
+#define CML_CHUNKS 0
+#endif
+#ifndef CML_FIXED_CHUNKS
+#define CML_FIXED_CHUNKS  // none
+#endif
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -127,23 +138,33 @@ constexpr CpuKernel kTileKernel{TileKernel<kChunks>::train,   step<kChunks>,
                                 TileKernel<kChunks>::fold_in, TileKernel<kChunks>::record,
                                 TileKernel<kChunks>::gather,  nullptr};
 
+// Pairs of rows of so many chunks, in a translation unit of its own for each number that has one.
 template <int kChunks>
-static CpuKernel kernel_of(Loss loss) {
-    return loss == Loss::kWarp ? kPairKernel<kChunks> : kTileKernel<kChunks>;
+CpuKernel fixed_pair_kernel();
+
+#if CML_CHUNKS > 0
+
+template <int kChunks>
+CpuKernel fixed_pair_kernel() {
+    return kPairKernel<kChunks>;
+}
+template CpuKernel fixed_pair_kernel<CML_CHUNKS>();
+
+}  // namespace CML_TARGET
+}  // namespace cml
+
+#else
+
+template <int... kFixedChunks>
+static CpuKernel pair_kernel(int chunks) {
+    CpuKernel kernel = kPairKernel<0>;
+    ((chunks == kFixedChunks ? void(kernel = fixed_pair_kernel<kFixedChunks>()) : void()), ...);
+    return kernel;
 }
 
-// The kernel for rows of so many chunks. Builds for tests have fewer of them (CML_FIXED_CHUNKS).
-#ifndef CML_FIXED_CHUNKS
-#define CML_FIXED_CHUNKS kMaxFixedChunks
-#endif
-template <int kChunks>
+// Most of the time of a tile goes into its products, which have no use for a fixed number.
 static CpuKernel kernel_for(Loss loss, int chunks) {
-    if (chunks == kChunks) return kernel_of<kChunks>(loss);
-    if constexpr (kChunks < CML_FIXED_CHUNKS) {
-        return kernel_for<kChunks + 1>(loss, chunks);
-    } else {
-        return kernel_of<0>(loss);
-    }
+    return loss == Loss::kWarp ? pair_kernel<CML_FIXED_CHUNKS>(chunks) : kTileKernel<0>;
 }
 
 }  // namespace CML_TARGET
@@ -151,7 +172,9 @@ static CpuKernel kernel_for(Loss loss, int chunks) {
 #define CML_JOIN(a, b) a##b
 #define CML_KERNEL_OF(target) CML_JOIN(kernel_, target)
 CpuKernel CML_KERNEL_OF(CML_TARGET)(Loss loss, int n_dims) {
-    return kernel_for<1>(loss, (n_dims + kLanes - 1) / kLanes);
+    return kernel_for(loss, (n_dims + kLanes - 1) / kLanes);
 }
 
 }  // namespace cml
+
+#endif
