@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
+from .._compute.build_info import VERSION
 from .._compute.feature_network import PARAMETERS, FeatureNetwork, check_network
 from .._compute.tables import Tables
 from .._persistence.folder import (
@@ -93,9 +94,6 @@ class Checkpoint:
 
         Raises OSError or ModelError if that is impossible; the old one is still there then.
         """
-        # Imported here because the package sets its version while it is imported.
-        from .. import __version__
-
         best = state.best
         files = {"tables.safetensors": _table_writer(state.tables)}
         if state.networks:
@@ -110,7 +108,7 @@ class Checkpoint:
             ids = {axis: state.ids[axis].tolist() for axis in AXES}
             files["ids.json"] = lambda path: write_json(path, ids)
         info = {
-            "version": __version__,
+            "version": VERSION,
             "finished": finished,
             "every": self.every,
             "hyperparameters": self.hyperparameters,
