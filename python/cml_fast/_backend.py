@@ -35,8 +35,8 @@ class Settings:
     loss: str = "warp"
     tile_size: int = 1  # pairs that share negatives
     temperature: float = 1.0
-    correction: float = 1.0  # c in csrc/core/softmax_loss.h
-    negative_weight: float = 1.0  # W / U in csrc/core/contrastive_loss.h
+    correction: float = 1.0  # c in csrc/core/losses/softmax.h
+    negative_weight: float = 1.0  # W / U in csrc/core/losses/contrastive.h
     averaging: float = 0.0  # 0: vectors are not averaged over epochs
     cov_weight: float = 0.0  # 0: no covariance regularisation
     cov_interval: int = 1
