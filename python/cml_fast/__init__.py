@@ -4,8 +4,8 @@ from ._core import build_info as _core_build_info
 
 __version__: str = _core_build_info()["version"]
 
-from ._build import build_info
-from ._progress import EpochReport
+from ._compute.build_info import build_info
+from ._training.reports import EpochReport
 from .model import Model
 from .trainer import Trainer
 

@@ -16,19 +16,23 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
-from ._arguments import Arguments, check_arguments, sample_of_users
-from ._backend import Tables, instruction_set, launch_unit, make_job
-from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
-from ._checks import check_real, drawing_from
-from ._covariance import CovarianceStep
-from ._estimator import Estimator
-from ._feature_step import FeatureStep, has_likes, place_unliked
-from ._features import FeatureNetwork
-from ._interleaved import Interleaved, Work
-from ._namespace import namespace_on
-from ._progress import EpochReport, Progress
-from ._temperature import choose as choose_temperature
-from ._training import Training
+from ._compute.array_api import namespace_on
+from ._compute.devices import instruction_set
+from ._compute.feature_network import FeatureNetwork
+from ._compute.kernels import launch_granularity, make_job
+from ._compute.tables import Tables
+from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
+from ._training.covariance import CovarianceStep
+from ._training.feature_step import FeatureStep, has_likes, place_unliked
+from ._training.fit_inputs import Arguments, check_arguments, sample_of_users
+from ._training.hyperparameters import HYPERPARAMETERS, docstring_parameters, recorded, signature
+from ._training.loop import Training, Vectors
+from ._training.reports import EpochReport
+from ._training.scheduled import Interleaved, Work
+from ._training.state import Progress
+from ._training.temperature import choose as choose_temperature
+from ._validation.estimator import Estimator
+from ._validation.scalars import check_real, drawing_from
 from .data import Features, Interactions
 from .errors import DataError
 from .model import Model
@@ -42,98 +46,15 @@ Described: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
 
 
 class Trainer(Estimator):
-    """Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
+    __doc__ = f"""Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
 
     Follows scikit-learn's conventions: hyper-parameters are stored as given and checked in
-    :meth:`fit`; learned attributes end with an underscore.
+    :meth:`fit`; learned attributes end with an underscore. A hyper-parameter that is None gets its
+    default; one that was set and has no effect with the chosen loss or mode is an error.
 
     Parameters
     ----------
-    loss : {"softmax", "contrastive", "warp"}
-        What a liked pair asks for, given squared distances d_ij^2 to the liked item and d_ik^2 to
-        U negatives.
-
-        - "softmax": the negative log of the liked item's share of the softmax over all J items,
-          exp(-d^2 / ``temperature``), estimated from the negatives (each counts J / U times).
-        - "contrastive": d_ij^2 + ``negative_weight`` / U sum_k [``margin`` - d_ik^2]_+ .
-        - "warp": the paper's, [``margin`` + d_ij^2 - d_ik^2]_+ of the negative that violates most,
-          times an estimate of the liked item's rank (eqs. 1 and 3, section 3.5).
-
-        With the first two, pairs that are visited together share their negatives, and each user's
-        own items are left out exactly; all negatives that are too near are pushed away.
-    n_dims : int, 1 to 2048
-        Length r of the vectors.
-    n_negatives : int, 1 to 1024, or None
-        Negative items U for each pair. None: 256; for "warp" 20.
-    margin : float or None
-        Of "warp" and "contrastive". Distances in the ball of radius ``max_norm`` reach
-        2 ``max_norm``, their squares 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
-        "contrastive".
-    temperature : float or None
-        Of "softmax", in units of squared distance: lower ones look at the nearest negatives alone.
-        None: 0.15, 0.21 or 0.3, the one with the best recall@50 in trainings of 5 epochs (of
-        ``n_epochs`` if that is less, unless ``warm_start``); of the validation data or, without
-        them, of a tenth of the likes, which are held out for that alone. These trainings leave
-        features aside.
-    negative_weight : float
-        Of "contrastive": the weight W of the negatives.
-    optimizer : {"rowwise_adagrad", "adagrad"} or None
-        AdaGrad with one step size for each vector, or for each of its elements. None: the first;
-        for "warp" the second.
-    learning_rate : float
-        Step size of AdaGrad.
-    max_norm : float
-        Radius of the ball that holds all vectors (section 3.5).
-    averaging : float, at least 0 and below 1, or None
-        A model has the mean of each vector over the epochs that have ended, in which an epoch
-        weighs ``averaging`` times what the next one does. 0: the vectors as they are. None: 0.8;
-        for "warp" 0.
-    update : {"sync", "async"}
-        "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
-        then each vector is changed once. It gives the same bits for any number of threads, on any
-        device. "async" changes the vectors after each pair; threads do so without locks (Hogwild),
-        so only ``n_threads=1`` repeats a run to the bit. It is faster, above all with many threads
-        or on CUDA.
-    batch_size : int, 1 to 2^24
-        Pairs of a mini-batch; only "sync" has them. A larger one keeps more threads busy (each
-        takes 32 pairs at a time), a smaller one learns more from an epoch; see the README.
-    cov_weight : float
-        Weight of covariance regularisation (section 3.4), which lets different dimensions say
-        different things. 0: none. BLAS computes it, so with it results repeat to the bit only
-        where BLAS does: on one machine, and mostly for one number of threads.
-    cov_interval : int
-        Pairs from one of its steps to the next; each moves 1024 users and as many items.
-    feature_weight : float or None
-        With features: the weight lambda_f of L_f (section 3.3) for the vectors, which are pulled
-        to where their features place them. What it does depends on ``feature_interval``: half the
-        interval, twice the pull. None: 5; for "warp" 30.
-    feature_learning_rate : float
-        Step size of AdaGrad for the feature networks.
-    feature_interval : int
-        Pairs from one of their steps to the next; each takes 1024 users or items.
-    feature_warm_up : int
-        After so many epochs the vectors of objects with features begin anew, from where these
-        place them. 0: they do not.
-    n_hidden : int
-        Units in the hidden layer of a feature network.
-    n_epochs : int
-        Passes over the pairs; with validation data an upper bound.
-    device : {"auto", "cpu", "cuda"}
-        "auto" takes CUDA where it works and says (``device_reason_``, and on stderr if
-        ``verbose``) why it does not; "cuda" raises that reason.
-    n_threads : int or None
-        CPU threads; None takes all cores.
-    random_state : int, numpy Generator or RandomState, or None
-        Seeds the first vectors, the order of the pairs and the negatives.
-    patience : int or None
-        With validation data: stop after this many epochs without a better recall; None never
-        stops early. The best epoch is kept either way.
-    validation_users : int or None
-        Recall is measured on at most this many users, drawn once; None takes all.
-    warm_start : bool
-        Whether :meth:`fit` goes on from the last fit, AdaGrad state included.
-    verbose : bool
-        Show the device and a progress bar on stderr.
+{docstring_parameters()}
 
     Attributes
     ----------
@@ -151,64 +72,26 @@ class Trainer(Estimator):
         Of "softmax": the temperature it was trained with.
     """
 
-    def __init__(
-        self,
-        *,
-        loss: str = "softmax",
-        n_dims: int = 100,
-        n_negatives: int | None = None,
-        margin: float | None = None,
-        temperature: float | None = None,
-        negative_weight: float = 10.0,
-        optimizer: str | None = None,
-        learning_rate: float = 0.1,
-        max_norm: float = 1.0,
-        averaging: float | None = None,
-        update: str = "sync",
-        batch_size: int = 1024,
-        cov_weight: float = 0.0,
-        cov_interval: int = 32768,
-        feature_weight: float | None = None,
-        feature_learning_rate: float = 0.005,
-        feature_interval: int = 4096,
-        feature_warm_up: int = 0,
-        n_hidden: int = 256,
-        n_epochs: int = 40,
-        device: str = "auto",
-        n_threads: int | None = None,
-        random_state: Any = 0,
-        patience: int | None = 5,
-        validation_users: int | None = 2000,
-        warm_start: bool = False,
-        verbose: bool = True,
-    ) -> None:
-        self.loss = loss
-        self.n_dims = n_dims
-        self.n_negatives = n_negatives
-        self.margin = margin
-        self.temperature = temperature
-        self.negative_weight = negative_weight
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.max_norm = max_norm
-        self.averaging = averaging
-        self.update = update
-        self.batch_size = batch_size
-        self.cov_weight = cov_weight
-        self.cov_interval = cov_interval
-        self.feature_weight = feature_weight
-        self.feature_learning_rate = feature_learning_rate
-        self.feature_interval = feature_interval
-        self.feature_warm_up = feature_warm_up
-        self.n_hidden = n_hidden
-        self.n_epochs = n_epochs
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.patience = patience
-        self.validation_users = validation_users
-        self.warm_start = warm_start
-        self.verbose = verbose
+    # What this class itself reads of its hyper-parameters; all of them are in the table.
+    temperature: float | None
+    random_state: Any
+    n_epochs: int
+    device: str
+    patience: int | None
+    validation_users: int | None
+    warm_start: bool
+    verbose: bool
+
+    def __init__(self, **hyperparameters: Any) -> None:
+        unknown = hyperparameters.keys() - HYPERPARAMETERS.keys()
+        if unknown:
+            raise TypeError(
+                f"Trainer has no parameter {min(unknown)!r}; it has {list(HYPERPARAMETERS)}"
+            )
+        for name, row in HYPERPARAMETERS.items():
+            setattr(self, name, hyperparameters.get(name, row.signature_default))
+
+    __init__.__signature__ = signature()  # type: ignore[attr-defined]
 
     # --- training ------------------------------------------------------------------------------
 
@@ -375,7 +258,7 @@ class Trainer(Estimator):
             settings.n_dims,
             settings.max_norm,
             generator,
-            per_row=settings.per_row,
+            rowwise=settings.rowwise,
         )
         progress = Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
         progress.networks = self._networks(given, {}, generator)
@@ -428,7 +311,7 @@ class Trainer(Estimator):
         ]
         if settings.cov_weight > 0:
             works.append(CovarianceStep(progress.tables, job, settings))
-        return Interleaved(job, given.likes.nnz, launch_unit(settings), works)
+        return Interleaved(job, given.likes.nnz, launch_granularity(settings), works)
 
     def _train(
         self, job: Interleaved, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
@@ -471,8 +354,8 @@ class Trainer(Estimator):
             self._publish(given)
             self.n_epochs_ = progress.n_epochs
 
-    def _publish(self, given: Arguments) -> Model:
-        """Make ``model_`` the present state of the tables."""
+    def _publish(self, given: Arguments) -> Vectors:
+        """Make ``model_`` the present state of the tables, and return its vectors."""
         progress = self._progress
         vectors = dict(zip(("users", "items"), progress.vectors(), strict=True))
         for side, network in progress.networks.items():
@@ -490,7 +373,7 @@ class Trainer(Estimator):
             networks=progress.networks,
         )
         self.best_epoch_ = max(progress.n_epochs - 1, 0)
-        return self.model_
+        return self.model_.user_vectors, self.model_.item_vectors
 
     def _stored(self, seed: int) -> dict[str, Any]:
         """Hyper-parameters as plain values that make such a trainer again."""
@@ -501,11 +384,7 @@ class Trainer(Estimator):
 
     def _described(self) -> dict[str, Any]:
         """Hyper-parameters as plain values for the model's record."""
-        described = {
-            name: _plain(value)
-            for name, value in self.get_params().items()
-            if name not in ("verbose", "warm_start")
-        }
+        described = {name: _plain(value) for name, value in recorded(self.get_params()).items()}
         if self.temperature_ is not None:
             described["temperature"] = self.temperature_
         return described
@@ -545,7 +424,7 @@ class Trainer(Estimator):
                 f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
                 "set warm_start=False to begin anew"
             )
-        if tables.per_row != given.settings.per_row:
+        if tables.rowwise != given.settings.rowwise:
             raise ValueError(
                 "warm_start=True goes on from the state of another optimizer; set the optimizer "
                 "of the last fit or warm_start=False"

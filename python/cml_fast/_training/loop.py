@@ -1,0 +1,209 @@
+"""The training loop.
+
+Epochs of kernel launches, each followed by validation, callbacks and, when due, a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from tqdm import tqdm
+
+from .._compute.kernels import launch_granularity
+from .._compute.settings import Settings
+from ..errors import ModelError, TrainingDiverged
+from ..metrics import measure
+from .checkpoint import Checkpoint
+from .reports import EpochReport
+from .scheduled import Interleaved
+from .state import Best, Progress
+
+# A launch lasts about this long, so that Ctrl-C and the progress bar are served between launches.
+SECONDS_PER_LAUNCH = 0.3
+# But it has at least what each CPU thread takes at a time (kGrain in csrc/cpu/train.cpp).
+PAIRS_PER_THREAD = 512
+# Validation measures the recall among so many items.
+VALIDATION_K = 50
+
+# Of users and items, (n_users, r) and (n_items, r), float32.
+Vectors = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class Training:
+    """What a training works with, and when it ends. All that changes is in ``progress``."""
+
+    job: Interleaved  # trains progress.tables on likes
+    progress: Progress
+    settings: Settings
+    likes: sp.csr_array
+    validation: sp.csr_array | None
+    n_epochs: int
+    patience: int | None
+    callbacks: list[Callable[[EpochReport], bool | None]]
+    publish: Callable[[], Vectors]  # makes the model of the trainer, and returns its vectors
+    checkpoint: Checkpoint | None
+    verbose: bool
+
+    def is_over(self) -> bool:
+        progress = self.progress
+        best = progress.best
+        return (
+            progress.stopped
+            or progress.epoch >= progress.first_epoch + self.n_epochs
+            or (
+                best is not None
+                and self.patience is not None
+                and progress.epoch - 1 - best.epoch >= self.patience
+            )
+        )
+
+    def run(self) -> None:
+        """Train to the end. Whatever is raised, ``progress`` is where training got to."""
+        if self.is_over():
+            return
+        progress, size = self.progress, self.progress.n_pairs
+        bar = tqdm(
+            total=self.n_epochs * size,
+            initial=progress.position - progress.first_epoch * size,
+            unit=" pairs",
+            unit_scale=True,
+            disable=not self.verbose,
+            file=sys.stderr,
+        )
+        due = self._next_checkpoint()
+        try:
+            while True:
+                run_epoch(
+                    self.job,
+                    progress,
+                    self.settings.n_threads,
+                    bar.update,
+                    until=due,
+                    granularity=launch_granularity(self.settings),
+                )
+                if progress.counts.pairs == size:
+                    self._end_epoch(bar)
+                    if self.is_over():
+                        break
+                if progress.position >= due:
+                    self._save()
+                    due = self._next_checkpoint()
+            self._save()
+        except KeyboardInterrupt:
+            # Whoever stops a training wants to go on from here. But not after TrainingDiverged:
+            # the last checkpoint is better than this state.
+            self._save()
+            raise
+        finally:
+            bar.close()
+
+    def _end_epoch(self, bar: Any) -> None:
+        progress = self.progress
+        report = progress.counts.report(progress.epoch, self.settings.n_negatives)
+        with uninterrupted():
+            progress.average(self.settings.ema_decay)
+        best = progress.best
+        if self.validation is not None or self.callbacks:
+            vectors = self.publish()
+        if self.validation is not None:
+            recall = measure(*vectors, self.validation, self.likes, [VALIDATION_K]).recall[
+                VALIDATION_K
+            ]
+            report = replace(report, recall=recall)
+            if best is None or recall > best.recall:
+                networks = {side: f.copy() for side, f in progress.networks.items()}
+                averages = progress.averages and progress.averages.copy()
+                best = Best(report.epoch, recall, progress.tables.copy(), networks, averages)
+        with uninterrupted():
+            progress.end_epoch(report, best)
+        bar.set_postfix_str(str(report))
+        # A list, not any(): every callback is called.
+        stops = [callback(report) for callback in self.callbacks]
+        progress.stopped = any(stops)
+
+    def _next_checkpoint(self) -> float:
+        return math.inf if self.checkpoint is None else self.checkpoint.next_after(self.progress)
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        try:
+            self.checkpoint.write(self.progress, finished=self.is_over())
+        except (OSError, ModelError) as error:
+            warnings.warn(
+                f"a checkpoint could not be written, training goes on without: {error}",
+                stacklevel=5,
+            )
+
+
+def run_epoch(
+    job: Interleaved,
+    progress: Progress,
+    n_threads: int,
+    told: Callable[[int], Any],
+    *,
+    until: float = math.inf,
+    granularity: int = 1,
+) -> None:
+    """Go on with the epoch under way, to its end or to the visit ``until``.
+
+    Launches, and so this function, end at multiples of ``granularity`` visits from the start of
+    the epoch, or at its end; ``until`` is rounded up to one. ``told`` is given the number of pairs
+    of each launch, and ``progress`` is up to date then.
+
+    Raises TrainingDiverged after an update that was not finite. The kernel refused it.
+    """
+    start = progress.epoch * progress.n_pairs
+    size = int(min(until - start, progress.n_pairs))
+    step = least = PAIRS_PER_THREAD * n_threads
+    while (done := progress.position - start) < size:
+        end = min(-(-min(done + step, size) // granularity) * granularity, progress.n_pairs)
+        launched = time.perf_counter()
+        with uninterrupted():
+            counters = job.run(start + done, start + end)
+            if counters.first_non_finite is not None:
+                raise TrainingDiverged(
+                    f"epoch {progress.epoch}: an update was not finite and was refused; training "
+                    "stopped with the tables as they were. Lower learning_rate, or the weights of "
+                    "train"
+                )
+            seconds = time.perf_counter() - launched
+            progress.advance(start + end, progress.counts.plus(counters, seconds))
+        step = max(least, int(counters.pairs / max(seconds, 1e-9) * SECONDS_PER_LAUNCH))
+        told(counters.pairs)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: what belongs together changes together.
+
+    If the block raises an exception, that is the end of the training anyway, and Ctrl-C is
+    forgotten.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    came: list[tuple[Any, Any]] = []
+    try:
+        # Nothing to wait for if the signal is ignored, deadly, or not handled in Python.
+        deferred = callable(handler)
+        if deferred:
+            signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    except ValueError:
+        deferred = False  # only the main thread handles signals
+    try:
+        yield
+    finally:
+        if deferred:
+            signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(*came[-1])

@@ -1,0 +1,128 @@
+"""The state of a training: what changes while it runs, and all that is needed to resume it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .._compute.array_api import namespace_on
+from .._compute.feature_network import FeatureNetwork
+from .._compute.tables import Tables
+from .ema import Averages
+from .reports import Counts, EpochReport
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far, and the tables at its end."""
+
+    epoch: int
+    recall: float
+    tables: Tables
+    networks: dict[str, FeatureNetwork]
+    averages: Averages | None = None
+
+
+@dataclass
+class Progress:
+    """Where a training stands. A checkpoint holds this, and else only what does not change.
+
+    Attributes
+    ----------
+    tables : Tables
+    seed : int
+        Of all that is drawn in training.
+    ids : dict of str to numpy.ndarray
+        External ids of users and items, if train had any.
+    n_pairs : int
+        Visits of an epoch.
+    first_epoch : int
+        The epoch that this fit began with.
+    position : int
+        Visits over all fits: visit t belongs to epoch t // n_pairs.
+    counts : Counts
+        Of the epoch under way.
+    history : list of EpochReport
+        One for each epoch of this fit that has ended.
+    best : Best or None
+        None without validation data.
+    stopped : bool
+        Whether a callback has asked for the end.
+    networks : dict of str to FeatureNetwork
+        Of "users" and "items", where training has features of them.
+    averages : Averages or None
+        Of the vectors, if they are averaged and an epoch has ended.
+    temperature : float or None
+        Of the softmax.
+    """
+
+    tables: Tables
+    seed: int
+    ids: dict[str, np.ndarray]
+    n_pairs: int
+    first_epoch: int
+    position: int
+    counts: Counts = field(default_factory=Counts)
+    history: list[EpochReport] = field(default_factory=list)
+    best: Best | None = None
+    stopped: bool = False
+    networks: dict[str, FeatureNetwork] = field(default_factory=dict)
+    averages: Averages | None = None
+    temperature: float | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way; it ends with its report, not with its last visit."""
+        return (self.position - self.counts.pairs) // self.n_pairs
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs whose pairs have all been visited."""
+        return self.position // self.n_pairs
+
+    def move_to(self, device: str) -> None:
+        """Have all tables on a device."""
+        xp = namespace_on(device)
+        self.tables = self.tables.on(device)
+        self.networks = {side: f.on(xp) for side, f in self.networks.items()}
+        self.averages = self.averages and self.averages.on(device)
+        if self.best is not None:
+            self.best = replace(
+                self.best,
+                tables=self.best.tables.on(device),
+                networks={side: f.on(xp) for side, f in self.best.networks.items()},
+                averages=self.best.averages and self.best.averages.on(device),
+            )
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Users and items as a model has them, NumPy arrays: averages, if there are any."""
+        if self.averages is None:
+            return self.tables.vectors()
+        arrays = self.averages.to_arrays()
+        return arrays["users"], arrays["items"]
+
+    def average(self, decay: float) -> None:
+        """Take the vectors of the epoch that has just ended into the averages."""
+        if decay == 0:
+            return
+        if self.averages is None:
+            self.averages = Averages.of(self.tables, self.epoch)
+        else:
+            self.averages.include(self.tables, self.epoch, decay)
+
+    def advance(self, position: int, counts: Counts) -> None:
+        self.position, self.counts = position, counts
+
+    def end_epoch(self, report: EpochReport, best: Best | None) -> None:
+        self.history.append(report)
+        self.best, self.counts = best, Counts()
+
+    def return_to_best(self) -> None:
+        """Make the best epoch the last one; a further fit goes on from there."""
+        if self.best is not None:
+            self.tables.restore(self.best.tables)
+            self.networks = self.best.networks
+            self.averages = self.best.averages
+            self.advance((self.best.epoch + 1) * self.n_pairs, Counts())
+            self.best = None
