@@ -1,7 +1,7 @@
 """For mkdocstrings: what the package writes into docstrings and signatures when it is imported.
 
-`Trainer` takes its parameters from the table of hyper-parameters, so that its source alone, which is
-all that Griffe reads, does not show them.
+`Trainer` takes its parameters from the table of hyper-parameters. Griffe reads sources only, and so
+would not see them.
 """
 
 from __future__ import annotations

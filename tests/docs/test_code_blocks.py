@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from markdown_pages import Block, blocks, name_of, pages
+from markdown_pages import ROOT, Block, blocks, name_of, pages
 
 from cml_fast._cli.app import main
 from cml_fast.data import load_interactions, split, synthetic
@@ -72,6 +72,12 @@ def write_likes(folder: Path) -> None:
         for item, taste in zip(likes.item_ids, made_up.item_tastes, strict=True):
             writer.writerow([item, made_up.taste_names[taste]])
             writer.writerow([item, "popular" if item.endswith(("0", "1", "2")) else "rare"])
+
+
+def runnable(page: Path) -> list[Block]:
+    """The blocks that run and the outputs shown after them; none where nothing runs."""
+    found = [block for block in blocks(page.read_text()) if block.not_run is None]
+    return found if any(block.language in RUN for block in found) else []
 
 
 def run_python(block: Block, page: str, namespace: dict[str, Any]) -> str:
@@ -125,22 +131,19 @@ def test_blocks_have_a_language_and_a_reason(page: Path) -> None:
             assert block.follows, f"{place}: an output follows the block that prints it"
 
 
-@pytest.mark.parametrize("page", pages(), ids=name_of)
+@pytest.mark.parametrize("page", [page for page in pages() if runnable(page)], ids=name_of)
 def test_blocks_run_and_print_what_is_shown(
     page: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    found = [block for block in blocks(page.read_text()) if block.not_run is None]
-    if not any(block.language in RUN for block in found):
-        pytest.skip("no block to run")
     name = name_of(page)
     monkeypatch.chdir(tmp_path)
     compare = prepare_files(name, tmp_path, request)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed = ""
-    for block in found:
+    for block in runnable(page):
         if block.language == "python":
             printed = run_python(block, name, namespace)
         elif block.language == "console":
@@ -167,6 +170,13 @@ def prepare_files(name: str, folder: Path, request: pytest.FixtureRequest) -> bo
     for file in MOVIELENS_FILES:
         shutil.copy(real / file, movielens / file)
     return True
+
+
+def test_the_readme_and_every_page_of_the_guide_are_run() -> None:
+    wanted = {"README.md", "docs/getting-started.md"}
+    wanted |= {name_of(page) for page in (ROOT / "docs" / "user-guide").glob("*.md")}
+    wanted.remove("docs/user-guide/index.md")
+    assert wanted <= {name_of(page) for page in pages() if runnable(page)}
 
 
 def test_the_stand_in_for_movielens_is_read_as_the_real_files_are(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ pytest.importorskip("material", reason="the site needs the extra cml-fast[docs]"
 pytest.importorskip("mkdocstrings", reason="the site needs the extra cml-fast[docs]")
 
 # What a page loads; links that a reader may follow are not among these.
-_LOADED = re.compile(r'<(?:script|img|iframe)[^>]* src="(?P<src>[^"]+)"|<link[^>]* href="(?P<href>[^"]+)"')
+_LOADED = re.compile(
+    r'<(?:script|img|iframe)[^>]* src="(?P<src>[^"]+)"|<link[^>]* href="(?P<href>[^"]+)"'
+)
 
 
 @pytest.fixture(scope="module")
