@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from ._compute.array_api import to_numpy
-from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, placed_alone
+from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._persistence.model_folder import Stored, read_model, write_model
 from ._search.annoy import AnnoyItems
 from ._search.exact import nearest, self_mask
@@ -456,7 +456,7 @@ class Model:
             )
         n_rows = getattr(getattr(features, "matrix", features), "shape", (0,))[0]
         learned = self._user_vectors if side == "users" else self._item_vectors
-        return placed_alone(network, check_features(name, features, n_rows, None), learned)
+        return cold_start_vectors(network, check_features(name, features, n_rows, None), learned)
 
     def build_index(self, kind: str = "annoy", *, n_trees: int = 50, seed: int = 0) -> None:
         """Build an index of the items for approximate search; it is saved with the model.

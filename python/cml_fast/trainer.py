@@ -23,13 +23,19 @@ from ._compute.kernels import launch_granularity, make_job
 from ._compute.tables import Tables
 from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._training.covariance import CovarianceStep
-from ._training.feature_step import FeatureStep, has_likes, place_unliked
-from ._training.fit_inputs import Arguments, check_arguments, sample_of_users
-from ._training.hyperparameters import HYPERPARAMETERS, docstring_parameters, recorded, signature
+from ._training.feature_step import FeatureStep, has_likes, place_cold_start
+from ._training.fit_inputs import FitInputs, check_fit_inputs, sample_of_users
+from ._training.hyperparameters import (
+    HYPERPARAMETERS,
+    check_features_used,
+    docstring_parameters,
+    recorded,
+    signature,
+)
 from ._training.loop import Training, Vectors
 from ._training.reports import EpochReport
-from ._training.scheduled import Interleaved, Work
-from ._training.state import Progress
+from ._training.scheduled import ScheduledJob, ScheduledStep
+from ._training.state import TrainingState
 from ._training.temperature import choose as choose_temperature
 from ._validation.estimator import Estimator
 from ._validation.scalars import check_real, drawing_from
@@ -156,28 +162,30 @@ class Trainer(Estimator):
         warning: the training is worth more than its safeguard. The one before it stays, and the
         next one is tried again.
         """
-        given = check_arguments(self, train, validation, callbacks, user_features, item_features)
+        inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
+        if not inputs.features:
+            check_features_used(self.get_params())
         every = check_real("checkpoint_every", checkpoint_every, 0, strict=True)
         folder = None if checkpoint is None else check_folder("checkpoint", checkpoint)
         if folder is not None:
             check_new(folder)
-        last = self._warm_progress(given)
+        last = self._warm_state(inputs)
         with drawing_from(self.random_state) as generator:
-            temperature = self._choose_temperature(given, last)
+            temperature = self._choose_temperature(inputs, last)
             if last is None:
-                progress = self._begin(given, generator)
+                state = self._begin(inputs, generator)
             else:
-                done, n_pairs = last.n_epochs, given.likes.nnz
-                ids = given.ids or last.ids
-                progress = Progress(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
-                progress.networks = self._networks(given, last.networks, generator)
-                progress.averages = last.averages
-            progress.temperature = temperature
-            job = self._make_job(given, progress)  # the last that may refuse an argument
+                done, n_pairs = last.n_epochs, inputs.likes.nnz
+                ids = inputs.ids or last.ids
+                state = TrainingState(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
+                state.networks = self._networks(inputs, last.networks, generator)
+                state.averages = last.averages
+            state.temperature = temperature
+            job = self._make_job(inputs, state)  # the last that may refuse an argument
         keeper = None
         if folder is not None:
-            keeper = Checkpoint(folder, every, self._stored(progress.seed), fingerprints(given))
-        self._train(job, given, progress, keeper)
+            keeper = Checkpoint(folder, every, self._stored(state.seed), fingerprints(inputs))
+        self._train(job, inputs, state, keeper)
         return self
 
     @classmethod
@@ -236,43 +244,43 @@ class Trainer(Estimator):
                     f"resume can change only verbose, device and n_threads, got {name!r}; for "
                     "other changes begin anew with fit"
                 )
-        checkpoint, progress = Checkpoint.read(check_folder("path", path), cls._defaults())
+        checkpoint, state = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
-        given = check_arguments(self, train, validation, callbacks, user_features, item_features)
-        checkpoint.check_data(given, progress)
-        _check_same_ids(given.ids, progress.ids, "the checkpoint", "begin anew with fit")
-        progress.ids = given.ids or progress.ids
-        progress.move_to(given.device)
-        job = self._make_job(given, progress)
-        checkpoint.hyperparameters = self._stored(progress.seed)
-        self._train(job, given, progress, checkpoint)
+        inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
+        checkpoint.check_data(inputs, state)
+        _check_same_ids(inputs.ids, state.ids, "the checkpoint", "begin anew with fit")
+        state.ids = inputs.ids or state.ids
+        state.move_to(inputs.device)
+        job = self._make_job(inputs, state)
+        checkpoint.hyperparameters = self._stored(state.seed)
+        self._train(job, inputs, state, checkpoint)
         return self
 
-    def _begin(self, given: Arguments, generator: np.random.Generator) -> Progress:
+    def _begin(self, inputs: FitInputs, generator: np.random.Generator) -> TrainingState:
         """A training from the start."""
-        settings, shape = given.settings, given.likes.shape
+        settings, shape = inputs.settings, inputs.likes.shape
         seed = int(generator.integers(2**63))
         tables = Tables.random(
-            given.device,
+            inputs.device,
             shape,
             settings.n_dims,
             settings.max_norm,
             generator,
             rowwise=settings.rowwise,
         )
-        progress = Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
-        progress.networks = self._networks(given, {}, generator)
-        return progress
+        state = TrainingState(tables, seed, inputs.ids, inputs.likes.nnz, first_epoch=0, position=0)
+        state.networks = self._networks(inputs, {}, generator)
+        return state
 
     @staticmethod
     def _networks(
-        given: Arguments, known: dict[str, FeatureNetwork], generator: np.random.Generator
+        inputs: FitInputs, known: dict[str, FeatureNetwork], generator: np.random.Generator
     ) -> dict[str, FeatureNetwork]:
         """One for each kind of object with features: that of the last fit, or a new one."""
-        settings = given.settings
+        settings = inputs.settings
         networks = {}
-        for side, features in given.features.items():
-            network = known.get(side)
+        for entity, features in inputs.features.items():
+            network = known.get(entity)
             if network is not None and network.shape != (
                 features.shape[1],
                 settings.n_hidden,
@@ -280,46 +288,50 @@ class Trainer(Estimator):
             ):
                 raise ValueError(
                     f"warm_start=True goes on with a network for {network.shape[0]} features of "
-                    f"{side} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
+                    f"{entity} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
                     f"n_hidden={settings.n_hidden}; set warm_start=False to begin anew"
                 )
-            networks[side] = network or FeatureNetwork.random(
+            networks[entity] = network or FeatureNetwork.random(
                 features.shape[1],
                 settings.n_dims,
                 generator,
                 n_hidden=settings.n_hidden,
-                xp=namespace_on(given.device),
+                xp=namespace_on(inputs.device),
             )
         return networks
 
-    def _make_job(self, given: Arguments, progress: Progress) -> Interleaved:
-        settings = replace(given.settings, seed=progress.seed)
-        if progress.temperature is not None:
-            settings = replace(settings, temperature=progress.temperature)
-        job = make_job(progress.tables, given.likes, settings)
-        works: list[Work] = [
+    def _make_job(self, inputs: FitInputs, state: TrainingState) -> ScheduledJob:
+        settings = replace(inputs.settings, seed=state.seed)
+        if state.temperature is not None:
+            settings = replace(settings, temperature=state.temperature)
+        job = make_job(state.tables, inputs.likes, settings)
+        steps: list[ScheduledStep] = [
             FeatureStep(
-                side,
+                entity,
                 network,
-                given.features[side],
-                has_likes(given.likes, side),
-                progress.tables,
+                inputs.features[entity],
+                has_likes(inputs.likes, entity),
+                state.tables,
                 job,
                 settings,
             )
-            for side, network in progress.networks.items()
+            for entity, network in state.networks.items()
         ]
         if settings.cov_weight > 0:
-            works.append(CovarianceStep(progress.tables, job, settings))
-        return Interleaved(job, given.likes.nnz, launch_granularity(settings), works)
+            steps.append(CovarianceStep(state.tables, job, settings))
+        return ScheduledJob(job, inputs.likes.nnz, launch_granularity(settings), steps)
 
     def _train(
-        self, job: Interleaved, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
+        self,
+        job: ScheduledJob,
+        inputs: FitInputs,
+        state: TrainingState,
+        checkpoint: Checkpoint | None,
     ) -> None:
-        validation = given.validation
+        validation = inputs.validation
         if validation is not None:
             validation = sample_of_users(validation, self.validation_users)
-            overlap = validation.astype(bool).multiply(given.likes.astype(bool)).nnz
+            overlap = validation.astype(bool).multiply(inputs.likes.astype(bool)).nnz
             if overlap:
                 warnings.warn(
                     f"validation: {overlap} of its pairs are in train too and count as missed",
@@ -327,52 +339,52 @@ class Trainer(Estimator):
                 )
         training = Training(
             job=job,
-            progress=progress,
-            settings=given.settings,
-            likes=given.likes,
+            state=state,
+            settings=inputs.settings,
+            likes=inputs.likes,
             validation=validation,
             n_epochs=int(self.n_epochs),
             patience=self.patience,
-            callbacks=[partial(callback, self) for callback in given.callbacks],
-            publish=partial(self._publish, given),
+            callbacks=[partial(callback, self) for callback in inputs.callbacks],
+            publish=partial(self._publish, inputs),
             checkpoint=checkpoint,
             verbose=bool(self.verbose),
         )
         if not training.is_over():
             if checkpoint is not None:
                 checkpoint.check_writable()
-            self._announce(given)
-        self._progress = progress
-        self.history_ = progress.history
-        self.device_, self.device_reason_ = given.device, given.reason
-        self.temperature_ = progress.temperature
+            self._announce(inputs)
+        self._state = state
+        self.history_ = state.history
+        self.device_, self.device_reason_ = inputs.device, inputs.reason
+        self.temperature_ = state.temperature
         try:
             training.run()
         finally:
             # Also when training is interrupted or diverges: what was learned is usable.
-            progress.return_to_best()
-            self._publish(given)
-            self.n_epochs_ = progress.n_epochs
+            state.return_to_best()
+            self._publish(inputs)
+            self.n_epochs_ = state.n_epochs
 
-    def _publish(self, given: Arguments) -> Vectors:
+    def _publish(self, inputs: FitInputs) -> Vectors:
         """Make ``model_`` the present state of the tables, and return its vectors."""
-        progress = self._progress
-        vectors = dict(zip(("users", "items"), progress.vectors(), strict=True))
-        for side, network in progress.networks.items():
-            place_unliked(
-                vectors[side],
+        state = self._state
+        vectors = dict(zip(("users", "items"), state.vectors(), strict=True))
+        for entity, network in state.networks.items():
+            place_cold_start(
+                vectors[entity],
                 network,
-                given.features[side],
-                has_likes(given.likes, side),
+                inputs.features[entity],
+                has_likes(inputs.likes, entity),
             )
         self.model_ = Model(
             vectors["users"],
             vectors["items"],
-            **progress.ids,
+            **state.ids,
             hyperparameters=self._described(),
-            networks=progress.networks,
+            networks=state.networks,
         )
-        self.best_epoch_ = max(progress.n_epochs - 1, 0)
+        self.best_epoch_ = max(state.n_epochs - 1, 0)
         return self.model_.user_vectors, self.model_.item_vectors
 
     def _stored(self, seed: int) -> dict[str, Any]:
@@ -389,52 +401,52 @@ class Trainer(Estimator):
             described["temperature"] = self.temperature_
         return described
 
-    def _announce(self, given: Arguments) -> None:
+    def _announce(self, inputs: FitInputs) -> None:
         where = (
-            f"{instruction_set()}, {given.settings.n_threads} thread(s)"
-            if given.device == "cpu"
+            f"{instruction_set()}, {inputs.settings.n_threads} thread(s)"
+            if inputs.device == "cpu"
             else _core.build_info()["cuda"]["devices"][0]["name"]
         )
-        self._say(f"training on {given.device} ({where}); {given.reason}")
+        self._say(f"training on {inputs.device} ({where}); {inputs.reason}")
 
     def _say(self, message: str) -> None:
         logger.info(message)
         if self.verbose:
             print(f"cml_fast: {message}", file=sys.stderr)
 
-    def _choose_temperature(self, given: Arguments, last: Progress | None) -> float | None:
+    def _choose_temperature(self, inputs: FitInputs, last: TrainingState | None) -> float | None:
         """Of the softmax: the one named, that of the last fit, or what short trainings choose."""
-        if given.settings.loss != "softmax":
+        if inputs.settings.loss != "softmax":
             return None
         if self.temperature is not None:
-            return given.settings.temperature
+            return inputs.settings.temperature
         if last is not None and last.temperature is not None:
             return last.temperature
-        return choose_temperature(self, given, self._say)
+        return choose_temperature(self, inputs, self._say)
 
-    def _warm_progress(self, given: Arguments) -> Progress | None:
+    def _warm_state(self, inputs: FitInputs) -> TrainingState | None:
         """Where the last fit got to, if this one goes on from there."""
-        last: Progress | None = getattr(self, "_progress", None)
+        last: TrainingState | None = getattr(self, "_state", None)
         if not self.warm_start or last is None:
             return None
-        shape, n_dims, tables = given.likes.shape, given.settings.n_dims, last.tables
+        shape, n_dims, tables = inputs.likes.shape, inputs.settings.n_dims, last.tables
         if (tables.shape, tables.n_dims) != (shape, n_dims):
             raise ValueError(
                 f"warm_start=True goes on from tables for {tables.shape} users and items with "
                 f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
                 "set warm_start=False to begin anew"
             )
-        if tables.rowwise != given.settings.rowwise:
+        if tables.rowwise != inputs.settings.rowwise:
             raise ValueError(
                 "warm_start=True goes on from the state of another optimizer; set the optimizer "
                 "of the last fit or warm_start=False"
             )
-        if tables.device != given.device:
+        if tables.device != inputs.device:
             raise ValueError(
                 f"warm_start=True goes on from tables on {tables.device}, but the device is now "
-                f"{given.device}; set device={tables.device!r} or warm_start=False"
+                f"{inputs.device}; set device={tables.device!r} or warm_start=False"
             )
-        _check_same_ids(given.ids, last.ids, "the last fit", "set warm_start=False")
+        _check_same_ids(inputs.ids, last.ids, "the last fit", "set warm_start=False")
         return last
 
 

@@ -31,9 +31,8 @@ from cml_fast._training import checkpoint as checkpoints
 from cml_fast._training import loop
 from cml_fast._training.checkpoint import Checkpoint
 from cml_fast._training.hyperparameters import TILE_SIZE
-from cml_fast._training.reports import Counts
-from cml_fast._training.scheduled import Launch
-from cml_fast._training.state import Progress
+from cml_fast._training.reports import Counters
+from cml_fast._training.state import TrainingState
 from cml_fast.data import Interactions, split, synthetic
 from cml_fast.errors import DataError, ModelError, TrainingDiverged
 
@@ -45,7 +44,7 @@ NEVER_MIND = {"n_epochs": 4, "patience": None, "learning_rate": 0.5}
 def outcome(fitted: Trainer) -> tuple[Any, ...]:
     """All that must not depend on interruptions."""
     digest = hashlib.sha256()
-    for table in fitted._progress.tables.to_numpy().values():
+    for table in fitted._state.tables.to_numpy().values():
         digest.update(table.tobytes())
     return (
         digest.hexdigest(),
@@ -182,9 +181,9 @@ def test_when_checkpoints_are_written(
     written = []
     write = Checkpoint.write
 
-    def spy(self: Checkpoint, progress: Progress, *, finished: bool) -> None:
-        written.append((progress.position, len(progress.history), finished))
-        write(self, progress, finished=finished)
+    def spy(self: Checkpoint, state: TrainingState, *, finished: bool) -> None:
+        written.append((state.position, len(state.history), finished))
+        write(self, state, finished=finished)
 
     monkeypatch.setattr(Checkpoint, "write", spy)
     trainer(n_epochs=4, update=update).fit(TRAIN, checkpoint=folder, checkpoint_every=every)
@@ -206,25 +205,25 @@ def test_launches_end_at_multiples(monkeypatch: pytest.MonkeyPatch, granularity:
     def run(begin: int, end: int) -> Any:
         launches.append((begin, end))
         counts = {"loss": 1.0, "active": 2, "impostors": 3, "skipped": 0, "pairs": end - begin}
-        return Launch(**counts)
+        return Counters(**counts)
 
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     monkeypatch.setattr(loop, "SECONDS_PER_LAUNCH", 0)
     none: Any = None
     n = 3001
     told: list[int] = []
-    progress = Progress(none, 0, {}, n_pairs=n, first_epoch=2, position=2 * n)
+    state = TrainingState(none, 0, {}, n_pairs=n, first_epoch=2, position=2 * n)
     stops = []
     for until in (2 * n + 1, 2 * n + 500, 2 * n + 1999.0, 10**9):
-        until = max(until, progress.position + 1)
+        until = max(until, state.position + 1)
         job: Any = SimpleNamespace(run=run)
-        loop.run_epoch(job, progress, 1, told.append, until=until, granularity=granularity)
-        assert progress.position >= min(until, 3 * n)
-        assert progress.position < until + granularity
-        stops.append(progress.position)
-        if progress.counts.pairs == n:
+        loop.run_epoch(job, state, 1, told.append, until=until, granularity=granularity)
+        assert state.position >= min(until, 3 * n)
+        assert state.position < until + granularity
+        stops.append(state.position)
+        if state.counters.pairs == n:
             break
-    assert (progress.position, progress.counts.pairs) == (3 * n, n)
+    assert (state.position, state.counters.pairs) == (3 * n, n)
     assert launches[0][0] == 2 * n
     assert [begin for begin, _ in launches[1:]] == [end for _, end in launches[:-1]]
     for _, end in launches:
@@ -319,13 +318,13 @@ def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_loss_does_not_tell_where_launches_ended() -> None:
-    launches = [Launch(pairs=1, active=1, impostors=1, loss=x) for x in (0.1, 0.2, 0.3)]
-    whole = Launch(pairs=3, active=3, impostors=3, loss=0.1 + (0.2 + 0.3))
-    parts = Counts()
+    launches = [Counters(pairs=1, active=1, impostors=1, loss=x) for x in (0.1, 0.2, 0.3)]
+    whole = Counters(pairs=3, active=3, impostors=3, loss=0.1 + (0.2 + 0.3))
+    parts = Counters()
     for launch in launches:
         parts = parts.plus(launch, 0.0)
     assert parts.loss != whole.loss
-    assert parts.report(0, 5) == Counts().plus(whole, 0.0).report(0, 5)
+    assert parts.report(0, 5) == Counters().plus(whole, 0.0).report(0, 5)
 
 
 def test_in_a_thread(folder: Path) -> None:
@@ -454,14 +453,14 @@ def test_random_state(folder: Path, killer: Killer, make: Any) -> None:
 def test_numpy_hyperparameters(folder: Path) -> None:
     given = {
         "n_dims": np.int8(5),
-        "margin": np.float32(0.7),
+        "temperature": np.float32(0.7),
         "verbose": np.False_,
         "warm_start": np.True_,
     }
     one = trainer(**given).fit(TRAIN, checkpoint=folder)
     two = Trainer.resume(folder, TRAIN)
     assert two.get_params() == one.get_params()
-    assert {type(two.n_dims), type(two.margin), type(two.verbose)} == {int, float, bool}
+    assert {type(two.n_dims), type(two.temperature), type(two.verbose)} == {int, float, bool}
 
 
 def test_ids(folder: Path, killer: Killer) -> None:
@@ -494,24 +493,6 @@ def test_no_ids(folder: Path) -> None:
     }
     assert Trainer.resume(folder, TRAIN.matrix).model_.user_ids.tolist() == list(range(120))
     assert Trainer.resume(folder, TRAIN).model_.user_ids.tolist() == TRAIN.user_ids.tolist()
-
-
-def test_of_a_release_with_one_loss(folder: Path, killer: Killer) -> None:
-    """What it did not record is what it did: the paper's loss, one accumulator for each element."""
-    params = {**NEVER_MIND, "loss": "warp"}
-    expected = outcome(trainer(**params).fit(TRAIN, validation=VALIDATION))
-    interrupted(folder, killer, 20, KeyboardInterrupt, params=params)
-
-    def forget(whole: dict[str, Any]) -> None:
-        info = whole["info"]
-        assert info.pop("rowwise") is False and info.pop("averaged") == {}
-        for name in ("loss", "temperature", "negative_weight", "optimizer", "averaging"):
-            del info["hyperparameters"][name]
-
-    rewrite(folder, forget)
-    resumed = Trainer.resume(folder, TRAIN, validation=VALIDATION)
-    assert resumed.loss == "warp"
-    assert outcome(resumed) == expected
 
 
 def test_no_pickle(folder: Path) -> None:
@@ -905,7 +886,7 @@ def test_full_disk_from_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch)
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folder, "write_arrays", full)
+    monkeypatch.setattr(checkpoints, "write_arrays", full)
     one = trainer()
     with pytest.warns(UserWarning, match="No space left"):
         one.fit(TRAIN, checkpoint=folder)
@@ -927,7 +908,9 @@ def train_on(folder, update, n_threads):
         Trainer.resume(folder, train, validation=validation, n_threads=n_threads)
     except FileNotFoundError:
         params = dict(n_dims=8, n_negatives=5, n_epochs=6, learning_rate=0.5, patience=None)
-        params.update(update=update, batch_size=100, n_threads=n_threads, temperature=0.3)
+        params.update(update=update, n_threads=n_threads, temperature=0.3)
+        if update == "sync":
+            params.update(batch_size=100)
         one = Trainer(**params, device="cpu", verbose=False)
         one.fit(train, validation=validation, checkpoint=folder, checkpoint_every=0.07)
 
@@ -950,7 +933,7 @@ def test_killed_fifty_times(folder: Path, update: str, most_threads: int) -> Non
     of fifty starts.
     """
     params = {"n_epochs": 6, "learning_rate": 0.5, "patience": None}
-    params |= {"update": update, "batch_size": 100}
+    params |= {"update": update}
     expected = outcome(trainer(**params).fit(TRAIN, validation=VALIDATION))
     hyper, rng = Trainer().get_params(), random.Random(0)
     kills = finished = resumed = within_a_write = position = 0
@@ -971,15 +954,15 @@ def test_killed_fifty_times(folder: Path, update: str, most_threads: int) -> Non
             assert status in (0, -signal.SIGKILL)
             kills += status != 0
             try:
-                _, progress = Checkpoint.read(folder, hyper)
+                _, state = Checkpoint.read(folder, hyper)
             except FileNotFoundError:
                 assert position == 0
                 continue
-            assert progress.position >= position
-            resumed += progress.position > position > 0
-            if progress.position == position:
+            assert state.position >= position
+            resumed += state.position > position > 0
+            if state.position == position:
                 longest *= 1.05  # the machine is slow: the training has to end some time
-            position = progress.position
+            position = state.position
             listed = json.loads((folder / "checkpoint.json").read_text())["files"]
             within_a_write += len(content(folder)) > len(listed) + 1
             if position == 6 * N and manifest(folder)["finished"]:

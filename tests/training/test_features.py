@@ -72,7 +72,7 @@ def finite_differences(loss, array):
 def test_places_have_the_direction_of_the_output_and_the_length_of_others():
     network, (features, learned) = make_network(), make_rows()
     placed, output = (
-        feature_network.placed_alone(network, features, learned),
+        feature_network.cold_start_vectors(network, features, learned),
         network.embed(features),
     )
     cosines = (placed * output).sum(axis=1) / np.linalg.norm(output, axis=1)
@@ -81,7 +81,7 @@ def test_places_have_the_direction_of_the_output_and_the_length_of_others():
     for name in ("w2", "b2"):
         network.parameters[name][:] = 0
     assert (
-        feature_network.placed_alone(network, features, learned) == 0
+        feature_network.cold_start_vectors(network, features, learned) == 0
     ).all()  # without a direction
 
 

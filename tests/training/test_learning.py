@@ -59,7 +59,7 @@ def test_beats_popularity(device: str, n_threads: int | None) -> None:
         {"loss": "warp", "n_negatives": 1},
         {"loss": "warp", "optimizer": "rowwise_adagrad"},
         {"loss": "softmax", "temperature": 0.5},
-        {"loss": "softmax", "optimizer": "adagrad", "averaging": 0},
+        {"loss": "softmax", "optimizer": "adagrad", "ema_decay": 0},
         {"loss": "softmax", "update": "async"},
         {"loss": "softmax", "max_norm": 0.1, "temperature": 0.002, "learning_rate": 0.01},
         {"loss": "contrastive"},
@@ -182,7 +182,7 @@ def test_hardly_any_data(
     device: str, matrix: list[list[int]], skipped: int, n_threads: int | None
 ) -> None:
     likes = sp.csr_array(np.array(matrix))
-    one = trainer(device=device, n_threads=n_threads, margin=50.0).fit(likes)
+    one = trainer(device=device, n_threads=n_threads).fit(likes)
     assert [(r.pairs, r.skipped) for r in one.history_] == [(likes.nnz, skipped)] * 5
     assert np.isfinite(vectors(one)).all()
     moved = vectors(one) != vectors(untrained(likes.shape, device=device))

@@ -18,8 +18,8 @@ from support.trainers import assert_same, trainer, vectors
 from cml_fast import EpochReport, Trainer
 from cml_fast._compute import devices
 from cml_fast._training import loop
-from cml_fast._training.scheduled import Launch
-from cml_fast._training.state import Progress
+from cml_fast._training.reports import Counters
+from cml_fast._training.state import TrainingState
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
 from cml_fast.evaluation import evaluate
@@ -63,10 +63,10 @@ def test_history(device: str) -> None:
         assert 0 < report.impostor_share <= report.active_share <= 1
 
 
-def at(position: int) -> Progress:
+def at(position: int) -> TrainingState:
     """At the start of an epoch of a million pairs."""
     none: Any = None
-    return Progress(none, 0, {}, n_pairs=1_000_000, first_epoch=0, position=position)
+    return TrainingState(none, 0, {}, n_pairs=1_000_000, first_epoch=0, position=position)
 
 
 @pytest.mark.parametrize(("speed", "expected"), [(1e6, 300_000), (100_000, 30_000), (10, 1024)])
@@ -76,16 +76,16 @@ def test_launches_last_a_third_of_a_second(
     """With two threads; but the slowest have enough to do for both."""
     clock, launches, told = [0.0], [], []
 
-    def run(begin: int, end: int) -> Launch:
+    def run(begin: int, end: int) -> Counters:
         launches.append((begin, end))
         clock[0] += (end - begin) / speed
         counts = {"loss": 1.0, "active": 2, "impostors": 3, "skipped": 0, "pairs": end - begin}
-        return Launch(**counts)
+        return Counters(**counts)
 
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    progress = at(3_000_000)
-    loop.run_epoch(SimpleNamespace(run=run), progress, 2, told.append)
-    report = progress.counts.report(progress.epoch, n_negatives=5)
+    state = at(3_000_000)
+    loop.run_epoch(SimpleNamespace(run=run), state, 2, told.append)
+    report = state.counters.report(state.epoch, n_negatives=5)
     assert launches[0][0] == 3_000_000
     assert launches[-1][1] == 4_000_000
     assert [begin for begin, _ in launches[1:]] == [end for _, end in launches[:-1]]
@@ -150,8 +150,8 @@ def test_best_epoch_is_what_a_shorter_fit_gives() -> None:
 def test_validation_users(monkeypatch: pytest.MonkeyPatch) -> None:
     ranked = []
 
-    def spy(model: Any, test: Any, *rest: Any) -> Any:
-        result = measure(model, test, *rest)
+    def spy(users: Any, items: Any, test: Any, *rest: Any) -> Any:
+        result = measure(users, items, test, *rest)
         ranked.append(result.users)
         rows = VALIDATION.matrix[result.users]
         np.testing.assert_array_equal(test[result.users].toarray(), rows.toarray())

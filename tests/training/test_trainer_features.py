@@ -152,7 +152,7 @@ def test_warm_up_begins_anew() -> None:
     assert distance_to_network(anew.model_) < 0.9 * distance_to_network(plain.model_)
     assert [r.loss for r in plain.history_[:5]] == [r.loss for r in anew.history_[:5]]
     assert plain.history_[5].loss < anew.history_[5].loss
-    sums = [one._progress.tables.arrays["item_accumulators"].sum() for one in (plain, anew)]
+    sums = [one._state.tables.arrays["item_accumulators"].sum() for one in (plain, anew)]
     assert sums[1] < 0.5 * sums[0]  # five epochs of them were forgotten
 
 
@@ -181,7 +181,7 @@ def stop_after(epoch: int) -> Any:
 def networks(one: Trainer) -> dict[str, np.ndarray]:
     return {
         f"{side}.{name}": array
-        for side, network in one._progress.networks.items()
+        for side, network in one._state.networks.items()
         for name, array in network.to_arrays().items()
     }
 

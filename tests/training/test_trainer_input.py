@@ -14,6 +14,7 @@ from support.trainers import assert_same, trainer, vectors
 
 from cml_fast import Trainer
 from cml_fast._compute import devices
+from cml_fast._compute.losses import LOSSES
 from cml_fast.data import Interactions, synthetic
 from cml_fast.errors import DataError, DeviceUnavailable
 from cml_fast.evaluation import evaluate
@@ -27,7 +28,7 @@ SHAPE = TRAIN.shape
 
 
 def test_parameters_are_kept_as_given() -> None:
-    given = {"n_dims": np.int64(4), "margin": 1, "random_state": np.random.default_rng(0)}
+    given = {"n_dims": np.int64(4), "temperature": 1, "random_state": np.random.default_rng(0)}
     one = trainer(**given)
     before = one.get_params()
     one.fit(TRAIN)
@@ -39,10 +40,10 @@ def test_parameters_are_kept_as_given() -> None:
 
 
 def test_record_in_the_model() -> None:
-    given = {"random_state": np.int64(7), "margin": Fraction(1, 2), "patience": None}
+    given = {"random_state": np.int64(7), "temperature": Fraction(1, 2), "patience": None}
     described = trainer(**given).fit(TRAIN).model_
     assert described.hyperparameters["random_state"] == 7
-    assert described.hyperparameters["margin"] == 0.5
+    assert described.hyperparameters["temperature"] == 0.5
     assert described.hyperparameters["patience"] is None
     assert not {"verbose", "warm_start"} & described.hyperparameters.keys()
     seeded = trainer(random_state=np.random.default_rng(7)).fit(TRAIN).model_
@@ -68,7 +69,7 @@ def test_unknown_parameter_changes_nothing() -> None:
 
 def test_clone_has_parameters_but_no_model() -> None:
     base = pytest.importorskip("sklearn.base")
-    one = trainer(margin=0.7, random_state=3).fit(TRAIN)
+    one = trainer(temperature=0.7, random_state=3).fit(TRAIN)
     copy = base.clone(one)
     assert copy.get_params() == one.get_params()
     assert not hasattr(copy, "model_")
@@ -84,9 +85,9 @@ def test_repr_names_what_differs_from_the_defaults() -> None:
 def test_parameter_grid() -> None:
     base = pytest.importorskip("sklearn.base")
     selection = pytest.importorskip("sklearn.model_selection")
-    grid = selection.ParameterGrid({"n_dims": [2, 5], "margin": [0.5, 2.0]})
+    grid = selection.ParameterGrid({"n_dims": [2, 5], "temperature": [0.5, 2.0]})
     tried = [base.clone(trainer()).set_params(**choice).fit(TRAIN) for choice in grid]
-    assert sorted((t.model_.user_vectors.shape[1], t.margin) for t in tried) == [
+    assert sorted((t.model_.user_vectors.shape[1], t.temperature) for t in tried) == [
         *((2, 0.5), (2, 2.0), (5, 0.5), (5, 2.0))
     ]
 
@@ -210,11 +211,7 @@ INTEGERS = (
 REALS = ("margin", "learning_rate", "max_norm", "temperature", "negative_weight")
 BAD_PARAMETERS = [
     *((name, bad, TypeError) for name in INTEGERS for bad in ("3", 3.0, True, [3], np.True_)),
-    *(
-        (name, None, TypeError)
-        for name in ("n_dims", "n_epochs", "batch_size", *REALS[1:])
-        if name != "temperature"
-    ),
+    *((name, None, TypeError) for name in ("n_dims", "n_epochs", "learning_rate", "max_norm")),
     *((name, bad, ValueError) for name in INTEGERS for bad in (0, -1, np.int64(-5))),
     *((name, bad, TypeError) for name in REALS for bad in ("1", True, 1j, [1.0])),
     *(
@@ -228,14 +225,20 @@ BAD_PARAMETERS = [
     *(("update", bad, ValueError) for bad in ("Sync", "", None, 1)),
     *(("loss", bad, ValueError) for bad in ("WARP", "", None, 1)),
     *(("optimizer", bad, ValueError) for bad in ("adam", "", 1)),
-    *(("averaging", bad, ValueError) for bad in (1, 1.5, -0.1, np.nan)),
-    *(("averaging", bad, TypeError) for bad in ("0.5", True)),
+    *(("ema_decay", bad, ValueError) for bad in (1, 1.5, -0.1, np.nan)),
+    *(("ema_decay", bad, TypeError) for bad in ("0.5", True)),
     *(("temperature", bad, ValueError) for bad in (1e-10, 1e10)),
     *(("device", bad, ValueError) for bad in ("gpu", "CPU", "cuda:0", "", None, 0)),
     *(("random_state", bad, TypeError) for bad in ("0", 1.5, True, [1])),
     ("random_state", -1, ValueError),
     *((name, bad, TypeError) for name in ("warm_start", "verbose") for bad in ("no", 1, None)),
 ]
+
+
+# With these, parameters have an effect that have none with the loss of the others.
+CONTEXT = {
+    name: {"loss": "contrastive", "temperature": None} for name in ("margin", "negative_weight")
+}
 
 
 def refuse(one: Trainer, *args: Any, error: type[Exception], match: str, **options: Any) -> None:
@@ -254,22 +257,23 @@ def refuse(one: Trainer, *args: Any, error: type[Exception], match: str, **optio
 
 @pytest.mark.parametrize(("name", "value", "error"), BAD_PARAMETERS)
 def test_bad_parameters(name: str, value: Any, error: type[Exception]) -> None:
-    one = trainer(warm_start=True).fit(NAMED).set_params(**{name: value})
+    one = trainer(warm_start=True).fit(NAMED).set_params(**{name: value, **CONTEXT.get(name, {})})
     match = rf"{name} must be .*{re.escape(repr(value))}"
     refuse(one, TRAIN, validation=TRAIN, error=error, match=match)
     with pytest.raises(error, match=match):
-        trainer(**{name: value}).fit(TRAIN)
+        trainer(**{name: value, **CONTEXT.get(name, {})}).fit(TRAIN)
 
 
 @pytest.mark.parametrize("loss", ["warp", "softmax", "contrastive"])
 def test_limits_can_be_reached(loss: str) -> None:
     largest = {"n_dims": 2048, "n_negatives": 1024, "n_threads": 4096, "batch_size": 2**24}
-    one = trainer(**largest, loss=loss, max_norm=1e6, margin=1e13, n_epochs=1).fit(TRAIN)
+    has_margin = "margin" in LOSSES[loss].parameters
+    far = {"margin": 1e13} if has_margin else {}
+    one = trainer(**largest, **far, loss=loss, max_norm=1e6, n_epochs=1).fit(TRAIN)
     assert one.model_.user_vectors.shape == (60, 2048)
     assert one.history_[0].impostor_share > 0
-    small = trainer(
-        loss=loss, max_norm=1e-6, margin=1e-12, temperature=1e-9, learning_rate=1e-6, n_epochs=1
-    ).fit(TRAIN)
+    near = {"margin": 1e-12} if has_margin else {"temperature": 1e-9}
+    small = trainer(**near, loss=loss, max_norm=1e-6, learning_rate=1e-6, n_epochs=1).fit(TRAIN)
     for each in (one, small):
         assert np.isfinite(vectors(each)).all()
 
@@ -376,7 +380,9 @@ def test_bad_callbacks(bad: Any) -> None:
 
 @pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState])
 @pytest.mark.parametrize(
-    "change", [{"n_dims": 0}, {"margin": 1e39}, {"device": "gpu"}, {"max_norm": 1e-7}], ids=str
+    "change",
+    [{"n_dims": 0}, {"learning_rate": 1e39}, {"device": "gpu"}, {"max_norm": 1e-7}],
+    ids=str,
 )
 def test_refused_fit_draws_nothing(make: Any, change: dict[str, Any]) -> None:
     """Not even where the compiled job is the one that refuses, after the vectors were drawn."""
@@ -428,12 +434,12 @@ def test_verbose_says_where_and_why(
     assert (one.device_, one.device_reason_) == ("cpu", "CUDA is off: it is broken")
     out, err = capfd.readouterr()
     assert out == ""
-    first, progress = err.split("\n", 1)
+    first, state = err.split("\n", 1)
     assert "cpu" in first
     assert "3 thread(s)" in first
     assert "CUDA is off: it is broken" in first
-    assert "epoch 1, loss" in progress
-    assert "100%" in progress
+    assert "epoch 1, loss" in state
+    assert "100%" in state
 
 
 def test_not_verbose_says_nothing(capfd: pytest.CaptureFixture[str], device: str) -> None:

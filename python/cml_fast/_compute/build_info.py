@@ -8,6 +8,8 @@ from typing import Any
 from .. import _core
 from .devices import ISA_VARIABLE, cuda_problem, instruction_set
 
+VERSION: str = _core.build_info()["version"]
+
 
 def build_info() -> dict[str, Any]:
     """Describe the installation.

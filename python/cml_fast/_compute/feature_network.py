@@ -238,7 +238,7 @@ class FeatureNetwork:
         return features @ w1 + b1
 
 
-def placed_alone(network: FeatureNetwork, features: Any, learned: np.ndarray) -> np.ndarray:
+def cold_start_vectors(network: FeatureNetwork, features: Any, learned: np.ndarray) -> np.ndarray:
     """Where features (n, m) alone place objects: in the direction of f(x), (n, r).
 
     All at one distance from the origin, `SHARE_OF_LENGTH` of the median length of the vectors that

@@ -61,14 +61,14 @@ class Tables:
         self.device = device
         self.n_dims = n_dims
         self.rowwise = rowwise
-        given = {
+        inputs = {
             "users": users,
             "user_accumulators": user_accumulators,
             "items": items,
             "item_accumulators": item_accumulators,
         }
         self.arrays = {}
-        for name, values in given.items():
+        for name, values in inputs.items():
             if values is None:
                 vectors = users if name == "user_accumulators" else items
                 values = np.zeros((len(vectors), self._columns_of(name)), dtype=np.float32)

@@ -23,7 +23,7 @@ from .folder import (
     write_folder,
     write_json,
 )
-from .networks import check_sides, network_writer, read_networks
+from .networks import check_entities, network_writer, read_networks
 
 KIND = "model"
 
@@ -67,7 +67,7 @@ def read_model(folder: Path) -> Stored:
         raise ModelError(f"{folder}/{KIND}.json does not describe a model")
     index = info.get("index")
     try:
-        sides = check_sides(info.get("networks"))
+        sides = check_entities(info.get("networks"))
     except TypeError as error:
         raise ModelError(f"{folder}/{KIND}.json: {error}") from error
     needed = {"vectors.safetensors", "ids.json"}

@@ -15,7 +15,7 @@ from .folder import Writer, read_arrays, write_arrays
 ACCUMULATORS = tuple(f"{name}_accumulators" for name in PARAMETERS)
 
 
-def check_sides(sides: Any) -> list[str]:
+def check_entities(sides: Any) -> list[str]:
     """Return what a manifest says of whose networks there are."""
     if not isinstance(sides, list) or any(side not in ("users", "items") for side in sides):
         raise TypeError(f"networks must be a list of 'users' and 'items', got {sides!r}")

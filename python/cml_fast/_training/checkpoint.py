@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
+from .._compute.build_info import VERSION
 from .._compute.feature_network import PARAMETERS, FeatureNetwork, check_network
 from .._compute.tables import Tables
 from .._persistence.folder import (
@@ -38,15 +39,15 @@ from .._persistence.folder import (
     write_folder,
     write_json,
 )
-from .._persistence.networks import ACCUMULATORS, check_sides, network_writer, read_networks
+from .._persistence.networks import ACCUMULATORS, check_entities, network_writer, read_networks
 from .._validation.matrices import BLOCK
 from .._validation.scalars import check_int, check_real
 from ..data._ids import IdIndex
 from ..errors import DataError, ModelError
-from .ema import SIDES, Averages
-from .fit_inputs import Arguments
-from .reports import Counts, EpochReport
-from .state import Best, Progress
+from .ema import ENTITIES, MovingAverages
+from .fit_inputs import FitInputs
+from .reports import Counters, EpochReport
+from .state import Best, TrainingState
 
 KIND = "checkpoint"
 AXES = ("user_ids", "item_ids")
@@ -54,15 +55,12 @@ DATA = ("train", "validation", "user_features", "item_features")
 NETWORK_ARRAYS = (*PARAMETERS, *ACCUMULATORS)
 TABLES = ("users", "user_accumulators", "items", "item_accumulators")
 
-# What is not recorded by a release that had no other loss.
-BEFORE_LOSSES = {"loss": "warp"}
-
-Record = TypeVar("Record", Counts, EpochReport)
+Record = TypeVar("Record", Counters, EpochReport)
 
 
 @dataclass
 class Checkpoint:
-    """A folder, and what is stored there beside the `Progress` of a training.
+    """A folder, and what is stored there beside the `TrainingState` of a training.
 
     Attributes
     ----------
@@ -70,7 +68,7 @@ class Checkpoint:
     every : float
         Epochs from one checkpoint to the next.
     hyperparameters : dict
-        Arguments of the trainer: plain values.
+        FitInputs of the trainer: plain values.
     data : dict
         Fingerprints of DATA (None without).
     """
@@ -80,61 +78,58 @@ class Checkpoint:
     hyperparameters: dict[str, Any]
     data: dict[str, str | None]
 
-    def next_after(self, progress: Progress) -> int:
+    def next_after(self, state: TrainingState) -> int:
         """The visit at which the next checkpoint is due."""
-        begin = progress.first_epoch * progress.n_pairs
+        begin = state.first_epoch * state.n_pairs
         # Whole visits, and in reach of int64.
-        step = max(1, round(min(self.every * progress.n_pairs, 2**62)))
-        return begin + ((progress.position - begin) // step + 1) * step
+        step = max(1, round(min(self.every * state.n_pairs, 2**62)))
+        return begin + ((state.position - begin) // step + 1) * step
 
     def check_writable(self) -> None:
         """Raise what `write` would raise now."""
         check_writable(self.folder, KIND)
 
-    def write(self, progress: Progress, *, finished: bool) -> None:
+    def write(self, state: TrainingState, *, finished: bool) -> None:
         """Replace the checkpoint in the folder in one step.
 
         Raises OSError or ModelError if that is impossible; the old one is still there then.
         """
-        # Imported here because the package sets its version while it is imported.
-        from .. import __version__
-
-        best = progress.best
-        files = {"tables.safetensors": _table_writer(progress.tables)}
-        if progress.networks:
-            files["networks.safetensors"] = network_writer(progress.networks, NETWORK_ARRAYS)
+        best = state.best
+        files = {"tables.safetensors": _table_writer(state.tables)}
+        if state.networks:
+            files["networks.safetensors"] = network_writer(state.networks, NETWORK_ARRAYS)
         if best is not None:
             files["best.safetensors"] = _table_writer(best.tables)
-        for name, averages in _averages_of(progress).items():
+        for name, averages in _averages_of(state).items():
             files[name] = partial(write_arrays, arrays=averages.to_arrays())
         if best is not None and best.networks:
             files["bestnetworks.safetensors"] = network_writer(best.networks, NETWORK_ARRAYS)
-        if progress.ids:
-            ids = {axis: progress.ids[axis].tolist() for axis in AXES}
+        if state.ids:
+            ids = {axis: state.ids[axis].tolist() for axis in AXES}
             files["ids.json"] = lambda path: write_json(path, ids)
         info = {
-            "version": __version__,
+            "version": VERSION,
             "finished": finished,
             "every": self.every,
             "hyperparameters": self.hyperparameters,
             "data": self.data,
-            "seed": progress.seed,
-            "temperature": progress.temperature,
-            "n_pairs": progress.n_pairs,
-            "first_epoch": progress.first_epoch,
-            "position": progress.position,
-            "counts": asdict(progress.counts),
-            "history": [asdict(report) for report in progress.history],
+            "seed": state.seed,
+            "temperature": state.temperature,
+            "n_pairs": state.n_pairs,
+            "first_epoch": state.first_epoch,
+            "position": state.position,
+            "counts": asdict(state.counters),
+            "history": [asdict(report) for report in state.history],
             "best": None if best is None else {"epoch": best.epoch, "recall": best.recall},
-            "stopped": progress.stopped,
-            "networks": sorted(progress.networks),
-            "rowwise": progress.tables.rowwise,
-            "averaged": {name: [a.first, a.last] for name, a in _averages_of(progress).items()},
+            "stopped": state.stopped,
+            "networks": sorted(state.networks),
+            "rowwise": state.tables.rowwise,
+            "averaged": {name: [a.first, a.last] for name, a in _averages_of(state).items()},
         }
         write_folder(self.folder, KIND, files, info)
 
     @classmethod
-    def read(cls, folder: Path, known: Collection[str]) -> tuple[Checkpoint, Progress]:
+    def read(cls, folder: Path, known: Collection[str]) -> tuple[Checkpoint, TrainingState]:
         """Read and verify a checkpoint; its tables are on the CPU.
 
         ``known`` are the names of the hyper-parameters that there may be.
@@ -152,15 +147,15 @@ class Checkpoint:
             checkpoint = cls(
                 folder,
                 check_real("every", info["every"], 0, strict=True),
-                {**BEFORE_LOSSES, **info["hyperparameters"]},
+                dict(info["hyperparameters"]),
                 {name: info["data"][name] for name in DATA},
             )
             unknown = sorted(checkpoint.hyperparameters.keys() - set(known))
             if unknown:
                 raise ValueError(f"this release has no hyper-parameter {unknown[0]!r}")
-            progress = _read_progress(files, info)
-            if progress.tables.n_dims != checkpoint.hyperparameters["n_dims"]:
-                raise ValueError(f"tables have {progress.tables.n_dims} columns")
+            state = _read_state(files, info)
+            if state.tables.n_dims != checkpoint.hyperparameters["n_dims"]:
+                raise ValueError(f"tables have {state.tables.n_dims} columns")
         except ModelError:
             raise  # names its file
         except (KeyError, TypeError, ValueError) as error:
@@ -168,12 +163,12 @@ class Checkpoint:
                 f"{folder}/{KIND}.json does not describe a training: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return checkpoint, progress
+        return checkpoint, state
 
-    def check_data(self, given: Arguments, progress: Progress) -> None:
+    def check_data(self, inputs: FitInputs, state: TrainingState) -> None:
         """Raise DataError unless this is the data that the checkpoint was made with."""
-        train = given.likes
-        for name, found in fingerprints(given).items():
+        train = inputs.likes
+        for name, found in fingerprints(inputs).items():
             if found == self.data[name]:
                 continue
             what = "training" if name == "train" else name.replace("_features", " feature")
@@ -187,7 +182,7 @@ class Checkpoint:
                 f"{self.folder}: the checkpoint {fault}; give the data it was made with (the same "
                 "pairs, weights, and order of users and items), or begin anew with fit"
             )
-        if (progress.n_pairs, progress.tables.shape) != (train.nnz, train.shape):
+        if (state.n_pairs, state.tables.shape) != (train.nnz, train.shape):
             raise ModelError(f"{self.folder}/{KIND}.json contradicts the data it was made with")
 
 
@@ -222,10 +217,10 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
         raise ModelError(f"{folder}/{KIND}.json does not describe a training") from error
 
 
-def fingerprints(given: Arguments) -> dict[str, str | None]:
-    """SHA-256 of all DATA that a training was given."""
-    features = (given.features.get(side) for side in ("users", "items"))
-    matrices = (given.likes, given.validation, *features)
+def fingerprints(inputs: FitInputs) -> dict[str, str | None]:
+    """SHA-256 of each of the DATA that a training was given."""
+    features = (inputs.features.get(entity) for entity in ("users", "items"))
+    matrices = (inputs.likes, inputs.validation, *features)
     return {
         name: None if matrix is None else _fingerprint(matrix)
         for name, matrix in zip(DATA, matrices, strict=True)
@@ -251,11 +246,11 @@ def _check_begun(folder: Path) -> None:
         raise FileNotFoundError(f"there is no {KIND} in {folder} yet: begin with fit")
 
 
-def _averages_of(progress: Progress) -> dict[str, Averages]:
+def _averages_of(state: TrainingState) -> dict[str, MovingAverages]:
     """Those that there are, by the names of their files."""
-    best = progress.best
+    best = state.best
     found = {
-        "averages.safetensors": progress.averages,
+        "averages.safetensors": state.averages,
         "bestaverages.safetensors": best.averages if best is not None else None,
     }
     return {name: averages for name, averages in found.items() if averages is not None}
@@ -265,9 +260,11 @@ def _table_writer(tables: Tables) -> Writer:
     return lambda path: write_arrays(path, tables.to_numpy())
 
 
-def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
-    """Make a Progress of verified files; what is wrong raises KeyError, TypeError or ValueError."""
-    rowwise = info.get("rowwise", False)  # absent: from before there was a choice
+def _read_state(files: dict[str, Path], info: dict[str, Any]) -> TrainingState:
+    """Make a state of verified files; KeyError, TypeError or ValueError tell what is wrong."""
+    rowwise = info["rowwise"]
+    if not isinstance(rowwise, bool):
+        raise TypeError(f"rowwise must be true or false, got {rowwise!r}")
     tables = _read_tables(files["tables.safetensors"], rowwise)
     averages = _read_averages(files, info, tables)
     best = None
@@ -286,14 +283,14 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
             ids[axis] = IdIndex(axis.removesuffix("_ids"), stored[axis], rows).array
     if not isinstance(info["stopped"], bool):
         raise TypeError(f"stopped must be true or false, got {info['stopped']!r}")
-    progress = Progress(
+    state = TrainingState(
         tables,
         check_int("seed", info["seed"], 0, 2**63 - 1),
         ids,
         n_pairs=check_int("n_pairs", info["n_pairs"], 1),
         first_epoch=check_int("first_epoch", info["first_epoch"], 0),
         position=check_int("position", info["position"], 0, 2**63 - 1),
-        counts=_read_record(Counts, info["counts"]),
+        counters=_read_record(Counters, info["counts"]),
         history=[_read_record(EpochReport, report) for report in info["history"]],
         best=best,
         stopped=info["stopped"],
@@ -301,20 +298,20 @@ def _read_progress(files: dict[str, Path], info: dict[str, Any]) -> Progress:
         averages=averages.get("averages.safetensors"),
         temperature=_read_temperature(info),
     )
-    epochs = [report.epoch for report in progress.history]
+    epochs = [report.epoch for report in state.history]
     if (
-        progress.position != progress.epoch * progress.n_pairs + progress.counts.pairs
-        or progress.counts.pairs > progress.n_pairs
-        or epochs != list(range(progress.first_epoch, progress.epoch))
+        state.position != state.epoch * state.n_pairs + state.counters.pairs
+        or state.counters.pairs > state.n_pairs
+        or epochs != list(range(state.first_epoch, state.epoch))
         or (best is not None and best.epoch not in epochs)
         or (best is not None and not best.tables.is_like(tables))
     ):
-        raise ValueError("position, counts, history and tables contradict one another")
-    return progress
+        raise ValueError("position, counters, history and tables contradict one another")
+    return state
 
 
 def _read_temperature(info: dict[str, Any]) -> float | None:
-    temperature = info.get("temperature")  # absent: from before it could be chosen
+    temperature = info["temperature"]
     return None if temperature is None else check_real("temperature", temperature, 0, strict=True)
 
 
@@ -342,24 +339,24 @@ def _read_tables(path: Path, rowwise: bool) -> Tables:
 
 def _read_averages(
     files: dict[str, Path], info: dict[str, Any], tables: Tables
-) -> dict[str, Averages]:
+) -> dict[str, MovingAverages]:
     read = {}
-    for name, (first, last) in info.get("averaged", {}).items():
-        arrays = read_arrays(files[name], dict.fromkeys(SIDES, np.float32))
-        for side, rows in zip(SIDES, tables.shape, strict=True):
-            array = arrays[side]
+    for name, (first, last) in info["averaged"].items():
+        arrays = read_arrays(files[name], dict.fromkeys(ENTITIES, np.float32))
+        for entity, rows in zip(ENTITIES, tables.shape, strict=True):
+            array = arrays[entity]
             if array.shape != (rows, tables.n_dims) or not np.isfinite(array).all():
                 raise ModelError(f"{files[name]} has averages of other tables, or not finite")
         first = check_int("first averaged epoch", first, 0)
-        read[name] = Averages(arrays, first, check_int("last averaged epoch", last, first))
+        read[name] = MovingAverages(arrays, first, check_int("last averaged epoch", last, first))
     return read
 
 
 def _read_networks(
     files: dict[str, Path], name: str, info: dict[str, Any]
 ) -> dict[str, FeatureNetwork]:
-    sides = check_sides(info["networks"])
-    networks = read_networks(files[name], sides, NETWORK_ARRAYS) if sides else {}
+    entities = check_entities(info["networks"])
+    networks = read_networks(files[name], entities, NETWORK_ARRAYS) if entities else {}
     for network in networks.values():
         check_network(network.to_arrays(), info["hyperparameters"]["n_dims"])
     return networks

@@ -66,7 +66,7 @@ class CovarianceStep:
     them does not depend on how many there are.
     """
 
-    SAMPLED = 1024  # users, and as many items; one that is drawn twice counts once
+    SAMPLED = 1024  # users, and as many items; one that is drawn twice counters once
 
     def __init__(self, tables: Tables, job: Any, settings: Settings) -> None:
         self.interval = settings.cov_interval

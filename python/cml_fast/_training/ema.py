@@ -16,10 +16,10 @@ import numpy as np
 from .._compute.array_api import namespace_on, to_numpy
 from .._compute.tables import Tables
 
-SIDES = ("users", "items")
+ENTITIES = ("users", "items")
 
 
-class Averages:
+class MovingAverages:
     """Exponential moving averages of users and items, on the device of their tables.
 
     Attributes
@@ -36,9 +36,9 @@ class Averages:
         self.last = last
 
     @classmethod
-    def of(cls, tables: Tables, epoch: int) -> Averages:
+    def of(cls, tables: Tables, epoch: int) -> MovingAverages:
         """Those of a single epoch, which has just ended."""
-        return cls({side: _vectors(tables, side).copy() for side in SIDES}, epoch, epoch)
+        return cls({entity: _vectors(tables, entity).copy() for entity in ENTITIES}, epoch, epoch)
 
     def include(self, tables: Tables, epoch: int, decay: float) -> None:
         """Take in the vectors of the next epoch; nothing is done for one that is there already.
@@ -50,24 +50,24 @@ class Averages:
             return
         self.last = epoch
         share = np.float32((1 - decay) / (1 - decay ** (epoch - self.first + 1)))
-        for side in SIDES:
-            self.arrays[side] += share * (_vectors(tables, side) - self.arrays[side])
+        for entity in ENTITIES:
+            self.arrays[entity] += share * (_vectors(tables, entity) - self.arrays[entity])
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As NumPy arrays (copies)."""
-        return {side: np.array(to_numpy(self.arrays[side])) for side in SIDES}
+        return {entity: np.array(to_numpy(self.arrays[entity])) for entity in ENTITIES}
 
-    def copy(self) -> Averages:
+    def copy(self) -> MovingAverages:
         return copy.deepcopy(self)
 
-    def on(self, device: str) -> Averages:
+    def on(self, device: str) -> MovingAverages:
         xp = namespace_on(device)
-        return Averages(
-            {side: xp.asarray(array) for side, array in self.to_arrays().items()},
+        return MovingAverages(
+            {entity: xp.asarray(array) for entity, array in self.to_arrays().items()},
             self.first,
             self.last,
         )
 
 
-def _vectors(tables: Tables, side: str) -> Any:
-    return tables.arrays[side][:, : tables.n_dims]
+def _vectors(tables: Tables, entity: str) -> Any:
+    return tables.arrays[entity][:, : tables.n_dims]

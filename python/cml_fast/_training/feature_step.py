@@ -9,11 +9,11 @@ import scipy.sparse as sp
 
 from .._compute.array_api import namespace_of
 from .._compute.counter_rng import FEATURES, distinct_rows, random_words
-from .._compute.feature_network import FeatureNetwork, into_ball, placed_alone
+from .._compute.feature_network import FeatureNetwork, cold_start_vectors, into_ball
 from .._compute.settings import Settings
 from .._compute.tables import Tables
 
-SIDES = ("users", "items")
+ENTITIES = ("users", "items")
 
 
 def on_device(features: sp.csr_array | np.ndarray, device: str) -> Any:
@@ -35,14 +35,14 @@ def has_features(features: sp.csr_array | np.ndarray) -> np.ndarray:
     return np.asarray(np.diff(features.indptr) > 0)
 
 
-def has_likes(likes: sp.csr_array, side: str) -> np.ndarray:
+def has_likes(likes: sp.csr_array, entity: str) -> np.ndarray:
     """Which users, or items, have any, bool (n,)."""
-    if side == "users":
+    if entity == "users":
         return np.asarray(np.diff(likes.indptr) > 0)
     return np.asarray(np.bincount(likes.indices, minlength=likes.shape[1]) > 0)
 
 
-def place_unliked(
+def place_cold_start(
     vectors: np.ndarray,
     network: FeatureNetwork,
     features: sp.csr_array | np.ndarray,
@@ -54,7 +54,7 @@ def place_unliked(
     """
     rows = np.flatnonzero(has_features(features) & ~liked)
     if rows.size:
-        vectors[rows] = placed_alone(network.on(np), features[rows], vectors[liked])
+        vectors[rows] = cold_start_vectors(network.on(np), features[rows], vectors[liked])
 
 
 class FeatureStep:
@@ -64,11 +64,11 @@ class FeatureStep:
     drive them away from everybody, and the network would learn that what they are like is disliked.
     """
 
-    SAMPLED = 1024  # objects; one that is drawn twice counts once
+    SAMPLED = 1024  # objects; one that is drawn twice counters once
 
     def __init__(
         self,
-        side: str,
+        entity: str,
         network: FeatureNetwork,
         features: sp.csr_array | np.ndarray,
         liked: np.ndarray,
@@ -77,7 +77,7 @@ class FeatureStep:
         settings: Settings,
     ) -> None:
         self.interval = settings.feature_interval
-        self._side, self._number = side, SIDES.index(side)
+        self._entity, self._number = entity, ENTITIES.index(entity)
         self._network = network
         self._tables, self._job, self._settings = tables, job, settings
         # Their rows, and what is known of them.
@@ -85,7 +85,7 @@ class FeatureStep:
         self._features = on_device(features[self._rows], tables.device)
 
     def step(self, epoch: int, number: int) -> bool:
-        settings, table = self._settings, self._tables.arrays[self._side]
+        settings, table = self._settings, self._tables.arrays[self._entity]
         if (epoch, number) == (settings.feature_warm_up, 0) and epoch > 0:
             self._begin_anew()
         xp = namespace_of(table)
@@ -103,12 +103,12 @@ class FeatureStep:
         self._network.step(gradients, settings.feature_learning_rate)
         vector_gradients *= settings.feature_weight
         padded = self._tables.padded(vector_gradients)
-        return self._job.step(self._side, rows, padded) is None
+        return self._job.step(self._entity, rows, padded) is None
 
     def _begin_anew(self) -> None:
         """The vectors are where their features place them, as if they had not been trained."""
         tables = self._tables
         placed = into_ball(self._network.embed(self._features), self._settings.max_norm)
         rows = namespace_of(placed).asarray(self._rows)
-        tables.arrays[self._side][rows, : tables.n_dims] = placed
-        tables.arrays[f"{self._side[:-1]}_accumulators"][rows] = 0
+        tables.arrays[self._entity][rows, : tables.n_dims] = placed
+        tables.arrays[f"{self._entity[:-1]}_accumulators"][rows] = 0

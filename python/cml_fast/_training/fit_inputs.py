@@ -17,11 +17,11 @@ from ..data._ids import IdIndex
 from ..data.features import check_features
 from ..errors import DataError
 from .feature_step import has_features, has_likes
-from .hyperparameters import check_features_used, check_settings
+from .hyperparameters import check_settings
 
 
 @dataclass(frozen=True)
-class Arguments:
+class FitInputs:
     """Checked arguments; the seed of the settings is yet to be drawn."""
 
     likes: sp.csr_array
@@ -34,15 +34,15 @@ class Arguments:
     settings: Settings
 
 
-def check_arguments(
+def check_fit_inputs(
     trainer: Any,
     train: Any,
     validation: Any,
     callbacks: Any,
     user_features: Any,
     item_features: Any,
-) -> Arguments:
-    """Check all that ``fit`` is given, but for what a compiled job checks. Warns its caller."""
+) -> FitInputs:
+    """Check what ``fit`` is given, except for what a compiled job checks itself."""
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
     callbacks = list(callbacks)
@@ -58,24 +58,21 @@ def check_arguments(
         ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
     device, reason = choose_device(trainer.device)
-    params = trainer.get_params()
-    settings = check_settings(params, likes.shape)
-    if user_features is None and item_features is None:
-        check_features_used(params)
+    settings = check_settings(trainer.get_params(), likes.shape)
     held_out = _check_validation(validation, train, likes.shape)
     features = {}
-    for side, given, n in zip(
+    for entity, given, n in zip(
         ("users", "items"), (user_features, item_features), likes.shape, strict=True
     ):
         if given is not None:
-            name = f"{side[:-1]}_features"
-            features[side] = check_features(name, given, n, ids.get(f"{side[:-1]}_ids"))
-            if not (has_features(features[side]) & has_likes(likes, side)).any():
+            name = f"{entity[:-1]}_features"
+            features[entity] = check_features(name, given, n, ids.get(f"{entity[:-1]}_ids"))
+            if not (has_features(features[entity]) & has_likes(likes, entity)).any():
                 raise DataError(
-                    f"{name} must describe some of the {side} that have likes in train, got "
-                    f"features of others only; put the rows in the order of train's {side}"
+                    f"{name} must describe some of the {entity} that have likes in train, got "
+                    f"features of others only; put the rows in the order of train's {entity}"
                 )
-    return Arguments(likes, ids, held_out, features, callbacks, device, reason, settings)
+    return FitInputs(likes, ids, held_out, features, callbacks, device, reason, settings)
 
 
 def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:

@@ -1,4 +1,4 @@
-"""New users among items that stay where they are: they are placed from their likes alone."""
+"""Folding in: training the vectors of new users from their likes, with the items fixed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def fold_in(
     items: np.ndarray,
     likes: sp.csr_array,
     stored: dict[str, Any],
-    given: dict[str, Any],
+    overrides: dict[str, Any],
     *,
     n_epochs: int,
     random_state: Any,
     n_threads: int | None,
 ) -> np.ndarray:
-    """Place a user for each row of ``likes``; see `Model.embed_users_from`.
+    """Train a vector for each row of ``likes``, a new user; see `Model.fold_in_users`.
 
-    Of the hyper-parameters those ``given`` count, if not None, then those ``stored``, then the
-    defaults of the trainer.
+    A hyper-parameter is taken from ``overrides`` if it is there and not None, else from those the
+    model was trained with (``stored``), else it is the default of `Trainer`.
     """
     empty = np.flatnonzero(np.diff(likes.indptr) == 0)
     if empty.size:
@@ -46,7 +46,7 @@ def fold_in(
     names = [name for name, row in HYPERPARAMETERS.items() if row.folds_in]
     params = {name: row.signature_default for name, row in HYPERPARAMETERS.items()}
     params |= {name: stored[name] for name in names if name in stored}
-    params |= {name: value for name, value in given.items() if value is not None}
+    params |= {name: value for name, value in overrides.items() if value is not None}
     params |= {"n_dims": items.shape[1], "n_threads": n_threads}
     settings = check_settings(params, likes.shape)
     with drawing_from(random_state) as generator:

@@ -25,8 +25,8 @@ from ..errors import ModelError, TrainingDiverged
 from ..metrics import measure
 from .checkpoint import Checkpoint
 from .reports import EpochReport
-from .scheduled import Interleaved
-from .state import Best, Progress
+from .scheduled import ScheduledJob
+from .state import Best, TrainingState
 
 # A launch lasts about this long, so that Ctrl-C and the progress bar are served between launches.
 SECONDS_PER_LAUNCH = 0.3
@@ -43,8 +43,8 @@ Vectors = tuple[np.ndarray, np.ndarray]
 class Training:
     """What a training works with, and when it ends. All that changes is in ``progress``."""
 
-    job: Interleaved  # trains progress.tables on likes
-    progress: Progress
+    job: ScheduledJob  # trains state.tables on likes
+    state: TrainingState
     settings: Settings
     likes: sp.csr_array
     validation: sp.csr_array | None
@@ -56,15 +56,15 @@ class Training:
     verbose: bool
 
     def is_over(self) -> bool:
-        progress = self.progress
-        best = progress.best
+        state = self.state
+        best = state.best
         return (
-            progress.stopped
-            or progress.epoch >= progress.first_epoch + self.n_epochs
+            state.stopped
+            or state.epoch >= state.first_epoch + self.n_epochs
             or (
                 best is not None
                 and self.patience is not None
-                and progress.epoch - 1 - best.epoch >= self.patience
+                and state.epoch - 1 - best.epoch >= self.patience
             )
         )
 
@@ -72,10 +72,10 @@ class Training:
         """Train to the end. Whatever is raised, ``progress`` is where training got to."""
         if self.is_over():
             return
-        progress, size = self.progress, self.progress.n_pairs
+        state, size = self.state, self.state.n_pairs
         bar = tqdm(
             total=self.n_epochs * size,
-            initial=progress.position - progress.first_epoch * size,
+            initial=state.position - state.first_epoch * size,
             unit=" pairs",
             unit_scale=True,
             disable=not self.verbose,
@@ -86,17 +86,17 @@ class Training:
             while True:
                 run_epoch(
                     self.job,
-                    progress,
+                    state,
                     self.settings.n_threads,
                     bar.update,
                     until=due,
                     granularity=launch_granularity(self.settings),
                 )
-                if progress.counts.pairs == size:
+                if state.counters.pairs == size:
                     self._end_epoch(bar)
                     if self.is_over():
                         break
-                if progress.position >= due:
+                if state.position >= due:
                     self._save()
                     due = self._next_checkpoint()
             self._save()
@@ -109,11 +109,11 @@ class Training:
             bar.close()
 
     def _end_epoch(self, bar: Any) -> None:
-        progress = self.progress
-        report = progress.counts.report(progress.epoch, self.settings.n_negatives)
+        state = self.state
+        report = state.counters.report(state.epoch, self.settings.n_negatives)
         with uninterrupted():
-            progress.average(self.settings.ema_decay)
-        best = progress.best
+            state.average(self.settings.ema_decay)
+        best = state.best
         if self.validation is not None or self.callbacks:
             vectors = self.publish()
         if self.validation is not None:
@@ -122,24 +122,24 @@ class Training:
             ]
             report = replace(report, recall=recall)
             if best is None or recall > best.recall:
-                networks = {side: f.copy() for side, f in progress.networks.items()}
-                averages = progress.averages and progress.averages.copy()
-                best = Best(report.epoch, recall, progress.tables.copy(), networks, averages)
+                networks = {entity: f.copy() for entity, f in state.networks.items()}
+                averages = state.averages and state.averages.copy()
+                best = Best(report.epoch, recall, state.tables.copy(), networks, averages)
         with uninterrupted():
-            progress.end_epoch(report, best)
+            state.end_epoch(report, best)
         bar.set_postfix_str(str(report))
         # A list, not any(): every callback is called.
         stops = [callback(report) for callback in self.callbacks]
-        progress.stopped = any(stops)
+        state.stopped = any(stops)
 
     def _next_checkpoint(self) -> float:
-        return math.inf if self.checkpoint is None else self.checkpoint.next_after(self.progress)
+        return math.inf if self.checkpoint is None else self.checkpoint.next_after(self.state)
 
     def _save(self) -> None:
         if self.checkpoint is None:
             return
         try:
-            self.checkpoint.write(self.progress, finished=self.is_over())
+            self.checkpoint.write(self.state, finished=self.is_over())
         except (OSError, ModelError) as error:
             warnings.warn(
                 f"a checkpoint could not be written, training goes on without: {error}",
@@ -148,8 +148,8 @@ class Training:
 
 
 def run_epoch(
-    job: Interleaved,
-    progress: Progress,
+    job: ScheduledJob,
+    state: TrainingState,
     n_threads: int,
     told: Callable[[int], Any],
     *,
@@ -164,22 +164,22 @@ def run_epoch(
 
     Raises TrainingDiverged after an update that was not finite. The kernel refused it.
     """
-    start = progress.epoch * progress.n_pairs
-    size = int(min(until - start, progress.n_pairs))
+    start = state.epoch * state.n_pairs
+    size = int(min(until - start, state.n_pairs))
     step = least = PAIRS_PER_THREAD * n_threads
-    while (done := progress.position - start) < size:
-        end = min(-(-min(done + step, size) // granularity) * granularity, progress.n_pairs)
+    while (done := state.position - start) < size:
+        end = min(-(-min(done + step, size) // granularity) * granularity, state.n_pairs)
         launched = time.perf_counter()
         with uninterrupted():
             counters = job.run(start + done, start + end)
             if counters.first_non_finite is not None:
                 raise TrainingDiverged(
-                    f"epoch {progress.epoch}: an update was not finite and was refused; training "
+                    f"epoch {state.epoch}: an update was not finite and was refused; training "
                     "stopped with the tables as they were. Lower learning_rate, or the weights of "
                     "train"
                 )
             seconds = time.perf_counter() - launched
-            progress.advance(start + end, progress.counts.plus(counters, seconds))
+            state.advance(start + end, state.counters.plus(counters, seconds))
         step = max(least, int(counters.pairs / max(seconds, 1e-9) * SECONDS_PER_LAUNCH))
         told(counters.pairs)
 

@@ -1,15 +1,17 @@
-"""What an epoch reports."""
+"""What kernel launches count, and the report of an epoch that is made of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from .scheduled import Launch
+# Digits of a reported loss: a launch's end depends on the clock, and the order of the sum on that.
+LOSS_DIGITS = 7
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch did.
+    """The report of one epoch.
 
     Attributes
     ----------
@@ -18,18 +20,29 @@ class EpochReport:
     loss : float
         Mean loss of a pair, to seven digits.
     active_share : float
-        Share of pairs that changed the model ("warp": those with at least one impostor).
+        Share of pairs that changed the model ("warp": those with at least one impostor), in [0, 1].
     impostor_share : float
         Share of the drawn negatives that were inside the margin, or ("softmax") nearer than the
-        liked item.
+        liked item, in [0, 1].
     pairs, skipped : int
-        Pairs visited, and those among them whose user likes every item.
+        Pairs trained on, and those among them that were skipped because their user likes every
+        item.
     seconds : float
-        Wall time of the training itself.
+        Wall time of the training itself, in seconds.
     seconds_between : float
-        Of these, what was spent between the launches of the kernels: on regularisation.
+        The part of it spent between kernel launches, on regularisation and feature networks.
     recall : float or None
-        Recall@50 on the validation data, if there is any.
+        Recall@50 on the validation data, if there are any.
+
+    Examples
+    --------
+    >>> from cml_fast import EpochReport
+    >>> report = EpochReport(
+    ...     epoch=3, loss=0.25, active_share=0.5, impostor_share=0.1, pairs=100, skipped=0,
+    ...     seconds=0.1, recall=0.3125,
+    ... )
+    >>> print(report)
+    epoch 3, loss 0.250, active 50%, recall@50 0.3125
     """
 
     epoch: int
@@ -48,8 +61,20 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Sums over the launches of an epoch so far."""
+class Counters:
+    """Sums over kernel launches: the kernel's own counters, and the time that passed.
+
+    Attributes
+    ----------
+    pairs, skipped, active, impostors : int
+        As `_core.Counters` has them.
+    loss : float
+        Sum over the pairs.
+    seconds, seconds_between : float
+        Wall time of the launches, and the part of it spent between them.
+    first_non_finite : int or None
+        The sample whose update was refused in the last launch because it was not finite.
+    """
 
     pairs: int = 0
     skipped: int = 0
@@ -58,26 +83,27 @@ class Counts:
     loss: float = 0.0
     seconds: float = 0.0
     seconds_between: float = 0.0
+    first_non_finite: int | None = None
 
-    def plus(self, launch: Launch, seconds: float) -> Counts:
-        """With what a further launch reports."""
-        return Counts(
+    def plus(self, launch: Any, seconds: float = 0.0) -> Counters:
+        """Add the counters of a further launch, and the time it took in all."""
+        return Counters(
             pairs=self.pairs + launch.pairs,
             skipped=self.skipped + launch.skipped,
             active=self.active + launch.active,
             impostors=self.impostors + launch.impostors,
             loss=self.loss + launch.loss,
             seconds=self.seconds + seconds,
-            seconds_between=self.seconds_between + launch.seconds_between,
+            seconds_between=self.seconds_between + getattr(launch, "seconds_between", 0.0),
+            first_non_finite=launch.first_non_finite,
         )
 
     def report(self, epoch: int, n_negatives: int) -> EpochReport:
+        """Report these counters as those of a whole epoch."""
         trained = max(self.pairs - self.skipped, 1)
         return EpochReport(
             epoch=epoch,
-            # Launches end by the clock, and where they end decides the last bits of this sum. What
-            # is reported does not depend on it; a pair's loss has no more digits either.
-            loss=float(f"{self.loss / trained:.7g}"),
+            loss=float(f"{self.loss / trained:.{LOSS_DIGITS}g}"),
             active_share=self.active / trained,
             impostor_share=self.impostors / (trained * n_negatives),
             pairs=self.pairs,

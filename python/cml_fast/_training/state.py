@@ -9,8 +9,8 @@ import numpy as np
 from .._compute.array_api import namespace_on
 from .._compute.feature_network import FeatureNetwork
 from .._compute.tables import Tables
-from .ema import Averages
-from .reports import Counts, EpochReport
+from .ema import MovingAverages
+from .reports import Counters, EpochReport
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Best:
     recall: float
     tables: Tables
     networks: dict[str, FeatureNetwork]
-    averages: Averages | None = None
+    averages: MovingAverages | None = None
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a training stands. A checkpoint holds this, and else only what does not change.
 
     Attributes
@@ -41,7 +41,7 @@ class Progress:
         The epoch that this fit began with.
     position : int
         Visits over all fits: visit t belongs to epoch t // n_pairs.
-    counts : Counts
+    counts : Counters
         Of the epoch under way.
     history : list of EpochReport
         One for each epoch of this fit that has ended.
@@ -51,7 +51,7 @@ class Progress:
         Whether a callback has asked for the end.
     networks : dict of str to FeatureNetwork
         Of "users" and "items", where training has features of them.
-    averages : Averages or None
+    averages : MovingAverages or None
         Of the vectors, if they are averaged and an epoch has ended.
     temperature : float or None
         Of the softmax.
@@ -63,18 +63,18 @@ class Progress:
     n_pairs: int
     first_epoch: int
     position: int
-    counts: Counts = field(default_factory=Counts)
+    counters: Counters = field(default_factory=Counters)
     history: list[EpochReport] = field(default_factory=list)
     best: Best | None = None
     stopped: bool = False
     networks: dict[str, FeatureNetwork] = field(default_factory=dict)
-    averages: Averages | None = None
+    averages: MovingAverages | None = None
     temperature: float | None = None
 
     @property
     def epoch(self) -> int:
         """The epoch under way; it ends with its report, not with its last visit."""
-        return (self.position - self.counts.pairs) // self.n_pairs
+        return (self.position - self.counters.pairs) // self.n_pairs
 
     @property
     def n_epochs(self) -> int:
@@ -85,13 +85,13 @@ class Progress:
         """Have all tables on a device."""
         xp = namespace_on(device)
         self.tables = self.tables.on(device)
-        self.networks = {side: f.on(xp) for side, f in self.networks.items()}
+        self.networks = {entity: f.on(xp) for entity, f in self.networks.items()}
         self.averages = self.averages and self.averages.on(device)
         if self.best is not None:
             self.best = replace(
                 self.best,
                 tables=self.best.tables.on(device),
-                networks={side: f.on(xp) for side, f in self.best.networks.items()},
+                networks={entity: f.on(xp) for entity, f in self.best.networks.items()},
                 averages=self.best.averages and self.best.averages.on(device),
             )
 
@@ -107,16 +107,16 @@ class Progress:
         if decay == 0:
             return
         if self.averages is None:
-            self.averages = Averages.of(self.tables, self.epoch)
+            self.averages = MovingAverages.of(self.tables, self.epoch)
         else:
             self.averages.include(self.tables, self.epoch, decay)
 
-    def advance(self, position: int, counts: Counts) -> None:
-        self.position, self.counts = position, counts
+    def advance(self, position: int, counters: Counters) -> None:
+        self.position, self.counters = position, counters
 
     def end_epoch(self, report: EpochReport, best: Best | None) -> None:
         self.history.append(report)
-        self.best, self.counts = best, Counts()
+        self.best, self.counters = best, Counters()
 
     def return_to_best(self) -> None:
         """Make the best epoch the last one; a further fit goes on from there."""
@@ -124,5 +124,5 @@ class Progress:
             self.tables.restore(self.best.tables)
             self.networks = self.best.networks
             self.averages = self.best.averages
-            self.advance((self.best.epoch + 1) * self.n_pairs, Counts())
+            self.advance((self.best.epoch + 1) * self.n_pairs, Counters())
             self.best = None

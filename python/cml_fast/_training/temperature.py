@@ -15,7 +15,7 @@ import numpy as np
 from ..data import split
 from ..errors import TrainingDiverged
 from ..metrics import measure
-from .fit_inputs import Arguments, sample_of_users
+from .fit_inputs import FitInputs, sample_of_users
 from .hyperparameters import TEMPERATURES, features_only
 
 N_EPOCHS = 5
@@ -24,16 +24,16 @@ USERS = 5000  # that judge, at most
 K = 50
 
 
-def choose(trainer: Any, given: Arguments, say: Callable[[str], None]) -> float:
+def choose(trainer: Any, inputs: FitInputs, say: Callable[[str], None]) -> float:
     """The one of TEMPERATURES with the best recall after a few epochs; the first of equal ones.
 
     Recall@50 of the validation data, or of likes that are held out for this; always the same ones,
     and the same first vectors and draws, so that the choice does not depend on ``random_state``.
     Features are left aside. A training that diverges recalls nothing.
     """
-    known, wanted = given.likes, given.validation
+    known, wanted = inputs.likes, inputs.validation
     if wanted is None:
-        known, wanted = split(given.likes, (1 - HELD_OUT, HELD_OUT), random_state=0)
+        known, wanted = split(inputs.likes, (1 - HELD_OUT, HELD_OUT), random_state=0)
     if wanted.nnz == 0:
         return TEMPERATURES[0]
     wanted = sample_of_users(wanted, USERS)

@@ -1,4 +1,4 @@
-"""Work between launches: after the same visits, however these are split into launches."""
+"""ScheduledStep between launches: after the same visits, however these are split into launches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from support.trainers import assert_same, trainer, vectors
 from cml_fast import Trainer
 from cml_fast._compute.tables import Tables
 from cml_fast._training.covariance import CovarianceStep
-from cml_fast._training.scheduled import Interleaved, Launch
+from cml_fast._training.reports import Counters
+from cml_fast._training.scheduled import ScheduledJob
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
 
@@ -30,9 +31,9 @@ class Recorder:
     log: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
     fails_at: tuple[int, int] | None = None
 
-    def run(self, begin: int, end: int) -> Launch:
+    def run(self, begin: int, end: int) -> Counters:
         self.log.append(("run", begin, end))
-        return Launch(pairs=end - begin, active=1, loss=0.5)
+        return Counters(pairs=end - begin, active=1, loss=0.5)
 
     def step(self, epoch: int, number: int) -> bool:
         self.log.append(("step", epoch, number))
@@ -56,7 +57,7 @@ def test_when(interval: int, unit: int, expected: list[int]) -> None:
     ]
     for bounds in ([0, 3 * N], [0, 384, 768, 1000, 1128, 3 * N], [*range(0, 3 * N + 1, 8)]):
         recorder = Recorder(interval)
-        job = Interleaved(recorder, N, unit, [recorder])
+        job = ScheduledJob(recorder, N, unit, [recorder])
         for begin, end in itertools.pairwise(bounds):
             launch = job.run(begin, end)
             assert launch.pairs == end - begin
@@ -68,20 +69,20 @@ def test_when(interval: int, unit: int, expected: list[int]) -> None:
 
 def test_counts_add_up() -> None:
     recorder = Recorder(100)
-    launch = Interleaved(recorder, N, 1, [recorder]).run(50, 350)
+    launch = ScheduledJob(recorder, N, 1, [recorder]).run(50, 350)
     assert (launch.pairs, launch.active, launch.loss) == (300, 4, 2.0)
     assert launch.seconds_between > 0
 
 
 def test_without_work_a_launch_ends_with_its_epoch() -> None:
     recorder = Recorder(1)
-    Interleaved(recorder, N, 1, []).run(10, 2500)
+    ScheduledJob(recorder, N, 1, []).run(10, 2500)
     assert recorder.log == [("run", 10, 1000), ("run", 1000, 2000), ("run", 2000, 2500)]
 
 
 def test_work_that_fails_is_the_end() -> None:
     recorder = Recorder(100, fails_at=(0, 1))
-    launch = Interleaved(recorder, N, 1, [recorder]).run(0, 500)
+    launch = ScheduledJob(recorder, N, 1, [recorder]).run(0, 500)
     assert launch.first_non_finite == 199
     assert recorder.log[-1] == ("step", 0, 1)
 
@@ -90,7 +91,9 @@ def test_work_that_fails_is_the_end() -> None:
 
 
 def fitted(**params: object) -> Trainer:
-    params = {"n_epochs": 4, "cov_weight": 10.0, "cov_interval": 300, "patience": None, **params}
+    params = {"n_epochs": 4, "cov_weight": 10.0, "patience": None, **params}
+    if params["cov_weight"]:
+        params = {"cov_interval": 300, **params}
     return trainer(**params).fit(TRAIN, validation=VALIDATION)
 
 
