@@ -95,7 +95,7 @@ def build(context: Context) -> dict[str, Any]:
 def ptxas_report(output: str) -> list[dict[str, Any]]:
     """Registers and spilled bytes of each kernel that was compiled (none, if it was before)."""
     pattern = (
-        r"Compiling entry function '\w*?(async|sync|censor|contribute|apply|step)_kernel"
+        r"Compiling entry function '\w*?(async|sync|project|accumulate|apply|step)_kernel"
         r"ILi(\d+)E.*?"
         r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
         r"Used (\d+) registers"

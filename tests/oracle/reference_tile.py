@@ -109,7 +109,7 @@ def draw_shared(n_items: int, n_negatives: int, seed: int, epoch: int, position:
 
 @dataclass
 class Terms:
-    """What a loss asks of T pairs and their n negatives; see csrc/core/tile_loss.h."""
+    """What a loss asks of T pairs and their n negatives; see csrc/core/losses/policy.h."""
 
     own: np.ndarray  # (T,)
     pull: np.ndarray  # (T,)

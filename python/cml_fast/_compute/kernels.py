@@ -16,14 +16,14 @@ from .tables import Tables
 
 
 def launch_granularity(settings: Settings) -> int:
-    """Launches begin and end at multiples of so many visits from the start of an epoch."""
+    """Launches begin and end at multiples of this many samples from the start of an epoch."""
     if settings.batch_size > 0:
         return settings.batch_size
     return settings.tile_size if shares_negatives(settings.loss) else 1
 
 
 def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
-    """A compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
+    """Make a compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
     rank_weights = _core.rank_weights(tables.shape[1], settings.n_negatives)
     weighted = likes.data.min() != 1 or likes.data.max() != 1
     arrays = {

@@ -1,10 +1,12 @@
-#include "job.h"
+#include "python_job.h"
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 
+#include "../core/granularity.h"
 #include "../cpu/train.h"
+#include "losses.h"
 #ifdef CML_WITH_CUDA
 #include "../cuda/train.h"
 #endif
@@ -17,15 +19,16 @@ std::string text(Number x) {
     return py::str(py::cast(x)).cast<std::string>();
 }
 
-// All that there are; each device ignores those of the other one.
+constexpr int64_t kMaxThreads = 4096;
+
+// The names of all arguments except those of single losses. Each device ignores those of the other
+// one.
 constexpr const char* kArguments[] = {"users",         "user_accumulators",
                                       "items",         "item_accumulators",
                                       "indptr",        "indices",
                                       "weights",       "rank_weights",
                                       "loss",          "n_dims",
                                       "n_negatives",   "tile_size",
-                                      "margin",        "temperature",
-                                      "correction",    "negative_weight",
                                       "learning_rate", "epsilon",
                                       "max_norm",      "seed",
                                       "batch_size",    "largest_gradient",
@@ -33,10 +36,15 @@ constexpr const char* kArguments[] = {"users",         "user_accumulators",
                                       "counters",      "batch",
                                       "stream"};
 
+template <class Names>
+bool contains(const Names& names, const std::string& name) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 void check_names(const py::dict& arguments) {
     for (const auto& argument : arguments) {
         const auto name = argument.first.cast<std::string>();
-        if (std::find(std::begin(kArguments), std::end(kArguments), name) == std::end(kArguments)) {
+        if (!contains(kArguments, name) && !contains(loss_parameters(), name)) {
             throw py::type_error("Job() got an unexpected keyword argument '" + name + "'");
         }
     }
@@ -81,34 +89,10 @@ float positive(const py::dict& arguments, const char* name) {
 
 }  // namespace
 
-Loss loss_named(const std::string& name) {
-    if (name == "warp") return Loss::kWarp;
-    if (name == "softmax") return Loss::kSoftmax;
-    if (name == "contrastive") return Loss::kContrastive;
-    throw py::value_error("loss must be 'warp', 'softmax' or 'contrastive', got '" + name + "'");
-}
-
-std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives) {
-    if (n_negatives < 1) throw std::invalid_argument("n_negatives must be at least 1");
-    std::vector<float> weights;
-    for (int64_t impostors = 0; impostors <= n_negatives; ++impostors) {
-        const int64_t rank = n_items * impostors / n_negatives;
-        weights.push_back(static_cast<float>(std::log(static_cast<double>(rank + 1))));
-    }
-    return weights;
-}
-
-FixedPoint fixed_point(int64_t batch_size, float largest_gradient) {
-    const int bits = summand_bits(batch_size);
-    int exponent = 0;  // of the power of two that is larger than the largest gradient
-    std::frexp(largest_gradient, &exponent);
-    return {std::ldexp(1.0f, bits - exponent), std::ldexp(1.0f, exponent - bits),
-            std::ldexp(1.0f, exponent)};
-}
-
-py::object PythonJob::keep(const py::dict& arguments, const char* name) {
+ArrayView PythonJob::array(const py::dict& arguments, const char* name, const char* type,
+                           size_t n_dims, bool writable) {
     kept_.push_back(required(arguments, name));
-    return kept_.back();
+    return view_array(kept_.back(), name, device_, type, n_dims, writable);
 }
 
 void PythonJob::check_pointer(const void* p, const std::string& name) const {
@@ -122,9 +106,8 @@ void PythonJob::check_pointer(const void* p, const std::string& name) const {
 }
 
 Table PythonJob::table(const py::dict& arguments, const char* values, const char* accumulators) {
-    const ArrayView v = view_array(keep(arguments, values), values, device_, "<f4", 2, true);
-    const ArrayView a =
-        view_array(keep(arguments, accumulators), accumulators, device_, "<f4", 2, true);
+    const ArrayView v = array(arguments, values, "<f4", 2, true);
+    const ArrayView a = array(arguments, accumulators, "<f4", 2, true);
     if (a.shape[0] != v.shape[0] || (a.shape[1] != v.shape[1] && a.shape[1] != 1)) {
         throw py::value_error(std::string(accumulators) + " must have the shape of " + values +
                               ", or one column");
@@ -146,15 +129,26 @@ Table PythonJob::table(const py::dict& arguments, const char* values, const char
 
 PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device) {
     check_names(arguments);
+    read_hyperparameters(arguments);
+    read_tables(arguments);
+    read_likes(arguments);
+    read_rank_weights(arguments);
+    if (device_ == Device::kCpu) {
+        read_cpu_arguments(arguments);
+    } else {
+        read_cuda_arguments(arguments);
+    }
+}
+
+void PythonJob::read_hyperparameters(const py::dict& arguments) {
     Hyperparameters& hyper = job_.hyper;
     hyper.loss = loss_named(scalar<std::string>(arguments, "loss"));
     hyper.n_dims = static_cast<int32_t>(integer(arguments, "n_dims", 1, kMaxDims));
     hyper.n_negatives = static_cast<int32_t>(integer(arguments, "n_negatives", 1, kMaxNegatives));
     hyper.tile_size = static_cast<int32_t>(integer(arguments, "tile_size", 1, kTilePairs));
-    hyper.margin = positive(arguments, "margin");
-    hyper.inverse_temperature = 1.0f / positive(arguments, "temperature");
-    hyper.correction = positive(arguments, "correction");
-    hyper.negative_weight = positive(arguments, "negative_weight");
+#define CML_READ(field, keyword) hyper.field = positive(arguments, keyword);
+    CML_LOSS_PARAMETERS(CML_READ)
+#undef CML_READ
     hyper.learning_rate = positive(arguments, "learning_rate");
     hyper.epsilon = positive(arguments, "epsilon");
     hyper.max_norm = positive(arguments, "max_norm");
@@ -162,68 +156,70 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
     job_.batch_size = integer(arguments, "batch_size", 0, int64_t{1} << kMaxBatchBits);
     job_.fixed =
         fixed_point(summands(hyper, job_.batch_size), positive(arguments, "largest_gradient"));
+}
 
+void PythonJob::read_tables(const py::dict& arguments) {
     job_.users = table(arguments, "users", "user_accumulators");
     job_.items = table(arguments, "items", "item_accumulators");
-    hyper.per_row = job_.users.accumulator_stride == 1;
-    if (hyper.per_row != (job_.items.accumulator_stride == 1)) {
+    job_.hyper.rowwise = job_.users.accumulator_stride == 1;
+    if (job_.hyper.rowwise != (job_.items.accumulator_stride == 1)) {
         throw py::value_error(
             "user_accumulators and item_accumulators must both have one column, or neither");
     }
+    job_.draws_per_item = draws_per_item(static_cast<uint64_t>(job_.hyper.n_negatives),
+                                         static_cast<uint64_t>(job_.items.n_rows));
+}
 
-    const ArrayView indptr =
-        view_array(keep(arguments, "indptr"), "indptr", device_, "<i8", 1, false);
-    const ArrayView indices =
-        view_array(keep(arguments, "indices"), "indices", device_, "<i4", 1, false);
+void PythonJob::read_likes(const py::dict& arguments) {
+    const ArrayView indptr = array(arguments, "indptr", "<i8", 1, false);
+    const ArrayView indices = array(arguments, "indices", "<i4", 1, false);
     if (indptr.shape[0] != job_.users.n_rows + 1) {
         throw py::value_error("indptr must have one entry more than users has rows (" +
                               text(job_.users.n_rows) + "), got " + text(indptr.shape[0]));
     }
     if (indices.shape[0] < 1) throw py::value_error("indices must have at least one pair");
-    job_.likes.indptr = static_cast<const int64_t*>(indptr.data);
-    job_.likes.indices = static_cast<const int32_t*>(indices.data);
-    job_.likes.n_pairs = indices.shape[0];
-    job_.likes.weights = nullptr;
-    // A batch ends with its epoch: a larger one is a whole epoch.
+    job_.likes = {static_cast<const int64_t*>(indptr.data),
+                  static_cast<const int32_t*>(indices.data), nullptr, indices.shape[0]};
+    // A batch ends with its epoch, so the largest one is a whole epoch.
     job_.batch_size = std::min(job_.batch_size, job_.likes.n_pairs);
-    if (!required(arguments, "weights").is_none()) {
-        const ArrayView weights =
-            view_array(keep(arguments, "weights"), "weights", device_, "<f4", 1, false);
-        if (weights.shape != indices.shape) {
-            throw py::value_error("weights must have one value for each of indices");
-        }
-        job_.likes.weights = static_cast<const float*>(weights.data);
+    if (required(arguments, "weights").is_none()) return;
+    const ArrayView weights = array(arguments, "weights", "<f4", 1, false);
+    if (weights.shape != indices.shape) {
+        throw py::value_error("weights must have one value for each of indices");
     }
-    const ArrayView ranks =
-        view_array(keep(arguments, "rank_weights"), "rank_weights", device_, "<f4", 1, false);
-    if (ranks.shape[0] != hyper.n_negatives + 1) {
-        throw py::value_error("rank_weights must have n_negatives + 1 values, got " +
-                              text(ranks.shape[0]));
-    }
-    job_.rank_weights = static_cast<const float*>(ranks.data);
-    job_.draws_per_item = draws_per_item(static_cast<uint64_t>(hyper.n_negatives),
-                                         static_cast<uint64_t>(job_.items.n_rows));
+    job_.likes.weights = static_cast<const float*>(weights.data);
+}
 
-    if (device_ == Device::kCpu) {
-        if (job_.likes.indptr[0] != 0 ||
-            job_.likes.indptr[job_.users.n_rows] != job_.likes.n_pairs) {
-            throw py::value_error("indptr must begin with 0 and end with the number of indices");
-        }
-        n_threads_ = static_cast<int>(integer(arguments, "n_threads", 1, 4096));
-        instruction_set_ = scalar<std::string>(arguments, "instruction_set");
-        return;
+void PythonJob::read_rank_weights(const py::dict& arguments) {
+    const ArrayView weights = array(arguments, "rank_weights", "<f4", 1, false);
+    if (weights.shape[0] != job_.hyper.n_negatives + 1) {
+        throw py::value_error("rank_weights must have n_negatives + 1 values, got " +
+                              text(weights.shape[0]));
     }
+    job_.rank_weights = static_cast<const float*>(weights.data);
+}
+
+void PythonJob::read_cpu_arguments(const py::dict& arguments) {
+    const Likes& likes = job_.likes;
+    if (likes.indptr[0] != 0 || likes.indptr[job_.users.n_rows] != likes.n_pairs) {
+        throw py::value_error("indptr must begin with 0 and end with the number of indices");
+    }
+    n_threads_ = static_cast<int>(integer(arguments, "n_threads", 1, kMaxThreads));
+    instruction_set_ = scalar<std::string>(arguments, "instruction_set");
+}
+
 #ifdef CML_WITH_CUDA
-    const ArrayView counters =
-        view_array(keep(arguments, "counters"), "counters", device_, "<i8", 1, true);
-    if (counters.shape[0] * 8 < cuda_counter_bytes()) {
-        throw py::value_error("counters must have " + text(cuda_counter_bytes() / 8) + " entries");
+void PythonJob::read_cuda_arguments(const py::dict& arguments) {
+    const ArrayView counters = array(arguments, "counters", "<i8", 1, true);
+    constexpr int64_t kBytes = sizeof(int64_t);
+    if (counters.shape[0] * kBytes < cuda_counter_bytes()) {
+        throw py::value_error("counters must have " + text(cuda_counter_bytes() / kBytes) +
+                              " entries");
     }
     counters_ = counters.data;
     const int64_t batch_bytes = cuda_batch_bytes(job_);
     if (batch_bytes > 0) {
-        const ArrayView batch =
-            view_array(keep(arguments, "batch"), "batch", device_, "|u1", 1, true);
+        const ArrayView batch = array(arguments, "batch", "|u1", 1, true);
         if (batch.shape[0] < batch_bytes) {
             throw py::value_error("batch must have " + text(batch_bytes) + " bytes, got " +
                                   text(batch.shape[0]));
@@ -232,10 +228,12 @@ PythonJob::PythonJob(Device device, const py::dict& arguments) : device_(device)
         batch_ = batch.data;
     }
     stream_ = reinterpret_cast<void*>(scalar<uintptr_t>(arguments, "stream"));
-#else
-    throw std::runtime_error("this build has no CUDA kernels");
-#endif
 }
+#else
+void PythonJob::read_cuda_arguments(const py::dict&) {
+    throw std::runtime_error("this build has no CUDA kernels");
+}
+#endif
 
 Counters PythonJob::run(int64_t begin, int64_t end) const {
     if (begin < 0 || end < begin || end / job_.likes.n_pairs >= kMaxEpochs || end > INT64_MAX / 2) {
@@ -243,11 +241,12 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
                               text(begin) + " and " + text(end));
     }
     if (begin == end) return {};
-    const int64_t unit = unit_of(job_);
-    for (const int64_t visit : {begin, end}) {
-        if (visit % job_.likes.n_pairs % unit != 0) {
+    const int64_t granularity = launch_granularity(job_);
+    for (const int64_t sample : {begin, end}) {
+        if (sample % job_.likes.n_pairs % granularity != 0) {
             throw py::value_error("begin and end must be at the bounds of batches or tiles of " +
-                                  text(unit) + " visits, got " + text(begin) + " and " + text(end));
+                                  text(granularity) + " samples, got " + text(begin) + " and " +
+                                  text(end));
         }
     }
     py::gil_scoped_release release;
@@ -257,40 +256,47 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
     return cpu_train(job_, begin, end, n_threads_, instruction_set_);
 }
 
-std::optional<int64_t> PythonJob::step(const std::string& table, const py::object& rows,
-                                       const py::object& gradients) const {
+RowGradients PythonJob::row_gradients(const std::string& table, const py::object& rows,
+                                      const py::object& gradients) const {
     if (table != "users" && table != "items") {
         throw py::value_error("table must be 'users' or 'items', got '" + table + "'");
     }
-    RowGradients given{};
-    given.table = table == "users" ? job_.users : job_.items;
+    RowGradients result{};
+    result.table = table == "users" ? job_.users : job_.items;
     const ArrayView numbers = view_array(rows, "rows", device_, "<i8", 1, false);
     const ArrayView values = view_array(gradients, "gradients", device_, "<f4", 2, false);
-    given.n = numbers.shape[0];
-    if (values.shape[0] != given.n || values.shape[1] != given.table.stride) {
+    result.n = numbers.shape[0];
+    if (values.shape[0] != result.n || values.shape[1] != result.table.stride) {
         throw py::value_error("gradients must have a row for each of rows, of " +
-                              text(given.table.stride) + " floats, got " + text(values.shape[0]) +
+                              text(result.table.stride) + " floats, got " + text(values.shape[0]) +
                               " x " + text(values.shape[1]));
     }
-    if (given.n == 0) return {};
+    if (result.n == 0) return result;
     check_pointer(values.data, "gradients");
-    given.rows = static_cast<const int64_t*>(numbers.data);
-    given.values = static_cast<const float*>(values.data);
-    // On a device the caller promises as much: looking would take a copy.
-    for (int64_t i = 0; device_ == Device::kCpu && i < given.n; ++i) {
-        if (given.rows[i] < 0 || given.rows[i] >= given.table.n_rows ||
-            (i > 0 && given.rows[i] <= given.rows[i - 1])) {
+    result.rows = static_cast<const int64_t*>(numbers.data);
+    result.values = static_cast<const float*>(values.data);
+    // On CUDA the caller promises that the rows are right: checking them would take a copy.
+    for (int64_t i = 0; device_ == Device::kCpu && i < result.n; ++i) {
+        if (result.rows[i] < 0 || result.rows[i] >= result.table.n_rows ||
+            (i > 0 && result.rows[i] <= result.rows[i - 1])) {
             throw py::value_error("rows must be ascending, distinct and below " +
-                                  text(given.table.n_rows) + ", got " + text(given.rows[i]) +
+                                  text(result.table.n_rows) + ", got " + text(result.rows[i]) +
                                   " at position " + text(i));
         }
     }
+    return result;
+}
+
+std::optional<int64_t> PythonJob::step(const std::string& table, const py::object& rows,
+                                       const py::object& gradients) const {
+    const RowGradients steps = row_gradients(table, rows, gradients);
+    if (steps.n == 0) return {};
     int64_t refused = -1;
     {
         py::gil_scoped_release release;
-        if (device_ == Device::kCpu) refused = cpu_step(job_, given, n_threads_, instruction_set_);
+        if (device_ == Device::kCpu) refused = cpu_step(job_, steps, n_threads_, instruction_set_);
 #ifdef CML_WITH_CUDA
-        if (device_ == Device::kCuda) refused = cuda_step(job_, given, counters_, stream_);
+        if (device_ == Device::kCuda) refused = cuda_step(job_, steps, counters_, stream_);
 #endif
     }
     if (refused < 0) return {};

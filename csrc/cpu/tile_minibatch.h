@@ -1,6 +1,6 @@
-// A mini-batch of tiles on CPU threads. Every tile leaves its gradients in memory, and the slots
-// that name the same row form a list. When all tiles have been visited, whoever added the last slot
-// of a row adds up the gradients of its list and makes the step.
+// A mini-batch of tiles on CPU threads, for losses with shared negatives. Every tile stores its
+// gradients, and the slots of the same row form a list. When all tiles are done, the worker that
+// appended the last slot of a row adds up the gradients of its list and updates the row.
 #pragma once
 
 #include "../core/tile_updates.h"
@@ -12,18 +12,19 @@ namespace cml {
 inline namespace CML_TARGET {
 
 template <class Memory, class Team, int kChunks>
-class TileBatch {
+class TileMinibatch {
  public:
-    CML_FN TileBatch(const Job& job, Memory memory, const BatchMemory& batch)
+    CML_FN TileMinibatch(const Job& job, Memory memory, const MinibatchMemory& batch)
         : job_(job), memory_(memory), batch_(batch), chunks_{job.hyper.n_dims} {}
 
-    // Visit the tile [begin, end) of the batch that begins with `first`.
-    CML_FN void record(int64_t first, int64_t begin, int64_t end, Counters& counters,
-                       float* space) const {
+    // Compute and store the gradients of the tile [begin, end) in the batch that begins with
+    // `first`.
+    CML_FN void collect(int64_t first, int64_t begin, int64_t end, Counters& counters,
+                        float* workspace) const {
         const int64_t at = first_slot(begin - first);
         const TileSlots slots{batch_.rows + at, batch_.vectors + at * batch_.stride, batch_.stride};
-        Tile<Lanes, Memory, Team> tile(job_, memory_, {}, space);
-        if (!tile.visit(begin, end, false, slots, counters)) {
+        Tile<Lanes, Memory, Team> tile(job_, memory_, {}, workspace);
+        if (!tile.compute_gradients(begin, end, false, slots, counters)) {
             counters.first_non_finite = begin;
             return;
         }
@@ -33,8 +34,8 @@ class TileBatch {
         }
     }
 
-    // When all tiles have been visited: make the steps of the rows whose lists end in this tile,
-    // the one that begins so many visits into the batch. Returns whether all were finite.
+    // When all tiles are done: update the rows whose lists end in this tile, which is the one that
+    // begins `begin` samples after the batch. Returns whether all new rows were finite.
     CML_FN bool gather(int64_t begin) const {
         const int64_t at = first_slot(begin), end = at + n_slots();
         bool finite = true;
@@ -52,8 +53,8 @@ class TileBatch {
 
     CML_FN int64_t n_slots() const { return tile_slots(job_.hyper.n_negatives); }
 
-    CML_FN int64_t first_slot(int64_t visit_in_batch) const {
-        return visit_in_batch / job_.hyper.tile_size * n_slots();
+    CML_FN int64_t first_slot(int64_t sample_in_batch) const {
+        return sample_in_batch / job_.hyper.tile_size * n_slots();
     }
 
     CML_FN const Table& table(int64_t slot) const { return table_of_slot(job_, slot % n_slots()); }
@@ -87,7 +88,7 @@ class TileBatch {
 
     const Job& job_;
     Memory memory_;
-    BatchMemory batch_;
+    MinibatchMemory batch_;
     Chunks<Lanes, kChunks> chunks_;
 };
 

@@ -1,23 +1,26 @@
-// Synchronous mini-batches on a CUDA device. While the workers visit the pairs of a batch they add
-// the gradients to sums in device memory, atomically; then the warps share out the rows that have
-// one.
+// Sums of gradients for synchronous mini-batches on a CUDA device. While the workers go through the
+// pairs of a batch, they add gradients to sums in device memory atomically. Then the warps divide
+// the rows that have a sum between them and update them.
 #pragma once
 
 #include "../core/tile_updates.h"
+#include "../core/workspace.h"
 #include "kernel.h"
 #include "lanes.cuh"
 
 namespace cml {
 inline namespace CML_TARGET {
 
-// A slot is owned by the first to claim its row; those who come later add to that one.
+// Every slot has room for a sum. The first worker that has a gradient for a row claims the row for
+// its slot; later ones add their gradients to the sum of that slot.
 template <int kChunks>
-class BatchSums {
+class GradientSums {
  public:
-    CML_FN explicit BatchSums(const CudaLaunch& launch) : job_(launch.job), batch_(launch.batch) {}
+    CML_FN explicit GradientSums(const CudaLaunch& launch)
+        : job_(launch.job), batch_(launch.batch) {}
 
-    // Add a gradient, whose chunks are gradient(c, part), to those of a row of users or items.
-    // `own` is the slot for it if the row has none so far.
+    // Add a gradient, whose chunks are gradient(c, part), to the sum of a row of users or items.
+    // `own` is the slot to use if the row has none so far.
     template <class Gradient>
     CML_FN void add(bool is_user, int32_t number, int64_t own, Gradient gradient) const {
         const int64_t slot =
@@ -28,8 +31,8 @@ class BatchSums {
         });
     }
 
-    // Update the row that owns this slot, if one does, and free the slot.
-    // Returns whether the result was finite.
+    // Update the row of this slot, if there is one, and free the slot. Returns whether the new row
+    // was finite.
     CML_FN bool apply(int64_t slot) const {
         const DeviceMemory memory{false};  // only one warp writes to a row
         const int32_t number = batch_.rows[slot] - 1;
@@ -52,7 +55,8 @@ class BatchSums {
     }
 
  private:
-    // The slot of a row, `own` if it had none. Zero stands for none, so slots count from 1 there.
+    // Return the slot of a row; if it has none, claim it for the slot `own`. In memory slots count
+    // from 1, and 0 means none.
     CML_FN int64_t claim(int32_t* owner, int32_t number, int64_t own) const {
         int32_t before = 0;
         if (Lanes::lane() == 0) {
@@ -64,7 +68,7 @@ class BatchSums {
     }
 
     const Job& job_;
-    const CudaBatch& batch_;
+    const CudaMinibatch& batch_;
 };
 
 }  // namespace CML_TARGET
