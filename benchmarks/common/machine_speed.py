@@ -10,7 +10,7 @@ import numpy as np
 from .clock import rate
 
 SECONDS = 0.2  # for each measurement of a bandwidth
-MOST_CALLS = 10_000  # in that time; ends the measurement if the clock stands still
+MOST_CALLS = 1000  # in that time; ends the measurement if the clock stands still
 BUFFER_ROWS = (128, 256, 512, 1024)  # of numpy.take; the fastest counts
 BLOCKS = 100  # of row numbers that one timed call reads
 ALIGNMENT = 16  # the library pads rows to a multiple of so many floats

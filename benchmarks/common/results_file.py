@@ -83,7 +83,7 @@ def dumps(value: Any, indent: int = 0) -> str:
     inner = indent + 1
     if isinstance(value, dict):
         first, last = "{}"
-        parts = [f"{json.dumps(key)}: {dumps(of, inner)}" for key, of in value.items()]
+        parts = [f"{json.dumps(str(key))}: {dumps(of, inner)}" for key, of in value.items()]
     else:
         first, last = "[]"
         parts = [dumps(of, inner) for of in value]

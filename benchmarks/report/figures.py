@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -43,6 +44,8 @@ def axes(n: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
 
 def logarithmic(ax: Any, x_ticks: Sequence[float] | None = None) -> None:
     """Both axes, with plain numbers as labels: at 1, 2, 5, 10, ..., or x at these ticks."""
+    if not any(len(line.get_xdata()) for line in ax.lines):
+        return  # nothing to scale
     ax.set(xscale="log", yscale="log")
     if x_ticks:  # labels must not touch
         kept = [x_ticks[-1]]
@@ -57,10 +60,14 @@ def logarithmic(ax: Any, x_ticks: Sequence[float] | None = None) -> None:
 
 
 def line(ax: Any, at: int, x: Any, y: Any, label: str) -> None:
-    """The at-th series of some axes: colour and marker both tell which."""
+    """The at-th series of some axes, with a colour and a marker of its own.
+
+    Points that are not finite, of work that was too short to time, are left out.
+    """
+    finite = np.isfinite(x) & np.isfinite(y)
     ax.plot(
-        x,
-        y,
+        np.compress(finite, x),
+        np.compress(finite, y),
         label=label,
         color=COLOURS[at % len(COLOURS)],
         marker=MARKERS[at % len(MARKERS)],

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from matplotlib.ticker import LogLocator
 
 from ..throughput.contestants import N_DIMS, N_NEGATIVES
@@ -302,7 +303,8 @@ def _sweep_plot(
             series = [point for point in mine if point["what"] == what]
             if most and series and sweep != "threads":
                 allowed = [most[limit] / p["pair_cost"][cost] / 1e6 for p in series]
-                ax.plot([p["x"] for p in series], allowed, style, label=label)
+                if np.isfinite(allowed).all():
+                    ax.plot([p["x"] for p in series], allowed, style, label=label)
         second = "second" if sweep == "threads" else "CPU-second"
         ax.set(xlabel=SWEEPS[sweep], ylabel=f"million pairs per {second}")
         if sweep == "threads":

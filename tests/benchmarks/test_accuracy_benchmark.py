@@ -13,9 +13,19 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks import accuracy, datasets, ranking, tuning
-from benchmarks.peers import ALL, Data, Peer, ours, versions, why_absent
-from benchmarks.peers.simple import ease
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy import measurement, tuning
+from benchmarks.accuracy import summary as accuracy_summary
+from benchmarks.common import datasets, ranking
+from benchmarks.recommenders import (
+    ALL,
+    Data,
+    Recommender,
+    cml_fast_models,
+    versions,
+    why_absent,
+)
+from benchmarks.recommenders.popularity_and_ease import ease
 from cml_fast import Model
 from cml_fast.data import split, synthetic
 from cml_fast.evaluation import evaluate
@@ -134,7 +144,8 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
     assert list(one["rows"]) == rows[::-1]  # begun in this order
     assert one["compared"]["CML, softmax"]["against"] in rows[:2]
     for row in one["rows"].values():
-        assert [run["seed"] for run in row["test"]] == [0, 1]
+        assert row["seeds"] == [0, 1] and len(row["recall@50"]) == len(row["epochs"]) == 2
+    assert "per_user" not in outs[0] and one["rows"]["EASE"]["settings"].keys() == {"weight"}
 
 
 def test_gowalla_comes_split_and_is_tested_again_only_where_a_seed_matters(tmp_path, monkeypatch):
@@ -150,16 +161,18 @@ def test_gowalla_comes_split_and_is_tested_again_only_where_a_seed_matters(tmp_p
 
     def train(data, settings, seed):
         trained.append((data.likes.nnz, seed))
-        yield from ours.train(data, {"loss": "warp"}, seed)
+        yield from cml_fast_models.train(data, {"loss": "warp"}, seed)
 
     drawing = replace(ALL["CML, defaults"], train=train)
     monkeypatch.setitem(ALL, "CML, defaults", drawing)
     args = argparse.Namespace(
         folder=tmp_path, work=tmp_path, trials=1, seeds=[4, 5], max_epochs=1, jobs=1
     )
-    parts = accuracy.Split("gowalla", tmp_path, 0)
+    parts = measurement.Split("gowalla", tmp_path, 0)
     whole = parts.train.nnz + parts.validation.nnz
-    tested = {row: accuracy.measure("gowalla", row, args)["test"] for row in ("EASE", drawing.name)}
+    tested = {
+        row: measurement.measure("gowalla", row, args)["test"] for row in ("EASE", drawing.name)
+    }
     assert [run["seed"] for run in tested["EASE"]] == [4]
     assert [run["seed"] for run in tested[drawing.name]] == [4, 5]
     assert trained == [(parts.train.nnz, 0), (whole, 4), (whole, 5)]
@@ -167,17 +180,17 @@ def test_gowalla_comes_split_and_is_tested_again_only_where_a_seed_matters(tmp_p
 
 def test_other_likes_of_that_name_and_other_epochs_do_not_count_as_done(tmp_path):
     file, whole = likes_file(tmp_path), argparse.Namespace(max_epochs=sys.maxsize)
-    before = accuracy.label(str(file), whole)
-    assert before == accuracy.label(str(file), whole) and before.startswith("likes.csv")
-    assert accuracy.label(str(file), argparse.Namespace(max_epochs=3)) != before
+    before = measurement.work_label(str(file), whole)
+    assert before == measurement.work_label(str(file), whole) and before.startswith("likes.csv")
+    assert measurement.work_label(str(file), argparse.Namespace(max_epochs=3)) != before
     file.write_text(file.read_text() + "\nu1,i1")
-    assert accuracy.label(str(file), whole) != before
-    assert accuracy.label("gowalla", whole) == "gowalla"
+    assert measurement.work_label(str(file), whole) != before
+    assert measurement.work_label("gowalla", whole) == "gowalla"
 
 
 def test_rows_that_cannot_run_are_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
-    parts = accuracy.Split(str(likes_file(tmp_path)), tmp_path, 0)
-    monkeypatch.setattr("benchmarks.peers.find_spec", lambda name: None)
+    parts = measurement.Split(str(likes_file(tmp_path)), tmp_path, 0)
+    monkeypatch.setattr("benchmarks.recommenders.find_spec", lambda name: None)
     rows, left_out = accuracy.rows_of(None, parts)
     assert "EASE" in rows and "CML, softmax" in rows
     assert "no features" in left_out["CML+F, softmax"]
@@ -208,7 +221,7 @@ def test_data_that_are_not_there_are_said_before_anything_is_measured(
 
 
 def test_versions_are_told_of_what_is_there_lightfm_in_its_own_python(monkeypatch):
-    monkeypatch.setattr("benchmarks.peers.lightfm_models.version", lambda: "1.17")
+    monkeypatch.setattr("benchmarks.recommenders.lightfm_models.version", lambda: "1.17")
     told = versions(["numpy", "lightfm", "a package that is not there"])
     assert told == {"numpy": np.__version__, "lightfm": "1.17"}
     assert versions(["numpy"]) == {"numpy": np.__version__}
@@ -222,7 +235,7 @@ def test_users_are_compared_by_their_mean_over_the_seeds():
             "test": [{"per_user": [0.5, nan, nan, 0.6]}, {"per_user": [0.5, nan, 0.4, 0.6]}]
         },
     }
-    found = accuracy.compare(rows)["CML, softmax"]
+    found = accuracy_summary.compare_with_best_peer(rows)["CML, softmax"]
     assert found["against"] == "EASE" and found["users"] == 3
     assert found["difference"] == pytest.approx((0.3 - 0.1 + 0.3) / 3)
     assert (found["better"], found["worse"]) == (2, 1)
@@ -234,7 +247,7 @@ def test_nobody_is_better_or_worse_by_rounding_alone():
         "EASE": {"test": [{"per_user": [4 / 9, 4 / 9, 0.6]}]},
         "CML, softmax": {"test": [{"per_user": [round(x, 6) for x in users]} for users in seeds]},
     }
-    found = accuracy.compare(rows)["CML, softmax"]
+    found = accuracy_summary.compare_with_best_peer(rows)["CML, softmax"]
     assert (found["better"], found["worse"], found["difference"], found["p"]) == (0, 0, 0.0, 1.0)
 
 
@@ -254,7 +267,7 @@ class Peers:
     @staticmethod
     def peer(curves):
         search = {"search": lambda trial: {"curve": curves[trial.number]}, "first": {"curve": 0}}
-        return Peer("stand-in", None, Peers.train, n_epochs=50, **search)
+        return Recommender("stand-in", None, Peers.train, n_epochs=50, **search)
 
 
 def watch(scores):
@@ -285,7 +298,7 @@ def test_the_best_of_the_trials_is_chosen_also_when_some_were_done_before(tmp_pa
 
 def test_the_first_trial_is_of_known_settings(tmp_path):
     pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
-    peer = Peer(
+    peer = Recommender(
         "stand-in",
         None,
         Peers.train,

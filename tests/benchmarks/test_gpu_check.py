@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.common.measurement_store import MeasurementStore
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import hashes, planted, small_cases, stages
 from benchmarks.gpu_check.process import ROOT, Finished, run
 from benchmarks.throughput import __main__ as throughput
-from benchmarks.throughput.work import Work
 
 
 def finished(stdout="", returncode=0, stderr=""):
@@ -476,7 +476,7 @@ def test_what_was_timed_is_kept(monkeypatch, folder_of_times, measured, returnco
     done = {f"sweeps: dims, {n}": {"pairs_per_second": 1.0} for n in range(measured)}
 
     def answer(words):
-        work = Work(folder_of_times, {})
+        work = MeasurementStore(folder_of_times, {})
         for name, values in done.items():
             work.once(name, lambda values=values: values)
         return finished(returncode=returncode, stderr="Thread 0x1 (most recent call first):")
@@ -495,7 +495,7 @@ def test_what_was_timed_is_kept(monkeypatch, folder_of_times, measured, returnco
 
 def test_hashes_of_a_case():
     shape = (30, 40, 300)
-    found = hashes.compare((shape, 33, 50), "cpu")
+    found = hashes.compare_devices((shape, 33, 50), "cpu")
     assert found["equal"]
     assert len(set(found["hashes"].values())) == 1
     assert set(found["hashes"]) == {"cpu", "device", "cpu then device", "device then cpu"}
@@ -512,7 +512,7 @@ def test_a_bit_that_differs_shows(monkeypatch):
         return arrays
 
     monkeypatch.setattr(hashes, "train", train)
-    found = hashes.compare(((30, 40, 300), 33, 50), "cpu")
+    found = hashes.compare_devices(((30, 40, 300), 33, 50), "cpu")
     assert not found["equal"]
     assert set(found["differences"]) == {"cpu then device", "device then cpu"}
     ((name, difference),) = found["differences"]["cpu then device"].items()

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as suite
-from benchmarks import results_file
 from benchmarks.report import __main__ as report
-from benchmarks.report import accuracy, markdown, style
+from benchmarks.report import accuracy_section, figures, markdown
 
 MACHINE = {"processor": "a processor", "cores": 2, "python": "3.12", "numpy": "2.4"}
 
@@ -29,20 +28,15 @@ def record(**rows):
                 "k": 20,
                 "rows": {
                     name: {
-                        "chosen": {"seconds": 60},
                         "most_epochs": 3,
-                        "test": [
-                            {
-                                "users": 5000,
-                                "seconds": 30,
-                                "epochs": 1 + seed,
-                                "recall@20": value / 2,
-                                "recall@50": value,
-                                "recall@100": value * 1.2,
-                                "ndcg@20": value / 3,
-                            }
-                            for seed, value in enumerate(values)
-                        ],
+                        "seconds": 120,
+                        "users": 5000,
+                        "seeds": list(range(len(values))),
+                        "epochs": [1 + seed for seed in range(len(values))],
+                        "recall@20": [value / 2 for value in values],
+                        "recall@50": values,
+                        "recall@100": [value * 1.2 for value in values],
+                        "ndcg@20": [value / 3 for value in values],
                     }
                     for name, values in rows.items()
                 },
@@ -70,8 +64,8 @@ ROWS = {"EASE": [0.31, 0.33], "CML, softmax": [0.30, 0.32], "CML+F, softmax": [0
 
 
 def test_accuracy_s_table_is_sorted_and_says_what_is_worse(tmp_path):
-    figures = style.Figures(tmp_path / "page.md", tmp_path / "pictures")
-    text = accuracy.section(record(**ROWS), figures)
+    pictures = figures.Figures(tmp_path / "page.md", tmp_path / "pictures")
+    text = accuracy_section.section(record(**ROWS), pictures)
     lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
     assert [line.split(" | ")[0] for line in lines[1:4]] == [
         "| CML+F, softmax (+F)",
@@ -79,7 +73,7 @@ def test_accuracy_s_table_is_sorted_and_says_what_is_worse(tmp_path):
         "| CML, softmax",
     ]
     assert "**0.3200 ± 0.0141**" in lines[2] and "**" not in lines[3]
-    assert lines[2].endswith("| 2 |")  # minutes: 60 s of trials, twice 30 s of tests
+    assert lines[2].endswith("| 2 |")  # minutes of 120 s
     assert (
         "CML, softmax is behind the best peer that uses as much, EASE, by 0.0100 in recall@20 "
         "(p = 0.002; better for 1,400 of 5,000 users, worse for 1,600)." in text
@@ -91,12 +85,14 @@ def test_accuracy_s_table_is_sorted_and_says_what_is_worse(tmp_path):
 
 
 def test_what_stopped_too_early_is_said(tmp_path):
-    figures = style.Figures(tmp_path / "page.md", tmp_path / "pictures")
+    pictures = figures.Figures(tmp_path / "page.md", tmp_path / "pictures")
     made = record(**ROWS)
-    assert "ceased to rise" not in accuracy.section(made, figures)
+    assert "ceased to rise" not in accuracy_section.section(made, pictures)
     rows = made["results"]["citeulike-t"]["rows"]
     rows["EASE"]["most_epochs"], rows["CML, softmax"]["most_epochs"] = 1, 2
-    assert "the recall of CML, softmax (2) had not ceased" in accuracy.section(made, figures)
+    assert "the recall of CML, softmax (2) had not ceased" in accuracy_section.section(
+        made, pictures
+    )
 
 
 def test_the_newest_results_make_the_page_and_the_readme(tmp_path, capsys):
@@ -111,7 +107,7 @@ def test_the_newest_results_make_the_page_and_the_readme(tmp_path, capsys):
         before, *rows, after = readme.read_text().splitlines()
         assert (before, after) == ("before", "after")
         assert "old" not in rows
-        assert "| recall@20, citeulike-t | 0.155 (CML, softmax) | 0.160 (EASE) |" in rows
+        assert "| recall@20, citeulike-t | 0.155 (CML, softmax) | **0.160 (EASE)** |" in rows
     assert "CML, softmax is behind" in page.read_text()
 
 
@@ -124,13 +120,33 @@ def test_a_section_without_results_is_left_out(tmp_path, capsys):
     assert "no accuracy-DATE.json" in capsys.readouterr().err
 
 
-def test_commands_do_not_name_places():
-    arguments = ["--data", "folder/likes.csv", "gowalla", "--rows", "EASE", "CML, softmax"]
-    arguments += ["--work", "here", "--out", "there.json", "--folder", "data"]
-    command = results_file.command("benchmarks.accuracy", arguments)
-    assert command == (
-        "python -m benchmarks.accuracy --data likes.csv gowalla --rows EASE 'CML, softmax'"
-    )
+def test_the_readme_does_not_call_chance_a_win():
+    made = record(EASE=[0.30, 0.31], **{"CML, softmax": [0.31, 0.31]})
+    compared = made["results"]["citeulike-t"]["compared"]["CML, softmax"]
+    ((_, ours, theirs),) = accuracy_section.summary(made)
+    assert ours.startswith("**") and not theirs.startswith("**")
+    compared["p"] = 0.3
+    ((what, ours, theirs),) = accuracy_section.summary(made)
+    assert what == "recall@20, citeulike-t (no significant difference)"
+    assert (ours, theirs) == ("0.155 (CML, softmax)", "0.152 (EASE)")
+
+
+def test_a_readme_without_marks_is_refused():
+    with pytest.raises(SystemExit, match="the README has no <!-- benchmarks -->"):
+        report.into_readme("# A page\n", [])
+
+
+def test_the_page_in_docs_is_what_the_results_say(tmp_path):
+    """Words, numbers and the README's table; pictures depend on the version of matplotlib."""
+    page, readme = tmp_path / "benchmarks.md", tmp_path / "README.md"
+    readme.write_text(f"{report.BEGIN}{report.END}")
+    report.main(["--page", str(page), "--readme", str(readme)])
+    assert page.read_text() == (report.ROOT / "docs" / "benchmarks.md").read_text()
+    table = readme.read_text().splitlines()[1:-1]
+    assert 3 <= len(table) <= 2 + 8
+    assert any("| **3.33 (BPR (implicit))**" in row for row in table)  # a loss of ours
+    pictures = {path.name for path in (report.ROOT / "docs" / "benchmarks").glob("*.png")}
+    assert {path.name for path in (tmp_path / "benchmarks").glob("*.png")} == pictures
 
 
 def test_an_origin_has_machine_date_versions_and_command():
