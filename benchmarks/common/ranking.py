@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast.evaluation import Evaluation
+from cml_fast.metrics import Evaluation
 
 BLOCK_BYTES = 128 << 20  # of scores in memory at a time
 

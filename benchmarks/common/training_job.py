@@ -14,8 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from cml_fast import Trainer
-from cml_fast._arguments import check_settings
-from cml_fast._backend import Settings, Tables, launch_unit, make_job
+from cml_fast._compute.kernels import launch_granularity, make_job
+from cml_fast._compute.settings import Settings
+from cml_fast._compute.tables import Tables
+from cml_fast._training.hyperparameters import check_settings
 
 FIXED_TEMPERATURE = 0.21  # of the softmax: choosing one would be part of the time
 MAX_NORM = 1.0
@@ -42,7 +44,7 @@ class TrainingJob:
         """``arguments`` are those of Trainer; so many pairs as ``tile_size`` share negatives."""
         if arguments.get("loss", "softmax") == "softmax":
             arguments = {"temperature": FIXED_TEMPERATURE, **arguments}
-        settings: Settings = check_settings(Trainer(**arguments), likes.shape)
+        settings: Settings = check_settings(Trainer(**arguments).get_params(), likes.shape)
         if tile_size is not None:
             settings = replace(settings, tile_size=tile_size)
         self.settings = settings
@@ -52,7 +54,7 @@ class TrainingJob:
     @property
     def launch_granularity(self) -> int:
         """A launch may end after a multiple of so many pairs, or at the end of an epoch."""
-        return int(launch_unit(self.settings))
+        return int(launch_granularity(self.settings))
 
     def run(self, begin: int, end: int) -> Any:
         """Train the pairs from ``begin`` to ``end``, counted over all epochs; returns counters."""
@@ -64,4 +66,4 @@ class TrainingJob:
 
 def trained_tables(trainer: Trainer) -> dict[str, np.ndarray]:
     """Vectors and accumulators of a trainer after fit."""
-    return trainer._progress.tables.to_numpy()
+    return trainer._state.tables.to_numpy()

@@ -11,7 +11,7 @@ from .recommender import Data, Recommender, Settings, Trial
 
 
 def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
-    """``popularity_weight`` is for `Model.favour_popular`, all other settings are for `Trainer`."""
+    """``popularity_weight`` is for `Model.with_popularity_bias`, all other settings are for `Trainer`."""
     own = dict(settings)
     weight = own.pop("popularity_weight", 0.0)
     trainer = Trainer(
@@ -26,7 +26,7 @@ def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, 
     while True:
         model = trainer.fit(data.likes, item_features=data.item_features).model_
         if weight > 0:
-            model = model.favour_popular(data.likes, weight)
+            model = model.with_popularity_bias(data.likes, weight)
         yield Scores.of_distances(model.user_vectors, model.item_vectors)
 
 

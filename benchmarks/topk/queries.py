@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast.evaluation import measure_rankings
+from cml_fast.metrics import measure_rankings
 
 from .indexes import Search
 
