@@ -26,7 +26,7 @@ MAX_NORM = 1.0
 def random_tables(device: str, shape: tuple[int, int], n_dims: int, rowwise: bool) -> Tables:
     """Random vectors, and AdaGrad accumulators (one a row, or one an element)."""
     generator = np.random.default_rng(0)
-    return Tables.random(device, shape, n_dims, MAX_NORM, generator, per_row=rowwise)
+    return Tables.random(device, shape, n_dims, MAX_NORM, generator, rowwise=rowwise)
 
 
 class TrainingJob:
@@ -48,7 +48,7 @@ class TrainingJob:
         if tile_size is not None:
             settings = replace(settings, tile_size=tile_size)
         self.settings = settings
-        tables = make_tables(device, likes.shape, settings.n_dims, settings.per_row)
+        tables = make_tables(device, likes.shape, settings.n_dims, settings.rowwise)
         self._job = make_job(tables, likes, settings)
 
     @property

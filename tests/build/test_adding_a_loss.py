@@ -1,4 +1,4 @@
-"""A new loss is new files and one entry in each registry: the steps of docs/design/adding-a-loss.md.
+"""A new loss is new files and an entry in each registry, as docs/design/adding-a-loss.md says.
 
 The test follows the page on a copy of the sources, so it fails if the page is wrong.
 """
