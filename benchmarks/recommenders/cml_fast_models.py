@@ -11,7 +11,7 @@ from .recommender import Data, Recommender, Settings, Trial
 
 
 def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
-    """``popularity_weight`` is for `Model.with_popularity_bias`, the other settings for `Trainer`."""
+    """Train with these settings; ``popularity_weight`` is for `Model.with_popularity_bias`."""
     own = dict(settings)
     weight = own.pop("popularity_weight", 0.0)
     trainer = Trainer(
