@@ -6,11 +6,11 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-import emulator_support
 import pytest
+from support import emulated
 
 from cml_fast import _core
-from cml_fast._backend import ISA_VARIABLE, cuda_problem
+from cml_fast._compute.devices import ISA_VARIABLE, cuda_problem
 
 INSTRUCTION_SETS = _core.build_info()["instruction_sets"]
 
@@ -32,10 +32,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The emulated CUDA device, see emulator_support.py."""
-    built = os.environ.get(emulator_support.LIBRARY_VARIABLE)
-    path = Path(built) if built else emulator_support.build(tmp_path_factory.mktemp("emulator"))
-    return emulator_support.load(path)
+    """The emulated CUDA device, see emulated.py."""
+    built = os.environ.get(emulated.LIBRARY_VARIABLE)
+    path = Path(built) if built else emulated.build(tmp_path_factory.mktemp("emulator"))
+    return emulated.load(path)
 
 
 @pytest.fixture(params=["cpu", "cuda"])

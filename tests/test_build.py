@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from conftest import INSTRUCTION_SETS
-from kernel_support import larger_problem, random_tables, settings, snapshot
+from support.kernels import larger_problem, random_tables, settings, snapshot
 
 import cml_fast
-from cml_fast import Trainer, _backend, _core
-from cml_fast._backend import choose_device, cuda_problem, default_threads, make_job
+from cml_fast import Trainer, _core
+from cml_fast._compute import devices
+from cml_fast._compute.devices import choose_device, cuda_problem, default_threads
+from cml_fast._compute.kernels import make_job
 from cml_fast.errors import DeviceUnavailable
 
 LIKES = sp.csr_array(np.eye(6, 8, dtype=np.float32))
@@ -92,7 +94,7 @@ def no_cuda(monkeypatch):
     reason = cuda_problem()
     if reason is None:
         reason = "the driver is on holiday"
-        monkeypatch.setattr(_backend, "cuda_problem", lambda: reason)
+        monkeypatch.setattr(devices, "cuda_problem", lambda: reason)
     return reason
 
 
@@ -111,7 +113,7 @@ def test_auto_falls_back_to_the_cpu_and_says_why(no_cuda):
 
 
 def test_auto_uses_cuda_where_it_can(monkeypatch):
-    monkeypatch.setattr(_backend, "cuda_problem", lambda: None)
+    monkeypatch.setattr(devices, "cuda_problem", lambda: None)
     assert choose_device("auto") == ("cuda", "a CUDA device is available")
     assert choose_device("cpu")[0] == "cpu"
 
@@ -123,7 +125,7 @@ def test_an_unknown_device_is_refused():
 
 
 def test_default_threads(monkeypatch):
-    monkeypatch.setattr(_backend, "usable_cores", lambda: 6)
+    monkeypatch.setattr(devices, "usable_cores", lambda: 6)
     assert default_threads(10_000, 10_000) == 6
     assert default_threads(10_000, 24) == default_threads(24, 10_000) == 3
     assert default_threads(1, 1) == 1

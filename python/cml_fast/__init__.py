@@ -1,11 +1,8 @@
 """Collaborative Metric Learning (Hsieh et al., WWW 2017) with fused CPU and CUDA kernels."""
 
-from ._core import build_info as _core_build_info
-
-__version__: str = _core_build_info()["version"]
-
-from ._build import build_info
-from ._progress import EpochReport
+from ._compute.build_info import VERSION as __version__
+from ._compute.build_info import build_info
+from ._training.reports import EpochReport
 from .model import Model
 from .trainer import Trainer
 

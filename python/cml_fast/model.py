@@ -11,22 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from . import _model_files
-from ._annoy import AnnoyItems
-from ._checks import (
-    check_features,
-    check_hyperparameters,
-    check_int,
-    check_real,
-    check_rows,
-    check_vectors,
-)
-from ._features import PARAMETERS, FeatureNetwork, check_network, placed_alone
-from ._ids import IdIndex, interaction_rows, item_interactions
-from ._model_files import Stored
-from ._namespace import to_numpy
-from ._neighbors import nearest, self_mask
-from .data.features import Features
+from ._compute.array_api import to_numpy
+from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
+from ._persistence.model_folder import Stored, read_model, write_model
+from ._search.annoy import AnnoyItems
+from ._search.exact import nearest, self_mask
+from ._training.fold_in import fold_in
+from ._validation.matrices import check_rows, check_vectors
+from ._validation.scalars import check_hyperparameters, check_int, check_real
+from .data._alignment import interaction_rows, item_interactions
+from .data._ids import IdIndex
+from .data.features import Features, check_features
 from .data.interactions import Interactions
 from .errors import ModelError
 
@@ -194,7 +189,7 @@ class Model:
         queries = self._user_vectors[rows]
         return self._search(users, queries, n, mask, approximate, search_k)
 
-    def recommend_for(
+    def recommend_from_vectors(
         self,
         vectors: npt.ArrayLike,
         n: int = 10,
@@ -203,7 +198,7 @@ class Model:
         approximate: bool = False,
         search_k: int = -1,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Recommend the ``n`` items nearest to each of some points, such as `embed_users_from`
+        """Recommend the ``n`` items nearest to each of some points, such as `fold_in_users`
         gives.
 
         Other parameters, results and errors are those of `recommend`.
@@ -227,7 +222,7 @@ class Model:
         # The first column has the shape of what was asked for: a scalar for a single point.
         return self._search(given[..., 0], points, n, mask, approximate, search_k)
 
-    def embed_users_from(
+    def fold_in_users(
         self,
         interactions: sp.sparray | sp.spmatrix | Interactions,
         *,
@@ -262,7 +257,7 @@ class Model:
         Returns
         -------
         numpy.ndarray, (m, r), float32
-            A vector for each row, for `recommend_for`.
+            A vector for each row, for `recommend_from_vectors`.
 
         Raises
         ------
@@ -281,8 +276,6 @@ class Model:
         many users are better placed together.
         """
         # Imported here: it needs the trainer's defaults, and the trainer makes models.
-        from ._fold_in import fold_in
-
         trained = self._n_trained()
         placed = fold_in(
             self._item_vectors[:, :trained],
@@ -393,7 +386,7 @@ class Model:
         model.version = self.version
         return model
 
-    def favour_popular(
+    def with_popularity_bias(
         self, interactions: sp.sparray | sp.spmatrix | Interactions, weight: float = 0.02
     ) -> Model:
         """Return a model in which items are the nearer to all users, the more likes they have.
@@ -450,7 +443,7 @@ class Model:
         return model
 
     def _n_trained(self) -> int:
-        """Dimensions that training gave; `favour_popular` adds one."""
+        """Dimensions that training gave; `with_popularity_bias` adds one."""
         n_dims: int = self._item_vectors.shape[1]
         return n_dims - 1 if "popularity_weight" in self.hyperparameters else n_dims
 
@@ -463,7 +456,7 @@ class Model:
             )
         n_rows = getattr(getattr(features, "matrix", features), "shape", (0,))[0]
         learned = self._user_vectors if side == "users" else self._item_vectors
-        return placed_alone(network, check_features(name, features, n_rows, None), learned)
+        return cold_start_vectors(network, check_features(name, features, n_rows, None), learned)
 
     def build_index(self, kind: str = "annoy", *, n_trees: int = 50, seed: int = 0) -> None:
         """Build an index of the items for approximate search; it is saved with the model.
@@ -512,7 +505,7 @@ class Model:
             check_hyperparameters(self.hyperparameters),
             self._index,
         )
-        _model_files.write(Path(folder), stored)
+        write_model(Path(folder), stored)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Model:
@@ -529,7 +522,7 @@ class Model:
             If it is not a model, of a newer format, incomplete or damaged; the message names the
             file.
         """
-        stored = _model_files.read(Path(folder))
+        stored = read_model(Path(folder))
         try:
             model = cls(
                 stored.vectors["users"],

@@ -1,4 +1,4 @@
-"""The trainer: epochs over the fused kernels, watched by validation, callbacks and a user."""
+"""The trainer: fit and resume, and the model they make."""
 
 from __future__ import annotations
 
@@ -16,19 +16,29 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import _core
-from ._arguments import Arguments, check_arguments, sample_of_users
-from ._backend import Tables, instruction_set, launch_unit, make_job
-from ._checkpoint import Checkpoint, check_folder, check_new, fingerprints
-from ._checks import check_real, drawing_from
-from ._covariance import CovarianceStep
-from ._estimator import Estimator
-from ._feature_step import FeatureStep, has_likes, place_unliked
-from ._features import FeatureNetwork
-from ._interleaved import Interleaved, Work
-from ._namespace import namespace_on
-from ._progress import EpochReport, Progress
-from ._temperature import choose as choose_temperature
-from ._training import Training
+from ._compute.array_api import namespace_on
+from ._compute.devices import instruction_set
+from ._compute.feature_network import FeatureNetwork
+from ._compute.kernels import launch_granularity, make_job
+from ._compute.tables import Tables
+from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
+from ._training.covariance import CovarianceStep
+from ._training.feature_step import FeatureStep, has_likes, place_cold_start
+from ._training.fit_inputs import FitInputs, check_fit_inputs, sample_of_users
+from ._training.hyperparameters import (
+    HYPERPARAMETERS,
+    check_features_used,
+    docstring_parameters,
+    recorded,
+    signature,
+)
+from ._training.loop import Training, Vectors
+from ._training.reports import EpochReport
+from ._training.scheduled import ScheduledJob, ScheduledStep
+from ._training.state import TrainingState
+from ._training.temperature import choose as choose_temperature
+from ._validation.estimator import Estimator
+from ._validation.scalars import check_real, drawing_from
 from .data import Features, Interactions
 from .errors import DataError
 from .model import Model
@@ -38,102 +48,19 @@ logger = logging.getLogger("cml_fast")
 
 # Called after every epoch, with ``trainer.model_`` up to date; a true answer ends the training.
 Callback = Callable[["Trainer", EpochReport], "bool | None"]
-Described: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
+FeatureMatrix: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
 
 
 class Trainer(Estimator):
-    """Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
+    __doc__ = f"""Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
 
     Follows scikit-learn's conventions: hyper-parameters are stored as given and checked in
-    :meth:`fit`; learned attributes end with an underscore.
+    :meth:`fit`; learned attributes end with an underscore. A hyper-parameter that is None gets its
+    default; one that was set and has no effect with the chosen loss or mode is an error.
 
     Parameters
     ----------
-    loss : {"softmax", "contrastive", "warp"}
-        What a liked pair asks for, given squared distances d_ij^2 to the liked item and d_ik^2 to
-        U negatives.
-
-        - "softmax": the negative log of the liked item's share of the softmax over all J items,
-          exp(-d^2 / ``temperature``), estimated from the negatives (each counts J / U times).
-        - "contrastive": d_ij^2 + ``negative_weight`` / U sum_k [``margin`` - d_ik^2]_+ .
-        - "warp": the paper's, [``margin`` + d_ij^2 - d_ik^2]_+ of the negative that violates most,
-          times an estimate of the liked item's rank (eqs. 1 and 3, section 3.5).
-
-        With the first two, pairs that are visited together share their negatives, and each user's
-        own items are left out exactly; all negatives that are too near are pushed away.
-    n_dims : int, 1 to 2048
-        Length r of the vectors.
-    n_negatives : int, 1 to 1024, or None
-        Negative items U for each pair. None: 256; for "warp" 20.
-    margin : float or None
-        Of "warp" and "contrastive". Distances in the ball of radius ``max_norm`` reach
-        2 ``max_norm``, their squares 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
-        "contrastive".
-    temperature : float or None
-        Of "softmax", in units of squared distance: lower ones look at the nearest negatives alone.
-        None: 0.15, 0.21 or 0.3, the one with the best recall@50 in trainings of 5 epochs (of
-        ``n_epochs`` if that is less, unless ``warm_start``); of the validation data or, without
-        them, of a tenth of the likes, which are held out for that alone. These trainings leave
-        features aside.
-    negative_weight : float
-        Of "contrastive": the weight W of the negatives.
-    optimizer : {"rowwise_adagrad", "adagrad"} or None
-        AdaGrad with one step size for each vector, or for each of its elements. None: the first;
-        for "warp" the second.
-    learning_rate : float
-        Step size of AdaGrad.
-    max_norm : float
-        Radius of the ball that holds all vectors (section 3.5).
-    averaging : float, at least 0 and below 1, or None
-        A model has the mean of each vector over the epochs that have ended, in which an epoch
-        weighs ``averaging`` times what the next one does. 0: the vectors as they are. None: 0.8;
-        for "warp" 0.
-    update : {"sync", "async"}
-        "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
-        then each vector is changed once. It gives the same bits for any number of threads, on any
-        device. "async" changes the vectors after each pair; threads do so without locks (Hogwild),
-        so only ``n_threads=1`` repeats a run to the bit. It is faster, above all with many threads
-        or on CUDA.
-    batch_size : int, 1 to 2^24
-        Pairs of a mini-batch; only "sync" has them. A larger one keeps more threads busy (each
-        takes 32 pairs at a time), a smaller one learns more from an epoch; see the README.
-    cov_weight : float
-        Weight of covariance regularisation (section 3.4), which lets different dimensions say
-        different things. 0: none. BLAS computes it, so with it results repeat to the bit only
-        where BLAS does: on one machine, and mostly for one number of threads.
-    cov_interval : int
-        Pairs from one of its steps to the next; each moves 1024 users and as many items.
-    feature_weight : float or None
-        With features: the weight lambda_f of L_f (section 3.3) for the vectors, which are pulled
-        to where their features place them. What it does depends on ``feature_interval``: half the
-        interval, twice the pull. None: 5; for "warp" 30.
-    feature_learning_rate : float
-        Step size of AdaGrad for the feature networks.
-    feature_interval : int
-        Pairs from one of their steps to the next; each takes 1024 users or items.
-    feature_warm_up : int
-        After so many epochs the vectors of objects with features begin anew, from where these
-        place them. 0: they do not.
-    n_hidden : int
-        Units in the hidden layer of a feature network.
-    n_epochs : int
-        Passes over the pairs; with validation data an upper bound.
-    device : {"auto", "cpu", "cuda"}
-        "auto" takes CUDA where it works and says (``device_reason_``, and on stderr if
-        ``verbose``) why it does not; "cuda" raises that reason.
-    n_threads : int or None
-        CPU threads; None takes all cores.
-    random_state : int, numpy Generator or RandomState, or None
-        Seeds the first vectors, the order of the pairs and the negatives.
-    patience : int or None
-        With validation data: stop after this many epochs without a better recall; None never
-        stops early. The best epoch is kept either way.
-    validation_users : int or None
-        Recall is measured on at most this many users, drawn once; None takes all.
-    warm_start : bool
-        Whether :meth:`fit` goes on from the last fit, AdaGrad state included.
-    verbose : bool
-        Show the device and a progress bar on stderr.
+{docstring_parameters()}
 
     Attributes
     ----------
@@ -149,66 +76,47 @@ class Trainer(Estimator):
         Where training ran, and why there.
     temperature_ : float or None
         Of "softmax": the temperature it was trained with.
+
+    Examples
+    --------
+    >>> from cml_fast import Trainer
+    >>> from cml_fast.data import synthetic
+    >>> likes = synthetic(200, 100, 3000).interactions
+    >>> trainer = Trainer(n_dims=16, n_epochs=3, temperature=0.21, device="cpu", verbose=False)
+    >>> model = trainer.fit(likes).model_
+    >>> model.item_vectors.shape
+    (100, 16)
+    >>> [report.epoch for report in trainer.history_]
+    [0, 1, 2]
+
+    A hyper-parameter of another loss is refused when training begins:
+
+    >>> Trainer(loss="warp", temperature=0.2).fit(likes)
+    Traceback (most recent call last):
+    ...
+    ValueError: temperature=0.2 has no effect with loss='warp': it belongs to loss='softmax'; ...
     """
 
-    def __init__(
-        self,
-        *,
-        loss: str = "softmax",
-        n_dims: int = 100,
-        n_negatives: int | None = None,
-        margin: float | None = None,
-        temperature: float | None = None,
-        negative_weight: float = 10.0,
-        optimizer: str | None = None,
-        learning_rate: float = 0.1,
-        max_norm: float = 1.0,
-        averaging: float | None = None,
-        update: str = "sync",
-        batch_size: int = 1024,
-        cov_weight: float = 0.0,
-        cov_interval: int = 32768,
-        feature_weight: float | None = None,
-        feature_learning_rate: float = 0.005,
-        feature_interval: int = 4096,
-        feature_warm_up: int = 0,
-        n_hidden: int = 256,
-        n_epochs: int = 40,
-        device: str = "auto",
-        n_threads: int | None = None,
-        random_state: Any = 0,
-        patience: int | None = 5,
-        validation_users: int | None = 2000,
-        warm_start: bool = False,
-        verbose: bool = True,
-    ) -> None:
-        self.loss = loss
-        self.n_dims = n_dims
-        self.n_negatives = n_negatives
-        self.margin = margin
-        self.temperature = temperature
-        self.negative_weight = negative_weight
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.max_norm = max_norm
-        self.averaging = averaging
-        self.update = update
-        self.batch_size = batch_size
-        self.cov_weight = cov_weight
-        self.cov_interval = cov_interval
-        self.feature_weight = feature_weight
-        self.feature_learning_rate = feature_learning_rate
-        self.feature_interval = feature_interval
-        self.feature_warm_up = feature_warm_up
-        self.n_hidden = n_hidden
-        self.n_epochs = n_epochs
-        self.device = device
-        self.n_threads = n_threads
-        self.random_state = random_state
-        self.patience = patience
-        self.validation_users = validation_users
-        self.warm_start = warm_start
-        self.verbose = verbose
+    # What this class itself reads of its hyper-parameters; all of them are in the table.
+    temperature: float | None
+    random_state: Any
+    n_epochs: int
+    device: str
+    patience: int | None
+    validation_users: int | None
+    warm_start: bool
+    verbose: bool
+
+    def __init__(self, **hyperparameters: Any) -> None:
+        unknown = hyperparameters.keys() - HYPERPARAMETERS.keys()
+        if unknown:
+            raise TypeError(
+                f"Trainer has no parameter {min(unknown)!r}; it has {list(HYPERPARAMETERS)}"
+            )
+        for name, row in HYPERPARAMETERS.items():
+            setattr(self, name, hyperparameters.get(name, row.signature_default))
+
+    __init__.__signature__ = signature()  # type: ignore[attr-defined]
 
     # --- training ------------------------------------------------------------------------------
 
@@ -217,8 +125,8 @@ class Trainer(Estimator):
         train: sp.sparray | sp.spmatrix | Interactions,
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
-        user_features: Described | None = None,
-        item_features: Described | None = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float = 1.0,
@@ -233,16 +141,16 @@ class Trainer(Estimator):
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
         user_features, item_features : scipy.sparse or dense matrix, or Features, optional
-            What is known of each user (n_users, m) and item (n_items, m'), one row each: tags,
-            genres, words. Sparse ones stay sparse. A network learns to place objects by them
-            (section 3.3) from those that have features and likes; those without features are left
-            alone, those without likes come to lie where it places them.
+            Features of the users (n_users, m) and items (n_items, m'), one row each: tags, genres,
+            words. Sparse ones stay sparse. A network learns to place objects by their features
+            (section 3.3) from those that have both features and likes. Objects without features
+            are trained as usual; those without likes are placed by the network.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             Called after each epoch; True ends the training.
         checkpoint : path, optional
-            A folder, absent or empty, to keep all in that :meth:`resume` needs to go on after the
-            process has ended, for whatever reason. A finished training in it is replaced, one that
-            is not finished is refused. One process at a time may write to it.
+            A folder, absent or empty, for everything that :meth:`resume` needs to continue the
+            training in another process. A finished training in it is replaced, an unfinished one is
+            refused. Only one process at a time may write to it.
         checkpoint_every : float
             Epochs from one checkpoint to the next; may be a fraction such as 0.1. A checkpoint is
             also written at the end, and after KeyboardInterrupt.
@@ -269,32 +177,47 @@ class Trainer(Estimator):
         After KeyboardInterrupt, which is passed on, ``model_`` is what had been learned so far;
         nothing, as long as the temperature was being chosen.
 
-        A checkpoint that cannot be written later on, because the disk is full for instance, is a
-        warning: the training is worth more than its safeguard. The one before it stays, and the
-        next one is tried again.
+        If a later checkpoint cannot be written, because the disk is full for instance, training
+        continues with a warning. The checkpoint before it stays, and the next one is tried again.
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import split, synthetic
+        >>> likes = synthetic(200, 100, 3000).interactions
+        >>> train, validation = split(likes, (0.8, 0.2))
+        >>> def stop_at_five_seconds(trainer, report):
+        ...     return sum(epoch.seconds for epoch in trainer.history_) > 5
+        >>> trainer = Trainer(n_epochs=3, temperature=0.21, device="cpu", verbose=False)
+        >>> trainer.fit(train, validation=validation, callbacks=[stop_at_five_seconds])
+        Trainer(temperature=0.21, n_epochs=3, device='cpu', verbose=False)
+        >>> 0 < trainer.history_[-1].recall <= 1
+        True
         """
-        given = check_arguments(self, train, validation, callbacks, user_features, item_features)
+        inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
+        if not inputs.features:
+            check_features_used(self.get_params())
         every = check_real("checkpoint_every", checkpoint_every, 0, strict=True)
         folder = None if checkpoint is None else check_folder("checkpoint", checkpoint)
         if folder is not None:
             check_new(folder)
-        last = self._warm_progress(given)
+        last = self._warm_state(inputs)
         with drawing_from(self.random_state) as generator:
-            temperature = self._choose_temperature(given, last)
+            temperature = self._choose_temperature(inputs, last)
             if last is None:
-                progress = self._begin(given, generator)
+                state = self._begin(inputs, generator)
             else:
-                done, n_pairs = last.n_epochs, given.likes.nnz
-                ids = given.ids or last.ids
-                progress = Progress(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
-                progress.networks = self._networks(given, last.networks, generator)
-                progress.averages = last.averages
-            progress.temperature = temperature
-            job = self._make_job(given, progress)  # the last that may refuse an argument
+                done, n_pairs = last.n_epochs, inputs.likes.nnz
+                ids = inputs.ids or last.ids
+                state = TrainingState(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
+                state.networks = self._networks(inputs, last.networks, generator)
+                state.averages = last.averages
+            state.temperature = temperature
+            job = self._make_job(inputs, state)  # the last that may refuse an argument
         keeper = None
         if folder is not None:
-            keeper = Checkpoint(folder, every, self._stored(progress.seed), fingerprints(given))
-        self._train(job, given, progress, keeper)
+            keeper = Checkpoint(folder, every, self._stored(state.seed), fingerprints(inputs))
+        self._train(job, inputs, state, keeper)
         return self
 
     @classmethod
@@ -304,15 +227,15 @@ class Trainer(Estimator):
         train: sp.sparray | sp.spmatrix | Interactions,
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
-        user_features: Described | None = None,
-        item_features: Described | None = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
         **overrides: Any,
     ) -> Trainer:
-        """Go on with the training in a folder that was given to :meth:`fit` as ``checkpoint``.
+        """Continue the training in a folder that was given to :meth:`fit` as ``checkpoint``.
 
-        It goes on at the very pair where the checkpoint was written, keeps writing checkpoints
-        there, and ends as if it had never been interrupted. With ``update="sync"`` that is true to
+        It continues at the pair where the checkpoint was written, keeps writing checkpoints there,
+        and ends as if it had never been interrupted. With ``update="sync"`` that is true to
         the bit, also on another device or number of threads; with "async", for one CPU thread. A
         finished training is returned as it is.
 
@@ -346,6 +269,19 @@ class Trainer(Estimator):
             If it was made with other data.
         TypeError, ValueError, DeviceUnavailable, OSError, TrainingDiverged
             As for :meth:`fit`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> likes = synthetic(200, 100, 3000).interactions
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> begun = Trainer(n_epochs=4, temperature=0.21, device="cpu", verbose=False)
+        >>> _ = begun.fit(likes, checkpoint=folder.name, callbacks=[lambda *_: True])
+        >>> Trainer.resume(folder.name, likes).n_epochs_  # a callback had ended it
+        1
+        >>> folder.cleanup()
         """
         for name in overrides:
             if name not in ("verbose", "device", "n_threads"):
@@ -353,90 +289,94 @@ class Trainer(Estimator):
                     f"resume can change only verbose, device and n_threads, got {name!r}; for "
                     "other changes begin anew with fit"
                 )
-        checkpoint, progress = Checkpoint.read(check_folder("path", path), cls._defaults())
+        checkpoint, state = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
-        given = check_arguments(self, train, validation, callbacks, user_features, item_features)
-        checkpoint.check_data(given, progress)
-        _check_same_ids(given.ids, progress.ids, "the checkpoint", "begin anew with fit")
-        progress.ids = given.ids or progress.ids
-        progress.move_to(given.device)
-        job = self._make_job(given, progress)
-        checkpoint.hyperparameters = self._stored(progress.seed)
-        self._train(job, given, progress, checkpoint)
+        inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
+        checkpoint.check_data(inputs, state)
+        _check_same_ids(inputs.ids, state.ids, "the checkpoint", "begin anew with fit")
+        state.ids = inputs.ids or state.ids
+        state.move_to(inputs.device)
+        job = self._make_job(inputs, state)
+        checkpoint.hyperparameters = self._stored(state.seed)
+        self._train(job, inputs, state, checkpoint)
         return self
 
-    def _begin(self, given: Arguments, generator: np.random.Generator) -> Progress:
+    def _begin(self, inputs: FitInputs, generator: np.random.Generator) -> TrainingState:
         """A training from the start."""
-        settings, shape = given.settings, given.likes.shape
+        settings, shape = inputs.settings, inputs.likes.shape
         seed = int(generator.integers(2**63))
         tables = Tables.random(
-            given.device,
+            inputs.device,
             shape,
             settings.n_dims,
             settings.max_norm,
             generator,
-            per_row=settings.per_row,
+            rowwise=settings.rowwise,
         )
-        progress = Progress(tables, seed, given.ids, given.likes.nnz, first_epoch=0, position=0)
-        progress.networks = self._networks(given, {}, generator)
-        return progress
+        state = TrainingState(tables, seed, inputs.ids, inputs.likes.nnz, first_epoch=0, position=0)
+        state.networks = self._networks(inputs, {}, generator)
+        return state
 
     @staticmethod
     def _networks(
-        given: Arguments, known: dict[str, FeatureNetwork], generator: np.random.Generator
+        inputs: FitInputs, known: dict[str, FeatureNetwork], generator: np.random.Generator
     ) -> dict[str, FeatureNetwork]:
         """One for each kind of object with features: that of the last fit, or a new one."""
-        settings = given.settings
+        settings = inputs.settings
         networks = {}
-        for side, features in given.features.items():
-            network = known.get(side)
+        for entity, features in inputs.features.items():
+            network = known.get(entity)
             if network is not None and network.shape != (
                 features.shape[1],
                 settings.n_hidden,
                 settings.n_dims,
             ):
                 raise ValueError(
-                    f"warm_start=True goes on with a network for {network.shape[0]} features of "
-                    f"{side} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
+                    f"warm_start=True continues with a network for {network.shape[0]} features of "
+                    f"{entity} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
                     f"n_hidden={settings.n_hidden}; set warm_start=False to begin anew"
                 )
-            networks[side] = network or FeatureNetwork.random(
+            networks[entity] = network or FeatureNetwork.random(
                 features.shape[1],
                 settings.n_dims,
                 generator,
                 n_hidden=settings.n_hidden,
-                xp=namespace_on(given.device),
+                xp=namespace_on(inputs.device),
             )
         return networks
 
-    def _make_job(self, given: Arguments, progress: Progress) -> Interleaved:
-        settings = replace(given.settings, seed=progress.seed)
-        if progress.temperature is not None:
-            settings = replace(settings, temperature=progress.temperature)
-        job = make_job(progress.tables, given.likes, settings)
-        works: list[Work] = [
+    def _make_job(self, inputs: FitInputs, state: TrainingState) -> ScheduledJob:
+        settings = replace(inputs.settings, seed=state.seed)
+        if state.temperature is not None:
+            settings = replace(settings, temperature=state.temperature)
+        job = make_job(state.tables, inputs.likes, settings)
+        steps: list[ScheduledStep] = [
             FeatureStep(
-                side,
+                entity,
                 network,
-                given.features[side],
-                has_likes(given.likes, side),
-                progress.tables,
+                inputs.features[entity],
+                has_likes(inputs.likes, entity),
+                state.tables,
                 job,
                 settings,
             )
-            for side, network in progress.networks.items()
+            for entity, network in state.networks.items()
         ]
         if settings.cov_weight > 0:
-            works.append(CovarianceStep(progress.tables, job, settings))
-        return Interleaved(job, given.likes.nnz, launch_unit(settings), works)
+            steps.append(CovarianceStep(state.tables, job, settings))
+        return ScheduledJob(job, inputs.likes.nnz, launch_granularity(settings), steps)
 
     def _train(
-        self, job: Interleaved, given: Arguments, progress: Progress, checkpoint: Checkpoint | None
+        self,
+        job: ScheduledJob,
+        inputs: FitInputs,
+        state: TrainingState,
+        checkpoint: Checkpoint | None,
     ) -> None:
-        validation = given.validation
+        validation = inputs.validation
         if validation is not None:
             validation = sample_of_users(validation, self.validation_users)
-            overlap = validation.astype(bool).multiply(given.likes.astype(bool)).nnz
+            overlap = validation.astype(bool).multiply(inputs.likes.astype(bool)).nnz
             if overlap:
                 warnings.warn(
                     f"validation: {overlap} of its pairs are in train too and count as missed",
@@ -444,53 +384,53 @@ class Trainer(Estimator):
                 )
         training = Training(
             job=job,
-            progress=progress,
-            settings=given.settings,
-            likes=given.likes,
+            state=state,
+            settings=inputs.settings,
+            likes=inputs.likes,
             validation=validation,
             n_epochs=int(self.n_epochs),
             patience=self.patience,
-            callbacks=[partial(callback, self) for callback in given.callbacks],
-            publish=partial(self._publish, given),
+            callbacks=[partial(callback, self) for callback in inputs.callbacks],
+            publish=partial(self._publish, inputs),
             checkpoint=checkpoint,
             verbose=bool(self.verbose),
         )
         if not training.is_over():
             if checkpoint is not None:
                 checkpoint.check_writable()
-            self._announce(given)
-        self._progress = progress
-        self.history_ = progress.history
-        self.device_, self.device_reason_ = given.device, given.reason
-        self.temperature_ = progress.temperature
+            self._announce(inputs)
+        self._state = state
+        self.history_ = state.history
+        self.device_, self.device_reason_ = inputs.device, inputs.reason
+        self.temperature_ = state.temperature
         try:
             training.run()
         finally:
             # Also when training is interrupted or diverges: what was learned is usable.
-            progress.return_to_best()
-            self._publish(given)
-            self.n_epochs_ = progress.n_epochs
+            state.return_to_best()
+            self._publish(inputs)
+            self.n_epochs_ = state.n_epochs
 
-    def _publish(self, given: Arguments) -> Model:
-        """Make ``model_`` the present state of the tables."""
-        progress = self._progress
-        vectors = dict(zip(("users", "items"), progress.vectors(), strict=True))
-        for side, network in progress.networks.items():
-            place_unliked(
-                vectors[side],
+    def _publish(self, inputs: FitInputs) -> Vectors:
+        """Make ``model_`` the present state of the tables, and return its vectors."""
+        state = self._state
+        vectors = dict(zip(("users", "items"), state.vectors(), strict=True))
+        for entity, network in state.networks.items():
+            place_cold_start(
+                vectors[entity],
                 network,
-                given.features[side],
-                has_likes(given.likes, side),
+                inputs.features[entity],
+                has_likes(inputs.likes, entity),
             )
         self.model_ = Model(
             vectors["users"],
             vectors["items"],
-            **progress.ids,
+            **state.ids,
             hyperparameters=self._described(),
-            networks=progress.networks,
+            networks=state.networks,
         )
-        self.best_epoch_ = max(progress.n_epochs - 1, 0)
-        return self.model_
+        self.best_epoch_ = max(state.n_epochs - 1, 0)
+        return self.model_.user_vectors, self.model_.item_vectors
 
     def _stored(self, seed: int) -> dict[str, Any]:
         """Hyper-parameters as plain values that make such a trainer again."""
@@ -501,68 +441,64 @@ class Trainer(Estimator):
 
     def _described(self) -> dict[str, Any]:
         """Hyper-parameters as plain values for the model's record."""
-        described = {
-            name: _plain(value)
-            for name, value in self.get_params().items()
-            if name not in ("verbose", "warm_start")
-        }
+        described = {name: _plain(value) for name, value in recorded(self.get_params()).items()}
         if self.temperature_ is not None:
             described["temperature"] = self.temperature_
         return described
 
-    def _announce(self, given: Arguments) -> None:
+    def _announce(self, inputs: FitInputs) -> None:
         where = (
-            f"{instruction_set()}, {given.settings.n_threads} thread(s)"
-            if given.device == "cpu"
+            f"{instruction_set()}, {inputs.settings.n_threads} thread(s)"
+            if inputs.device == "cpu"
             else _core.build_info()["cuda"]["devices"][0]["name"]
         )
-        self._say(f"training on {given.device} ({where}); {given.reason}")
+        self._say(f"training on {inputs.device} ({where}); {inputs.reason}")
 
     def _say(self, message: str) -> None:
         logger.info(message)
         if self.verbose:
             print(f"cml_fast: {message}", file=sys.stderr)
 
-    def _choose_temperature(self, given: Arguments, last: Progress | None) -> float | None:
+    def _choose_temperature(self, inputs: FitInputs, last: TrainingState | None) -> float | None:
         """Of the softmax: the one named, that of the last fit, or what short trainings choose."""
-        if given.settings.loss != "softmax":
+        if inputs.settings.loss != "softmax":
             return None
         if self.temperature is not None:
-            return given.settings.temperature
+            return inputs.settings.temperature
         if last is not None and last.temperature is not None:
             return last.temperature
-        return choose_temperature(self, given, self._say)
+        return choose_temperature(self, inputs, self._say)
 
-    def _warm_progress(self, given: Arguments) -> Progress | None:
-        """Where the last fit got to, if this one goes on from there."""
-        last: Progress | None = getattr(self, "_progress", None)
+    def _warm_state(self, inputs: FitInputs) -> TrainingState | None:
+        """The state of the last fit, if this one continues it."""
+        last: TrainingState | None = getattr(self, "_state", None)
         if not self.warm_start or last is None:
             return None
-        shape, n_dims, tables = given.likes.shape, given.settings.n_dims, last.tables
+        shape, n_dims, tables = inputs.likes.shape, inputs.settings.n_dims, last.tables
         if (tables.shape, tables.n_dims) != (shape, n_dims):
             raise ValueError(
-                f"warm_start=True goes on from tables for {tables.shape} users and items with "
+                f"warm_start=True continues from tables for {tables.shape} users and items with "
                 f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
                 "set warm_start=False to begin anew"
             )
-        if tables.per_row != given.settings.per_row:
+        if tables.rowwise != inputs.settings.rowwise:
             raise ValueError(
-                "warm_start=True goes on from the state of another optimizer; set the optimizer "
+                "warm_start=True continues from the state of another optimizer; set the optimizer "
                 "of the last fit or warm_start=False"
             )
-        if tables.device != given.device:
+        if tables.device != inputs.device:
             raise ValueError(
-                f"warm_start=True goes on from tables on {tables.device}, but the device is now "
-                f"{given.device}; set device={tables.device!r} or warm_start=False"
+                f"warm_start=True continues from tables on {tables.device}, but the device is now "
+                f"{inputs.device}; set device={tables.device!r} or warm_start=False"
             )
-        _check_same_ids(given.ids, last.ids, "the last fit", "set warm_start=False")
+        _check_same_ids(inputs.ids, last.ids, "the last fit", "set warm_start=False")
         return last
 
 
 def _check_same_ids(
     ids: dict[str, np.ndarray], known: dict[str, np.ndarray], whose: str, otherwise: str
 ) -> None:
-    # A matrix without ids says nothing of whom its rows are: they are taken to be the same.
+    # A matrix has no ids: its rows and columns are taken to be the same users and items.
     if known and any(not np.array_equal(ids[name], known[name]) for name in ids):
         raise DataError(
             f"the ids of train differ from those of {whose}; load train with its user_ids and "

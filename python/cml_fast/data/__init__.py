@@ -1,11 +1,11 @@
 """Interactions and features: reading them from files, splitting them, and making them up."""
 
-from .feature_readers import load_features
+from ._readers.features import load_features
+from ._readers.interactions import load_interactions
 from .features import Features
-from .generator import Synthetic, synthetic
 from .interactions import Interactions
-from .readers import load_interactions
 from .splitting import split
+from .synthetic import Synthetic, synthetic
 
 __all__ = [
     "Features",

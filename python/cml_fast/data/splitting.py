@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from .._checks import check_int, check_matrix, check_random_state, check_real
+from .._validation.matrices import check_matrix
+from .._validation.scalars import check_int, check_random_state, check_real
 from .interactions import Interactions
 
 # An Interactions or a scipy.sparse matrix, which has no type of its own.

@@ -1,0 +1,293 @@
+"""Folders of data files that are either completely there or not at all.
+
+A folder holds data files and one manifest, ``<kind>.json``, that lists them with their sizes and
+SHA-256. Data files carry their hash in their names, so new ones never overwrite old ones; the
+replacement of the manifest is the single step that turns the old content into the new. A process
+killed at any moment leaves one or the other, and perhaps files that the next write removes. One
+process at a time may write to a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from ..errors import ModelError
+
+FORMAT = "cml_fast"
+FORMAT_VERSION = 1
+
+# What to do about a folder that cannot be used; by default: save it again.
+_REMEDIES = {"checkpoint": "training cannot go on from it and has to begin anew in another folder"}
+
+_DATA_FILE = re.compile(r"[a-z]+-[0-9a-f]{16}\.[a-z]+")
+_TEMPORARY = re.compile(r"\.tmp-[a-z]+\.[a-z]+")
+
+Writer = Callable[[Path], None]
+
+
+def write_folder(
+    folder: Path, kind: str, files: Mapping[str, Writer], info: dict[str, Any]
+) -> None:
+    """Replace the content of ``folder`` by ``files`` and ``info`` in one step.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Created if absent; otherwise empty or a folder of the same kind.
+    kind : str
+        What the folder holds, lower-case letters: the manifest is ``<kind>.json``.
+    files : mapping of str to function
+        Names (lower-case letters, a dot and a suffix) and functions that write the file at the
+        path they are given.
+    info : dict
+        JSON values, kept in the manifest.
+
+    Raises
+    ------
+    FileExistsError
+        If ``folder`` is a file, or holds something that is not of this kind.
+    ModelError
+        If it is of this kind, but damaged or of a newer format.
+    OSError
+        If writing fails, for instance for lack of space; the old content is still there.
+    """
+    _check_replaceable(folder, kind)
+    created = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        entries = {name: _write_data_file(folder, name, write) for name, write in files.items()}
+        body = {"kind": kind, "info": info, "files": entries}
+        manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **body}
+        manifest["checksum"] = _checksum(body)
+        temporary = folder / f".tmp-{kind}.json"
+        text = json.dumps(manifest, indent=1, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="ascii")
+        _sync(temporary)
+        _sync(folder)  # the data files are there before the manifest that names them
+        os.replace(temporary, folder / f"{kind}.json")
+        _sync(folder)
+        if created:
+            _sync(folder.parent)
+    finally:
+        # What is left of this write, or of the content before it, is only rubbish: failing to
+        # remove it must not hide the outcome.
+        with contextlib.suppress(OSError, ModelError):
+            _remove_unlisted(folder, kind)
+            if created and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Return the verified data files of ``folder`` by name, and its ``info``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ModelError
+        If it is not of this kind, of a newer format, or a file is absent or damaged; the message
+        names the file.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no {kind} folder at {folder}")
+    manifest = _read_manifest(folder, kind)
+    files = {}
+    for name, entry in manifest["files"].items():
+        path = folder / _data_name(name, entry["sha256"])
+        if not path.is_file():
+            raise ModelError(f"{path} is missing: this {kind} is incomplete, {_remedy(kind)}")
+        if path.stat().st_size != entry["bytes"]:
+            raise ModelError(
+                f"{path} has {path.stat().st_size} bytes instead of {entry['bytes']}: it is "
+                f"damaged, {_remedy(kind)}"
+            )
+        if _hash_file(path) != entry["sha256"]:
+            raise ModelError(
+                f"{path} is damaged (its SHA-256 is not the one in {kind}.json), {_remedy(kind)}"
+            )
+        files[name] = path
+    return files, manifest["info"]
+
+
+def read_info(folder: Path, kind: str) -> dict[str, Any]:
+    """Return the ``info`` of ``folder`` alone; errors are those of `read_folder`."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no {kind} folder at {folder}")
+    info: dict[str, Any] = _read_manifest(folder, kind)["info"]
+    return info
+
+
+def check_writable(folder: Path, kind: str) -> None:
+    """Raise what `write_folder` would raise for ``folder`` now. Changes nothing."""
+    _check_replaceable(folder, kind)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def is_unborn(folder: Path) -> bool:
+    """Whether ``folder`` is absent, or holds nothing but what a killed first write left there."""
+    return not folder.exists() or (
+        folder.is_dir() and all(_is_ours(path.name) for path in folder.iterdir())
+    )
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays as safetensors, with a copy of them in memory meanwhile."""
+    # Not save_file: it has a temporary file of its own, which would stay behind after a kill.
+    path.write_bytes(save(arrays))
+
+
+def read_arrays(path: Path, dtypes: Mapping[str, type[np.generic]]) -> dict[str, np.ndarray]:
+    """Read exactly the named arrays, of the given dtypes, or raise ModelError."""
+    try:
+        arrays: dict[str, np.ndarray] = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path} is not a valid safetensors file: {error}") from error
+    if arrays.keys() != dtypes.keys():
+        raise ModelError(f"{path} must hold the arrays {sorted(dtypes)}, found {sorted(arrays)}")
+    for name, array in arrays.items():
+        if array.dtype != dtypes[name]:
+            raise ModelError(
+                f"{path}: {name} must be {np.dtype(dtypes[name])}, found {array.dtype}"
+            )
+    return arrays
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value; strings that are no valid Unicode survive as escapes."""
+    path.write_text(json.dumps(value, allow_nan=False) + "\n", encoding="ascii")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON value, or raise ModelError."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+
+
+def _write_data_file(folder: Path, name: str, write: Writer) -> dict[str, Any]:
+    """Write one data file under its final name and return its entry in the manifest."""
+    temporary = folder / f".tmp-{name}"
+    write(temporary)
+    _sync(temporary)
+    digest = _hash_file(temporary)
+    size = temporary.stat().st_size
+    os.replace(temporary, folder / _data_name(name, digest))
+    return {"bytes": size, "sha256": digest}
+
+
+def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
+    path = folder / f"{kind}.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} is not a {kind} folder, or saving it was interrupted: it has no {path.name}"
+        )
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ModelError(f"{path} was not written by {FORMAT}")
+    version = manifest.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelError(
+            f"{path} has format {version}; this release of {FORMAT} reads up to "
+            f"{FORMAT_VERSION}: upgrade {FORMAT}"
+        )
+    body = {key: manifest.get(key) for key in ("kind", "info", "files")}
+    if (
+        version != FORMAT_VERSION
+        or manifest.get("checksum") != _checksum(body)
+        or body["kind"] != kind
+    ):
+        raise ModelError(f"{path} is damaged or was edited by hand, {_remedy(kind)}")
+    # The checksum is no secret: whoever edits the manifest can make it fit.
+    if not isinstance(body["info"], dict) or not _is_file_list(body["files"]):
+        raise ModelError(f"{path} has the wrong structure, {_remedy(kind)}")
+    return manifest
+
+
+def _remedy(kind: str) -> str:
+    return _REMEDIES.get(kind, f"save the {kind} again")
+
+
+def _is_file_list(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("sha256"), str)
+        and isinstance(entry.get("bytes"), int)
+        for entry in files.values()
+    )
+
+
+def _check_replaceable(folder: Path, kind: str) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} is not a folder: give another path")
+    if (folder / f"{kind}.json").exists():
+        _read_manifest(folder, kind)
+        return
+    foreign = [entry.name for entry in folder.iterdir() if not _is_ours(entry.name)]
+    if foreign:
+        raise FileExistsError(
+            f"{folder} holds {foreign[0]!r} and is not a {kind} folder: give an empty or a new one"
+        )
+
+
+def _remove_unlisted(folder: Path, kind: str) -> None:
+    """Remove data files that the manifest does not list, and temporary files."""
+    listed = set()
+    if (folder / f"{kind}.json").exists():
+        entries = _read_manifest(folder, kind)["files"]
+        listed = {_data_name(name, entry["sha256"]) for name, entry in entries.items()}
+    for path in list(folder.iterdir()):
+        if _is_ours(path.name) and path.name not in listed:
+            path.unlink()
+
+
+def _is_ours(name: str) -> bool:
+    return bool(_DATA_FILE.fullmatch(name) or _TEMPORARY.fullmatch(name))
+
+
+def _data_name(name: str, digest: str) -> str:
+    stem, _, suffix = name.partition(".")
+    data_name = f"{stem}-{digest[:16]}.{suffix}"
+    # Also keeps a forged manifest from pointing outside its folder.
+    if not _DATA_FILE.fullmatch(data_name):
+        raise ModelError(f"{name!r} is not the name of a data file")
+    return data_name
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

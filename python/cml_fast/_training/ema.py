@@ -1,0 +1,72 @@
+"""Exponential moving averages of the vectors over epochs.
+
+The vectors at the end of an epoch depend on the last pairs and negatives that happened to be drawn.
+Their average over epochs is less noisy, and lies in the same ball (Polyak and Juditsky,
+"Acceleration of stochastic approximation by averaging", 1992).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._compute.array_api import namespace_on, to_numpy
+from .._compute.tables import Tables
+
+ENTITIES = ("users", "items")
+
+
+class MovingAverages:
+    """Exponential moving averages of users and items, on the device of their tables.
+
+    Attributes
+    ----------
+    arrays : dict of str to array
+        "users" and "items", (rows, n_dims) float32.
+    first, last : int
+        The first and the last epoch that are averaged.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], first: int, last: int) -> None:
+        self.arrays = dict(arrays)
+        self.first = first
+        self.last = last
+
+    @classmethod
+    def of(cls, tables: Tables, epoch: int) -> MovingAverages:
+        """Start with the vectors of one epoch."""
+        return cls({entity: _vectors(tables, entity).copy() for entity in ENTITIES}, epoch, epoch)
+
+    def include(self, tables: Tables, epoch: int, decay: float) -> None:
+        """Add the vectors of the next epoch; an epoch that is included already changes nothing.
+
+        The weight of an epoch is ``decay`` times that of the next one, and all weights add up to 1.
+        """
+        if epoch == self.last:
+            return
+        self.last = epoch
+        share = np.float32((1 - decay) / (1 - decay ** (epoch - self.first + 1)))
+        for entity in ENTITIES:
+            self.arrays[entity] += share * (_vectors(tables, entity) - self.arrays[entity])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """As NumPy arrays (copies)."""
+        return {entity: np.array(to_numpy(self.arrays[entity])) for entity in ENTITIES}
+
+    def copy(self) -> MovingAverages:
+        return copy.deepcopy(self)
+
+    def on(self, device: str) -> MovingAverages:
+        xp = namespace_on(device)
+        return MovingAverages(
+            {entity: xp.asarray(array) for entity, array in self.to_arrays().items()},
+            self.first,
+            self.last,
+        )
+
+
+def _vectors(tables: Tables, entity: str) -> Any:
+    return tables.arrays[entity][:, : tables.n_dims]

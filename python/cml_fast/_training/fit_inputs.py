@@ -1,0 +1,108 @@
+"""What ``fit`` is given, checked: data, features and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._compute.devices import choose_device
+from .._compute.settings import Settings
+from .._validation.matrices import check_matrix
+from ..data import Interactions
+from ..data._ids import IdIndex
+from ..data.features import check_features
+from ..errors import DataError
+from .feature_step import has_features, has_likes
+from .hyperparameters import check_settings
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """Checked arguments; the seed of the settings is yet to be drawn."""
+
+    likes: sp.csr_array
+    ids: dict[str, np.ndarray]  # external ids of users and items, if train has any
+    validation: sp.csr_array | None
+    features: dict[str, sp.csr_array | np.ndarray]  # of "users" and "items", where there are any
+    callbacks: list[Callable[..., bool | None]]
+    device: str
+    reason: str
+    settings: Settings
+
+
+def check_fit_inputs(
+    trainer: Any,
+    train: Any,
+    validation: Any,
+    callbacks: Any,
+    user_features: Any,
+    item_features: Any,
+) -> FitInputs:
+    """Check what ``fit`` is given, except for what a compiled job checks itself."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be callable, got {callback!r}")
+    matrix = train.matrix if isinstance(train, Interactions) else train
+    likes = check_matrix("train", matrix, stacklevel=4)
+    if likes.nnz == 0:
+        raise DataError("train has no interactions, so there is nothing to learn")
+    ids = {}
+    if isinstance(train, Interactions):
+        ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
+        ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
+    device, reason = choose_device(trainer.device)
+    settings = check_settings(trainer.get_params(), likes.shape)
+    held_out = _check_validation(validation, train, likes.shape)
+    features = {}
+    for entity, given, n in zip(
+        ("users", "items"), (user_features, item_features), likes.shape, strict=True
+    ):
+        if given is not None:
+            name = f"{entity[:-1]}_features"
+            features[entity] = check_features(name, given, n, ids.get(f"{entity[:-1]}_ids"))
+            if not (has_features(features[entity]) & has_likes(likes, entity)).any():
+                raise DataError(
+                    f"{name} must describe some of the {entity} that have likes in train, got "
+                    f"features of others only; put the rows in the order of train's {entity}"
+                )
+    return FitInputs(likes, ids, held_out, features, callbacks, device, reason, settings)
+
+
+def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
+    """Keep the rows of so many users, always the same ones."""
+    users = np.flatnonzero(np.diff(matrix.indptr))
+    if limit is None or len(users) <= limit:
+        return matrix
+    chosen = np.random.default_rng(0).choice(users, limit, replace=False)
+    keep = np.zeros(matrix.shape[0], dtype=np.float32)
+    keep[chosen] = 1
+    diagonal = sp.dia_array((keep[None], [0]), shape=(len(keep),) * 2)
+    sample = sp.csr_array(diagonal @ matrix)
+    sample.eliminate_zeros()
+    return sample
+
+
+def _check_validation(validation: Any, train: Any, shape: tuple[int, int]) -> sp.csr_array | None:
+    if validation is None:
+        return None
+    if isinstance(validation, Interactions):
+        if isinstance(train, Interactions) and not (
+            np.array_equal(validation.user_ids, train.user_ids)
+            and np.array_equal(validation.item_ids, train.item_ids)
+        ):
+            raise DataError(
+                "validation must have the ids of train, row by row; load it with "
+                "user_ids=train.user_ids and item_ids=train.item_ids"
+            )
+        validation = validation.matrix
+    matrix = check_matrix("validation", validation, shape, stacklevel=5)
+    if matrix.nnz == 0:
+        raise DataError("validation has no interactions; leave it out or give some")
+    return matrix

@@ -1,0 +1,529 @@
+"""The table of hyper-parameters: one row for each.
+
+The signature and the checks of `Trainer`, the options of the command line, what a checkpoint and a
+model record, and what folding in reads: all of them come from this table. A new hyper-parameter is
+one row here (and, if the kernels read it, a field of `Settings`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _core
+from .._compute.devices import default_threads, usable_cores
+from .._compute.losses import LOSSES, loss_named
+from .._compute.settings import Settings
+from .._validation.scalars import check_between, check_bool, check_choice, check_int, check_real
+
+# Pairs that share negatives, where the loss lets them.
+TILE_SIZE: int = _core.MAX_TILE_SIZE
+# What the search for a temperature tries; the first where nothing can be tried.
+TEMPERATURES = (0.21, 0.3, 0.15)
+UPDATES = ("sync", "async")
+OPTIMIZERS = ("rowwise_adagrad", "adagrad")
+DEVICES = ("auto", "cpu", "cuda")
+MAX_THREADS = 4096
+MAX_HIDDEN = 2**16
+# Squared distances in float32 neither vanish nor overflow between these.
+NORM_RANGE = (1e-6, 1e6)
+FACTOR_RANGE = (1e-9, 1e9)
+
+Check = Callable[[str, Any], Any]
+# As a default: the row of the loss in LOSSES holds it.
+OF_LOSS = object()
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A row of the table.
+
+    Attributes
+    ----------
+    name : str
+    default : value
+        None where the trainer works it out. `OF_LOSS`: each loss has its own.
+    check : function (name, value) -> value
+        Returns the checked value, or raises TypeError or ValueError.
+    help : str
+        One line for the command line.
+    doc : str
+        The entry in the docstring of `Trainer`, without its name.
+    kind : type or None
+        Of the option on the command line; None: it is no such option, and models do not record it.
+    needs : str or None
+        What it has an effect with, besides its losses: "update='sync'", "cov_weight" or "features".
+    nullable : bool
+        Whether None is a value like others, and not only "not set".
+    folds_in : bool
+        Whether placing new users depends on it.
+    """
+
+    name: str
+    default: Any
+    check: Check
+    help: str
+    doc: str
+    kind: type | None = int
+    needs: str | None = None
+    nullable: bool = False
+    folds_in: bool = False
+
+    @property
+    def signature_default(self) -> Any:
+        """What `Trainer` has for it: None where it depends, so that what is set by hand shows."""
+        return None if self.default is OF_LOSS or self.needs else self.default
+
+    @property
+    def may_be_none(self) -> bool:
+        """Whether None may be given."""
+        return self.nullable or self.signature_default is None
+
+    def losses(self) -> tuple[str, ...]:
+        """The losses that it has an effect with."""
+        own = tuple(name for name, loss in LOSSES.items() if self.name in loss.parameters)
+        return own or tuple(LOSSES)
+
+    def default_for(self, loss: str) -> Any:
+        """What stands for None, with this loss."""
+        return loss_named(loss).defaults.get(self.name) if self.default is OF_LOSS else self.default
+
+
+def _integer(low: int, high: int | None = None) -> Check:
+    return lambda name, value: check_int(name, value, low, high)
+
+
+def _real(low: float, *, strict: bool = False) -> Check:
+    return lambda name, value: check_real(name, value, low, strict=strict)
+
+
+def _between(bounds: tuple[float, float]) -> Check:
+    return lambda name, value: check_between(name, value, *bounds)
+
+
+def _choice(options: Iterable[str]) -> Check:
+    return lambda name, value: check_choice(name, value, tuple(options))
+
+
+def _share(name: str, value: Any) -> float:
+    share = check_real(name, value, 0)
+    if share >= 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return share
+
+
+def _anything(name: str, value: Any) -> Any:
+    return value  # checked where it is used
+
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {
+    row.name: row
+    for row in (
+        Hyperparameter(
+            "loss",
+            "softmax",
+            lambda name, value: value if loss_named(value) else None,
+            "softmax, contrastive, or warp, the paper's",
+            """{"softmax", "contrastive", "warp"}
+        What is minimised for each liked pair, given the squared distances d_ij^2 to the liked item
+        and d_ik^2 to U negative items.
+
+        - "softmax": the negative log of the liked item's share of the softmax over all J items,
+          exp(-d^2 / ``temperature``), estimated from the negatives (each counts J / U times).
+        - "contrastive": d_ij^2 + ``negative_weight`` / U sum_k [``margin`` - d_ik^2]_+ .
+        - "warp": the paper's loss, [``margin`` + d_ij^2 - d_ik^2]_+ of the negative that violates
+          the margin most, times an estimate of the liked item's rank (eqs. 1 and 3, section 3.5).
+
+        With the first two, up to 128 pairs share their negatives. Items that a user likes are never
+        negatives of that user.""",
+            kind=str,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "n_dims",
+            100,
+            _integer(1, _core.MAX_DIMS),
+            "dimensions of the space",
+            """int, 1 to 2048
+        Length r of the vectors.""",
+        ),
+        Hyperparameter(
+            "n_negatives",
+            OF_LOSS,
+            _integer(1, _core.MAX_NEGATIVES),
+            "items drawn for each liked item (default: 256; warp: 20)",
+            """int, 1 to 1024, or None
+        Number U of negative items drawn for each pair. None: 256; for "warp" 20.""",
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "margin",
+            OF_LOSS,
+            _real(0, strict=True),
+            "of contrastive and warp, in squared distance (default: 0.8; warp: 1.25)",
+            """float or None
+        Only with "warp" and "contrastive". In units of squared distance; squared distances in the
+        ball of radius ``max_norm`` go up to 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
+        "contrastive".""",
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "temperature",
+            OF_LOSS,
+            _between(FACTOR_RANGE),
+            "of softmax, in squared distance: the lower, the more the nearest negatives count "
+            "(default: 0.15, 0.21 or 0.3, by short trainings)",
+            """float or None
+        Only with "softmax". In units of squared distance; the lower it is, the more the nearest
+        negatives count. None: 0.15, 0.21 or 0.3, whichever gives the best recall@50 after trial
+        trainings of 5 epochs (of ``n_epochs`` if that is less, unless ``warm_start``). Recall is
+        measured on the validation data or, without them, on a tenth of the likes, which are held
+        out for the trials alone. The trials leave features aside.""",
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "negative_weight",
+            OF_LOSS,
+            _between(FACTOR_RANGE),
+            "of contrastive: the weight of the negatives (default: 10)",
+            """float or None
+        Only with "contrastive": the weight W of the negatives. None: 10.""",
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "optimizer",
+            OF_LOSS,
+            _choice(OPTIMIZERS),
+            "rowwise_adagrad, or adagrad (default: the first; warp: the second)",
+            """{"rowwise_adagrad", "adagrad"} or None
+        AdaGrad with one step size for each vector, or for each element of it. None: the first; for
+        "warp" the second.""",
+            kind=str,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "learning_rate",
+            0.1,
+            _real(0, strict=True),
+            "step size of AdaGrad",
+            """float
+        Step size of AdaGrad.""",
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "max_norm",
+            1.0,
+            _between(NORM_RANGE),
+            "radius of the ball in which all vectors stay",
+            """float
+        Radius of the ball in which all vectors stay (section 3.5).""",
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "ema_decay",
+            OF_LOSS,
+            _share,
+            "decay of the moving average of the vectors over epochs (default: 0.8; warp: 0)",
+            """float, at least 0 and below 1, or None
+        Decay of the exponential moving average of the vectors over epochs, which is what the model
+        gets. 0: the vectors of the last epoch. None: 0.8; for "warp" 0.""",
+            kind=float,
+        ),
+        Hyperparameter(
+            "update",
+            "sync",
+            _choice(UPDATES),
+            "sync: after mini-batches, repeatable with any n_threads; async: after each pair",
+            """{"sync", "async"}
+        "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
+        then each vector is changed once. The result is the same to the bit for any number of
+        threads and on any device. "async" changes the vectors after each pair, or after each tile
+        of pairs that share negatives; threads do so without locks (Hogwild), so only
+        ``n_threads=1`` repeats a run to the bit. It is faster, above all with many threads or on
+        CUDA.""",
+            kind=str,
+        ),
+        Hyperparameter(
+            "batch_size",
+            1024,
+            _integer(1, _core.MAX_BATCH_SIZE),
+            "pairs of a mini-batch (default: 1024)",
+            """int, 1 to 2^24, or None
+        Only with ``update="sync"``: pairs of a mini-batch. A larger one keeps more threads busy
+        (each takes 32 pairs at a time), a smaller one learns more from an epoch. None: 1024.""",
+            needs="update='sync'",
+        ),
+        Hyperparameter(
+            "cov_weight",
+            0.0,
+            _real(0),
+            "weight of covariance regularisation",
+            """float
+        Weight of covariance regularisation (section 3.4), which decorrelates the dimensions. 0:
+        none. BLAS computes it, so with it results repeat to the bit only where BLAS does: on one
+        machine, and mostly for one number of threads.""",
+            kind=float,
+        ),
+        Hyperparameter(
+            "cov_interval",
+            32768,
+            _integer(1),
+            "pairs from one step of covariance regularisation to the next (default: 32768)",
+            """int or None
+        Only with ``cov_weight`` above 0: pairs from one step of covariance regularisation to the
+        next; each step moves 1024 users and as many items. None: 32768.""",
+            needs="cov_weight",
+        ),
+        Hyperparameter(
+            "feature_weight",
+            OF_LOSS,
+            _real(0),
+            "with features: how strongly they pull (default: 5; warp: 30)",
+            """float or None
+        Only with features: the weight lambda_f of L_f (section 3.3) for the vectors, which are
+        pulled towards where the network places them. Its effect depends on ``feature_interval``:
+        half the interval doubles the pull. None: 5; for "warp" 30.""",
+            kind=float,
+            needs="features",
+        ),
+        Hyperparameter(
+            "feature_learning_rate",
+            0.005,
+            _real(0, strict=True),
+            "with features: step size of AdaGrad for their network (default: 0.005)",
+            """float or None
+        Only with features: step size of AdaGrad for the feature networks. None: 0.005.""",
+            kind=float,
+            needs="features",
+        ),
+        Hyperparameter(
+            "feature_interval",
+            4096,
+            _integer(1),
+            "with features: pairs from one step of their network to the next (default: 4096)",
+            """int or None
+        Only with features: pairs from one step of a network to the next; each step takes 1024 users
+        or items. None: 4096.""",
+            needs="features",
+        ),
+        Hyperparameter(
+            "feature_warm_up",
+            0,
+            _integer(0),
+            "with features: after so many epochs vectors start again from their features (0: no)",
+            """int or None
+        Only with features: after so many epochs the vectors of objects with features start again
+        from where the network places them. 0 or None: they do not.""",
+            needs="features",
+        ),
+        Hyperparameter(
+            "n_hidden",
+            256,
+            _integer(1, MAX_HIDDEN),
+            "with features: units in the hidden layer of their network (default: 256)",
+            """int or None
+        Only with features: units in the hidden layer of a feature network. None: 256.""",
+            needs="features",
+        ),
+        Hyperparameter(
+            "n_epochs",
+            40,
+            _integer(1),
+            "passes over the interactions, with validation at most",
+            """int
+        Passes over the pairs; with validation data an upper bound.""",
+        ),
+        Hyperparameter(
+            "device",
+            "auto",
+            _anything,
+            "auto, cpu or cuda",
+            """{"auto", "cpu", "cuda"}
+        "auto" takes CUDA where it works and says (``device_reason_``, and on stderr if
+        ``verbose``) why it does not; "cuda" raises that reason.""",
+            kind=str,
+        ),
+        Hyperparameter(
+            "n_threads",
+            None,
+            _integer(1, MAX_THREADS),
+            "CPU threads (default: all cores)",
+            """int or None
+        CPU threads. None: all cores.""",
+            nullable=True,
+        ),
+        Hyperparameter(
+            "random_state",
+            0,
+            _anything,
+            "seed of everything random",
+            """int, numpy Generator or RandomState, or None
+        Seeds the first vectors, the order of the pairs and the negatives.""",
+            nullable=True,
+        ),
+        Hyperparameter(
+            "patience",
+            5,
+            _integer(1),
+            "with validation: stop after so many epochs without a better recall@50",
+            """int or None
+        With validation data: stop after this many epochs without a better recall; None never stops
+        early. The best epoch is kept either way.""",
+            nullable=True,
+        ),
+        Hyperparameter(
+            "validation_users",
+            2000,
+            _integer(1),
+            "validate on so many users at most",
+            """int or None
+        Recall is measured on at most this many users, drawn once; None takes all.""",
+            nullable=True,
+        ),
+        Hyperparameter(
+            "warm_start",
+            False,
+            check_bool,
+            "",
+            """bool
+        Whether :meth:`fit` continues from the last fit, AdaGrad state included.""",
+            kind=None,
+        ),
+        Hyperparameter(
+            "verbose",
+            True,
+            check_bool,
+            "",
+            """bool
+        Show the device and a progress bar on stderr.""",
+            kind=None,
+        ),
+    )
+}
+
+
+def signature() -> inspect.Signature:
+    """The signature of ``Trainer.__init__``."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    for row in HYPERPARAMETERS.values():
+        own.append(inspect.Parameter(row.name, kind, default=row.signature_default))
+    return inspect.Signature(own)
+
+
+def docstring_parameters() -> str:
+    """The section "Parameters" of Trainer's docstring, indented by four spaces."""
+    return "\n".join(f"    {row.name} : {row.doc}" for row in HYPERPARAMETERS.values())
+
+
+def recorded(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters that a model records: those that say how it was made."""
+    return {name: params[name] for name, row in HYPERPARAMETERS.items() if row.kind is not None}
+
+
+def features_only() -> tuple[str, ...]:
+    """The hyper-parameters that have an effect only in training with features."""
+    return tuple(row.name for row in HYPERPARAMETERS.values() if row.needs == "features")
+
+
+def resolve(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Check hyper-parameters, and put its default in the place of each that is None.
+
+    Parameters
+    ----------
+    params : mapping of str to value
+        All of them, as given to `Trainer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value cannot be used, or was set and has no effect with the chosen loss or mode.
+    """
+    loss_named(params["loss"])
+    values = {}
+    for name, row in HYPERPARAMETERS.items():
+        given = params[name]
+        if given is not None or not row.may_be_none:
+            values[name] = row.check(name, given)
+        else:
+            values[name] = None if row.nullable else row.default_for(params["loss"])
+    for name, row in HYPERPARAMETERS.items():
+        if params[name] is not None:
+            _check_effective(row, params[name], values)
+    return values
+
+
+def _check_effective(row: Hyperparameter, given: Any, values: Mapping[str, Any]) -> None:
+    """Refuse a hyper-parameter that was set but has no effect with the others."""
+    if values["loss"] not in row.losses():
+        losses = " and ".join(f"loss={name!r}" for name in row.losses())
+        raise ValueError(
+            f"{row.name}={given!r} has no effect with loss={values['loss']!r}: it belongs to "
+            f"{losses}; leave it out (None) or choose another loss"
+        )
+    if row.needs == "update='sync'" and values["update"] != "sync":
+        raise ValueError(
+            f"{row.name}={given!r} has no effect with update={values['update']!r}: it belongs to "
+            "update='sync'; leave it out (None) or choose that"
+        )
+    if row.needs == "cov_weight" and values["cov_weight"] == 0:
+        raise ValueError(
+            f"{row.name}={given!r} has no effect with cov_weight=0; leave it out (None) or set "
+            "cov_weight"
+        )
+
+
+def check_features_used(params: Mapping[str, Any]) -> None:
+    """Refuse hyper-parameters of feature networks in a training that has no features."""
+    for name in features_only():
+        if params.get(name) is not None:
+            raise ValueError(
+                f"{name}={params[name]!r} has no effect without features; leave it out (None) or "
+                "give fit user_features or item_features"
+            )
+
+
+def check_settings(params: Mapping[str, Any], shape: tuple[int, int]) -> Settings:
+    """Return the checked settings of a trainer for data of this shape, with the seed 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `resolve`.
+    """
+    values = resolve(params)
+    sync = values["update"] == "sync"
+    n_threads = values["n_threads"]
+    if n_threads is None:
+        n_threads = usable_cores() if sync else default_threads(*shape)
+    own = set(loss_named(values["loss"]).parameters)
+    return Settings(
+        n_dims=values["n_dims"],
+        n_negatives=values["n_negatives"],
+        # The kernels take all parameters of losses, and each reads its own.
+        margin=values["margin"] if "margin" in own else 1.0,
+        # The first one until one is chosen, when all has been checked.
+        temperature=values["temperature"] or TEMPERATURES[0],
+        importance_weight=shape[1] / values["n_negatives"],
+        negative_weight=(values["negative_weight"] if "negative_weight" in own else 1.0)
+        / values["n_negatives"],
+        learning_rate=values["learning_rate"],
+        max_norm=values["max_norm"],
+        n_threads=n_threads,
+        seed=0,
+        batch_size=values["batch_size"] if sync else 0,
+        rowwise=values["optimizer"] == "rowwise_adagrad",
+        loss=values["loss"],
+        tile_size=TILE_SIZE,
+        **{
+            name: values[name]
+            for name in ("ema_decay", "cov_weight", "cov_interval", *features_only())
+        },
+    )

@@ -1,0 +1,219 @@
+"""Checks of matrices, vectors and row numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from ..errors import DataError
+
+# Item and user numbers are stored as int32 in the CSR indices; counts and offsets are int64.
+MAX_OBJECTS = 2**31 - 1
+# Squared distances between vectors within this bound do not overflow float32.
+LARGEST_COMPONENT = 1e15
+# Entries looked at together by checks that need memory for each.
+BLOCK = 1 << 20
+
+
+class MatrixKind(NamedTuple):
+    """What a sparse matrix says of what, and whether its values may be negative."""
+
+    row: str
+    column: str
+    entry: str
+    signed: bool
+
+
+INTERACTIONS = MatrixKind("user", "item", "interaction", signed=False)
+FEATURES = MatrixKind("object", "feature", "feature", signed=True)
+
+
+def check_rows(name: str, rows: Any, n_rows: int) -> np.ndarray:
+    """Return row numbers as a 1-d int64 array within [0, n_rows); a scalar gives one row."""
+    array = np.atleast_1d(np.asarray(rows))
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must be row numbers (integers, one-dimensional), got an array of "
+            f"{array.dtype} with shape {array.shape}; translate external ids first"
+        )
+    bad = (array < 0) | (array >= n_rows)
+    if bad.any():
+        raise ValueError(f"{name} must be in [0, {n_rows}), got {array[bad][0]}")
+    return array.astype(np.int64, copy=False)
+
+
+def check_vectors(name: str, vectors: npt.ArrayLike) -> np.ndarray:
+    """Return a read-only float32 copy."""
+    given = np.asarray(vectors)
+    if given.ndim != 2 or given.dtype.kind != "f":
+        raise TypeError(
+            f"{name} must be a two-dimensional array of floats, got {given.dtype} with shape "
+            f"{given.shape}"
+        )
+    if 0 in given.shape:
+        raise ValueError(f"{name} must have at least one row and one column, got {given.shape}")
+    # Written so that NaN fails as well.
+    if not max(given.max(), -given.min()) <= LARGEST_COMPONENT:
+        at = np.argwhere(~(np.abs(given) <= LARGEST_COMPONENT))[0]
+        raise ValueError(
+            f"{name} must be finite and within {LARGEST_COMPONENT:g}, got {given[tuple(at)]} at "
+            f"row {at[0]}, column {at[1]}"
+        )
+    copy = np.array(given, dtype=np.float32, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def check_matrix(
+    name: str,
+    matrix: Any,
+    shape: tuple[int, int] | None = None,
+    *,
+    kind: MatrixKind = INTERACTIONS,
+    stacklevel: int = 3,
+) -> sp.csr_array:
+    """Return a sparse matrix as a canonical float32 CSR array: sorted, merged, no zeros.
+
+    Accepts scipy.sparse matrices and arrays in any format. Duplicates are summed and explicit
+    zeros dropped, each with a warning that counts them; ``stacklevel`` says whom it points at,
+    by default at the caller of the caller. The argument itself is not changed, but the result
+    shares its arrays if they are good as they are: it is not to be written to.
+
+    Raises
+    ------
+    TypeError
+        If ``matrix`` is not sparse or its values are not numbers.
+    DataError
+        If it is empty, has another ``shape`` than asked for, indices out of range, or values
+        that are NaN, infinite or, unless the ``kind`` has such, negative.
+    """
+    _check_shape(name, matrix, shape, kind)
+    if matrix.format in ("csr", "csc"):
+        _check_compressed(name, matrix)
+    if matrix.format == "csr" and _is_strictly_sorted(matrix.indices, matrix.indptr):
+        values = _check_weights(
+            name,
+            matrix.data[: matrix.indptr[-1]],
+            kind,
+            lambda at: (np.searchsorted(matrix.indptr, at, side="right") - 1, matrix.indices[at]),
+        )
+        csr = sp.csr_array((values, matrix.indices[: values.size], matrix.indptr), matrix.shape)
+    else:
+        csr = _merge_duplicates(name, matrix, kind, stacklevel + 1)
+    zeros = csr.nnz - np.count_nonzero(csr.data)
+    if zeros:
+        warnings.warn(
+            f"{name}: {zeros} explicit zeros were dropped (a zero is no {kind.entry})",
+            stacklevel=stacklevel,
+        )
+        csr = csr.copy()  # its arrays may be those of the argument
+        csr.eliminate_zeros()
+    return csr
+
+
+def _check_shape(name: str, matrix: Any, shape: tuple[int, int] | None, kind: MatrixKind) -> None:
+    axes = f"{kind.row}s x {kind.column}s"
+    if not sp.issparse(matrix):
+        hint = "; wrap it: scipy.sparse.csr_array(x)" if isinstance(matrix, np.ndarray) else ""
+        raise TypeError(
+            f"{name} must be a scipy.sparse matrix of {axes}, got {type(matrix).__name__}" + hint
+        )
+    if matrix.ndim != 2:
+        raise DataError(f"{name} must have two dimensions ({axes}), got {matrix.ndim}")
+    if shape is not None and matrix.shape != tuple(shape):
+        raise DataError(f"{name} must have shape {tuple(shape)} ({axes}), got {matrix.shape}")
+    if 0 in matrix.shape:
+        raise DataError(
+            f"{name} must have at least one {kind.row} and one {kind.column}, got {matrix.shape}"
+        )
+    if max(matrix.shape) > MAX_OBJECTS:
+        raise DataError(
+            f"{name} may have at most {MAX_OBJECTS} {kind.row}s and {kind.column}s: {matrix.shape}"
+        )
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
+
+
+def _check_compressed(name: str, matrix: Any) -> None:
+    """Refuse CSR and CSC arrays that scipy's compiled code would follow out of bounds."""
+    n_major, n_minor = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
+    indptr, nnz = matrix.indptr, min(matrix.indices.size, matrix.data.size)
+    if (
+        indptr.shape != (n_major + 1,)
+        or indptr[0] != 0
+        or indptr[-1] > nnz
+        or (indptr[1:] < indptr[:-1]).any()
+    ):
+        raise DataError(
+            f"{name} is damaged: its indptr must have {n_major + 1} entries that rise from 0 to "
+            f"at most {nnz}"
+        )
+    _check_range(name, matrix.shape, matrix.indices[: indptr[-1]], n_minor)
+
+
+def _check_range(name: str, shape: tuple[int, int], indices: np.ndarray, size: int) -> None:
+    if indices.size and (indices.min() < 0 or indices.max() >= size):
+        raise DataError(f"{name} has row or column indices outside its shape {shape}")
+
+
+def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
+    """Whether the indices of every row rise: in order, and without duplicates."""
+    # Not has_canonical_format, which scipy caches: it may be out of date.
+    starts = indptr[(indptr > 0) & (indptr < indptr[-1])]
+    for begin in range(1, int(indptr[-1]), BLOCK):
+        end = min(begin + BLOCK, int(indptr[-1]))
+        rises = indices[begin:end] > indices[begin - 1 : end - 1]
+        first, last = np.searchsorted(starts, (begin, end))
+        rises[starts[first:last] - begin] = True
+        if not rises.all():
+            return False
+    return True
+
+
+def _check_weights(
+    name: str, weights: np.ndarray, kind: MatrixKind, place: Callable[[int], tuple[Any, Any]]
+) -> np.ndarray:
+    """Return weights as float32; ``place`` gives the row and the column of one at fault."""
+    with np.errstate(over="ignore"):
+        values = weights.astype(np.float32, copy=False)
+    # A minimum and a maximum need no memory, and are NaN where any value is.
+    low = -np.finfo(np.float32).max if kind.signed else 0
+    if not values.size or (values.min() >= low and values.max() < np.inf):
+        return values
+    right = "finite" if kind.signed else "finite and positive"
+    for fault, what in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
+        if fault.any():
+            row, column = place(int(fault.argmax()))
+            raise DataError(
+                f"{name} has {int(fault.sum())} {what} values, the first at row {row}, "
+                f"column {column}; weights must be {right}"
+            )
+    return values
+
+
+def _merge_duplicates(name: str, matrix: Any, kind: MatrixKind, stacklevel: int) -> sp.csr_array:
+    """Return any sparse matrix as a checked float32 CSR array, sorted and without duplicates."""
+    try:
+        coo = matrix.tocoo()
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{name} is damaged: {error}") from error
+    for indices, size in zip((coo.row, coo.col), matrix.shape, strict=True):
+        _check_range(name, matrix.shape, indices, size)
+    values = _check_weights(name, coo.data, kind, lambda at: (coo.row[at], coo.col[at]))
+    # From coordinates scipy sorts, and adds up duplicates.
+    csr = sp.csr_array((values, (coo.row, coo.col)), shape=matrix.shape)
+    if csr.nnz < coo.nnz:
+        warnings.warn(
+            f"{name}: {coo.nnz - csr.nnz} duplicate entries were merged by adding their values",
+            stacklevel=stacklevel,
+        )
+        if not np.isfinite(csr.data).all():
+            raise DataError(f"{name}: merging duplicate entries gave a weight that is not finite")
+    return csr

@@ -1,0 +1,107 @@
+"""Checks of numbers, seeds and plain values.
+
+Every message names the argument, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import numbers
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+
+def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return ``value`` as an int in [low, high], or raise TypeError / ValueError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise ValueError(f"{name} must be {bounds}, got {value!r}")
+    return number
+
+
+def check_real(name: str, value: Any, low: float, *, strict: bool = False) -> float:
+    """Return ``value`` as a finite float that is >= low (> low if ``strict``)."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    number = float(value)
+    if not math.isfinite(number) or number < low or (strict and number == low):
+        raise ValueError(
+            f"{name} must be a finite number {'above' if strict else 'of at least'} {low:g}, "
+            f"got {value!r}"
+        )
+    return number
+
+
+def check_between(name: str, value: Any, low: float, high: float) -> float:
+    """Return ``value`` as a float in [low, high], both above 0."""
+    number = check_real(name, value, 0, strict=True)
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
+    return number
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool, or raise TypeError."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of the options, or raise ValueError."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {options}, got {value!r}")
+    return value
+
+
+def check_random_state(
+    random_state: int | np.random.Generator | np.random.RandomState | None,
+) -> np.random.Generator:
+    """Return a generator for any of the usual kinds of ``random_state``."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, (bool, np.bool_)) or not isinstance(random_state, numbers.Integral):
+        raise TypeError(
+            "random_state must be an integer, None, a numpy.random.Generator or a "
+            f"numpy.random.RandomState, got {random_state!r} ({type(random_state).__name__})"
+        )
+    return np.random.default_rng(check_int("random_state", random_state, 0))
+
+
+@contextlib.contextmanager
+def drawing_from(random_state: Any) -> Iterator[np.random.Generator]:
+    """Give a generator for any kind of ``random_state``, for the length of a block.
+
+    A generator of the caller's moves on only if the block succeeds: what is refused draws nothing.
+    """
+    spare = random_state
+    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+        spare = copy.deepcopy(random_state)
+    yield check_random_state(spare)
+    if isinstance(random_state, np.random.Generator):
+        random_state.bit_generator.state = spare.bit_generator.state
+    elif isinstance(random_state, np.random.RandomState):
+        random_state.set_state(spare.get_state(legacy=False))
+
+
+def check_hyperparameters(value: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a deep copy, as it comes back from JSON."""
+    if not isinstance(value, dict | None):
+        raise TypeError(f"hyperparameters must be a dict, got {type(value).__name__}")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(value or {}, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"hyperparameters must be plain JSON values: {error}") from error
+    return copy

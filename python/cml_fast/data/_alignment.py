@@ -1,0 +1,89 @@
+"""Interactions whose users and items must be those of a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._validation.matrices import check_matrix
+from ..errors import DataError
+from ._ids import IdIndex
+from .interactions import Interactions
+
+
+def interaction_rows(
+    name: str,
+    value: sp.sparray | sp.spmatrix | Interactions,
+    rows: np.ndarray,
+    user_ids: np.ndarray,
+    item_ids: np.ndarray,
+) -> sp.csr_array:
+    """Return a copy of some rows of interactions that must be of these users and items.
+
+    Warnings point at the caller of the caller.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is no sparse matrix.
+    DataError
+        If it has another shape, other ids, or values that are not finite and positive.
+    """
+    shape = (len(user_ids), len(item_ids))
+    matrix = value.matrix if isinstance(value, Interactions) else value
+    if not sp.issparse(matrix) or matrix.shape != shape or matrix.format != "csr":
+        matrix = check_matrix(name, matrix, shape, stacklevel=4)
+    if isinstance(value, Interactions):
+        for what, ids, known in (
+            ("user_ids", value.user_ids, user_ids),
+            ("item_ids", value.item_ids, item_ids),
+        ):
+            if ids.dtype.kind != known.dtype.kind or not np.array_equal(ids, known):
+                raise DataError(
+                    f"{name}.{what} are not those of the model; if the rows and columns mean the "
+                    f"same, give {name}.matrix"
+                )
+    # Only these rows are looked at: one user's recommendations cost no pass over the matrix.
+    chosen = sp.csr_array(matrix)[rows]
+    try:
+        return check_matrix(name, chosen, chosen.shape, stacklevel=4)
+    except DataError:
+        check_matrix(name, matrix, shape)  # the same fault, but with the user's own row number
+        raise
+
+
+def item_interactions(
+    name: str,
+    value: sp.sparray | sp.spmatrix | Interactions,
+    items: IdIndex,
+    n_rows: int | None = None,
+) -> sp.csr_array:
+    """Return interactions of anyone with these items, a column for each.
+
+    The rows, so many if that is given, are whom the caller takes them to be. Ids of items that
+    come with them may be in another order, or only some of these. Warnings point at the caller of
+    the caller.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is no sparse matrix, or ids are of another type.
+    ValueError
+        If ids are not unique, or not among these items.
+    DataError
+        If it has another shape, or values that are not finite and positive.
+    """
+    n_items = len(items.array)
+    if isinstance(value, Interactions):
+        matrix = check_matrix(name, value.matrix, stacklevel=4)
+        columns = items.rows(IdIndex(f"{name}.item", value.item_ids, matrix.shape[1]).array)
+        pairs = matrix.tocoo()
+        matrix = sp.csr_array(
+            (pairs.data, (pairs.row, columns[pairs.col])), shape=(matrix.shape[0], n_items)
+        )
+    else:
+        shape = (value.shape[0], n_items) if sp.issparse(value) else None
+        matrix = check_matrix(name, value, shape, stacklevel=4)
+    if n_rows is not None and matrix.shape[0] != n_rows:
+        raise DataError(f"{name} must have {n_rows} rows, got {matrix.shape[0]}")
+    return matrix

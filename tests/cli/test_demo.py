@@ -1,0 +1,125 @@
+"""The demonstration: honest numbers, and the files that it promises."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cml_fast._cli import app, demo
+from cml_fast._cli.map import draw_map
+from cml_fast.data import load_interactions, synthetic
+from cml_fast.evaluation import evaluate
+from cml_fast.model import Model
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def small():
+    return synthetic(200, 150, 4000, n_tastes=6, noise=0.05, random_state=2)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys, small):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "planted_likes", lambda: small)
+    monkeypatch.setattr("cml_fast._commands.planted_likes", lambda: small)
+
+    def run(*argv):
+        code = app.main(["demo", *map(str, argv)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_demo_writes_and_says_what_it_promises(run, tmp_path, small):
+    code, out, err = run()
+    assert code == 0, err
+    folder = tmp_path / "demo-output"
+    names = {"map.png", "model", "test.csv", "train.csv", "validation.csv"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / "map.png").read_bytes().startswith(PNG)
+    assert Model.load(folder / "model").item_ids.tolist() == list(small.interactions.item_ids)
+    for words in ("recall@10", "recall@50", "most popular items", "random order", "map.png"):
+        assert words in out
+    assert code == run()[0]  # a second time, over the first
+
+
+def test_demo_numbers_are_those_of_its_files(run, tmp_path):
+    _, out, _ = run("--out", "d", "--json")
+    result = json.loads(out)
+    assert set(result["files"]) == {"model", "map", "train", "validation", "test"}
+    model = Model.load(tmp_path / "d" / "model")
+    ids = {"user_ids": model.user_ids, "item_ids": model.item_ids}
+    parts = [
+        load_interactions(tmp_path / "d" / f"{name}.csv", **ids)
+        for name in ("train", "validation", "test")
+    ]
+    assert sum(part.matrix.nnz for part in parts) == 4000
+    measured = evaluate(model, parts[2], parts[:2], (10, 50)).recall
+    ours, popular, random = result["recall"].values()
+    assert ours == pytest.approx({f"recall@{k}": value for k, value in measured.items()})
+    assert ours["recall@10"] > popular["recall@10"] > random["recall@10"]
+
+    known = (parts[0].matrix + parts[1].matrix).toarray() > 0
+    for example in result["recommendations"]:
+        row = model.user_rows(example["user"])
+        assert known[row].sum() == example["n_liked"]
+        assert known[row, model.item_rows(example["liked"])].all()
+        items = model.item_rows([entry["item"] for entry in example["recommended"]])
+        assert not known[row, items].any()
+        hits = parts[2].matrix.toarray()[row, items] > 0
+        assert hits.tolist() == [entry["in_test"] for entry in example["recommended"]]
+
+
+def test_demo_with_own_data(run, tmp_path, small):
+    matrix = small.interactions.matrix.tocoo()
+    lines = (f"{row};{column}" for row, column in zip(matrix.row, matrix.col, strict=True))
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
+    code, out, err = run("--data", "own.csv", "--delimiter=;", "--no-header", "--json")
+    assert code == 0, err
+    assert set(json.loads(out)["files"]) == {"model", "map"}
+    assert (tmp_path / "demo-output" / "map.png").read_bytes().startswith(PNG)
+    assert run("--data", "own.csv", "--delimiter=;", "--no-header")[0] == 0
+
+
+def test_demo_refuses_what_it_cannot_use(run, tmp_path):
+    (tmp_path / "few.csv").write_text("user,item\na,x\nb,y\n")
+    code, out, err = run("--data", "few.csv")
+    assert (code, out) == (3, "")
+    assert "cml-fast: error: " in err.splitlines()[-1] and "Traceback" not in err
+    assert run("--data", "absent.csv")[0] == 3
+    assert not (tmp_path / "demo-output").exists()
+    (tmp_path / "demo-output").write_text("mine")
+    code, _, err = run()
+    assert code == 3 and "training" not in err  # refused before the work, not after
+    assert (tmp_path / "demo-output").read_text() == "mine"
+
+
+def test_popular_baseline_ranks_by_likes(small):
+    train = small.interactions
+    ranked, _ = demo._most_popular(train).recommend(0, 150)
+    likes = np.asarray(train.matrix.sum(axis=0))
+    assert (np.diff(likes[ranked]) <= 0).all()
+
+
+def test_random_baseline_is_the_mean_of_random_orders():
+    rng = np.random.default_rng(3)
+    known = sp.csr_array((rng.random((50, 80)) < 0.2).astype(np.float32))
+    test = sp.csr_array(((rng.random((50, 80)) < 0.1) & (known.toarray() == 0)).astype(np.float32))
+    found = []
+    for _ in range(200):
+        places = rng.permutation(80)[:, None].astype(np.float32)
+        order = Model(np.full((50, 1), -1, dtype=np.float32), places)
+        found.append(evaluate(order, test, known, (10, 50)).recall)
+    for k, expected in demo._random_recall(known, test).items():
+        assert np.mean([recall[k] for recall in found]) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("popularity", [np.zeros(6, dtype=int), np.arange(6)])
+def test_map_of_degenerate_data(popularity):
+    same = np.ones((6, 3), dtype=np.float32)
+    assert draw_map(same[:2], same, popularity).startswith(PNG)
+    groups = np.array([0, 0, 1, 1, 1, 1])
+    assert draw_map(same, same, popularity, groups, ("oak", "elm")).startswith(PNG)

@@ -1,0 +1,201 @@
+"""Losses with shared negatives on the emulated CUDA device: the bits of the CPU."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from support.emulated import ORDERS
+from support.kernels import (
+    EMULATED,
+    digest,
+    make_job,
+    random_likes,
+    random_tables,
+    settings,
+    snapshot,
+)
+
+from cml_fast._compute import kernels
+
+LOSSES = ("softmax", "contrastive")
+
+
+@pytest.fixture(params=LOSSES)
+def loss(request):
+    return request.param
+
+
+@pytest.fixture(params=["elements", "rows"])
+def rowwise(request):
+    """Whether AdaGrad keeps one sum for each row, or one for each element."""
+    return request.param == "rows"
+
+
+@pytest.fixture(params=EMULATED)
+def device(request, emulator):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def wide_bound(monkeypatch):
+    """The fixed point has room for every gradient."""
+    monkeypatch.setattr(kernels, "gradient_bound", lambda *_: 1e4)
+
+
+def problem(device, n_users=20, n_items=60, rowwise=False, **changes):
+    likes = random_likes(np.random.default_rng(5), n_users, n_items, weighted=True)
+    chosen = settings(**{"temperature": 0.2, "margin": 1.5, "tile_size": 20, **changes})
+    tables = random_tables(device, likes.shape, chosen)
+    if rowwise:
+        for side, n_rows in zip(("user", "item"), likes.shape, strict=True):
+            tables.arrays[f"{side}_accumulators"] = tables._aligned_zeros((n_rows, 1))
+    return tables, likes, chosen
+
+
+def train(device, launches=None, emulation=None, **changes):
+    """The hash after these launches, by default of two epochs at once, and what the last said."""
+    tables, likes, chosen = problem(device, **changes)
+    job = make_job(tables, likes, chosen, **(emulation or {}))
+    for begin, end in launches or [(0, 2 * likes.nnz)]:
+        counters = job.run(begin, end)
+    assert counters.first_non_finite is None
+    return digest(snapshot(tables)), counters
+
+
+def assert_same_as_cpu(device, emulation=None, **changes):
+    expected, of_cpu = train("cpu", **changes)
+    got, counters = train(device, emulation=emulation, **changes)
+    for name in ("pairs", "active", "impostors", "skipped"):
+        assert getattr(counters, name) == getattr(of_cpu, name), name
+    assert counters.loss == pytest.approx(of_cpu.loss, rel=1e-12)
+    assert counters.active > 0
+    assert got == expected
+
+
+# --- mini-batches -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 300])
+def test_mini_batches(device, loss, rowwise, n_dims):
+    assert_same_as_cpu(device, loss=loss, rowwise=rowwise, n_dims=n_dims, batch_size=70)
+
+
+@pytest.mark.parametrize("n_items", [6, 60, 900])
+@pytest.mark.parametrize("n_negatives", [1, 7, 40, 256])
+def test_any_number_of_negatives(device, loss, n_negatives, n_items):
+    changes = {"n_users": 8, "n_items": n_items, "n_negatives": n_negatives, "batch_size": 640}
+    assert_same_as_cpu(device, loss=loss, tile_size=128, **changes)
+
+
+@pytest.mark.parametrize("batch_size", [1, 50, 2**24])
+@pytest.mark.parametrize("tile_size", [1, 5, 33, 128])
+def test_tiles_end_with_their_batch_and_epoch(device, tile_size, batch_size):
+    changes = {"n_users": 10, "n_items": 25, "tile_size": tile_size, "batch_size": batch_size}
+    assert_same_as_cpu(device, loss="softmax", **changes)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 8), (3, 5)])
+@pytest.mark.parametrize("order", ORDERS)
+def test_no_order_matters_in_mini_batches(device, loss, order, grid):
+    for seed in (0, 1, 2):
+        emulation = {"order": order, "seed": seed, "grid": grid}
+        assert_same_as_cpu(device, emulation, loss=loss, n_users=12, n_items=30, batch_size=90)
+
+
+def test_any_split_into_launches(device, loss):
+    _, likes, _ = problem("cpu")
+    launches = [(0, 50), (50, 150), (150, likes.nnz), (likes.nnz, 2 * likes.nnz)]
+    split, _ = train(device, launches, loss=loss, batch_size=50)
+    assert split == train("cpu", loss=loss, batch_size=50)[0]
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 3.0])
+def test_a_batch_with_a_bad_row_changes_nothing(device, loss, bad):
+    tables, likes, chosen = problem(device, loss=loss, batch_size=70)
+    tables.arrays["items"][::2, 0] = bad
+    before = snapshot(tables)
+    counters = make_job(tables, likes, chosen).run(0, likes.nnz)
+    assert counters.first_non_finite in (0, 20, 40, 60)
+    assert counters.pairs == 70
+    for name, array in snapshot(tables).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+# --- asynchronous updates ---------------------------------------------------------------------
+
+
+# The host chooses a single warp, for the tables are small.
+
+
+@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 300])
+def test_one_warp(emulator, loss, rowwise, n_dims):
+    assert_same_as_cpu("emulated", loss=loss, rowwise=rowwise, n_dims=n_dims)
+
+
+@pytest.mark.parametrize("n_items", [6, 60])
+@pytest.mark.parametrize("n_negatives", [1, 40, 256])
+@pytest.mark.parametrize("tile_size", [1, 5, 128])
+def test_tiles_of_one_warp(emulator, loss, tile_size, n_negatives, n_items):
+    emulation = {"order": "shuffled", "seed": 3}
+    changes = {"n_users": 8, "n_items": n_items, "n_negatives": n_negatives}
+    assert_same_as_cpu("emulated", emulation, loss=loss, tile_size=tile_size, **changes)
+
+
+def test_one_warp_goes_on_where_it_stopped(emulator, loss):
+    _, likes, _ = problem("cpu")
+    launches = [(0, 60), (60, likes.nnz + 40), (likes.nnz + 40, 2 * likes.nnz)]
+    split, _ = train("emulated", launches, loss=loss)
+    assert split == train("cpu", loss=loss)[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_several_warps_stay_in_the_ball(emulator, loss, rowwise, seed):
+    changes = {"learning_rate": 0.5, "max_norm": 0.7, "tile_size": 8}
+    tables, likes, chosen = problem("emulated", 128, 130, loss=loss, rowwise=rowwise, **changes)
+    job = make_job(tables, likes, chosen, seed=seed)
+    counters = job.run(0, 1600)
+    assert job.grid == (2, 8)
+    assert counters.first_non_finite is None
+    assert counters.pairs == 1600
+    for vectors in tables.vectors():
+        assert np.linalg.norm(vectors, axis=1).max() <= 0.7 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_warps_of_a_block_stop_at_what_is_not_finite(emulator, loss, seed):
+    """Or none of them, whichever sees it. All pairs but one are skipped, and that one changes three
+    rows: most warps have none of them."""
+    likes = np.ones((15, 60), dtype=np.float32)
+    likes[7, 1:] = 0
+    likes = sp.csr_array(likes)
+    chosen = settings(loss=loss, tile_size=5, n_negatives=1, learning_rate=1e38, margin=3.0)
+    tables = random_tables("emulated", likes.shape, chosen)
+    counters = make_job(tables, likes, chosen, grid=(2, 8), seed=seed).run(0, 10**6)
+    assert counters.first_non_finite is not None
+    assert counters.pairs < 10**4
+    assert all(np.isfinite(array).all() for array in snapshot(tables).values())
+
+
+# --- the grid that the host chooses -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile_size", "batch_size", "grid"),
+    [
+        ((90, 63), 1, 0, (1, 1)),  # eight warps would need eight times as many rows
+        ((90, 87), 11, 0, (1, 1)),  # and a tile of eleven, eleven times
+        ((90, 88), 11, 0, (1, 8)),
+        ((180, 176), 11, 0, (2, 8)),
+        ((900, 800), 5, 0, (16, 8)),  # all multiprocessors are busy
+        ((15, 60), 20, 50, (3, 8)),
+        ((15, 60), 20, 10, (1, 8)),
+        ((60, 60), 1, 500, (16, 8)),
+    ],
+)
+def test_the_grid_that_the_host_chooses(emulator, shape, tile_size, batch_size, grid):
+    tables, likes, chosen = problem(
+        "emulated", *shape, loss="softmax", tile_size=tile_size, batch_size=batch_size, n_dims=3
+    )
+    visits = max(batch_size, 4 * tile_size)
+    job = make_job(tables, likes, chosen)
+    assert job.run(0, visits).pairs == visits
+    assert job.grid == grid

@@ -1,0 +1,1 @@
+"""The training step in plain NumPy: what the kernels must compute."""

@@ -1,0 +1,249 @@
+"""The CUDA kernels on an emulated device: csrc/cuda/ compiled for the host, see emulator/."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cml_fast import _core
+from cml_fast._compute.devices import usable_cores
+from cml_fast._compute.settings import ADAGRAD_EPSILON, Settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FLAGS = [
+    *("-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    *("-ffp-contract=off", "-fno-math-errno"),  # as for the CPU kernels
+    "-U_FORTIFY_SOURCE",  # its longjmp refuses to change stacks
+    "-Wno-unknown-pragmas",  # nvcc's unroll
+    "-DCML_TARGET=emulated",
+]
+LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
+ORDERS = ("ascending", "descending", "shuffled")
+MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
+FIXED_CHUNKS = 8  # kMaxFixedChunks
+KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
+
+# --- building it ------------------------------------------------------------------------------
+
+
+def compiler() -> list[str]:
+    for command in (os.environ.get("CXX"), sysconfig.get_config_var("CXX"), "c++", "g++"):
+        words = shlex.split(command or "")
+        if words and shutil.which(words[0]):
+            return words
+    pytest.skip("no C++ compiler: set CXX to one, to run the CUDA kernels on the emulated device")
+
+
+def build(
+    directory: Path, *flags: str, checkout: Path = CHECKOUT, kernels: Sequence[int] = KERNELS
+) -> Path:
+    """Compile the kernels, their launch and the emulated device into one shared library.
+
+    Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
+    """
+    cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
+    if not cuda.is_dir():
+        pytest.skip(f"the sources of the CUDA kernels are not in {cuda}")
+    command = [*compiler(), *FLAGS, *flags, "-I", str(emulator)]
+    command += ["-include", str(emulator / "cuda_emulator.h"), "-c", "-x", "c++"]
+    # One object for each number of chunks, as cmake/CudaKernels.cmake has it.
+    sources: list[tuple[Path, list[str]]] = [
+        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
+    ]
+    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu")]
+    sources += [
+        (emulator / name, ["-fvisibility=default"])
+        for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
+    ]
+    missing = sorted({*KERNELS} - {*kernels})
+    if missing:
+        none = directory / "missing.cpp"
+        functions = (
+            f"CudaKernels cuda_kernels_{chunks}(Loss) {{ return {{}}; }}" for chunks in missing
+        )
+        none.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}\n"]))
+        sources += [(none, ["-I", str(cuda)])]
+
+    def compile_one(number: int) -> str:
+        source, options = sources[number]
+        target = str(directory / f"{number}.o")
+        subprocess.run([*command, *options, str(source), "-o", target], check=True)
+        return target
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        objects = list(pool.map(compile_one, range(len(sources))))
+    library = directory / "libemulated.so"
+    link = [*compiler(), *flags, "-shared", *objects, "-o", str(library)]
+    subprocess.run(link, check=True)
+    return library
+
+
+# --- calling it -------------------------------------------------------------------------------
+
+
+def structure(*fields: tuple[str, Any]) -> type[ctypes.Structure]:
+    return type("Structure", (ctypes.Structure,), {"_fields_": fields})
+
+
+# As in csrc/core/job.h and emulator/runtime.cpp.
+I32, I64, F32, POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
+Table = structure(
+    ("values", POINTER),
+    ("accumulators", POINTER),
+    ("rows", I64),
+    ("stride", I64),
+    ("accumulator_stride", I64),
+)
+Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
+Hyperparameters = structure(
+    ("loss", I32),
+    ("n_dims", I32),
+    ("n_negatives", I32),
+    ("tile_size", I32),
+    *((name, F32) for name in _core.LOSS_PARAMETERS),
+    ("learning_rate", F32),
+    ("epsilon", F32),
+    ("max_norm", F32),
+    ("rowwise", ctypes.c_bool),
+    ("seed", ctypes.c_uint64),
+)
+FixedPoint = structure(("scale", F32), ("unit", F32), ("largest_gradient", F32))
+CoreJob = structure(
+    ("users", Table),
+    ("items", Table),
+    ("likes", Likes),
+    ("hyper", Hyperparameters),
+    ("rank_weights", POINTER),
+    ("draws_per_item", ctypes.c_uint64),
+    ("batch_size", I64),
+    ("fixed", FixedPoint),
+)
+RowGradients = structure(("table", Table), ("rows", POINTER), ("values", POINTER), ("n", I64))
+Counters = structure(
+    ("pairs", I64),
+    ("active", I64),
+    ("impostors", I64),
+    ("skipped", I64),
+    ("loss", ctypes.c_double),
+    ("first_non_finite", I64),
+)
+Options = structure(
+    ("order", I32),
+    ("seed", ctypes.c_uint32),
+    ("multiprocessors", I32),
+    ("cooperative", I32),
+    ("blocks", I32),
+    ("warps_in_block", I32),
+)
+
+_library: ctypes.CDLL | None = None
+
+
+def load(library: Path) -> ctypes.CDLL:
+    """From now on this library is the emulated device."""
+    global _library
+    _library = ctypes.CDLL(str(library))
+    _library.emulator_train.restype = ctypes.c_char_p
+    _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_step.restype = I64
+    _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
+    _library.emulator_case.restype = ctypes.c_char_p
+    _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
+    return _library
+
+
+class EmulatedJob:
+    """``_core.Job("cuda", ...)`` for arrays in NumPy, which the emulated device takes for its own.
+
+    ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
+    random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
+    what csrc/cuda/train.cu chooses. Without ``cooperative`` the device lacks cooperative launches.
+    The attribute ``grid`` is that of the last run, of its first kernel.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray | None],
+        chosen: Settings,
+        largest_gradient: float,
+        *,
+        order: str = "ascending",
+        seed: int = 0,
+        grid: tuple[int, int] = (0, 0),
+        cooperative: bool = True,
+    ) -> None:
+        self._arrays = arrays  # kept alive
+        pointers = {
+            name: None if array is None else array.ctypes.data for name, array in arrays.items()
+        }
+        tables = [
+            Table(
+                pointers[f"{side}s"],
+                pointers[f"{side}_accumulators"],
+                *arrays[f"{side}s"].shape,
+                arrays[f"{side}_accumulators"].shape[1],
+            )
+            for side in ("user", "item")
+        ]
+        likes = Likes(
+            *(pointers[name] for name in ("indptr", "indices", "weights")), len(arrays["indices"])
+        )
+        hyper = Hyperparameters(
+            list(_core.LOSSES).index(chosen.loss),
+            chosen.n_dims,
+            chosen.n_negatives,
+            chosen.tile_size,
+            *(getattr(chosen, name) for name in _core.LOSS_PARAMETERS),
+            chosen.learning_rate,
+            ADAGRAD_EPSILON,
+            chosen.max_norm,
+            arrays["user_accumulators"].shape[1] == 1,
+            chosen.seed,
+        )
+        together = chosen.tile_size if _core.LOSSES[chosen.loss] else 1
+        summands = -(-chosen.batch_size // together)
+        fixed = FixedPoint(*_core.fixed_point(summands, largest_gradient))
+        ranks = pointers["rank_weights"]
+        batch_size = min(chosen.batch_size, likes.n_pairs)
+        draws = (2**64 * chosen.n_negatives // tables[1].rows + 1) % 2**64
+        self._job = CoreJob(*tables, likes, hyper, ranks, draws, batch_size, fixed)
+        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
+        self.grid = grid
+
+    def run(self, begin: int, end: int) -> SimpleNamespace:
+        counters = Counters(first_non_finite=2**63 - 1)
+        if begin < end:
+            assert _library is not None, "the fixture `emulator` loads it"
+            options = Options(*self._options)
+            job, out = ctypes.byref(self._job), ctypes.byref(counters)
+            error = _library.emulator_train(job, begin, end, ctypes.byref(options), out)
+            if error:
+                raise RuntimeError(error.decode())
+            self.grid = options.blocks, options.warps_in_block
+        values = {name: getattr(counters, name) for name, _ in Counters._fields_}
+        if values["first_non_finite"] == 2**63 - 1:
+            values["first_non_finite"] = None
+        return SimpleNamespace(**values)
+
+    def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
+        assert _library is not None, "the fixture `emulator` loads it"
+        of = self._job.users if table == "users" else self._job.items
+        given = RowGradients(of, rows.ctypes.data, gradients.ctypes.data, len(rows))
+        options = Options(*self._options)
+        refused: int = _library.emulator_step(
+            ctypes.byref(self._job), ctypes.byref(given), ctypes.byref(options)
+        )
+        assert refused >= -1
+        return None if refused < 0 else refused

@@ -1,0 +1,38 @@
+"""What the tests of the trainer share."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from cml_fast import Trainer
+
+
+def trainer(**params: Any) -> Trainer:
+    """Small, fast and, on the CPU, the same every time."""
+    small = {"n_dims": 8, "n_negatives": 5, "n_epochs": 2, "verbose": False}
+    small |= {"n_threads": 1, "device": "cpu"}
+    if params.get("update") != "async":
+        small["batch_size"] = 100
+    if params.get("loss", "softmax") == "softmax":
+        small["temperature"] = 0.3
+    return Trainer(**{**small, **params})
+
+
+def vectors(fitted: Trainer) -> np.ndarray:
+    return np.concatenate([fitted.model_.user_vectors, fitted.model_.item_vectors])
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    np.testing.assert_array_equal(vectors(one), vectors(other))
+
+
+def popularity_recall(train: sp.csr_array, test: sp.csr_array) -> float:
+    """Recall@50 of the items with the most likes, a user's own left out."""
+    popularity = (train != 0).sum(axis=0)
+    recalls = []
+    for user in np.flatnonzero(np.diff(test.indptr)):
+        order = np.argsort(-popularity, kind="stable")
+        order = order[~np.isin(order, train[[user]].indices)]
+        recalls.append(np.isin(test[[user]].indices, order[:50]).mean())
+    return float(np.mean(recalls))
