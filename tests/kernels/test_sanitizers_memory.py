@@ -7,7 +7,6 @@ import pytest
 from conftest import INSTRUCTION_SETS
 from support.sanitizers import BATCHES, BATCHES_CPP, Sanitized
 
-
 pytestmark = pytest.mark.slow
 
 
@@ -33,7 +32,7 @@ def test_memory_and_arithmetic(memory: Sanitized) -> None:
             "kernels/test_large_counts.py",
         ),
         *("kernels/test_non_finite.py", "kernels/test_random.py", "kernels/test_sync.py"),
-        *("kernels/test_tile.py", "training/test_fold_in.py", "training/test_trainer.py"),
+        *("training/test_fold_in.py", "training/test_trainer.py"),
     )
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from support.sanitizers import BATCHES, BATCHES_CPP, Sanitized
 
-
 pytestmark = pytest.mark.slow
 
 
