@@ -4,6 +4,7 @@ test_kernel.py and others run the CUDA kernels on it too, as they run them on a 
 """
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from support.kernels import (
     digest,
     larger_problem,
     make_job,
+    mostly_slow,
     oracle_of,
     random_likes,
     random_tables,
@@ -132,9 +134,13 @@ def train_with(order, grid, n_dims, n_negatives, seed=0):
     return snapshot(tables), counters
 
 
-@pytest.mark.parametrize("grid", [(1, 1), (1, 2), (2, 3)])
-@pytest.mark.parametrize("n_negatives", [1, 20, 40])
-@pytest.mark.parametrize("n_dims", [31, 64, 300])
+@pytest.mark.parametrize(
+    ("n_dims", "n_negatives", "grid"),
+    mostly_slow(
+        [(31, 20, (1, 1)), (64, 40, (1, 2)), (300, 1, (2, 3))],
+        itertools.product([31, 64, 300], [1, 20, 40], [(1, 1), (1, 2), (2, 3)]),
+    ),
+)
 def test_the_order_of_lanes_does_not_matter(emulator, n_dims, n_negatives, grid):
     """It would if lanes passed on values in memory without a __syncwarp() in between."""
     expected, whole = train_with("ascending", grid, n_dims, n_negatives)
@@ -156,28 +162,28 @@ def test_warps_take_turns_as_the_seed_says(emulator):
 
 
 @pytest.mark.parametrize(
-    ("shape", "n_negatives", "visits", "grid"),
+    ("shape", "n_negatives", "samples", "grid"),
     [
         ((15, 60), 7, 320, (1, 1)),
         ((60, 16), 7, 320, (1, 2)),  # one warp for every eight rows of the smaller table
         ((64, 80), 7, 320, (2, 4)),
-        ((64, 80), 7, 65, (1, 3)),  # three tiles of visits
+        ((64, 80), 7, 65, (1, 3)),  # three tiles of samples
         ((64, 80), 7, 1, (1, 1)),
         ((40, 60), 1024, 160, (1, 3)),  # more warps' scratch memory is beyond 48 KiB
         ((900, 800), 7, 3200, (16, 4)),  # all multiprocessors are busy
     ],
 )
-def test_the_grid_that_the_host_chooses(emulator, shape, n_negatives, visits, grid):
+def test_the_grid_that_the_host_chooses(emulator, shape, n_negatives, samples, grid):
     likes = random_likes(np.random.default_rng(4), *shape)
     chosen = settings(n_negatives=n_negatives, n_dims=3)
     job = make_job(random_tables("emulated", likes.shape, chosen), likes, chosen)
-    assert job.run(0, visits).pairs == visits
+    assert job.run(0, samples).pairs == samples
     assert job.grid == grid
 
 
 @pytest.mark.parametrize("device", EMULATED)
 @pytest.mark.parametrize(
-    ("batch_size", "n_negatives", "visits", "grid"),
+    ("batch_size", "n_negatives", "samples", "grid"),
     [
         (1, 7, 320, (1, 1)),
         (3, 7, 320, (1, 3)),
@@ -187,15 +193,15 @@ def test_the_grid_that_the_host_chooses(emulator, shape, n_negatives, visits, gr
         (10, 1024, 20, (4, 3)),
     ],
 )
-def test_the_grid_for_mini_batches(emulator, device, batch_size, n_negatives, visits, grid):
+def test_the_grid_for_mini_batches(emulator, device, batch_size, n_negatives, samples, grid):
     likes = random_likes(np.random.default_rng(4), 60, 80)
     chosen = settings(n_negatives=n_negatives, n_dims=3, batch_size=batch_size)
     tables = random_tables(device, likes.shape, chosen)
     oracle = oracle_of(tables)
     job = make_job(tables, likes, chosen)
-    assert job.run(0, visits).pairs == visits
+    assert job.run(0, samples).pairs == samples
     assert job.grid == grid
-    train_oracle(oracle, likes, 0, visits, chosen)
+    train_oracle(oracle, likes, 0, samples, chosen)
     assert_same_tables(tables, oracle)
 
 
@@ -238,7 +244,7 @@ def test_no_order_matters_in_mini_batches(emulator, device, grid):
             assert train(device, order=order, seed=seed, grid=grid) == expected
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_several_warps_stop_at_what_is_not_finite(emulator, seed):
     """All lanes of a warp stop, or none, whenever another warp says so. All pairs but one are
     skipped, so that warps ask often."""
@@ -302,9 +308,10 @@ def test_under_sanitizers(sanitized):
     assert " skipped" not in done.stdout
 
 
+@pytest.mark.slow
 def test_sanitizers_see_the_end_of_shared_memory(sanitized):
     code = (
-        "import emulator_support, os, pathlib, test_emulator\n"
+        "import os, pathlib, test_emulator\nfrom support import emulated\n"
         "path = pathlib.Path(os.environ[emulated.LIBRARY_VARIABLE])\n"
         "test_emulator.run_case(emulated.load(path), 'beyond')"
     )

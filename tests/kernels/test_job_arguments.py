@@ -194,7 +194,7 @@ def test_cuda_arrays_without_cuda_kernels():
     ("begin", "end"),
     [(-1, 3), (3, 2), (-3, -2), (0, 2**62 + 1), (0, 2**48 * 4), (2**48 * 4 - 1, 2**48 * 4)],
 )
-def test_ranges_of_visits(begin, end):
+def test_ranges_of_samples(begin, end):
     arguments = job_arguments()
     before = {name: arguments[name].copy() for name in TABLES}
     job = _core.Job("cpu", **arguments)
@@ -204,7 +204,7 @@ def test_ranges_of_visits(begin, end):
         np.testing.assert_array_equal(arguments[name], before[name])
 
 
-def test_the_last_visit_there_can_be():
+def test_the_last_sample_there_can_be():
     last = 2**48 * 4 - 1
     assert _core.Job("cpu", **job_arguments()).run(last - 1, last).pairs == 1
 

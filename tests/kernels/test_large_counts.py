@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oracle import reference
+from oracle import draws
+from oracle.problem import Tables
 from support.emulated import EmulatedJob
 from support.kernels import (
     TABLE_NAMES,
     assert_same_counters,
     assert_same_tables,
+    check_against_oracle,
     larger_problem,
     make_job,
     oracle_of,
@@ -90,34 +92,30 @@ def raw_job(device, arrays, chosen, n_items):
 
 
 @pytest.mark.slow
-def test_more_than_2_31_visits(device):
-    """Users who like everything: every visit is counted, and nothing else is done."""
+def test_more_than_2_31_samples(device):
+    """Users who like everything: every sample is counted, and nothing else is done."""
     # CUDA needs rows for many warps; one user is the quickest for a CPU.
     shape = (1, 64) if device == "cpu" else (2048, 2048)
     likes = sp.csr_array(np.ones(shape, dtype=np.float32))
     # A single thread, so that its own count goes beyond 2^31 too.
     chosen = settings(n_dims=1, n_negatives=1, n_threads=1)
     tables = random_tables(device, shape, chosen)
-    begin, visits = 2**33 - 12_345, 2**31 + 77
-    counters = make_job(tables, likes, chosen).run(begin, begin + visits)
-    assert counters.pairs == counters.skipped == visits
+    begin, n_samples = 2**33 - 12_345, 2**31 + 77
+    counters = make_job(tables, likes, chosen).run(begin, begin + n_samples)
+    assert counters.pairs == counters.skipped == n_samples
     assert (counters.active, counters.impostors, counters.loss) == (0, 0, 0.0)
 
 
-@pytest.mark.parametrize("begin", [2**31 - 20, 2**32 - 20, 2**33 + 5, 2**53 - 20])
-def test_visits_far_from_the_first(kernel, begin):
-    tables, likes, chosen = larger_problem(kernel)
-    oracle = oracle_of(tables)
-    counters = make_job(tables, likes, chosen).run(begin, begin + 60)
-    assert_same_counters(counters, train_oracle(oracle, likes, begin, begin + 60, chosen))
-    assert_same_tables(tables, oracle)
+@pytest.mark.parametrize("begin", [2**31 - 20, 2**32 - 20, 2**53 - 20])
+def test_samples_far_from_the_first(kernel, begin):
+    check_against_oracle(larger_problem, kernel, begin, begin + 60)
 
 
 # --- offsets ----------------------------------------------------------------------------------
 
 
 def position_of(pair, n, seed, epoch):
-    """The inverse of reference.visit_order: its rounds backwards."""
+    """The inverse of sample_order: its rounds backwards."""
     bits = (n - 1).bit_length()
     low_bits = bits - bits // 2
     low_mask = (1 << low_bits) - 1
@@ -125,11 +123,11 @@ def position_of(pair, n, seed, epoch):
     keys = [
         word
         for call in range(2)
-        for word in reference.philox((seed, reference.VISIT_ORDER), (call, 0, epoch, 0))
+        for word in draws.philox((seed, draws.SAMPLE_ORDER), (call, 0, epoch, 0))
     ]
 
     def mix(x, key):
-        x = (x ^ key) * 0xBF58476D1CE4E5B9 & reference.WORD
+        x = (x ^ key) * 0xBF58476D1CE4E5B9 & draws.WORD
         return x ^ x >> 32
 
     x = pair
@@ -147,7 +145,7 @@ def position_of(pair, n, seed, epoch):
 def test_the_inverse_used_below(n):
     for pair in range(max(0, n - 100), n):
         position = position_of(pair, n, 5, 6)
-        assert reference.visit_order(n, 5, 6, position) == pair
+        assert draws.sample_order(n, 5, 6, position) == pair
 
 
 @pytest.mark.parametrize("offset", [2**31 + 5, 2**32 + 5])
@@ -177,26 +175,25 @@ def test_pairs_beyond_32_bits(kernel, offset):
     }
     job = raw_job(kernel, arrays, chosen, n_items)
     for epoch, pair in [(0, offset), (3, offset + 1), (3, n - 1), (2**20, offset + 2)]:
-        visit = epoch * n + position_of(pair, n, chosen.seed, epoch)
-        counters = job.run(visit, visit + 1)
-        expected = train_oracle(oracle, likes, visit, visit + 1, chosen)
+        sample = epoch * n + position_of(pair, n, chosen.seed, epoch)
+        counters = job.run(sample, sample + 1)
+        expected = train_oracle(oracle, likes, sample, sample + 1, chosen)
         assert expected["active"] == 1
         assert_same_counters(counters, expected)
         assert_same_tables(tables, oracle)
 
 
-@pytest.mark.parametrize("bits", [31, 32])
-def test_rows_beyond_32_bits(job_device, bits, monkeypatch):
-    """Tables of more than 2^31 floats: the rows at their end are used, and a few negatives."""
+def test_rows_beyond_32_bits(job_device, monkeypatch):
+    """Tables of more than 2^32 floats: the rows at their end are used, and a few negatives."""
     n_dims = _core.MAX_DIMS
-    last = 2**bits // n_dims + 5
+    last = 2**32 // n_dims + 5
     shape = (last + 1, last + 1)
     liked = [last - 4, last]
     indptr = np.zeros(last + 2, dtype=np.int64)
     indptr[-1] = 2
     likes = sp.csr_array((np.ones(2, np.float32), np.array(liked, np.int32), indptr), shape=shape)
     arrays = {name: lazy_zeros((last + 1, n_dims), np.float32) for name in TABLE_NAMES}
-    oracle = reference.Tables(*(lazy_zeros((last + 1, n_dims), np.float32) for _ in TABLE_NAMES))
+    oracle = Tables(*(lazy_zeros((last + 1, n_dims), np.float32) for _ in TABLE_NAMES))
     rng = np.random.default_rng(0)
     for name, row in (("users", last), ("items", liked[0]), ("items", liked[1])):
         vector = rng.standard_normal(n_dims, dtype=np.float32) / 50
@@ -212,13 +209,13 @@ def test_rows_beyond_32_bits(job_device, bits, monkeypatch):
     counters = raw_job(job_device, {**tables, **csr, "weights": None}, chosen, last + 1).run(0, 2)
 
     negatives = []
-    draw = reference.draw_negatives
+    draw = draws.draw_negatives
 
     def draw_and_note(*arguments):
         negatives.extend(draw(*arguments).tolist())
         return np.array(negatives[-2:])
 
-    monkeypatch.setattr(reference, "draw_negatives", draw_and_note)
+    monkeypatch.setattr(draws, "draw_negatives", draw_and_note)
     expected = train_oracle(oracle, likes, 0, 2, chosen)
     assert expected["active"] == 2
     assert_same_counters(counters, expected)

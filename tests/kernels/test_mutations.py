@@ -22,6 +22,8 @@ from support.kernels import (
     train_oracle,
 )
 
+pytestmark = pytest.mark.slow
+
 CHUNKS = 2  # of the rows of larger_problem
 VISITS = 100
 

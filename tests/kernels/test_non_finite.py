@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from oracle import reference
+from oracle import draws
+from oracle.problem import Tables
 from support.kernels import (
     assert_same_tables,
     larger_problem,
@@ -13,32 +14,32 @@ from support.kernels import (
     train_oracle,
 )
 
-VISITS = 10**6  # what is asked for
+SAMPLES = 10**6  # what is asked for
 SOON = 10**4  # where a kernel has stopped at the latest
 
 
-def first_active_visit(of_pair=None):
-    """The first visit of larger_problem that changes something, of one pair if that matters, and
+def first_active_sample(of_pair=None):
+    """The first sample of larger_problem that changes something, of one pair if that matters, and
     the oracle's tables before it."""
     tables, likes, _ = larger_problem("cpu")
     chosen = settings()
     oracle = oracle_of(tables)
-    for visit in range(10 * likes.nnz):
-        epoch, position = divmod(visit, likes.nnz)
-        pair = reference.visit_order(likes.nnz, chosen.seed, epoch, position)
-        before = reference.Tables(*(table.copy() for table in vars(oracle).values()))
-        active = train_oracle(oracle, likes, visit, visit + 1, chosen)["active"]
+    for sample in range(10 * likes.nnz):
+        epoch, position = divmod(sample, likes.nnz)
+        pair = draws.sample_order(likes.nnz, chosen.seed, epoch, position)
+        before = Tables(*(table.copy() for table in vars(oracle).values()))
+        active = train_oracle(oracle, likes, sample, sample + 1, chosen)["active"]
         if active and of_pair in (None, pair):
-            return visit, before
+            return sample, before
     raise AssertionError("the pair never was active")
 
 
 @pytest.mark.parametrize("learning_rate", [1e38, 1e22])
 def test_a_step_that_overflows_is_refused(kernel, learning_rate):
     tables, likes, chosen = larger_problem(kernel, learning_rate=learning_rate)
-    first, _ = first_active_visit()
+    first, _ = first_active_sample()
     before = snapshot(tables)
-    counters = make_job(tables, likes, chosen).run(0, VISITS)
+    counters = make_job(tables, likes, chosen).run(0, SAMPLES)
     assert counters.first_non_finite == first
     assert counters.pairs < SOON
     assert counters.active > 0
@@ -51,9 +52,9 @@ def test_a_step_that_overflows_is_refused(kernel, learning_rate):
 
 @pytest.mark.parametrize("weight", [1e20, 3e38])
 def test_a_gradient_that_overflows_is_refused(kernel, weight):
-    """One pair with a huge weight: what precedes its first active visit is as without it."""
+    """One pair with a huge weight: what precedes its first active sample is as without it."""
     tables, likes, chosen = larger_problem(kernel)
-    first, expected = first_active_visit(of_pair=101)
+    first, expected = first_active_sample(of_pair=101)
     likes.data[101] = weight
     job = make_job(tables, likes, chosen)
     assert job.run(0, first).first_non_finite is None
@@ -62,7 +63,7 @@ def test_a_gradient_that_overflows_is_refused(kernel, weight):
     assert_same_tables(tables, expected)  # not even the accumulators have changed
 
     tables, *_ = larger_problem(kernel)
-    counters = make_job(tables, likes, chosen).run(0, VISITS)
+    counters = make_job(tables, likes, chosen).run(0, SAMPLES)
     assert counters.first_non_finite == first
     assert counters.pairs < SOON
     assert all(np.isfinite(array).all() for array in snapshot(tables).values())
@@ -73,7 +74,7 @@ def test_rows_too_large_are_not_stepped_on(kernel):
     tables, likes, chosen = larger_problem(kernel)
     tables.arrays["items"][::2, : chosen.n_dims] = 1e18
     before = snapshot(tables)
-    counters = make_job(tables, likes, chosen).run(0, VISITS)
+    counters = make_job(tables, likes, chosen).run(0, SAMPLES)
     assert counters.first_non_finite is not None
     assert counters.pairs < SOON
     after = snapshot(tables)
@@ -102,6 +103,6 @@ def test_a_positive_too_far_away_is_reported(kernel, bad, n_negatives):
     """Its hinges are infinite: such a pair is neither learned from nor passed over in silence."""
     tables, likes, chosen = larger_problem(kernel, n_negatives=n_negatives)
     tables.arrays["items"][::2, : chosen.n_dims] = bad
-    counters = make_job(tables, likes, chosen).run(0, VISITS)
+    counters = make_job(tables, likes, chosen).run(0, SAMPLES)
     assert counters.first_non_finite is not None
     assert counters.pairs < SOON

@@ -1,8 +1,8 @@
-"""Randomness by counters: the generator, the order of visits, the negatives."""
+"""Randomness by counters: the generator, the order of samples, the negatives."""
 
 import numpy as np
 import pytest
-from oracle import reference
+from oracle import draws
 from scipy.stats import chisquare
 
 from cml_fast import _core
@@ -28,10 +28,10 @@ def test_philox_is_numpys():
     for key0, key1, *counter in cases:
         expected = numpy_philox((key0, key1), counter)
         assert _core.philox([key0, key1], counter) == expected
-        assert list(reference.philox((key0, key1), tuple(counter))) == expected
+        assert list(draws.philox((key0, key1), tuple(counter))) == expected
 
 
-# --- the order of visits ----------------------------------------------------------------------
+# --- the order of samples ----------------------------------------------------------------------
 
 SIZES = [*range(1, 70), 127, 128, 129, 255, 256, 257, 999, 1000, 4097]
 
@@ -47,7 +47,7 @@ def test_visit_order_is_a_bijection(seed):
 def test_visit_order_is_the_oracles(n):
     for seed, epoch in [(0, 0), (2**64 - 1, 1), (7, 2**40)]:
         begin = max(0, n - 20)
-        expected = [reference.visit_order(n, seed, epoch, p) for p in range(begin, n)]
+        expected = [draws.sample_order(n, seed, epoch, p) for p in range(begin, n)]
         assert _core.visit_order(n, seed, epoch, begin, n).tolist() == expected
         assert all(0 <= pair < n for pair in expected)
 
@@ -84,8 +84,8 @@ def test_every_pair_is_as_likely_at_every_position(n, by):
         assert chisquare(np.bincount(pairs, minlength=n)).pvalue > P
 
 
-def test_neighbouring_visits_are_unrelated():
-    """How far apart the pairs of two successive visits lie, modulo n, is uniform but never 0."""
+def test_successive_samples_are_unrelated():
+    """How far apart the pairs of two successive samples lie, modulo n, is uniform but never 0."""
     n = 1000
     orders = np.array([_core.visit_order(n, 1, epoch, 0, n) for epoch in range(50)])
     steps = np.bincount((np.diff(orders) % n).ravel(), minlength=n)
@@ -131,19 +131,19 @@ def test_negatives_are_scaled_words_of_numpys_generator():
     words = [w for call in range(2) for w in numpy_philox((99, 0), (call, 12, 34, 0))]
     digits = [divmod(w * 7**2 // 2**64, 7) for w in words]  # in base 7, of a number in [0, 1)
     expected = [free[digit] for two in digits for digit in two][:10]
-    assert reference.draw_negatives(liked, 10, 10, 99, 12, 34).tolist() == expected
+    assert draws.draw_negatives(liked, 10, 10, 99, 12, 34).tolist() == expected
 
 
 @pytest.mark.parametrize("varies", ["slot", "pair", "epoch", "seed"])
 def test_negatives_are_uniform(varies):
     """Over the slots of a few pairs, and over what else tells one draw from another."""
     liked = np.array([0, 3, 4, 11, 19])
-    draws = {
-        "slot": lambda: [reference.draw_negatives(liked, 20, 1000, 7, k, 2) for k in range(6)],
-        "pair": lambda: [reference.draw_negatives(liked, 20, 4, 7, k, 2) for k in range(1500)],
-        "epoch": lambda: [reference.draw_negatives(liked, 20, 4, 7, 2, k) for k in range(1500)],
-        "seed": lambda: [reference.draw_negatives(liked, 20, 4, k, 7, 2) for k in range(1500)],
+    drawn = {
+        "slot": lambda: [draws.draw_negatives(liked, 20, 1000, 7, k, 2) for k in range(6)],
+        "pair": lambda: [draws.draw_negatives(liked, 20, 4, 7, k, 2) for k in range(1500)],
+        "epoch": lambda: [draws.draw_negatives(liked, 20, 4, 7, 2, k) for k in range(1500)],
+        "seed": lambda: [draws.draw_negatives(liked, 20, 4, k, 7, 2) for k in range(1500)],
     }
-    counts = np.bincount(np.concatenate(draws[varies]()), minlength=20)
+    counts = np.bincount(np.concatenate(drawn[varies]()), minlength=20)
     assert not counts[liked].any()
     assert chisquare(np.delete(counts, liked)).pvalue > P

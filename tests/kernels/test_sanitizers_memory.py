@@ -7,6 +7,8 @@ import pytest
 from conftest import INSTRUCTION_SETS
 from support.sanitizers import BATCHES, BATCHES_CPP, Sanitized
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
@@ -16,7 +18,6 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
 # --- the package's own tests ------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_memory_and_arithmetic(memory: Sanitized) -> None:
     memory.test(
         "test_job_arguments or test_non_finite or random_problems or equal_hinges"
@@ -25,8 +26,13 @@ def test_memory_and_arithmetic(memory: Sanitized) -> None:
         " or split_into_launches or resumed_on_another or divergence or interrupted"
         " or first_user_with or any_split_of_the_users or tiles_equal or launches_end"
         " or long_rows or any_number_of_negatives",
-        *("job_arguments", "non_finite", "kernel", "sync", "large_counts", "random", "trainer"),
-        *("fold_in", "tile"),
+        *(
+            "kernels/test_job_arguments.py",
+            "kernels/test_kernel.py",
+            "kernels/test_large_counts.py",
+        ),
+        *("kernels/test_non_finite.py", "kernels/test_random.py", "kernels/test_sync.py"),
+        *("training/test_fold_in.py", "training/test_trainer.py"),
     )
 
 
@@ -36,8 +42,8 @@ def test_memory_and_arithmetic(memory: Sanitized) -> None:
 JOB = """
 import numpy as np
 from cml_fast import _core
-from cml_fast._backend import instruction_set
-from kernel_support import job_arguments
+from cml_fast._compute.devices import instruction_set
+from support.kernels import job_arguments
 _core.Job("cpu", **job_arguments(instruction_set=instruction_set(), {changes})).run(0, 4)
 """
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from support.sanitizers import BATCHES, BATCHES_CPP, Sanitized
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def threads(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
@@ -15,13 +17,13 @@ def threads(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
 # --- the package's own tests ------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_threads(threads: Sanitized) -> None:
     threads.test(
         "any_number_of_threads or order_of_addition or resumed_on_another"
         " or side_by_side or forked_child"
         " or (beats_popularity and None) or many_threads",
-        *("sync", "build", "learning", "fold_in", "tile"),
+        *("kernels/test_sync.py", "kernels/test_tile.py", "test_build.py"),
+        *("training/test_fold_in.py", "training/test_learning.py"),
     )
 
 
@@ -30,7 +32,7 @@ def test_threads(threads: Sanitized) -> None:
 # Two jobs of two workers each that train the same tables at the same time.
 TWO_JOBS = """
 import threading
-from kernel_support import larger_problem, make_job
+from support.kernels import larger_problem, make_job
 problem = larger_problem("cpu", batch_size={batch_size}, n_threads=2, {loss})
 start = threading.Barrier(2)
 def train(job):

@@ -1,8 +1,9 @@
-"""Steps along gradients that come from elsewhere: AdaGrad and censoring, as everywhere else."""
+"""Steps along gradients that come from elsewhere: AdaGrad and the projection onto the norm ball."""
 
 import numpy as np
 import pytest
-from oracle import reference
+from oracle import updates
+from oracle.problem import Settings
 from support.kernels import (
     assert_same_tables,
     make_job,
@@ -31,16 +32,9 @@ def on_device(tables, array):
     return cupy.asarray(array)
 
 
-def padded(tables, gradients):
-    """In rows as wide as the tables, and aligned like them."""
-    wide = tables._aligned_zeros((len(gradients), snapshot(tables)["users"].shape[1]))
-    wide[:, : gradients.shape[1]] = gradients
-    return on_device(tables, wide)
-
-
 def step(tables, job, table, rows, gradients):
     rows = on_device(tables, np.asarray(rows, dtype=np.int64))
-    return job.step(table, rows, padded(tables, gradients))
+    return job.step(table, rows, tables.padded(gradients))
 
 
 def step_oracle(oracle, table, rows, gradients, chosen):
@@ -48,10 +42,10 @@ def step_oracle(oracle, table, rows, gradients, chosen):
     for name in ("learning_rate", "max_norm"):
         values[name] = getattr(chosen, name)
     for row, gradient in zip(rows, gradients, strict=True):
-        reference.update_row(oracle, table[:-1], row, gradient, reference.Settings(**values))
+        updates.update_row(oracle, table[:-1], row, gradient, Settings(**values))
 
 
-@pytest.mark.parametrize("n_dims", [1, 16, 17, 31, 33, 100, 256, 300, 1500, 2048])
+@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 256, 300, 2048])
 def test_equals_the_oracle(kernel, n_dims):
     tables, job, chosen = problem(kernel, n_dims)
     oracle = oracle_of(tables)
@@ -103,7 +97,7 @@ def test_rows_that_are_not_ascending_or_do_not_exist(rows):
 
 def test_other_bad_arguments():
     tables, job, _ = problem("cpu")
-    rows, gradients = np.arange(2), padded(tables, np.ones((2, 33), dtype=np.float32))
+    rows, gradients = np.arange(2), tables.padded(np.ones((2, 33), dtype=np.float32))
     with pytest.raises(ValueError, match="table must be 'users' or 'items', got 'user'"):
         job.step("user", rows, gradients)
     with pytest.raises(ValueError, match="of 48 floats, got 1 x 48"):
@@ -114,6 +108,6 @@ def test_other_bad_arguments():
         job.step("users", rows.astype(np.int32), gradients)
     with pytest.raises(TypeError, match="gradients must have type '<f4'"):
         job.step("users", rows, gradients.astype(np.float64))
-    wide = tables._aligned_zeros((3, 48)).ravel()
+    wide = tables.padded(np.ones((3, 33), dtype=np.float32)).ravel()
     with pytest.raises(ValueError, match="gradients must be aligned to 64 bytes"):
         job.step("users", rows, wide[1:97].reshape(2, 48))

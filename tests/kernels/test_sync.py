@@ -5,25 +5,25 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oracle import reference
+from conftest import INSTRUCTION_SETS
+from oracle.training import rounding_unit
 from support.kernels import (
     Tables,
-    assert_same_counters,
-    assert_same_tables,
+    check_against_oracle,
     digest,
     job_arguments,
     larger_problem,
     make_job,
-    oracle_of,
+    oracle_settings,
     random_likes,
     random_tables,
     settings,
     snapshot,
-    train_oracle,
 )
 from support.trainers import assert_same, trainer, vectors
 
 from cml_fast import Trainer, _core
+from cml_fast._compute.devices import ISA_VARIABLE
 
 
 @pytest.fixture
@@ -54,29 +54,20 @@ def two_epochs(batch_size, n_pairs):
 # --- equal to the oracle ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_dims", [1, 16, 17, 31, 32, 33, 100, 250, 300, 1024, 1500, 2048])
+@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 250, 300, 1500, 2048])
 def test_equals_the_oracle(kernel, n_dims):
-    tables, likes, chosen = problem(kernel, n_dims=n_dims)
-    oracle = oracle_of(tables)
-    counters = make_job(tables, likes, chosen).run(0, 150)
-    assert_same_counters(counters, train_oracle(oracle, likes, 0, 150, chosen))
+    counters = check_against_oracle(problem, kernel, 0, 150, n_dims=n_dims)
     assert counters.active > 80
-    assert_same_tables(tables, oracle)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 32, 33, 64, 1000, 2**24])
-@pytest.mark.parametrize("n_negatives", [1, 20, 33])
+@pytest.mark.parametrize(
+    ("batch_size", "n_negatives"), [(1, 1), (7, 20), (32, 33), (33, 7), (64, 20), (2**24, 33)]
+)
 def test_equals_the_oracle_for_any_batch_size(kernel, batch_size, n_negatives):
     """Two epochs: a batch ends with its epoch."""
-    tables, likes, chosen = problem(
-        kernel, batch_size=batch_size, n_negatives=n_negatives, margin=0.8
-    )
-    oracle = oracle_of(tables)
-    end = 2 * likes.nnz
-    counters = make_job(tables, likes, chosen).run(0, end)
-    assert_same_counters(counters, train_oracle(oracle, likes, 0, end, chosen))
-    assert 0 < counters.active < end
-    assert_same_tables(tables, oracle)
+    changes = {"batch_size": batch_size, "n_negatives": n_negatives, "margin": 0.8}
+    counters = check_against_oracle(problem, kernel, 0, None, **changes)
+    assert 0 < counters.active < counters.pairs
 
 
 def test_a_batch_is_not_its_pairs_one_by_one(kernel):
@@ -91,7 +82,7 @@ def test_a_batch_is_not_its_pairs_one_by_one(kernel):
 # --- the same bits, whoever does the work -----------------------------------------------------
 
 
-@pytest.mark.parametrize("n_threads", [2, 3, 7])
+@pytest.mark.parametrize("n_threads", [2, 7])
 @pytest.mark.parametrize("batch_size", [50, 400])
 def test_any_number_of_threads(isa, n_threads, batch_size):
     launches = [(0, 400), (400, 800)]
@@ -102,10 +93,13 @@ def test_any_number_of_threads(isa, n_threads, batch_size):
 
 
 @pytest.mark.parametrize("n_dims", [16, 100, 1500])
-def test_every_instruction_set(isa, monkeypatch, n_dims):
-    got = digest_after("cpu", [(0, 250)], n_dims=n_dims)
-    monkeypatch.setenv("CML_FAST_ISA", _core.build_info()["instruction_sets"][-1])
-    assert digest_after("cpu", [(0, 250)], n_dims=n_dims) == got
+@pytest.mark.parametrize("other", INSTRUCTION_SETS[1:])
+def test_every_instruction_set(monkeypatch, other, n_dims):
+    digests = set()
+    for name in (INSTRUCTION_SETS[0], other):
+        monkeypatch.setenv(ISA_VARIABLE, name)
+        digests.add(digest_after("cpu", [(0, 250)], n_dims=n_dims))
+    assert len(digests) == 1
 
 
 def test_any_split_into_launches(kernel):
@@ -147,7 +141,7 @@ LIKES = random_likes(np.random.default_rng(7), 120, 200, density=0.1)
 
 
 def fitted(fit_options=None, **params):
-    params = {"n_dims": 20, "n_epochs": 4, "batch_size": 100, "update": "sync", **params}
+    params = {"n_dims": 20, "n_epochs": 4, "update": "sync", **params}
     return trainer(**params).fit(LIKES, **(fit_options or {}))
 
 
@@ -177,8 +171,8 @@ def test_resumed_on_another_number_of_threads(tmp_path):
 # --- rounding ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 1000, 4096, 4097, 2**20, 2**24])
-@pytest.mark.parametrize("largest", [1e-15, 0.37, 1.0, 1000.0, 1e15])
+@pytest.mark.parametrize("batch_size", [1, 2, 4096, 4097, 2**24])
+@pytest.mark.parametrize("largest", [1e-15, 0.37, 1.0, 1e15])
 def test_no_sum_of_a_batch_can_overflow(batch_size, largest):
     scale, unit, limit = _core.fixed_point(batch_size, largest)
     assert limit >= largest
@@ -188,27 +182,28 @@ def test_no_sum_of_a_batch_can_overflow(batch_size, largest):
     assert batch_size * int(limit * scale) <= 2**62
 
 
-def test_the_oracle_rounds_to_the_same_unit():
-    for batch_size, margin, max_norm, weight in [(1, 0.3, 1.0, 1.0), (5000, 1.0, 1e-6, 7.5)]:
-        chosen = settings(batch_size=batch_size, margin=margin, max_norm=max_norm)
-        values = {
-            f: getattr(chosen, f) for f in reference.Settings.__annotations__ if f != "epsilon"
-        }
-        unit = reference.unit_of(60, weight, reference.Settings(**values, epsilon=1e-8))
-        largest = 1.001 * 8 * np.log(61) * weight * max_norm
-        assert _core.fixed_point(batch_size, largest)[1] == unit
+@pytest.mark.parametrize(
+    ("loss", "batch_size", "n_summands"), [("warp", 1, 1), ("warp", 5000, 5000), ("softmax", 65, 3)]
+)
+@pytest.mark.parametrize("largest", [1e-6, 1.0, 1234.5])
+def test_the_oracle_rounds_to_the_same_unit(loss, batch_size, n_summands, largest):
+    """A tile adds a single gradient to a row."""
+    chosen = settings(loss=loss, batch_size=batch_size, tile_size=32)
+    unit = rounding_unit(oracle_settings(chosen, largest_gradient=largest))
+    assert _core.fixed_point(n_summands, largest)[1] == unit
+
+
+def extreme_problem(device, weight, max_norm):
+    tables, likes, chosen = problem(device, max_norm=max_norm, margin=max_norm**2)
+    likes.data *= np.float32(weight)
+    return tables, likes, chosen
 
 
 @pytest.mark.parametrize("weight", [1e-20, 1e9])
 @pytest.mark.parametrize("max_norm", [1e-3, 1e3])
 def test_extreme_weights_and_norms(kernel, weight, max_norm):
-    tables, likes, chosen = problem(kernel, max_norm=max_norm, margin=max_norm**2)
-    likes.data *= np.float32(weight)
-    oracle = oracle_of(tables)
-    counters = make_job(tables, likes, chosen).run(0, 100)
-    assert_same_counters(counters, train_oracle(oracle, likes, 0, 100, chosen))
-    assert counters.active > 50
-    assert_same_tables(tables, oracle)
+    changes = {"weight": weight, "max_norm": max_norm}
+    assert check_against_oracle(extreme_problem, kernel, 0, 100, **changes).active > 50
 
 
 # --- what cannot be ---------------------------------------------------------------------------

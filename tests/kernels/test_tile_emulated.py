@@ -1,4 +1,9 @@
-"""Losses with shared negatives on the emulated CUDA device: the bits of the CPU."""
+"""Losses with shared negatives on the emulated CUDA device: the bits of the CPU.
+
+test_tile.py compares a few problems of this device with the oracle.
+"""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -8,6 +13,7 @@ from support.kernels import (
     EMULATED,
     digest,
     make_job,
+    mostly_slow,
     random_likes,
     random_tables,
     settings,
@@ -24,12 +30,6 @@ def loss(request):
     return request.param
 
 
-@pytest.fixture(params=["elements", "rows"])
-def rowwise(request):
-    """Whether AdaGrad keeps one sum for each row, or one for each element."""
-    return request.param == "rows"
-
-
 @pytest.fixture(params=EMULATED)
 def device(request, emulator):
     return request.param
@@ -41,14 +41,10 @@ def wide_bound(monkeypatch):
     monkeypatch.setattr(kernels, "gradient_bound", lambda *_: 1e4)
 
 
-def problem(device, n_users=20, n_items=60, rowwise=False, **changes):
+def problem(device, n_users=20, n_items=60, **changes):
     likes = random_likes(np.random.default_rng(5), n_users, n_items, weighted=True)
     chosen = settings(**{"temperature": 0.2, "margin": 1.5, "tile_size": 20, **changes})
-    tables = random_tables(device, likes.shape, chosen)
-    if rowwise:
-        for side, n_rows in zip(("user", "item"), likes.shape, strict=True):
-            tables.arrays[f"{side}_accumulators"] = tables._aligned_zeros((n_rows, 1))
-    return tables, likes, chosen
+    return random_tables(device, likes.shape, chosen), likes, chosen
 
 
 def train(device, launches=None, emulation=None, **changes):
@@ -74,27 +70,28 @@ def assert_same_as_cpu(device, emulation=None, **changes):
 # --- mini-batches -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 300])
-def test_mini_batches(device, loss, rowwise, n_dims):
-    assert_same_as_cpu(device, loss=loss, rowwise=rowwise, n_dims=n_dims, batch_size=70)
-
-
-@pytest.mark.parametrize("n_items", [6, 60, 900])
-@pytest.mark.parametrize("n_negatives", [1, 7, 40, 256])
+@pytest.mark.parametrize(
+    ("n_negatives", "n_items"),
+    mostly_slow([(7, 60), (256, 6)], itertools.product([1, 7, 40, 256], [6, 60, 900])),
+)
 def test_any_number_of_negatives(device, loss, n_negatives, n_items):
     changes = {"n_users": 8, "n_items": n_items, "n_negatives": n_negatives, "batch_size": 640}
     assert_same_as_cpu(device, loss=loss, tile_size=128, **changes)
 
 
-@pytest.mark.parametrize("batch_size", [1, 50, 2**24])
-@pytest.mark.parametrize("tile_size", [1, 5, 33, 128])
+@pytest.mark.parametrize(
+    ("tile_size", "batch_size"),
+    mostly_slow([(1, 50), (5, 2**24)], itertools.product([1, 5, 33, 128], [1, 50, 2**24])),
+)
 def test_tiles_end_with_their_batch_and_epoch(device, tile_size, batch_size):
     changes = {"n_users": 10, "n_items": 25, "tile_size": tile_size, "batch_size": batch_size}
     assert_same_as_cpu(device, loss="softmax", **changes)
 
 
-@pytest.mark.parametrize("grid", [(1, 1), (1, 8), (3, 5)])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("order", "grid"),
+    mostly_slow([("shuffled", (3, 5))], itertools.product(ORDERS, [(1, 1), (1, 8), (3, 5)])),
+)
 def test_no_order_matters_in_mini_batches(device, loss, order, grid):
     for seed in (0, 1, 2):
         emulation = {"order": order, "seed": seed, "grid": grid}
@@ -126,14 +123,12 @@ def test_a_batch_with_a_bad_row_changes_nothing(device, loss, bad):
 # The host chooses a single warp, for the tables are small.
 
 
-@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 300])
-def test_one_warp(emulator, loss, rowwise, n_dims):
-    assert_same_as_cpu("emulated", loss=loss, rowwise=rowwise, n_dims=n_dims)
-
-
-@pytest.mark.parametrize("n_items", [6, 60])
-@pytest.mark.parametrize("n_negatives", [1, 40, 256])
-@pytest.mark.parametrize("tile_size", [1, 5, 128])
+@pytest.mark.parametrize(
+    ("tile_size", "n_negatives", "n_items"),
+    mostly_slow(
+        [(5, 40, 60), (128, 256, 6)], itertools.product([1, 5, 128], [1, 40, 256], [6, 60])
+    ),
+)
 def test_tiles_of_one_warp(emulator, loss, tile_size, n_negatives, n_items):
     emulation = {"order": "shuffled", "seed": 3}
     changes = {"n_users": 8, "n_items": n_items, "n_negatives": n_negatives}
@@ -147,7 +142,10 @@ def test_one_warp_goes_on_where_it_stopped(emulator, loss):
     assert split == train("cpu", loss=loss)[0]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("rowwise", "seed"),
+    mostly_slow([(False, 0), (True, 1)], itertools.product([False, True], range(5))),
+)
 def test_several_warps_stay_in_the_ball(emulator, loss, rowwise, seed):
     changes = {"learning_rate": 0.5, "max_norm": 0.7, "tile_size": 8}
     tables, likes, chosen = problem("emulated", 128, 130, loss=loss, rowwise=rowwise, **changes)
@@ -195,7 +193,7 @@ def test_the_grid_that_the_host_chooses(emulator, shape, tile_size, batch_size, 
     tables, likes, chosen = problem(
         "emulated", *shape, loss="softmax", tile_size=tile_size, batch_size=batch_size, n_dims=3
     )
-    visits = max(batch_size, 4 * tile_size)
+    samples = max(batch_size, 4 * tile_size)
     job = make_job(tables, likes, chosen)
-    assert job.run(0, visits).pairs == visits
+    assert job.run(0, samples).pairs == samples
     assert job.grid == grid

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oracle import reference
+from oracle import training
+from oracle.problem import Settings as OracleSettings
+from oracle.problem import Tables as OracleTables
 
 from cml_fast import _core
-from cml_fast._compute import gradient_bound, kernels, tables
+from cml_fast._compute import kernels, tables
+from cml_fast._compute.array_api import to_numpy
 from cml_fast._compute.settings import ADAGRAD_EPSILON, Settings
 from support.emulated import EmulatedJob
 
@@ -50,7 +55,7 @@ def make_job(tables: Tables, likes: sp.csr_array, chosen: Settings, **emulation:
         "weights": likes.data if weighted else None,
         "rank_weights": _core.rank_weights(tables.shape[1], chosen.n_negatives),
     }
-    largest_gradient = gradient_bound._largest_gradient(arrays["rank_weights"], likes.data, chosen)
+    largest_gradient = kernels.gradient_bound(chosen, arrays["rank_weights"], likes.data)
     return EmulatedJob(arrays, chosen, largest_gradient, **{**tables.emulation, **emulation})
 
 
@@ -86,7 +91,7 @@ def random_tables(
     return Tables.random(device, shape, chosen.n_dims, chosen.max_norm, rng, rowwise=chosen.rowwise)
 
 
-TABLE_NAMES = tuple(field.name for field in dataclasses.fields(reference.Tables))
+TABLE_NAMES = tuple(field.name for field in dataclasses.fields(OracleTables))
 
 
 def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, Settings]:
@@ -99,7 +104,7 @@ def larger_problem(device: str, **changes: Any) -> tuple[Tables, sp.csr_array, S
 
 def snapshot(tables: Tables) -> dict[str, np.ndarray]:
     """Copies of the four tables in NumPy, padding included."""
-    return {name: tables._to_numpy(array).copy() for name, array in tables.arrays.items()}
+    return {name: to_numpy(array) for name, array in tables.arrays.items()}
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
@@ -107,28 +112,74 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
     return hashlib.sha256(b"".join(arrays[name].tobytes() for name in TABLE_NAMES)).hexdigest()
 
 
-def oracle_of(tables: Tables) -> reference.Tables:
+def mostly_slow(fast: list[tuple[Any, ...]], every: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Every case as parameters of a test; those that are not in ``fast`` are slow tests."""
+    cases = list(every)
+    assert all(case in cases for case in fast)
+    return [case if case in fast else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+
+
+# --- the oracle -------------------------------------------------------------------------------
+
+
+def oracle_of(tables: Tables) -> OracleTables:
     """The tables as they are now, for the oracle to train."""
-    return reference.Tables(**tables.to_numpy())
+    return OracleTables(**tables.to_numpy())
 
 
-def oracle_settings(chosen: Settings) -> reference.Settings:
-    shared = {field.name for field in dataclasses.fields(reference.Settings)}
+def oracle_settings(chosen: Settings, **changes: Any) -> OracleSettings:
+    shared = {field.name for field in dataclasses.fields(OracleSettings)}
     values = {k: v for k, v in dataclasses.asdict(chosen).items() if k in shared}
-    return reference.Settings(**values, epsilon=ADAGRAD_EPSILON)
+    return OracleSettings(**values, epsilon=ADAGRAD_EPSILON, **changes)
 
 
 def train_oracle(
-    oracle: reference.Tables, likes: sp.csr_array, begin: int, end: int, chosen: Settings
+    oracle: OracleTables, likes: sp.csr_array, begin: int, end: int, chosen: Settings
 ) -> dict[str, float]:
-    return reference.train(oracle, likes, begin, end, oracle_settings(chosen))
+    """Train the oracle's tables in place; return its counters."""
+    bound = 1.0  # only mini-batches need it
+    if chosen.batch_size:
+        rank_weights = _core.rank_weights(likes.shape[1], chosen.n_negatives)
+        bound = kernels.gradient_bound(chosen, rank_weights, likes.data)
+    return training.train(
+        oracle, likes, begin, end, oracle_settings(chosen, largest_gradient=bound)
+    )
 
 
-def assert_same_tables(tables: Tables, oracle: reference.Tables) -> None:
+Problem = Callable[..., tuple[Tables, sp.csr_array, Settings]]
+"""A function of a device and of changed settings, like `larger_problem`."""
+
+
+@functools.cache
+def _oracle_result(
+    problem: Problem, begin: int, end: int, changes: tuple[tuple[str, Any], ...]
+) -> tuple[OracleTables, dict[str, float]]:
+    """What the oracle learns: computed once for all devices."""
+    tables, likes, chosen = problem("cpu", **dict(changes))
+    oracle = oracle_of(tables)
+    return oracle, train_oracle(oracle, likes, begin, end, chosen)
+
+
+def check_against_oracle(
+    problem: Problem, device: str, begin: int, end: int | None, **changes: Any
+) -> Any:
+    """Train on a device: tables are the oracle's to the bit, and so are the counters, which are
+    returned. Without ``end`` the training is of two epochs."""
+    tables, likes, chosen = problem(device, **changes)
+    end = 2 * likes.nnz if end is None else end
+    oracle, expected = _oracle_result(problem, begin, end, tuple(sorted(changes.items())))
+    counters = make_job(tables, likes, chosen).run(begin, end)
+    assert_same_counters(counters, expected)
+    assert_same_tables(tables, oracle)
+    return counters
+
+
+def assert_same_tables(tables: Tables, oracle: OracleTables) -> None:
     """Equal to the bit, and the padding is still zero."""
     for name, array in snapshot(tables).items():
-        columns = tables._columns_of(name)
-        np.testing.assert_array_equal(array[:, :columns], getattr(oracle, name), name)
+        expected = getattr(oracle, name)
+        columns = expected.shape[1]
+        np.testing.assert_array_equal(array[:, :columns], expected, name)
         assert not array[:, columns:].any(), name
 
 
@@ -138,6 +189,9 @@ def assert_same_counters(counters: Any, expected: dict[str, float]) -> None:
     # A sum of float32 losses in float64.
     assert counters.loss == pytest.approx(expected["loss"], rel=1e-12)
     assert counters.first_non_finite is None
+
+
+# --- arguments of _core.Job -------------------------------------------------------------------
 
 
 def job_arguments(**changes: Any) -> dict[str, Any]:

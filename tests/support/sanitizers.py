@@ -120,12 +120,15 @@ class Sanitized:
             assert done.returncode == 0, done.stdout[-5000:]
         return done.stdout, reports
 
-    def test(self, chosen: str, *names: str) -> None:
-        """Run the chosen tests of these files; all must pass, and nothing be reported."""
-        files = [str(TESTS / f"test_{name}.py") for name in names]
+    def test(self, chosen: str, *files: str) -> None:
+        """Run the chosen tests of these files, which are named from the folder ``tests``.
+
+        All must pass, and nothing be reported.
+        """
+        paths = [str(TESTS / file) for file in files]
         expression = f"not cuda and not emulated and ({chosen})"
         printed, reports = self.run(
-            *("-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", "-k", expression), *files
+            *("-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", "-k", expression), *paths
         )
         assert not reports, reports[:10_000]
         assert " passed" in printed
@@ -165,7 +168,7 @@ def absent(reason: str) -> NoReturn:
 
 # Several workers on mini-batches.
 BATCHES = """
-from kernel_support import larger_problem, make_job
+from support.kernels import larger_problem, make_job
 tables, likes, chosen = larger_problem("cpu", batch_size=100, n_threads=3, margin=3.0)
 make_job(tables, likes, chosen).run(0, 5 * likes.nnz)
 """

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oracle import reference
+from oracle import draws, updates
 
 from cml_fast._compute import feature_network
 from cml_fast._compute.array_api import to_numpy
@@ -179,7 +179,7 @@ def test_masks_are_the_bits_of_philox():
     mask = make_network(shape=(M, 64, R)).dropout_mask(seed, step, 6)
     words = []
     for slot in (1, 2):  # NumPy counts before it draws
-        words += reference.philox((seed, feature_network.DROPOUT), (slot, 0, step, 0))
+        words += draws.philox((seed, feature_network.DROPOUT), (slot, 0, step, 0))
     expected = np.unpackbits(np.array(words, dtype="<u8").view(np.uint8)).reshape(-1, 64)
     np.testing.assert_array_equal(mask, 2 * expected[:6])
 
@@ -214,7 +214,7 @@ def test_adagrad_steps_are_those_of_the_oracle(rate):
         expected = {}
         for name in PARAMETERS:
             x, sums = network.parameters[name].copy(), network.accumulators[name].copy()
-            x = reference.adagrad(x, sums, gradients[name], float(rate), ADAGRAD_EPSILON)
+            x = updates.adagrad(x, sums, gradients[name], float(rate), ADAGRAD_EPSILON)
             expected |= {name: x, f"{name}_accumulators": sums}
         network.step(gradients, rate)
         arrays = network.to_arrays()

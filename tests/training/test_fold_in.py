@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oracle import reference
+from oracle import training
+from oracle.problem import Tables
 from support.kernels import (
     assert_same_tables,
     job_arguments,
@@ -43,7 +44,7 @@ def test_equals_the_oracle(isa: str, n_dims: int, n_negatives: int, weighted: bo
     tables.arrays["user_accumulators"][:, :n_dims] = 0.01  # training may have begun
     oracle, before = oracle_of(tables), snapshot(tables)
     assert make_job(tables, likes, chosen).fold_in(0, 9, 3) is None
-    reference.fold_in(oracle, likes, 3, oracle_settings(chosen))
+    training.fold_in(oracle, likes, 3, oracle_settings(chosen))
     assert_same_tables(tables, oracle)
     after = snapshot(tables)
     for name in ("items", "item_accumulators"):
@@ -66,7 +67,7 @@ def test_tiles_equal_the_oracle(isa: str, loss: str, rowwise: bool, n_dims: int)
     tables = random_tables("cpu", likes.shape, chosen)
     oracle, before = oracle_of(tables), snapshot(tables)
     assert make_job(tables, likes, chosen).fold_in(0, 9, 3) is None
-    reference.fold_in(oracle, likes, 3, oracle_settings(chosen))
+    training.fold_in(oracle, likes, 3, oracle_settings(chosen))
     assert_same_tables(tables, oracle)
     for name in ("items", "item_accumulators"):
         np.testing.assert_array_equal(snapshot(tables)[name], before[name], name)
@@ -150,11 +151,11 @@ def test_a_user_begins_at_the_mean_and_is_trained() -> None:
     chosen = settings(n_dims=6, n_negatives=20, margin=1.25, learning_rate=0.1, seed=0)
     weights = LIKES.toarray().astype(float)
     means = (weights @ ITEMS) / weights.sum(axis=1, keepdims=True)
-    tables = reference.Tables(
+    tables = Tables(
         means.astype(np.float32), np.zeros_like(means, np.float32), ITEMS, np.zeros_like(ITEMS)
     )
     seed = int(np.random.default_rng(7).integers(2**63))
-    reference.fold_in(tables, LIKES, 3, oracle_settings(settings(**{**vars(chosen), "seed": seed})))
+    training.fold_in(tables, LIKES, 3, oracle_settings(settings(**{**vars(chosen), "seed": seed})))
     found = make_model().fold_in_users(LIKES, n_epochs=3, random_state=7)
     assert found.dtype == np.float32 and found.shape == (len(means), 6)
     np.testing.assert_allclose(found, tables.users, atol=1e-5)
