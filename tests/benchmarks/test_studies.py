@@ -109,10 +109,11 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) ->
 
 def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(popularity, "OF_FILES", {"loss": "warp", "n_epochs": 2, "n_dims": 4})
-    monkeypatch.setattr(popularity, "WEIGHTS", (0.0, 0.01, 1e6))
+    monkeypatch.setattr(popularity, "WEIGHTS", (0.0, 0.5, 1e6))
     found = result(monkeypatch, popularity, tmp_path, "--names", file)["results"]["likes.csv"]
     none, little, all_popular = found
-    assert none["weight"] == 0 and none != little
+    assert [row["weight"] for row in found] == [0.0, 0.5, 1e6]
+    assert none["recall@50"] != little["recall@50"]
     # The largest weight ranks by the number of likes alone.
     train, validation, _ = split(load_interactions(file), (0.6, 0.2, 0.2), random_state=0)
     n_users, n_items = train.matrix.shape
