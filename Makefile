@@ -32,7 +32,7 @@ bench: $(VENV)/installed-for-benchmarks
 	$(VENV)/bin/python -m benchmarks
 
 bench-check: $(VENV)/installed-for-benchmarks
-	$(VENV)/bin/python -m pytest tests/test_benchmark*
+	$(VENV)/bin/python -m pytest tests/benchmarks
 
 bench-report: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.report

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.common import machine_speed
-from benchmarks.studies import cold_start, hyperparameters, memory, shared_negatives
+from benchmarks.common import machine_speed, ranking
+from benchmarks.studies import cold_start, hyperparameters, memory, popularity, shared_negatives
 from cml_fast import Trainer
-from cml_fast.data import synthetic
+from cml_fast.data import load_interactions, split, synthetic
 
 MADE = synthetic(300, 200, 6000, n_tastes=6)
 
@@ -105,6 +105,22 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) ->
     assert [fit["pairs"] for fit in found["fits"]] == [250_000, 500_000]
     speeds = [speed for of in found["bandwidths"].values() for speed in of.values()]
     assert len(speeds) == 6 and all(math.isfinite(speed) == clock for speed in speeds)
+
+
+def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(popularity, "OF_FILES", {"loss": "warp", "n_epochs": 2, "n_dims": 4})
+    monkeypatch.setattr(popularity, "WEIGHTS", (0.0, 0.5, 1e6))
+    found = result(monkeypatch, popularity, tmp_path, "--names", file)["results"]["likes.csv"]
+    none, little, all_popular = found
+    assert [row["weight"] for row in found] == [0.0, 0.5, 1e6]
+    assert none["recall@50"] != little["recall@50"]
+    # The largest weight ranks by the number of likes alone.
+    train, validation, _ = split(load_interactions(file), (0.6, 0.2, 0.2), random_state=0)
+    n_users, n_items = train.matrix.shape
+    counts = np.bincount(train.matrix.indices, minlength=n_items).astype(np.float32)
+    scores = ranking.Scores(np.ones((n_users, 1), dtype=np.float32), counts[:, None])
+    ranked = ranking.evaluate(scores, validation.matrix, train.matrix, (20,))
+    assert all_popular["recall@20"] == pytest.approx(ranked.recall[20], abs=0.01)  # but for ties
 
 
 def counted(rows: list[np.ndarray]) -> str:
