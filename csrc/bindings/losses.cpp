@@ -31,7 +31,7 @@ Loss loss_named(const std::string& name) {
 }
 
 const std::vector<std::string>& loss_parameters() {
-#define CML_KEYWORD(field, keyword) keyword,
+#define CML_KEYWORD(name) #name,
     static const std::vector<std::string> keywords = {CML_LOSS_PARAMETERS(CML_KEYWORD)};
 #undef CML_KEYWORD
     return keywords;

@@ -146,7 +146,7 @@ void PythonJob::read_hyperparameters(const py::dict& arguments) {
     hyper.n_dims = static_cast<int32_t>(integer(arguments, "n_dims", 1, kMaxDims));
     hyper.n_negatives = static_cast<int32_t>(integer(arguments, "n_negatives", 1, kMaxNegatives));
     hyper.tile_size = static_cast<int32_t>(integer(arguments, "tile_size", 1, kTilePairs));
-#define CML_READ(field, keyword) hyper.field = positive(arguments, keyword);
+#define CML_READ(name) hyper.name = positive(arguments, #name);
     CML_LOSS_PARAMETERS(CML_READ)
 #undef CML_READ
     hyper.learning_rate = positive(arguments, "learning_rate");

@@ -35,20 +35,20 @@ struct Likes {
 // A loss, by its position in losses/registry.h.
 enum class Loss : int32_t {};
 
-// The hyper-parameters of single losses, all of them finite and above 0. A row has the name of the
-// field and that of the keyword argument in Python.
-#define CML_LOSS_PARAMETERS(PARAMETER)         \
-    PARAMETER(margin, "margin")                \
-    PARAMETER(temperature, "temperature")      \
-    PARAMETER(importance_weight, "correction") \
-    PARAMETER(negative_weight, "negative_weight")
+// The hyper-parameters that not every loss reads, finite and above 0. A field has the name of its
+// keyword argument in Python.
+#define CML_LOSS_PARAMETERS(PARAMETER) \
+    PARAMETER(margin)                  \
+    PARAMETER(temperature)             \
+    PARAMETER(importance_weight)       \
+    PARAMETER(negative_weight)
 
 struct Hyperparameters {
     Loss loss;
     int32_t n_dims;
     int32_t n_negatives;
     int32_t tile_size;  // pairs that share their negatives, where the loss has it so
-#define CML_FIELD(field, keyword) float field;
+#define CML_FIELD(name) float name;
     CML_LOSS_PARAMETERS(CML_FIELD)
 #undef CML_FIELD
     float learning_rate;

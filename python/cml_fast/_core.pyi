@@ -69,7 +69,7 @@ class Job:
         tile_size: int,
         margin: float,
         temperature: float,
-        correction: float,
+        importance_weight: float,
         negative_weight: float,
         learning_rate: float,
         epsilon: float,

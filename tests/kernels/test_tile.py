@@ -238,7 +238,7 @@ def test_gradients_are_those_of_finite_differences(loss, seed):
         seed=seed,
         loss=loss,
         temperature=0.7,
-        correction=20 / 9,
+        importance_weight=20 / 9,
         negative_weight=0.3,
     )
 
