@@ -149,7 +149,7 @@ def test_reader_options_reach_the_reader(run, tmp_path):
 
 def test_count_as_item_and_weight_reach_the_reader(run, tmp_path):
     (tmp_path / "users.dat").write_text("2 0 1\n1 2\n")
-    counted = ("users.dat", "--format=counted", *QUICK, "--json")
+    counted = ("users.dat", "--format=citeulike", *QUICK, "--json")
     plain = json.loads(run("train", *counted, "--out=a")[1])
     paper = json.loads(run("train", *counted, "--out=b", "--count-as-item")[1])
     assert (plain["n_interactions"], paper["n_interactions"]) == (3, 5)

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from .._training.hyperparameters import HYPERPARAMETERS
-from ..data._readers.features import FEATURE_FORMATS
-from ..data._readers.interactions import FORMATS
+from ..data._readers.formats import formats_of
+from ..data._readers.pairs import FEATURES, INTERACTIONS
 from ..errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
 from . import commands
 
@@ -263,12 +263,12 @@ def _add_features(parser: _Parser) -> None:
         )
     group.add_argument(
         "--feature-format",
-        choices=("auto", *FEATURE_FORMATS),
+        choices=("auto", *formats_of(FEATURES)),
         default="auto",
         help="what these files are (default: by their extensions)",
     )
     group.add_argument(
-        "--feature-names", metavar="FILE", type=Path, help="with counted: the tags' names"
+        "--feature-names", metavar="FILE", type=Path, help="with citeulike: the tags' names"
     )
     group.add_argument(
         "--feature-min-count",
@@ -299,7 +299,7 @@ def _add_reader_options(parser: _Parser) -> None:
     group = parser.add_argument_group("reading files")
     group.add_argument(
         "--format",
-        choices=("auto", *FORMATS),
+        choices=("auto", *formats_of(INTERACTIONS)),
         default="auto",
         help="what the file is (default: by its extension)",
     )
@@ -325,7 +325,7 @@ def _add_reader_options(parser: _Parser) -> None:
     group.add_argument(
         "--count-as-item",
         action="store_true",
-        help="take the count that begins each line of 'counted' for an item too, as the paper did",
+        help="take the count that begins each line of 'citeulike' for an item too, as the paper did",
     )
 
 
