@@ -11,7 +11,7 @@ CML_CUDA ?= AUTO
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip
 INSTALL := $(PIP) install --quiet --config-settings=cmake.define.CML_CUDA=$(CML_CUDA)
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* python/cml_fast/* python/cml_fast/*/*)
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/* python/cml_fast/* python/cml_fast/*/*)
 
 .PHONY: demo test lint bench bench-check bench-report gpu-check clean
 
@@ -25,14 +25,14 @@ lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) install --quiet --requirement .ci/lint-requirements.txt
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu csrc/*/*.cuh tests/emulator/*)
+	$(VENV)/bin/clang-format --dry-run --Werror $(wildcard csrc/*/*.h csrc/*/*/*.h csrc/*/*.cpp csrc/*/*.cu csrc/*/*.cuh tests/emulator/*)
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/installed-for-benchmarks
 	$(VENV)/bin/python -m benchmarks
 
 bench-check: $(VENV)/installed-for-benchmarks
-	$(VENV)/bin/python -m pytest tests/test_benchmark*
+	$(VENV)/bin/python -m pytest tests/benchmarks
 
 bench-report: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks.report

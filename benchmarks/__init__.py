@@ -1,1 +1,1 @@
-"""Measurements: each script prints its result and writes JSON under ``benchmarks/results``."""
+"""Benchmarks of cml_fast, grouped by what they measure; see README.md."""

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import results_file
+from .common import results_file
 from .report.__main__ import BEGIN, END, SECTIONS, newest_path
 from .report.__main__ import main as report
 

@@ -20,7 +20,7 @@ foreach(chunks RANGE 1 8)
   add_cuda_kernel(${chunks} -v,-warn-spills,-warn-lmem-usage,-Werror)
 endforeach()
 
-add_library(cuda_train OBJECT csrc/cuda/train.cu csrc/cuda/batches.cu)
+add_library(cuda_train OBJECT csrc/cuda/train.cu csrc/cuda/minibatch_launch.cu)
 target_compile_options(cuda_train PRIVATE ${cuda_options})
 target_link_libraries(_core PRIVATE cuda_train)
 target_compile_definitions(_core PRIVATE CML_WITH_CUDA)

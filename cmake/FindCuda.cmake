@@ -6,19 +6,55 @@ set(cml_cuda_compiler "")
 set(cml_cuda_architectures "")
 set(cml_cuda_absent "")
 
+set(all_architectures 75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual)
+set(portable_architecture 75-virtual)  # PTX, from which the driver makes code for any later GPU
+
+# The architectures of the GPUs that are visible here, those that nvcc knows.
+function(find_native_architectures result)
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+    OUTPUT_VARIABLE capabilities ERROR_QUIET RESULT_VARIABLE failed)
+  execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch
+    OUTPUT_VARIABLE known ERROR_QUIET)
+  set(found "")
+  if(failed EQUAL 0)
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${capabilities}")
+    foreach(capability IN LISTS capabilities)
+      string(REPLACE "." "" number ${capability})
+      if(number GREATER_EQUAL 75 AND known MATCHES "compute_${number}[^0-9]")
+        list(APPEND found ${number}-real)
+      endif()
+    endforeach()
+    list(REMOVE_DUPLICATES found)
+  endif()
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+# They must be set before the language is enabled.
+function(choose_architectures result)
+  if(CML_CUDA STREQUAL "ON")
+    set(chosen ${all_architectures})
+  else()
+    find_native_architectures(chosen)
+    if(NOT chosen)
+      set(chosen ${portable_architecture})
+      message(STATUS "cml_fast: no GPU is visible here, so that the CUDA kernels are built as "
+        "portable PTX, which the driver compiles for its GPU at the first start; CML_CUDA=ON "
+        "builds for all GPUs")
+    endif()
+  endif()
+  set(${result} ${chosen} PARENT_SCOPE)
+endfunction()
+
 if(CML_CUDA STREQUAL "OFF")
   set(cml_cuda_absent "CML_CUDA=OFF")
 elseif(CML_CUDA STREQUAL "ON" OR CML_CUDA STREQUAL "AUTO")
-  # Both must be set before the language is enabled.
-  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-    set(CMAKE_CUDA_ARCHITECTURES
-      75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual)
-  endif()
-  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
-
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
+      choose_architectures(CMAKE_CUDA_ARCHITECTURES)
+    endif()
+    set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
     enable_language(CUDA)
     set(CMAKE_CUDA_STANDARD 17)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)

@@ -1,8 +1,8 @@
-"""Build for the GPU of this machine, test, compare bits, sanitize and time: one JSON.
+"""Build for the GPU of this machine, test, compare bits, sanitize and time; write one JSON file.
 
     make gpu-check
 
-The stages share eight minutes. Each has a limit of its own, and what one leaves goes to the next.
+The stages share eight minutes. Each has a time limit; time that one does not use goes to the next.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import results_file
+from ..common import results_file
 from . import stages
 from .environment import environment
 from .process import ROOT, no_core_files, run
 
 SECONDS_FOR_DEVICE = 30
-# Seconds, with the device's less than eight minutes.
+# With a limit in seconds; together with SECONDS_FOR_DEVICE less than eight minutes.
 STAGES: dict[str, tuple[Callable[[stages.Context], dict[str, Any]], int]] = {
     "build": (stages.build, 100),
     "test": (stages.test, 160),
@@ -35,7 +35,7 @@ STAGES: dict[str, tuple[Callable[[stages.Context], dict[str, Any]], int]] = {
 
 
 def find_device() -> dict[str, Any]:
-    """What the GPU is; with "problem" if there is none that works."""
+    """A description of the GPU; with "problem" if none works."""
     command = [sys.executable, "-m", "benchmarks.gpu_check.device"]
     done = run(command, SECONDS_FOR_DEVICE, environment())
     for record in done.records():
@@ -46,8 +46,7 @@ def find_device() -> dict[str, Any]:
 def run_stages(
     names: list[str], device: str, architecture: str, began: float
 ) -> dict[str, dict[str, Any]]:
-    """Run the stages in order; whatever becomes of one, the next one has its turn, except that
-    without a build of these sources nothing is left to check."""
+    """Run the stages in order. If one fails, the next still run, except after a failed build."""
     results: dict[str, dict[str, Any]] = {}
     deadline = began + SECONDS_FOR_DEVICE
     for name in names:
@@ -60,7 +59,7 @@ def run_stages(
                 found = stages.skipped("the build failed")
             else:
                 found = function(stages.Context(device, architecture, deadline, cores))
-        except Exception as error:  # a fault of this program: say so, go on
+        except Exception as error:  # a fault of this program: record it, go on
             found = stages.failed(f"{type(error).__name__}: {error}", output=traceback.format_exc())
         seconds = time.monotonic() - started
         results[name] = {"status": found["status"], "seconds": round(seconds, 2), **found}
@@ -71,7 +70,7 @@ def run_stages(
 
 
 def commit() -> str | None:
-    """The commit that is checked out; with "+" if files differ from it."""
+    """The commit that is checked out, with "+" if files differ from it."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
@@ -113,7 +112,7 @@ def main() -> int:
         "stages": results,
     }
     out = args.out or results_file.FOLDER / f"gpu-{slug(device['name'])}-{today}.json"
-    print(f"written: {results_file.write('gpu_check', record, out)}")
+    print(f"written: {results_file.write('benchmarks.gpu_check', record, out)}")
     return 1 if any(result["status"] == "failed" for result in results.values()) else 0
 
 

@@ -20,6 +20,8 @@ import scipy.sparse as sp
 
 from cml_fast import Trainer
 
+from ..common.training_job import trained_tables
+
 # (users, items, pairs) and the dimensions and batch sizes that are tried on them.
 Case = tuple[tuple[int, int, int], int, int]
 SMALL, LARGER = (200, 300, 4_000), (3_000, 2_000, 60_000)
@@ -34,7 +36,7 @@ class Stop(Exception):
     """Ends a training as a crash would."""
 
 
-def random_likes(shape: tuple[int, int, int]) -> sp.csr_array:
+def weighted_likes(shape: tuple[int, int, int]) -> sp.csr_array:
     """Weighted likes, some items much more popular than others."""
     n_users, n_items, n_pairs = shape
     rng = np.random.default_rng(3)
@@ -59,7 +61,7 @@ def train(
         verbose=False,
     )
     if len(devices) == 1:
-        return tables(trainer.fit(likes))
+        return trained_tables(trainer.fit(likes))
 
     def stop(_: Trainer, report: Any) -> None:
         if report.epoch == 1:
@@ -69,20 +71,16 @@ def train(
         try:
             trainer.fit(likes, callbacks=[stop], checkpoint=folder, checkpoint_every=0.4)
         except Stop:
-            return tables(Trainer.resume(folder, likes, device=devices[1]))
+            return trained_tables(Trainer.resume(folder, likes, device=devices[1]))
     raise AssertionError("the training was not stopped")
-
-
-def tables(trainer: Trainer) -> dict[str, np.ndarray]:
-    return trainer._progress.tables.to_numpy()  # vectors and accumulators
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
 
 
-def difference(arrays: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Where two sets of tables differ: elements, rows, the first row, and by how much at most."""
+def differing(arrays: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Where two sets of tables differ: how many elements and rows, the first row, how much."""
     found = {}
     for name, array in arrays.items():
         differ = array.view(np.int32) != others[name].view(np.int32)
@@ -97,10 +95,10 @@ def difference(arrays: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> 
     return found
 
 
-def compare(case: Case, device: str) -> dict[str, Any]:
+def compare_devices(case: Case, device: str) -> dict[str, Any]:
     """The hashes of a case, and what differs from the CPU's tables."""
     shape, n_dims, batch_size = case
-    likes = random_likes(shape)
+    likes = weighted_likes(shape)
     expected = train(likes, n_dims, batch_size, "cpu")
     hashes, differences = {"cpu": digest(expected)}, {}
     ways = {
@@ -112,7 +110,7 @@ def compare(case: Case, device: str) -> dict[str, Any]:
         got = train(likes, n_dims, batch_size, *devices)
         hashes[name] = digest(got)
         if hashes[name] != hashes["cpu"]:
-            differences[name] = difference(got, expected)
+            differences[name] = differing(got, expected)
     return {
         "n_users": shape[0],
         "n_items": shape[1],
@@ -130,7 +128,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
     for case in CASES:
-        print(json.dumps(compare(case, args.device)), flush=True)
+        print(json.dumps(compare_devices(case, args.device)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Kernels with a fault each, one for every tool of compute-sanitizer to find.
+"""Kernels with one fault each, for every tool of compute-sanitizer to find.
 
     compute-sanitizer --tool memcheck python -m benchmarks.gpu_check.planted memcheck
 
-A tool that does not see its fault would not see one of ours either.
+A tool that misses its fault would miss one in our kernels, too.
 """
 
 from __future__ import annotations

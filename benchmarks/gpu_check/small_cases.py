@@ -1,4 +1,4 @@
-"""A little of everything that the kernels do, small enough for compute-sanitizer.
+"""Run each kind of kernel on small data, for compute-sanitizer.
 
     python -m benchmarks.gpu_check.small_cases
 
@@ -13,7 +13,7 @@ import json
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast._backend import Settings, Tables, make_job
+from ..common.training_job import TrainingJob
 
 SHAPE = (40, 60)  # five warps in flight
 DIMS = (1, 31, 100, 300)  # 300: the kernel for any number of chunks
@@ -25,18 +25,18 @@ def train(device: str, n_dims: int, n_negatives: int, batch_size: int) -> dict[s
     rng = np.random.default_rng(1)
     likes = sp.csr_array((rng.random(SHAPE) < 0.2).astype(np.float32))
     likes.data[:] = rng.uniform(0.5, 3, likes.nnz)
-    settings = Settings(
+    update = {"update": "sync", "batch_size": batch_size} if batch_size else {"update": "async"}
+    job = TrainingJob(
+        likes,
+        device,
+        loss="warp",
+        margin=0.5,
         n_dims=n_dims,
         n_negatives=n_negatives,
-        margin=0.5,
-        learning_rate=0.1,
-        max_norm=1.0,
         n_threads=1,
-        seed=7,
-        batch_size=batch_size,
+        **update,
     )
-    tables = Tables.random(device, SHAPE, n_dims, settings.max_norm, rng)
-    counters = make_job(tables, likes, settings).run(0, 2 * likes.nnz)
+    counters = job.run(0, 2 * likes.nnz)
     return {
         "n_dims": n_dims,
         "n_negatives": n_negatives,
@@ -53,8 +53,8 @@ def main() -> None:
     if args.device == "cuda":
         import cupy
 
-        # In CuPy's pool arrays lie side by side in one allocation, whose ends memcheck would
-        # watch, and which initcheck would take for written once.
+        # CuPy's pool puts arrays into one allocation: memcheck would see only its ends, and
+        # initcheck would take all of it for initialised.
         cupy.cuda.set_allocator(None)
     for n_dims in DIMS:
         for n_negatives in NEGATIVES:

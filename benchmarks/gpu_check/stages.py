@@ -1,4 +1,4 @@
-"""The stages of the check. Each returns what is to be recorded: "status", "summary" and details.
+"""The stages of the check. Each returns what is recorded: "status", "summary" and details.
 
 A stage runs programs until its deadline, in this order: build, test, hash, sanitize, time.
 """
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.clock import ratio
 from .environment import FOLDER, SITE, environment, find_tool
 from .process import ROOT, Finished, run
 
@@ -25,7 +26,7 @@ PYTHON = sys.executable
 TESTS = ROOT / "tests"
 SECONDS_TO_END = 20  # a measurement that has begun
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
-# These take longest, and most of them use the device.
+# Test modules that take longest and use the GPU most.
 FIRST = (
     *("checkpoint", "emulator", "kernel", "large_counts", "learning", "mutations", "non_finite"),
     *("sanitizers_memory", "sanitizers_threads", "step", "sync", "trainer_features"),
@@ -34,7 +35,7 @@ FIRST = (
 
 @dataclass(frozen=True)
 class Context:
-    """What stages go by: "cpu" stands in for a GPU in rehearsals."""
+    """What the stages need to know. The device "cpu" is for rehearsals without a GPU."""
 
     device: str
     architecture: str  # its compute capability, as "90"
@@ -65,7 +66,7 @@ def skipped(summary: str) -> dict[str, Any]:
 
 
 def build(context: Context) -> dict[str, Any]:
-    """Build the package for this GPU alone, without the network, and ask it whether it can use it.
+    """Build the package for this GPU alone, without the network, and ask it whether CUDA works.
 
     In a rehearsal it is built without CUDA.
     """
@@ -95,7 +96,7 @@ def build(context: Context) -> dict[str, Any]:
 def ptxas_report(output: str) -> list[dict[str, Any]]:
     """Registers and spilled bytes of each kernel that was compiled (none, if it was before)."""
     pattern = (
-        r"Compiling entry function '\w*?(async|sync|censor|contribute|apply|step)_kernel"
+        r"Compiling entry function '\w*?(async|sync|project|accumulate|apply|step)_kernel"
         r"ILi(\d+)E.*?"
         r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
         r"Used (\d+) registers"
@@ -123,7 +124,7 @@ def test(context: Context) -> dict[str, Any]:
     code = f"import emulator_support as e, pathlib; e.build(pathlib.Path({str(emulator)!r}))"
     if run([PYTHON, "-c", code], context.left(), variables).problem is None:
         variables["CML_FAST_EMULATOR"] = str(emulator / "libemulated.so")  # else each builds one
-    files = sorted(TESTS.glob("test_*.py"), key=lambda path: (path.stem[5:] not in FIRST, path))
+    files = sorted(TESTS.rglob("test_*.py"), key=lambda path: (path.stem[5:] not in FIRST, path))
 
     def run_file(path: Path) -> dict[str, Any]:
         report = FOLDER / "reports" / f"{path.stem}.xml"
@@ -131,7 +132,7 @@ def test(context: Context) -> dict[str, Any]:
         command = [PYTHON, "-m", "pytest", "-v", "-p", "no:cacheprovider", path]
         command += [f"--junitxml={report}", f"--basetemp={FOLDER / 'tmp' / path.stem}"]
         done = run(command, context.left(), variables)
-        found = {"file": path.name, "seconds": done.seconds, **outcomes(report)}
+        found = {"file": str(path.relative_to(TESTS)), "seconds": done.seconds, **outcomes(report)}
         if done.problem:
             found |= {"problem": done.problem, "output": done.tail()}
         return found
@@ -212,7 +213,7 @@ def sanitize(context: Context) -> dict[str, Any]:
 
     def under(tool: str, module: str, *arguments: str) -> Finished:
         command: list[object] = [program, "--tool", tool, "--print-limit", 10]
-        # CuPy asks the driver for things that may fail, and copes; ours raise an exception.
+        # CuPy handles failing calls of the CUDA API itself; our code raises an exception.
         command += ["--report-api-errors", "no"]
         command += [PYTHON, "-m", f"benchmarks.gpu_check.{module}", *arguments]
         return run(command, context.left(), environment())
@@ -287,7 +288,7 @@ def judge_times(record: dict[str, Any]) -> dict[str, Any]:
     if not points or limits is None:
         return failed("nothing was measured", **record)
     best = max(points, key=lambda point: point["bytes_per_second"])
-    share = best["bytes_per_second"] / limits["memory_bytes_per_second"]
+    share = ratio(best["bytes_per_second"], limits["memory_bytes_per_second"])
     summary = (
         f"{len(points)} measurements of kernels; best: {best['sweep']} {best['x']}, "
         f"{best['what']}, "

@@ -1,8 +1,8 @@
-"""Write ``docs/benchmarks.md``, and a short table in the README, from the newest result files.
+"""Write ``docs/benchmarks.md``, and a table of at most 8 rows in the README, from result files.
 
     make bench-report
 
-A section whose result file is missing is left out: nothing is on the page that was not measured.
+The newest file of each kind counts. A section without a result file is left out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from .. import results_file
-from . import accuracy, throughput, topk
+from ..common import results_file
+from . import accuracy_section, throughput_section, topk_section
+from .figures import Figures
 from .markdown import table
-from .style import Figures
 
 ROOT = Path(__file__).resolve().parents[2]
 INTRODUCTION = """# Benchmarks
@@ -28,9 +28,9 @@ command that repeats it; `python -m benchmarks` runs them all, and `benchmarks/R
 they measure and how. What was not measured is not here: there is no figure of a GPU yet."""
 
 SECTIONS: dict[str, ModuleType] = {  # by the name of their results
-    "accuracy": accuracy,
-    "throughput": throughput,
-    "topk": topk,
+    "accuracy": accuracy_section,
+    "throughput": throughput_section,
+    "topk": topk_section,
 }
 BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 
@@ -43,9 +43,11 @@ def newest_path(name: str, folder: Path) -> Path | None:
 
 def into_readme(text: str, rows: Sequence[tuple[str, str, str]]) -> str:
     """The README with this table between its two marks."""
+    if BEGIN not in text or END not in text:
+        raise SystemExit(f"the README has no {BEGIN} and {END}: the table stands between them")
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    listed = table(["", "cml_fast", "best peers"], rows)
+    listed = table(["", "cml_fast", "best peer"], rows)
     return f"{before}{BEGIN}\n{listed}\n{END}{after}"
 
 

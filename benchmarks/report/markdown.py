@@ -12,6 +12,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def better_in_bold(cells: Sequence[str], values: Sequence[float], *, higher: bool) -> list[str]:
+    """The cells of ours and of a peer; the better value is printed in bold."""
+    best = max(values) if higher else min(values)
+    return [
+        f"**{cell}**" if value == best else cell for cell, value in zip(cells, values, strict=True)
+    ]
+
+
 def origin(record: dict[str, Any]) -> str:
     """Machine, date, versions and command of one result file, as a paragraph."""
     machine = record["machine"]

@@ -1,7 +1,4 @@
-"""Speed: against PyTorch and the CPU libraries, against this machine's limits, and as data grow.
-
-See ``__main__.py`` for the command.
-"""
+"""Training speed; see ``__main__.py`` for the command."""
 
 import os
 

@@ -1,14 +1,14 @@
-"""Speed: against PyTorch and the CPU libraries, against this machine's limits, and as data grow.
+"""Training speed: against other packages, against the machine's limits, and as data grow.
 
     LIGHTFM_PYTHON=lightfm-env/bin/python python -m benchmarks.throughput
     python -m benchmarks.throughput --device cuda --data synthetic --parts sweeps compare
 
-Three parts. "compare": trained pairs per CPU-second (compare.py). "recall": CPU-seconds until a
-recall is reached (time_to_recall.py). "sweeps": our own speed as dimensions, negatives, threads,
-items and pairs grow, beside what memory and arithmetic allow (sweeps.py, limits.py).
+Three parts. "compare": trained pairs per CPU-second (speed_comparison.py). "recall": CPU-seconds
+until a recall is reached (time_to_recall.py). "sweeps": our own speed as dimensions, negatives,
+threads, items and pairs grow, beside what memory and arithmetic allow (sweeps.py, limits.py).
 
-What has been measured is kept in ``--work``, so that the same command goes on where it ended; with
-``--seconds`` it ends in time, and says what it had no time for.
+Measurements are kept in ``--work``: the same command continues where it was interrupted. With
+``--seconds`` no measurement begins later than that, and those left out are reported.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any
 
 from cml_fast import build_info
 
-from .. import datasets, results_file
-from ..peers import versions
-from . import compare, sweeps, time_to_recall
-from .data import SYNTHETIC, parts
+from ..common import datasets, results_file
+from ..common.measurement_store import MeasurementStore
+from ..recommenders import versions
+from . import speed_comparison, sweeps, time_to_recall
 from .plan import FULL, QUICK, Plan, on_cuda
-from .work import Work
+from .training_data import SYNTHETIC, load
 
 PARTS = ("compare", "recall", "sweeps")
-PACKAGES = ("torch", "implicit", "cupy", "lightfm")  # whose versions are told
+PACKAGES = ("torch", "implicit", "cupy", "lightfm")  # whose versions are recorded
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -72,12 +72,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return replace(plan, **{k: v for k, v in asked.items() if v})
 
 
-def main() -> None:
-    args = arguments()
-    if args.device == "cuda" and (problem := build_info()["cuda"]["problem"]):
-        sys.exit(f"--device cuda cannot be used: {problem}")
-    plan = plan_of(args)
-    # More rounds, seeds or data add to what was measured before; all else would change it.
+def store_of(args: argparse.Namespace, plan: Plan) -> MeasurementStore:
+    """What was measured before with the same options, on the same machine."""
+    # More rounds, seeds or data add measurements; all other options would change them.
     free = ("data", "recall_data", "rounds", "seeds")
     names = (*plan.data, *plan.recall_data)
     settings = {
@@ -89,29 +86,45 @@ def main() -> None:
         "machine": results_file.machine(),
         "packages": versions(PACKAGES),
     }
-    work = Work(args.work, settings, args.seconds)
+    return MeasurementStore(args.work, settings, args.seconds)
+
+
+def run_part(
+    part: str, plan: Plan, args: argparse.Namespace, store: MeasurementStore
+) -> dict[str, Any]:
+    if part == "sweeps":
+        found = sweeps.run(store, plan, args.device, args.scale)
+        sweeps.show(found, args.device)
+        return found
+    results = {}
+    for path in plan.data if part == "compare" else plan.recall_data:
+        likes = load(path, args.folder, args.scale)
+        name = Path(path).name
+        if part == "compare":
+            found = speed_comparison.run(store, name, likes[0], plan, args.device)
+            speed_comparison.show(name, found, args.device)
+        else:
+            found = time_to_recall.run(store, name, likes, plan, args.settings)
+            time_to_recall.show(name, found)
+        results[name] = found
+    return results
+
+
+def main() -> None:
+    args = arguments()
+    if args.device == "cuda" and (problem := build_info()["cuda"]["problem"]):
+        sys.exit(f"--device cuda cannot be used: {problem}")
+    plan = plan_of(args)
+    store = store_of(args, plan)
     record: dict[str, Any] = {"device": args.device, "quick": args.quick, "scale": args.scale}
     if args.device == "cuda":
         from ..gpu_check.device import describe
 
         record["gpu"] = describe()
     for part in args.parts:
-        if part == "sweeps":
-            record[part] = found = sweeps.run(work, plan, args.device, args.scale)
-            sweeps.show(found, args.device)
-            continue
-        record[part] = {}
-        for name in plan.data if part == "compare" else plan.recall_data:
-            likes = parts(name, args.folder, args.scale)
-            if part == "compare":
-                found = compare.run(work, Path(name).name, likes[0], plan, args.device)
-                compare.show(name, found, args.device)
-            else:
-                found = time_to_recall.run(work, Path(name).name, likes, plan, args.settings)
-                time_to_recall.show(name, found)
-            record[part][Path(name).name] = found
-    record |= {"packages": settings["packages"], "left_out": work.left_out}
-    path = results_file.write("throughput", record, args.out)
+        record[part] = run_part(part, plan, args, store)
+    record |= {"packages": store.settings["packages"], "left_out": store.left_out}
+    path = results_file.write("benchmarks.throughput", record, args.out)
     print(f"written: {path}", file=sys.stderr)
 
 

@@ -1,11 +1,11 @@
-"""Who is timed, and how: each returns a function that trains once and says what that took.
+"""What is timed: functions that train once and return the time it took.
 
-Ours, LightFM and implicit begin anew each time: an untimed epoch, then the timed ones. Timed are
-whole ``fit`` calls, checks and conversions included (of PyTorch, for whose benefit, only steps; its
-batches are drawn from a random order made before).
+Ours, LightFM and implicit start from new vectors each time, with an untimed epoch before the timed
+ones. Whole ``fit`` calls are timed, checks and conversions included; of PyTorch only the steps, in
+its favour: its batches are drawn from a random order made before.
 
-LightFM draws at most ``max_sampled`` negatives until one violates the margin; PyTorch and the
-paper's loss judge all U = 20, BPR has one. So they do different work for a pair.
+The work for a pair differs. LightFM draws at most ``max_sampled`` negatives until one violates the
+margin; PyTorch and the paper's loss score all U = 20; BPR has one negative.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ import scipy.sparse as sp
 
 import cml_fast
 from cml_fast import Trainer
-from cml_fast._backend import ISA_VARIABLE, usable_cores
 
-from ..peers import ALL, Data, why_absent
-from ..peers.lightfm_models import Worker
-from ..peers.torch_cml import TorchCML
-from .clock import timed
-from .work import LeftOut
+from ..common.clock import timed
+from ..common.measurement_store import LeftOut
+from ..common.results_file import usable_cores
+from ..common.training_job import FIXED_TEMPERATURE
+from ..recommenders import ALL, Data, why_absent
+from ..recommenders.lightfm_models import Worker
+from ..recommenders.pytorch_cml import TorchCML
 
 N_DIMS, N_NEGATIVES, WARM_UP = 100, 20, 1
+ISA_VARIABLE = "CML_FAST_ISA"  # forces an instruction set
 
 Sample = dict[str, float]  # pairs, cpu_seconds, wall_seconds; perhaps active_share
 Contestant = Callable[[], Sample]
@@ -57,8 +59,8 @@ def ours(
 OURS: dict[str, dict[str, Any]] = {
     "paper's loss, async": {"loss": "warp", "n_negatives": N_NEGATIVES, "update": "async"},
     "paper's loss": {"loss": "warp", "n_negatives": N_NEGATIVES},
-    "softmax, async": {"temperature": 0.21, "update": "async"},
-    "softmax": {"temperature": 0.21},
+    "softmax, async": {"temperature": FIXED_TEMPERATURE, "update": "async"},
+    "softmax": {"temperature": FIXED_TEMPERATURE},
 }
 
 
@@ -118,7 +120,7 @@ def why_not(name: str, device: str) -> str | None:
 
 
 class Torch:
-    """One way of PyTorch to train, which goes on where it was."""
+    """One variant of PyTorch; each call trains on from the last one."""
 
     def __init__(self, likes: sp.csr_array, device: str, n_pairs: int, **variant: Any) -> None:
         if variant["batch_size"] > likes.nnz:
@@ -135,7 +137,7 @@ class Torch:
         order = model.torch.randperm(likes.nnz, generator=model.generator, device=device)
         whole = len(order) // model.batch_size * model.batch_size
         self.batches = cycle(order[:whole].split(model.batch_size))
-        self.train(3 * model.batch_size)  # compiles, records, fills caches
+        self.train(3 * model.batch_size)  # compiles, records CUDA graphs, fills caches
 
     def train(self, n_pairs: int) -> int:
         n_steps = max(1, n_pairs // self.model.batch_size)

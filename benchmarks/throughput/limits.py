@@ -1,4 +1,4 @@
-"""What a pair costs, and how fast this machine can be at most."""
+"""What a pair costs in bytes and operations, and how many of them the machine manages a second."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cml_fast._arguments import TILE_SIZE
-
-from .. import memory
-from ..shared_negatives import blas_flops
-from .clock import timed
+from ..common.clock import rate, timed
+from ..common.machine_speed import matrix_product_flops, padded
 
 REPETITIONS = 20
+GPU_MATRIX_SIZE = 4096
+LARGE_COPY = {"cpu": 1 << 29, "cuda": 1 << 30}  # bytes; far more than any cache
+SMALL_COPY = {"cpu": 1 << 19, "cuda": 1 << 23}  # bytes; source and target fit in a cache
 
 
 def pair_cost(active_share: float, n_dims: int, n_negatives: int) -> dict[str, float]:
@@ -27,7 +27,7 @@ def pair_cost(active_share: float, n_dims: int, n_negatives: int) -> dict[str, f
     A distance takes 3 operations an element (-, *, +) for each of U + 1 items; an update 12 an
     element for each of three rows: gradient 2, accumulator 2, step 5, norm 2, scaling 1.
     """
-    row_bytes = 4 * memory.padded(n_dims)
+    row_bytes = 4 * padded(n_dims)
     return {
         "active_share": active_share,
         "bytes": (n_negatives + 2 + active_share * (3 + 6)) * row_bytes,
@@ -35,47 +35,47 @@ def pair_cost(active_share: float, n_dims: int, n_negatives: int) -> dict[str, f
     }
 
 
-def shared_pair_cost(n_dims: int, n_negatives: int) -> dict[str, float]:
-    """The same with the softmax: a tile reads and writes its users, positives and negatives once,
-    and makes three matrix products of U r multiplications and additions a pair."""
-    row_bytes = 4 * memory.padded(n_dims)
+def shared_pair_cost(n_dims: int, n_negatives: int, tile_size: int) -> dict[str, float]:
+    """The same with the softmax. ``tile_size`` pairs share their negatives: each vector is read and
+    written once a tile. Three matrix products take U r multiplications and additions a pair."""
+    row_bytes = 4 * padded(n_dims)
     return {
-        "bytes": 2 * (2 + n_negatives / TILE_SIZE) * row_bytes,
+        "bytes": 2 * (2 + n_negatives / tile_size) * row_bytes,
         "flops": 6.0 * n_negatives * n_dims,
     }
 
 
 def copy(device: str, n_bytes: int) -> float:
-    """Bytes per second of a copy, the best of many; those read and those written both count."""
+    """Bytes per second of a copy, the best of many; bytes read and bytes written both count."""
     if device == "cpu":
         xp = np
     else:
         import cupy as xp
     source = xp.ones(n_bytes // 4, dtype=xp.float32)
     target = xp.zeros_like(source)
-    return 2 * n_bytes / fastest(device, lambda: xp.copyto(target, source))
+    return rate(2 * n_bytes, fastest(device, lambda: xp.copyto(target, source)))
 
 
 def flops(device: str) -> float:
     """Floating-point operations per second of a large matrix product, on one core or the GPU."""
     if device == "cpu":
-        return max(blas_flops() for _ in range(3))
+        return max(matrix_product_flops() for _ in range(3))
     import cupy
 
-    size = 4096
+    size = GPU_MATRIX_SIZE
     a, b = cupy.ones((2, size, size), dtype=cupy.float32)
-    return 2 * size**3 / fastest(device, lambda: a @ b)
+    return rate(2 * size**3, fastest(device, lambda: a @ b))
 
 
 def fastest(device: str, action: Callable[[], object]) -> float:
-    action()  # touches memory, and loads code, for the first time
+    action()  # touches memory and loads code for the first time
     clock = "cpu_seconds" if device == "cpu" else "wall_seconds"
     return min(timed(device, action)[clock] for _ in range(REPETITIONS))
 
 
 def limits(device: str, scale: float = 1.0) -> dict[str, float]:
-    """Of memory, of a cache (each with room for source and target of a copy), of arithmetic."""
-    large, small = (1 << 29, 1 << 19) if device == "cpu" else (1 << 30, 1 << 23)
+    """Bytes per second of a copy in memory and in a cache; operations per second."""
+    large, small = LARGE_COPY[device], SMALL_COPY[device]
     return {
         "memory_bytes_per_second": copy(device, max(small, int(large * scale))),
         "cache_bytes_per_second": copy(device, small),

@@ -1,4 +1,4 @@
-"""How much is measured: all of it, or (``--quick``) a little of everything."""
+"""How much is measured: everything, or (``--quick``) a little of each part."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ QUICK = Plan(
 
 
 def on_cuda(plan: Plan) -> Plan:
-    """A GPU is so much faster that it needs more work to be timed, and larger batches."""
+    """More work for each measurement, and larger batches: a GPU is much faster."""
     return replace(
         plan,
         epochs=10 * plan.epochs,

@@ -1,7 +1,7 @@
-"""Our speed as one thing changes: dimensions, negatives, batches, threads, items, pairs.
+"""Our speed as one quantity grows: dimensions, negatives, batches, threads, items, pairs.
 
-All but the last measure the kernels, on random likes, of which nearly all pairs are active: that
-costs most. "pairs" times whole ``fit`` calls of one epoch, with all that comes before and after.
+All but the last time the kernels on random likes, with which nearly all pairs are active: the most
+expensive case. "pairs" times whole ``fit`` calls of one epoch.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from cml_fast import Trainer
-from cml_fast._backend import usable_cores
 
-from .. import memory
-from . import kernels
-from .clock import rate, timed
-from .data import GOWALLA, LARGE, Size, random_likes
+from ..common.clock import pairs_per_second, timed
+from ..common.machine_speed import padded
+from ..common.measurement_store import LeftOut, MeasurementStore
+from ..common.results_file import usable_cores
+from . import kernel_speed
 from .limits import limits
 from .plan import Plan
-from .work import LeftOut, Work
+from .training_data import GOWALLA, LARGE, Size, random_likes
 
 WARP = {"loss": "warp", "n_dims": 100, "n_threads": 1}
 SOFTMAX = {"loss": "softmax", "n_dims": 100, "n_threads": 1}
@@ -31,6 +31,8 @@ DIMS_OF_MANY_ITEMS = 64  # so that ten million fit in 12 GB
 USERS_OF_MANY_ITEMS, PAIRS_OF_MANY_ITEMS = 100_000, 4_000_000
 DIMS_OF_MANY_PAIRS, PAIRS_PER_USER, ITEMS_OF_MANY_PAIRS = 32, 100, 100_000
 SHARE_OF_MEMORY = 0.8  # that may be taken
+BYTES_OF_A_PAIR = 50  # of random likes while they are made: five int64 arrays, and the matrix
+FEW_USERS = 10_000
 
 
 class Point(NamedTuple):
@@ -61,7 +63,7 @@ def points(plan: Plan, device: str, scale: float) -> Iterator[Point]:
         for n in plan.batches:
             arguments = {**WARP, "update": "sync", "batch_size": n}
             yield Point("batches", n, f"{size.n_items:,} items", size, arguments)
-        # No batches at all: what the others are compared with.
+        # Without batches, for comparison.
         yield Point("batches", 0, f"{size.n_items:,} items", size, {**WARP, "update": "async"})
     for n in plan.items:
         size = Size(USERS_OF_MANY_ITEMS, n, PAIRS_OF_MANY_ITEMS).times(scale)
@@ -86,15 +88,15 @@ def check_memory(device: str, n_bytes: int) -> None:
 def measure(point: Point, plan: Plan, device: str) -> dict[str, Any]:
     rows = point.size.n_users + point.size.n_items
     # Vectors, their accumulators, and the first vectors, which are copied.
-    check_memory(device, 3 * 4 * rows * memory.padded(point.arguments["n_dims"]))
+    check_memory(device, 3 * 4 * rows * padded(point.arguments["n_dims"]))
     likes = random_likes(point.size)
-    return kernels.measure(device, likes, plan.launches, plan.launch_pairs, **point.arguments)
+    return kernel_speed.measure(device, likes, plan.launches, plan.launch_pairs, **point.arguments)
 
 
 def whole_fit(n_pairs: int, device: str) -> dict[str, Any]:
     """One epoch of as many pairs, from a matrix to a model: with more users, who like as much."""
     size = Size(n_pairs // PAIRS_PER_USER, ITEMS_OF_MANY_PAIRS, n_pairs)
-    check_memory("cpu", 50 * n_pairs)  # five arrays of as many int64, and what they become
+    check_memory("cpu", BYTES_OF_A_PAIR * n_pairs)
     likes: sp.csr_array = random_likes(size)
     trainer = Trainer(
         loss="warp",
@@ -104,36 +106,38 @@ def whole_fit(n_pairs: int, device: str) -> dict[str, Any]:
         device=device,
         verbose=False,
     )
-    trainer.fit(likes[:10_000])  # loads code
+    trainer.fit(likes[:FEW_USERS])  # loads code
     sample = {"pairs": likes.nnz, **timed(device, lambda: trainer.fit(likes))}
-    return {"shape": likes.shape, **sample, "pairs_per_second": rate(sample, device)}
+    return {"shape": likes.shape, **sample, "pairs_per_second": pairs_per_second(sample, device)}
 
 
-def run(work: Work, plan: Plan, device: str, scale: float) -> dict[str, Any]:
-    found: dict[str, Any] = {"limits": work.once("limits", lambda: limits(device, scale))}
+def run(store: MeasurementStore, plan: Plan, device: str, scale: float) -> dict[str, Any]:
+    found: dict[str, Any] = {"limits": store.once("limits", lambda: limits(device, scale))}
     measured = []
     for point in points(plan, device, scale):
         name = f"sweeps: {point.sweep}, {point.x:,}, {point.what}"
-        values = work.once(name, lambda point=point: measure(point, plan, device))
+        values = store.once(name, lambda point=point: measure(point, plan, device))
         if values is not None:
             described = {"sweep": point.sweep, "x": point.x, "what": point.what}
+            values = {key: of for key, of in values.items() if key != "samples"}
             measured.append({**described, "arguments": point.arguments, **values})
     for n in plan.pairs:
         n_pairs = max(1000, int(n * scale))
-        values = work.once(f"sweeps: pairs, {n:,}", lambda n=n_pairs: whole_fit(n, device))
+        values = store.once(f"sweeps: pairs, {n:,}", lambda n=n_pairs: whole_fit(n, device))
         if values is not None:
             measured.append({"sweep": "pairs", "x": n_pairs, "what": "a whole fit", **values})
     pairs = [point for point in measured if point["sweep"] == "pairs"]
-    if len(pairs) > 1:
-        found["growth"] = growth(pairs, device)
+    if len(pairs) > 1 and (line := growth(pairs, device)):
+        found["growth"] = line
     return {**found, "points": measured}
 
 
-def growth(points: list[dict[str, Any]], device: str) -> dict[str, float]:
-    """The straight line, seconds = fixed + per_pair * pairs, that is nearest in relative terms, and
-    how far off it is at most."""
+def growth(points: list[dict[str, Any]], device: str) -> dict[str, float] | None:
+    """Fit seconds = fixed + per_pair * pairs by the least relative errors; ``off``: the largest."""
     clock = "cpu_seconds" if device == "cpu" else "wall_seconds"
     pairs, seconds = (np.array([p[key] for p in points], dtype=float) for key in ("pairs", clock))
+    if (seconds <= 0).any():
+        return None  # too short to time
     per_pair, fixed = np.polyfit(pairs, seconds, 1, w=1 / seconds)
     off = (fixed + per_pair * pairs) / seconds - 1
     return {"fixed": float(fixed), "per_pair": float(per_pair), "off": float(np.abs(off).max())}

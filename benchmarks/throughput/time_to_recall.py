@@ -1,13 +1,14 @@
-"""What a user waits for: CPU-seconds of training until a recall is reached, on one thread.
+"""CPU-seconds of training until a recall is reached, on one thread.
 
-After each epoch (or each few, as a peer has it) recall@50 on the validation part of seed 0 is
-measured, which is not timed. What is timed begins with the likes as a CSR matrix: laying out data
-and first vectors count for all. Until that recall has not risen for a while; the best one is the
-peer's own. Its time is that to 99% of it, ours is that to the same recall.
+After each epoch (or every few epochs, where a peer reports only then) recall@50 on the validation
+part of seed 0 is measured; that is not timed. The time begins with the likes as a CSR matrix, so
+that converting data and making vectors counts for all. Training ends when that recall has not
+risen for some evaluations. A peer's time is that to 99% of its best recall; ours, that to the same
+recall.
 
-Between two measured epochs recall is taken to rise steadily, so that those who report seldom are
-not at a loss. Not counted: for LightFM, that another process starts; for PyTorch, compiling; for
-ours with softmax, the choice of a temperature, which costs fifteen epochs where none is named.
+Between two evaluations recall is interpolated linearly, so that rare evaluations are no
+disadvantage. Not counted: for LightFM, starting a process; for PyTorch, compiling; for ours with
+the softmax, choosing a temperature, which takes fifteen epochs if none is given.
 """
 
 from __future__ import annotations
@@ -22,24 +23,25 @@ from typing import Any
 import scipy.sparse as sp
 
 from cml_fast import Trainer
-from cml_fast._arguments import sample_of_users
 
-from ..peers import ALL, Data, Settings, why_absent
-from ..peers.torch_cml import BATCH_SIZE
-from ..ranking import Scores, evaluate
-from .compare import PYTORCH, sweep_torch
+from ..common.clock import ratio
+from ..common.measurement_store import MeasurementStore
+from ..common.ranking import Scores, evaluate, sample_of_users
+from ..common.training_job import FIXED_TEMPERATURE
+from ..recommenders import ALL, Data, Settings, why_absent
+from ..recommenders.pytorch_cml import BATCH_SIZE
 from .plan import Plan
-from .work import Work
+from .speed_comparison import PYTORCH, sweep_torch
 
 K, SHARE = 50, 0.99
 PEERS = ("WARP (LightFM)", "BPR (LightFM)", "BPR (implicit)", "WRMF (implicit)", PYTORCH)
-# A short list. The last one is the quickest to the recall of WRMF of seven settings tried on the
-# validation part of citeulike-t: temperature, learning rate, negatives, averaging.
+# The last one is the fastest to the recall of WRMF of seven settings (temperature, learning rate,
+# negatives, averaging) tried on the validation part of citeulike-t.
 OURS: dict[str, Settings] = {
     "paper's loss": {"loss": "warp"},
     "paper's loss, async": {"loss": "warp", "update": "async"},
-    "softmax": {"temperature": 0.21},
-    "softmax, async": {"temperature": 0.21, "update": "async"},
+    "softmax": {"temperature": FIXED_TEMPERATURE},
+    "softmax, async": {"temperature": FIXED_TEMPERATURE, "update": "async"},
     "softmax, for speed": {
         "temperature": 0.3,
         "learning_rate": 0.2,
@@ -72,7 +74,7 @@ class Curve:
         return {
             "cpu_seconds": self.cpu_seconds,
             "recall": self.recalls,
-            # Still rising, perhaps, when it had to stop.
+            # It may have been rising still when it had to stop.
             "cut_short": len(self.recalls) - 1 - best < self.patience,
         }
 
@@ -125,16 +127,16 @@ def train_ours(likes: sp.csr_array, settings: Settings, seed: int, new: Any) -> 
 
 
 def tuned(file: Path | None, data: str) -> dict[str, Settings]:
-    """Settings of peers that ``benchmarks.accuracy`` chose on this data."""
+    """The settings that ``benchmarks.accuracy`` chose for each row on this data set."""
     rows = json.loads(file.read_text())["results"].get(data, {}).get("rows", {}) if file else {}
-    return {name: row["chosen"]["settings"] for name, row in rows.items()}
+    return {name: row["settings"] for name, row in rows.items()}
 
 
 # --- all of it ----------------------------------------------------------------------------------
 
 
 def run(
-    work: Work,
+    store: MeasurementStore,
     name: str,
     parts: tuple[sp.csr_array, sp.csr_array],
     plan: Plan,
@@ -154,15 +156,15 @@ def run(
     settings: dict[str, Settings] = dict(OURS)
     for peer in PEERS:
         if reason := why_absent(ALL[peer]):
-            work.leave_out(peer, reason)
+            store.leave_out(peer, reason)
         else:
             settings[peer] = dict(chosen.get(peer, ALL[peer].first))
     if PYTORCH in settings:
-        settings[PYTORCH] |= best_torch(work, name, likes, plan)
+        settings[PYTORCH] |= best_torch(store, name, likes, plan)
     curves: dict[str, list[dict[str, Any]]] = {}
     for seed in plan.seeds:
         for what, own in settings.items():
-            found = work.once(
+            found = store.once(
                 f"{name}: recall, {what}, seed {seed}",
                 lambda what=what, own=own, seed=seed: (
                     train_ours(likes, own, seed, new)
@@ -181,14 +183,17 @@ def run(
         "seeds": plan.seeds,
         "settings": settings,
         "tuned": sorted(set(chosen) & set(PEERS)),
-        "curves": curves,
+        "curves": {what: of_seeds[0] for what, of_seeds in curves.items()},  # of the first seed
+        "cut_short": [
+            what for what, of_seeds in curves.items() if any(one["cut_short"] for one in of_seeds)
+        ],
         "times": {peer: times(curves[peer], curves) for peer in PEERS if peer in curves},
     }
 
 
-def best_torch(work: Work, name: str, likes: sp.csr_array, plan: Plan) -> Settings:
-    """The fastest way of PyTorch to train batches of the size that its settings were chosen for."""
-    samples = sweep_torch(work, name, likes, "cpu", plan.torch_pairs, (BATCH_SIZE,))
+def best_torch(store: MeasurementStore, name: str, likes: sp.csr_array, plan: Plan) -> Settings:
+    """The fastest variant of PyTorch with batches of the size that its settings were chosen for."""
+    samples = sweep_torch(store, name, likes, "cpu", plan.torch_pairs, (BATCH_SIZE,))
     if not samples:
         return {}
     best = max(samples.values(), key=lambda sample: sample["pairs_per_second"])
@@ -207,7 +212,7 @@ def times(peers: list[dict[str, Any]], curves: dict[str, list[dict[str, Any]]]) 
         ]
         if seconds:
             reached = None not in seconds and len(seconds) == len(own)
-            ratios = [a / b for a, b in zip(seconds, own, strict=True)] if reached else None
+            ratios = [ratio(a, b) for a, b in zip(seconds, own, strict=True)] if reached else None
             ours[name] = {"seconds": seconds, "ratios": ratios}
     return {"best": [max(curve["recall"]) for curve in peers], "seconds": own, "ours": ours}
 

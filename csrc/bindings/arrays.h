@@ -1,5 +1,5 @@
-// Arrays from Python: NumPy's __array_interface__ and CUDA's __cuda_array_interface__ have the
-// same shape, so one reader serves both devices.
+// Arrays from Python. NumPy's __array_interface__ and CUDA's __cuda_array_interface__ are
+// dictionaries with the same entries, so both devices share one reader.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -21,7 +21,7 @@ struct ArrayView {
     std::vector<int64_t> shape;
 };
 
-// Checks that `array` lives on `device`, is C-contiguous, of this type ("<f4", "<i4", "<i8") and
+// Check that `array` is on `device`, is C-contiguous, of this type ("<f4", "<i4", "<i8") and
 // number of dimensions and, if asked for, writable. Throws TypeError or ValueError.
 inline ArrayView view_array(const py::object& array, const std::string& name, Device device,
                             const std::string& type, size_t n_dims, bool writable) {

@@ -6,7 +6,8 @@
 #include "../core/search.h"
 #include "../core/visit_order.h"
 #include "../cpu/train.h"
-#include "job.h"
+#include "losses.h"
+#include "python_job.h"
 #ifdef CML_WITH_CUDA
 #include "../cuda/train.h"
 #endif
@@ -48,7 +49,7 @@ py::dict build_info() {
                     "instruction_sets"_a = cml::cpu_instruction_sets(), "cuda"_a = cuda_info());
 }
 
-// Draws for tests, from the core itself.
+// Random draws of the core, for tests.
 py::array_t<int64_t> visit_order(int64_t n, uint64_t seed, int64_t epoch, int64_t begin,
                                  int64_t end) {
     if (n < 1 || begin < 0 || end < begin || end > n) {
@@ -95,21 +96,29 @@ int64_t cuda_batch_bytes(const std::string& loss, int32_t n_dims, int32_t n_nega
 }
 #endif
 
-}  // namespace
+py::dict losses() {
+    py::dict result;
+    for (const auto& [name, shares_negatives] : cml::losses()) {
+        result[py::str(name)] = shares_negatives;
+    }
+    return result;
+}
 
-PYBIND11_MODULE(_core, m) {
-    m.doc() = "Compiled kernels of cml_fast.";
+void define_constants(py::module_& m) {
     m.attr("MAX_DIMS") = cml::kMaxDims;
     m.attr("MAX_NEGATIVES") = cml::kMaxNegatives;
     m.attr("MAX_TILE_SIZE") = cml::kTilePairs;
     m.attr("MAX_BATCH_SIZE") = int64_t{1} << cml::kMaxBatchBits;
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
+    m.attr("LOSSES") = losses();
+    m.attr("LOSS_PARAMETERS") = py::tuple(py::cast(cml::loss_parameters()));
 #ifdef CML_WITH_CUDA
-    m.attr("CUDA_COUNTERS") = (cml::cuda_counter_bytes() + 7) / 8;
-    m.def("cuda_batch_bytes", &cuda_batch_bytes, "loss"_a, "n_dims"_a, "n_negatives"_a,
-          "tile_size"_a, "batch_size"_a, "n_users"_a, "n_items"_a, "stride"_a);
+    constexpr int64_t kBytes = sizeof(int64_t);
+    m.attr("CUDA_COUNTERS") = (cml::cuda_counter_bytes() + kBytes - 1) / kBytes;
 #endif
+}
 
+void define_counters(py::module_& m) {
     py::class_<cml::Counters>(m, "Counters", "What a launch reports.")
         .def_readonly("pairs", &cml::Counters::pairs)
         .def_readonly("active", &cml::Counters::active)
@@ -122,8 +131,10 @@ PYBIND11_MODULE(_core, m) {
                 if (c.first_non_finite == INT64_MAX) return py::none();
                 return py::int_(c.first_non_finite);
             },
-            "The visit whose update was refused because a value was not finite, or None.");
+            "The sample whose update was refused because a value was not finite, or None.");
+}
 
+void define_job(py::module_& m) {
     py::class_<cml::PythonJob>(m, "Job", "A checked training job.")
         .def(py::init([](const std::string& device, const py::kwargs& arguments) {
                  if (device != "cpu" && device != "cuda") {
@@ -134,15 +145,21 @@ PYBIND11_MODULE(_core, m) {
              }),
              "device"_a)
         .def("run", &cml::PythonJob::run, "begin"_a, "end"_a,
-             "Train the visits [begin, end) and return the Counters.")
+             "Train the samples [begin, end) and return the Counters.")
         .def("step", &cml::PythonJob::step, "table"_a, "rows"_a, "gradients"_a,
              "Make one step of some rows of 'users' or 'items' along these gradients. Return the "
              "position of one that was refused because a value was not finite, or None.")
         .def("fold_in", &cml::PythonJob::fold_in, "begin"_a, "end"_a, "n_epochs"_a,
              "Train each of the users [begin, end) alone for so many epochs, with the items fixed. "
              "Return the first for whom a value was not finite, or None.");
+}
 
+void define_functions(py::module_& m) {
     m.def("build_info", &build_info);
+#ifdef CML_WITH_CUDA
+    m.def("cuda_batch_bytes", &cuda_batch_bytes, "loss"_a, "n_dims"_a, "n_negatives"_a,
+          "tile_size"_a, "batch_size"_a, "n_users"_a, "n_items"_a, "stride"_a);
+#endif
     m.def(
         "rank_weights",
         [](int64_t n_items, int64_t n_negatives) {
@@ -159,4 +176,14 @@ PYBIND11_MODULE(_core, m) {
     m.def("philox", &philox, "key"_a, "counter"_a);
     m.def("visit_order", &visit_order, "n"_a, "seed"_a, "epoch"_a, "begin"_a, "end"_a);
     m.def("ranks_to_items", &ranks_to_items, "ranks"_a, "liked"_a);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "Compiled kernels of cml_fast.";
+    define_constants(m);
+    define_counters(m);
+    define_job(m);
+    define_functions(m);
 }

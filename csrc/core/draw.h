@@ -1,5 +1,6 @@
-// Which pairs, and which negatives for each: uniform over what the user has not liked, one draw
-// each, no rejection. All by counters, so that every device draws the same.
+// Draws the pairs, and the negatives of each: uniform over the items that the user has not liked,
+// one draw each, without rejection. Random numbers depend on counters only, so that every device
+// draws the same.
 #pragma once
 
 #include "lanes.h"
@@ -10,7 +11,7 @@ namespace cml {
 inline namespace CML_TARGET {
 
 struct Pair {
-    int64_t number;     // position in the CSR arrays: keys the random numbers
+    int64_t number;     // position in the CSR arrays, a counter of the random numbers
     int64_t row_begin;  // the user's likes: indices[row_begin .. row_begin + n_liked)
     int32_t n_liked;
     int32_t user;
@@ -18,11 +19,10 @@ struct Pair {
     float weight;
 };
 
-constexpr int kGroup = 4;  // negatives are searched for in groups, side by side
-constexpr int kDrawn = 8;  // negatives that one call of the generator gives
+constexpr int kGroup = 4;  // negatives whose items are searched for side by side
+constexpr int kDrawn = 8;  // negatives that one call of the generator yields
 
-// Negatives are drawn and searched for in whole groups; those beyond the last that was asked for
-// are ignored.
+// Negatives are drawn and searched for in whole groups; those beyond n_negatives are ignored.
 CML_FN int groups_of(int n_negatives, int size) {
     return (n_negatives + size - 1) / size;
 }
@@ -32,30 +32,30 @@ CML_FN int32_t n_free(const Pair& pair, const Job& job) {
     return static_cast<int32_t>(job.items.n_rows) - pair.n_liked;
 }
 
-// Draw the pairs of the next visits, one a lane, into a tile of kLanes; return how many of them
-// count: a tile ends with its epoch.
+// Draw the pairs of the next samples, one for each lane, into a pair block, which has room for
+// kLanes; return how many of them count, because a block ends with its epoch.
 template <class Lanes>
-CML_FN int draw_pairs(const Job& job, int64_t visit, int64_t end, int64_t epoch, Pair* tile) {
+CML_FN int draw_pairs(const Job& job, int64_t sample, int64_t end, int64_t epoch, Pair* block) {
     const Likes& likes = job.likes;
-    const int64_t position = visit - epoch * likes.n_pairs;
-    int64_t count = end - visit;
+    const int64_t position = sample - epoch * likes.n_pairs;
+    int64_t count = end - sample;
     if (count > likes.n_pairs - position) count = likes.n_pairs - position;
     if (count > kLanes) count = kLanes;
     const VisitOrder order(likes.n_pairs, job.hyper.seed, epoch);
     constexpr int n = Lanes::kPairsAtOnce;
-    Lanes::sync();  // the last tile has been read by all lanes
-    Lanes::each(kLanes / n, [&](int block) CML_INLINE_LAMBDA {
+    Lanes::sync();  // all lanes have read the previous block
+    Lanes::each(kLanes / n, [&](int group) CML_INLINE_LAMBDA {
         int64_t numbers[n], users[n];
         CML_UNROLL
         for (int k = 0; k < n; ++k) {
-            const int64_t i = block * n + k;  // beyond the last pair: that one again
+            const int64_t i = group * n + k;  // beyond the last pair: that one again
             numbers[k] = order(position + (i < count ? i : count - 1));
             Lanes::prefetch_likes(likes.indices + numbers[k], 1);
         }
         entries_to_rows(numbers, likes.indptr, job.users.n_rows, users);
         CML_UNROLL
         for (int k = 0; k < n; ++k) {
-            Pair& pair = tile[block * n + k];
+            Pair& pair = block[group * n + k];
             pair.number = numbers[k];
             pair.row_begin = likes.indptr[users[k]];
             pair.n_liked = static_cast<int32_t>(likes.indptr[users[k] + 1] - pair.row_begin);
@@ -69,7 +69,8 @@ CML_FN int draw_pairs(const Job& job, int64_t visit, int64_t end, int64_t epoch,
     return static_cast<int>(count);
 }
 
-// The ranks of a pair's negatives among the items that its user has not liked; one at least.
+// Draw the ranks of a pair's negatives among the items that its user has not liked, of which there
+// must be at least one.
 template <class Lanes>
 CML_FN void draw_ranks(const Job& job, const Pair& pair, int64_t epoch, int32_t* ranks) {
     const int32_t n = n_free(pair, job);
@@ -81,7 +82,7 @@ CML_FN void draw_ranks(const Job& job, const Pair& pair, int64_t epoch, int32_t*
     });
 }
 
-// Turn these ranks into items, and show each to `found`.
+// Turn these ranks into items, and call found(item) for each.
 template <class Lanes, class F>
 CML_FN void find_negatives(const Job& job, const Pair& pair, int32_t* ranks, F found) {
     const int32_t* liked = job.likes.indices + pair.row_begin;

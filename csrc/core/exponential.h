@@ -1,5 +1,5 @@
-// The exponential and the logarithm of every lane, in operations that round alike everywhere: so
-// that all devices get the same bits.
+// The exponential and the logarithm of every lane, composed of operations that are rounded in the
+// same way on every device, so that all devices get the same bits.
 #pragma once
 
 #include "lanes.h"
@@ -7,19 +7,19 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Below this exp() is exactly zero: beside a term of 1 nothing is lost, and no product of what is
-// left comes near the smallest floats, which are slow.
+// Below this, exp() returns exactly zero. The results are added to a term of 1, so nothing is lost;
+// and products of larger results never are denormal numbers, which are slow.
 constexpr float kSmallestExponent = -40.0f;
 
 // exp(x) for x up to 80, to 2 units in the last place. x = n ln 2 + r, and a polynomial for exp(r)
 // on [-ln 2 / 2, ln 2 / 2] (its coefficients are those of Cephes' expf by S. Moshier).
 template <class Lanes>
 CML_FN Lanes exp(const Lanes& x) {
-    // Among the floats around 1.5 * 2^23 the integers are neighbours.
+    // Floats around 1.5 * 2^23 are 1 apart, so adding this rounds to an integer.
     const Lanes shift = Lanes::splat(12582912.0f);
     const Lanes shifted = fma(x, Lanes::splat(1.44269504f), shift);
     const Lanes n = shifted - shift;
-    // ln 2 in two parts, the first so short that n times it is exact.
+    // ln 2 is split into two parts; the first has so few bits that its product with n is exact.
     const Lanes r = fma(n, Lanes::splat(2.12194440e-4f), fma(n, Lanes::splat(-0.693359375f), x));
     Lanes p = Lanes::splat(1.9875691500e-4f);
     p = fma(p, r, Lanes::splat(1.3981999507e-3f));

@@ -1,7 +1,7 @@
-// Folding in: users who come when training is over are placed among items that stay where they are.
+// Folding in: vectors for users who were not there during training. The items stay as they are.
 //
-// Each of them is trained alone, on a job of their own pairs, by the steps of asynchronous training
-// without those of the items. So a user's vector does not depend on who else is folded in, nor on
+// Each user is trained alone, on a job of their own pairs, by the steps of asynchronous training
+// without the updates of items. So a user's vector depends neither on who else is folded in nor on
 // which worker does it.
 #pragma once
 
@@ -29,19 +29,19 @@ class FoldInUpdates {
  public:
     CML_FN FoldInUpdates(const Job& job, Memory memory) : job_(job), memory_(memory) {}
 
-    CML_FN void coming(const Pair&) const {}
-    CML_FN void chosen(int32_t) const {}
+    CML_FN void prefetch(const Pair&) const {}
+    CML_FN void on_negative(int32_t) const {}
 
-    CML_FN bool take(int64_t, const Pair& pair, int32_t negative, const Contribution& c) const {
+    CML_FN bool apply(int64_t, const Pair& pair, int32_t negative, const PairLoss& loss) const {
         if (negative < 0) return true;
-        if (!(c.gradient_bound <= kLargestGradient)) return false;
+        if (!(loss.gradient_bound <= kLargestGradient)) return false;
         float* const user = row_of(job_.users, pair.user);
         return update_row<Lanes, kChunks>(
             job_.hyper, memory_, user, accumulators_of(job_.users, pair.user),
             [&](int i, auto part)
                 CML_INLINE_LAMBDA { return memory_.load(user + i * kLanes, part); },
-            RecordGradient<Lanes, Memory>(
-                job_, memory_, {pair.user, pair.positive, negative, 2.0f * c.weight}, 0));
+            TripletGradient<Lanes, Memory>(
+                job_, memory_, {pair.user, pair.positive, negative, 2.0f * loss.weight}, 0));
     }
 
  private:

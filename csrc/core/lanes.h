@@ -1,5 +1,5 @@
-// What the core expects of `Lanes`, a type that every device defines for itself: 32 floats, one
-// per virtual lane. A thread of a warp has one of them, a CPU core has all in SIMD registers.
+// The interface of `Lanes`, a type that every device defines for itself: 32 floats, one for each
+// virtual lane. A thread of a CUDA warp holds one of them, a CPU core holds all in SIMD registers.
 //
 //   kRowsAtOnce                 1, 2 or 4: rows whose distances fit in registers side by side
 //   kPairsAtOnce                pairs whose users a lane looks up side by side
@@ -17,13 +17,13 @@
 //   mantissa(a), exponent(a)    a = mantissa * 2^exponent, for normal a > 0
 //   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
 //   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
-//   largest(a)                  over lanes, at least 0; NaN is passed over
+//   largest(a)                  over lanes, at least 0; NaN is ignored
 //   where_above(a, x), where_equal(a, x)   lanes for which it holds, as bits
 //   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch memory
 //   put(p, x)                   x, equal in all lanes, to scratch memory
-//   each(n, f)                  f(0) ... f(n - 1), shared out over the lanes
-//   sync()                      what a lane wrote to scratch memory is seen by the others
-//   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   will be loaded soon
+//   each(n, f)                  f(0) ... f(n - 1), divided between the lanes
+//   sync()                      after it, every lane sees what the others wrote to scratch memory
+//   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   these will be loaded soon
 #pragma once
 
 #include "job.h"

@@ -26,8 +26,8 @@ CML_FN Words philox(uint64_t key0, uint64_t key1, const Words& counter) {
     return w;
 }
 
-// Every use of randomness has a key and a counter of its own. 2 to 4, of the work between launches,
-// are in python/cml_fast/_draws.py.
+// Every use of random numbers has a key of its own. Those of the work between launches, 2 to 4, are
+// in Python (the module that computes Philox with NumPy).
 enum class Purpose : uint64_t { kNegatives = 0, kVisitOrder = 1, kSharedNegatives = 5 };
 
 CML_FN Words random_words(uint64_t seed, Purpose purpose, int64_t epoch, int64_t number,
@@ -37,10 +37,10 @@ CML_FN Words random_words(uint64_t seed, Purpose purpose, int64_t epoch, int64_t
                     static_cast<uint64_t>(epoch), 0}});
 }
 
-// Two uniform integers in [0, n) from 64 random bits: bits / 2^64 * n has one before its binary
-// point, and what is behind it, times n, has the other (Brackett-Rozinsky and Lemire, "Batched
-// Ranged Random Integer Generation", 2024). Some pairs of integers are more likely than others, by
-// less than one part in 2^64 / n^2.
+// Two uniform integers in [0, n) from 64 random bits: the integer part of bits / 2^64 * n is the
+// first, and the integer part of its fractional part times n the second (Brackett-Rozinsky and
+// Lemire, "Batched Ranged Random Integer Generation", 2024). Some pairs of integers are more likely
+// than others, by less than one part in 2^64 / n^2.
 CML_FN void two_below(int32_t n, uint64_t bits, int32_t* out) {
     const Product first = multiply(bits, static_cast<uint64_t>(n));
     out[0] = static_cast<int32_t>(first.high);

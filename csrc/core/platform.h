@@ -1,16 +1,23 @@
-// What lets one source be compiled for a CPU instruction set, again for another, and for CUDA.
+// What the core needs to be compiled from one source for several CPU instruction sets and for CUDA.
 #pragma once
 
 #include <cstdint>
 
-// A function of the core; a large one is not copied to wherever it is called, but on CUDA, where a
-// call would keep what it is given in local memory. CUDA sources use the core in kernels only.
+// CML_FN marks functions of the core, which are inlined. CML_LARGE_FN marks those that are too
+// large for that; on CUDA they are inlined too, because a call would put its arguments into local
+// memory. CUDA sources call the core in kernels only.
+//
+// CML_UNROLL unrolls a loop of constant length, CML_UNROLL_ANY_LENGTH one whose length is known at
+// run time only. On the CPU the latter stay loops: unrolled, they take several times as long to
+// compile and run no faster.
 #if defined(__CUDACC__)
 #define CML_FN __device__ __forceinline__
 #define CML_LARGE_FN CML_FN
 #define CML_INLINE_LAMBDA
 #define CML_UNROLL _Pragma("unroll")
+#define CML_UNROLL_ANY_LENGTH CML_UNROLL
 #else
+#define CML_UNROLL_ANY_LENGTH
 #define CML_FN inline __attribute__((always_inline))
 #define CML_LARGE_FN __attribute__((noinline))
 #define CML_INLINE_LAMBDA __attribute__((always_inline))
@@ -21,9 +28,9 @@
 #endif
 #endif
 
-// The build names its target (CML_TARGET=x86_64_v3, cuda, ...) and every function of the core
-// lives in a namespace of that name. Without it the linker would keep one copy of each inline
-// function for all instruction sets, perhaps the one that this machine cannot run.
+// The build names its target (CML_TARGET=x86_64_v3, cuda, ...), and every function of the core is
+// in a namespace of that name. Without it the linker would keep one copy of each inline function
+// for all instruction sets, possibly one that this machine cannot run.
 #ifndef CML_TARGET
 #define CML_TARGET portable
 #endif

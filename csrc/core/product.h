@@ -1,5 +1,5 @@
-// Matrix products in registers. Every element is a chain of fused multiply-adds, from the first
-// term to the last: the same bits however the matrix is cut into blocks.
+// Matrix products in registers. Every element is a chain of fused multiply-adds in the order of the
+// terms, so the result is the same to the bit however the matrix is divided into blocks.
 #pragma once
 
 #include "lanes.h"
@@ -13,8 +13,8 @@ struct Operand {
     int64_t row_stride, step_stride;
 };
 
-// Lanes::kProductRows rows of a product, 32 columns (or a part of them) wide: done(m, x) is shown
-// row m, x = sum over t < n of a(m, t) * b[t * b_stride ...].
+// Lanes::kProductRows rows of a product, 32 columns (or a part of them) wide. Calls done(m, x) for
+// each row m with x = sum over t < n of a(m, t) * b[t * b_stride ...].
 template <class Lanes, class Part, class Done>
 CML_FN void product(int n, const Operand& a, const float* b, int64_t b_stride, Part part,
                     Done done) {

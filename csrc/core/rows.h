@@ -6,7 +6,8 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Chunks of a row, all but the last complete. kChunks: how many; 0: known at run time only.
+// The chunks of a row; the last one may be incomplete. kChunks: their number; 0: known at run time
+// only.
 template <class Lanes, int kChunks>
 struct Chunks {
     static constexpr int kRoom = kChunks > 0 ? kChunks : kMaxDims / kLanes;
@@ -17,13 +18,18 @@ struct Chunks {
     template <class F>
     CML_FN void each(F f) const {
         const int last = kChunks > 0 ? kChunks - 1 : (n_dims - 1) / kLanes;
-        CML_UNROLL
-        for (int c = 0; c < last; ++c) f(c, Full{});
+        if constexpr (kChunks > 0) {
+            CML_UNROLL
+            for (int c = 0; c < last; ++c) f(c, Full{});
+        } else {
+            CML_UNROLL_ANY_LENGTH
+            for (int c = 0; c < last; ++c) f(c, Full{});
+        }
         Lanes::last_part(n_dims - last * kLanes,
                          [&](auto part) CML_INLINE_LAMBDA { f(last, part); });
     }
 
-    // The row will be needed soon.
+    // Prefetch a row.
     CML_FN void fetch(const float* row) const {
         each([&](int c, auto part) CML_INLINE_LAMBDA { Lanes::prefetch(row + c * kLanes, part); });
     }
@@ -37,7 +43,7 @@ CML_FN float* accumulators_of(const Table& table, int64_t number) {
     return table.accumulators + number * table.accumulator_stride;
 }
 
-// The accumulators of a row will be needed soon.
+// Prefetch the accumulators of a row.
 template <class Lanes, int kChunks>
 CML_FN void fetch_accumulators(const Chunks<Lanes, kChunks>& chunks, const Table& table,
                                int64_t number) {

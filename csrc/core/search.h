@@ -1,5 +1,5 @@
-// Binary searches; the first two each for n answers side by side: the loads of one do not wait for
-// those of another, and no branch depends on the data.
+// Binary searches. The first two do n searches side by side: their loads do not wait for each
+// other, and no branch depends on the data.
 #pragma once
 
 #include "platform.h"
@@ -25,9 +25,8 @@ CML_FN void entries_to_rows(const int64_t (&entries)[n], const int64_t* indptr, 
 }
 
 // Turn ranks (from 0) among the items that are not in `liked` into those items. `liked` is sorted
-// and distinct. An item is its rank plus the number of liked items below it: liked[p] is below
-// the answer if it is below rank + p + 1, which is where the answer lies if p + 1 liked items
-// are. So a search needs no more than the answer so far.
+// and distinct. An item is its rank plus the number of liked items below it. liked[p] is below the
+// answer if and only if it is below rank + p + 1, so a search only keeps the answer so far.
 template <int n>
 CML_FN void ranks_to_items(int32_t* ranks, const int32_t* liked, int64_t n_liked) {
     // liked[p] is at address origin + 4 * answer, where answer = rank + p + 1.

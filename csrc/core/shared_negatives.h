@@ -1,9 +1,9 @@
-// Negatives that all pairs of a tile share: uniform over all items, and not a negative of a pair
-// whose user likes it.
+// Draws the negatives that all pairs of a tile share, uniform over all items, and finds the items
+// among them that a user likes: these are not negatives of that user's pairs.
 //
-// The draw is stratified: U draws come from U equal parts of the item numbers, one from each. Every
-// item is drawn as often as by independent draws; but a sum over the draws varies less, and they
-// come in order, so that each item can stand in a few places only.
+// The draw is stratified: the item numbers are divided into U equal parts, and one item is drawn
+// from each. Every item is drawn as often as by independent draws, but sums over the draws have a
+// smaller variance. The draws are in ascending order, so that an item can only be in a few places.
 #pragma once
 
 #include "draw.h"
@@ -11,12 +11,12 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-constexpr int kSharedDrawn = 4;  // that one call of the generator gives
-constexpr int kPlaces = 2;       // that an item can stand in, where there are more items than draws
+constexpr int kSharedDrawn = 4;  // negatives that one call of the generator yields
+constexpr int kPlaces = 2;       // where an item can be, if there are more items than draws
 
-// Draw them for the tile that begins with this position of an epoch. Negative s is
-// floor((s + x) J / U), x uniform in [0, 1) with 64 binary places. Behind the last one are some
-// numbers that are no items, kPlaces - 1 at least: `negatives` has room for two calls more.
+// Draw the negatives of the tile that begins at this position of an epoch. Negative s is
+// floor((s + x) J / U), with x uniform in [0, 1) with 64 binary digits. After the last negative
+// follow at least kPlaces - 1 numbers that are not items; `negatives` has room for two more calls.
 template <class Lanes, class Team>
 CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t position,
                         int32_t* negatives) {
@@ -41,16 +41,16 @@ CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t
     });
 }
 
-// found(s) for every negative s that is among a user's likes. Those of the two that are fewer are
-// looked up in the others.
+// Call found(s) for every negative s that the user likes: go through the likes or through the
+// negatives, whichever takes fewer steps, and look each of them up in the other list.
 template <class Lanes, class F>
 CML_FN void find_liked(const Job& job, const int32_t* liked, int64_t n_liked,
                        const int32_t* negatives, F found) {
     const int64_t n = job.hyper.n_negatives;
-    constexpr int64_t kSteps = 8;  // that a search in the likes takes, about
+    constexpr int64_t kSteps = 8;  // of a binary search in the likes, roughly
     if (n < job.items.n_rows && n_liked <= kSteps * n) {
         Lanes::each(static_cast<int>(n_liked), [=, &job](int i) CML_INLINE_LAMBDA {
-            // If an item was drawn, then in place floor(item U / J) or the next one.
+            // If this item was drawn, it is in place floor(item U / J) or the next one.
             const int32_t item = liked[i];
             const uint64_t place = multiply(static_cast<uint64_t>(item), job.draws_per_item).high;
             const int64_t first = static_cast<int64_t>(place);

@@ -1,33 +1,33 @@
-// Synchronous mini-batches, the procedure of the paper (section 3.5): all gradients of a batch are
-// taken at the parameters it began with and added up per row; then each touched row gets one
-// AdaGrad step and one censoring.
+// Synchronous mini-batches, the procedure of the paper (section 3.5): the gradients of all pairs of
+// a batch are computed from the parameters at its beginning and added up for each row. Then each
+// touched row gets one AdaGrad step and is projected onto the norm ball once.
 //
-// What the pairs of a batch ask for are records. Their gradients (RecordGradient) are rounded and
-// added up, as integers (FixedPoint in job.h): it does not matter who adds what, and when. So the
-// result is the same bits for any number of workers on any device. How the work is shared out is up
-// to the device.
+// Each pair yields a Triplet. The gradients of the triplets (TripletGradient) are rounded to
+// integers (FixedPoint in job.h) before they are added up, so it does not matter who adds what and
+// when: the result is the same to the bit for any number of workers on any device. How the work is
+// divided is up to the device.
 #pragma once
 
+#include "pair_step.h"
 #include "update.h"
-#include "walk.h"
 
 namespace cml {
 inline namespace CML_TARGET {
 
 // Whether the gradients of a pair are so small that sums of them cannot overflow.
-CML_FN bool is_fit(const Job& job, const Contribution& c) {
-    return c.gradient_bound <= job.fixed.largest_gradient * job.fixed.largest_gradient;
+CML_FN bool is_summable(const Job& job, const PairLoss& loss) {
+    return loss.gradient_bound <= job.fixed.largest_gradient * job.fixed.largest_gradient;
 }
 
-// The gradient that a record gives its user (t = 0), its positive (1) or its negative (2).
+// The gradient of a triplet with respect to its user (t = 0), its positive (1) or its negative (2).
 template <class Lanes, class Memory>
-class RecordGradient {
+class TripletGradient {
  public:
-    CML_FN RecordGradient(const Job& job, Memory memory, const Record& record, int t)
-        : memory_(memory), factor_(Lanes::splat(record.factor)) {
-        const float* const rows[3] = {row_of(job.users, record.user),
-                                      row_of(job.items, record.positive),
-                                      row_of(job.items, record.negative)};
+    CML_FN TripletGradient(const Job& job, Memory memory, const Triplet& triplet, int t)
+        : memory_(memory), factor_(Lanes::splat(triplet.factor)) {
+        const float* const rows[kTripletRows] = {row_of(job.users, triplet.user),
+                                                 row_of(job.items, triplet.positive),
+                                                 row_of(job.items, triplet.negative)};
         plus_ = rows[plus_row(t)];
         minus_ = rows[minus_row(t)];
     }

@@ -1,27 +1,26 @@
-// The gradients of pairs that share their negatives: a tile of up to kTilePairs successive visits.
+// The gradients of pairs that share their negatives: a tile of up to kTilePairs successive samples.
 //
-// Three matrix products with a loss between them:
+// They take three matrix products and the loss:
 //
-//   distances of all users to all negatives         |u|^2 + |v|^2 - 2 V U^T
-//   the loss turns them into pushes Q                (softmax_loss.h, contrastive_loss.h)
-//   gradients of the users, of the negatives         Q^T V,  Q U
+//   1. distances of all users to all negatives               |u|^2 + |v|^2 - 2 V U^T
+//   2. the loss turns them into coefficients N of negatives  (losses/softmax.h, contrastive.h)
+//   3. gradients of the users and of the negatives           N^T V,  N U
 //
-// so that each row is read once and each shared negative is updated once for all pairs. Nothing is
-// changed here: the gradients are written down, see TileSlots.
+// So each row is read once, and each shared negative is updated once for all pairs. This file does
+// not change the tables: it writes the gradients to the slots of the tile, see TileSlots.
 //
-// A `Team` shares out the work: a CPU thread alone, or the warps of a CUDA block.
-//   each(n, f)   f(0) ... f(n - 1), each by one member
-//   sync()       what one member wrote is seen by the others
-//   all(x)       whether x is true for every member; a sync() too
+// A `Team` divides the work: a single CPU thread, or the warps of a CUDA block.
+//   each(n, f)   f(0) ... f(n - 1), each called by one member
+//   sync()       after it, every member sees what the others wrote
+//   all(x)       whether x is true for every member; also a sync()
 #pragma once
 
-#include "contrastive_loss.h"
+#include "losses/registry.h"
 #include "product.h"
 #include "rows.h"
 #include "shared_negatives.h"
-#include "softmax_loss.h"
-#include "tile_space.h"
 #include "update.h"
+#include "workspace.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -29,40 +28,41 @@ inline namespace CML_TARGET {
 template <class Lanes, class Memory, class Team>
 class Tile {
  public:
-    CML_FN Tile(const Job& job, Memory memory, Team team, float* space)
+    CML_FN Tile(const Job& job, Memory memory, Team team, float* workspace)
         : job_(job), memory_(memory), team_(team), chunks_{job.hyper.n_dims} {
         const TileParts at{job.hyper.n_negatives, n_chunks(), kColumns};
-        pairs_ = reinterpret_cast<Pair*>(space + at.pairs_at());
-        drawn_ = reinterpret_cast<int32_t*>(space + at.drawn_at());
-        positive_distances_ = space + at.of_pairs_at();
+        pairs_ = reinterpret_cast<Pair*>(workspace + at.pairs_at());
+        drawn_ = reinterpret_cast<int32_t*>(workspace + at.drawn_at());
+        positive_distances_ = workspace + at.of_pairs_at();
         weights_ = positive_distances_ + kTilePairs;
         user_norms_ = weights_ + kTilePairs;
-        own_ = user_norms_ + kTilePairs;
-        pulls_ = own_ + kTilePairs;
-        item_norms_ = space + at.of_negatives_at();
-        totals_ = item_norms_ + at.negatives();
-        pushes_ = space + at.pushes_at();
-        users_ = space + at.users_at();
-        columns_ = space + at.columns_at();
-        positives_ = space + at.positives_at();
-        items_ = space + at.items_at();
-        slots_ = {reinterpret_cast<int32_t*>(space + at.slot_rows_at()), space + at.gradients_at(),
-                  at.stride()};
+        user_coefficients_ = user_norms_ + kTilePairs;
+        positive_coefficients_ = user_coefficients_ + kTilePairs;
+        item_norms_ = workspace + at.of_negatives_at();
+        coefficient_sums_ = item_norms_ + at.negatives();
+        coefficients_ = workspace + at.coefficients_at();
+        users_ = workspace + at.users_at();
+        columns_ = workspace + at.columns_at();
+        positives_ = workspace + at.positives_at();
+        items_ = workspace + at.items_at();
+        slots_ = {reinterpret_cast<int32_t*>(workspace + at.slot_rows_at()),
+                  workspace + at.gradients_at(), at.stride()};
     }
 
-    // Slots in the working memory, for who has none elsewhere.
+    // Slots in the workspace, for callers that have none elsewhere.
     CML_FN const TileSlots& slots() const { return slots_; }
 
-    // Visit [begin, end), of one epoch. If the items are fixed, gradients are taken for the users
-    // alone. Returns whether all rows were fit for use; otherwise the gradients mean nothing.
-    CML_LARGE_FN bool visit(int64_t begin, int64_t end, bool items_fixed, const TileSlots& slots,
-                            Counters& counters) {
+    // Compute the gradients of the samples [begin, end), which are of one epoch; if the items are
+    // fixed, only those of the users. Returns whether the norms of all rows were below the bound;
+    // if not, the gradients must not be used.
+    CML_LARGE_FN bool compute_gradients(int64_t begin, int64_t end, bool items_fixed,
+                                        const TileSlots& slots, Counters& counters) {
         const int64_t epoch = begin / job_.likes.n_pairs;
         const int n_pairs = static_cast<int>(end - begin);
         const int blocks = groups_of(n_pairs, kLanes);
         const int n = job_.hyper.n_negatives;
-        // Whoever is still busy with the last tile reads slots, which are written after a sync
-        // only.
+        // Members that are still busy with the previous tile only read slots, which are written
+        // after the next sync().
         team_.each(blocks, [&](int64_t block) CML_INLINE_LAMBDA {
             draw_block(block * kLanes, begin, end, epoch, counters);
         });
@@ -70,24 +70,25 @@ class Tile {
         team_.sync();
         fetch(n_pairs);
         const float largest = largest_norm(items_fixed);
-        bool fit = true;
+        bool bounded = true;
         team_.each(blocks * kLanes, [&](int64_t i) CML_INLINE_LAMBDA {
-            fit &= take_pair(i, i < n_pairs) <= largest;
+            bounded &= load_pair(i, i < n_pairs) <= largest;
         });
-        team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { fit &= take_negative(k) <= largest; });
+        team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; });
         team_.sync();
-        take_distances(blocks);
+        compute_distances(blocks);
         team_.sync();
-        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask(i); });
+        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask_liked(i); });
         team_.sync();
         team_.each(blocks,
                    [&](int64_t block) CML_INLINE_LAMBDA { evaluate(block * kLanes, counters); });
         team_.sync();
         if (!items_fixed) {
-            team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { add_pushes(k, blocks, slots); });
+            team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { sum_coefficients(k, blocks, slots); });
             team_.sync();
         }
-        team_.each(kTilePairs, [&](int64_t i) CML_INLINE_LAMBDA { name_rows(i, n_pairs, slots); });
+        team_.each(kTilePairs,
+                   [&](int64_t i) CML_INLINE_LAMBDA { write_slot_rows(i, n_pairs, slots); });
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
             user_gradients(c, part, n_pairs, slots);
             if (!items_fixed) {
@@ -95,7 +96,7 @@ class Tile {
                 negative_gradients(c, part, n_pairs, slots);
             }
         });
-        return team_.all(fit);
+        return team_.all(bounded);
     }
 
  private:
@@ -105,7 +106,8 @@ class Tile {
     CML_FN int64_t n_chunks() const { return (job_.hyper.n_dims + kLanes - 1) / kLanes; }
     CML_FN int64_t stride() const { return tile_stride(n_chunks()); }
 
-    // Pairs and their weights; a pair that is not there, or has no negatives, weighs nothing.
+    // Draw a pair block and store the weights of its pairs. The weight is 0 where there is no pair,
+    // or no negative for it.
     CML_FN void draw_block(int64_t i, int64_t begin, int64_t end, int64_t epoch,
                            Counters& counters) {
         const int count = draw_pairs<Lanes>(job_, begin + i, end, epoch, pairs_ + i);
@@ -119,7 +121,7 @@ class Tile {
         });
     }
 
-    // All rows are asked for.
+    // Prefetch all rows.
     CML_FN void fetch(int n_pairs) const {
         team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA {
             chunks_.fetch(row_of(job_.users, pairs_[i].user));
@@ -130,25 +132,25 @@ class Tile {
         });
     }
 
-    // The largest squared norm of a row. The sums of mini-batches are made for rows in the ball,
-    // and what is at most twice as far out.
+    // The largest squared norm that rows may have. The fixed-point sums of mini-batches have room
+    // for rows up to twice the radius of the ball.
     CML_FN float largest_norm(bool items_fixed) const {
         const float twice = 2.0f * job_.hyper.max_norm;
         return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestGradient;
     }
 
-    // Copy a pair's rows, the user's also into a column; zeros for a pair that is not there.
-    // Returns the sum of their squared norms.
-    CML_FN float take_pair(int64_t i, bool there) {
-        const float* const from[2] = {row_of(job_.users, there ? pairs_[i].user : 0),
-                                      row_of(job_.items, there ? pairs_[i].positive : 0)};
+    // Copy the rows of a pair to the workspace, that of the user also into a column; zeros if the
+    // pair does not exist. Returns the sum of their squared norms.
+    CML_FN float load_pair(int64_t i, bool exists) {
+        const float* const from[2] = {row_of(job_.users, exists ? pairs_[i].user : 0),
+                                      row_of(job_.items, exists ? pairs_[i].positive : 0)};
         float* const user = users_ + i * stride();
         float* const positive = positives_ + i * stride();
-        Lanes sums[4];  // of the squares: user, positive, their distance; four are summed at once
+        Lanes sums[4];  // of the squares: user, positive, their difference; sum() takes 4, not 3
         CML_UNROLL
         for (int t = 0; t < 4; ++t) sums[t] = Lanes::splat(0.0f);
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            const Lanes keep = Lanes::splat(there ? 1.0f : 0.0f);
+            const Lanes keep = Lanes::splat(exists ? 1.0f : 0.0f);
             const Lanes u = keep * memory_.load(from[0] + c * kLanes, part);
             const Lanes v = keep * memory_.load(from[1] + c * kLanes, part);
             u.store(user + c * kLanes, part);
@@ -167,7 +169,8 @@ class Tile {
         return squares[0] + squares[1];
     }
 
-    CML_FN float take_negative(int64_t k) {
+    // Copy the row of a negative to the workspace. Returns its squared norm.
+    CML_FN float load_negative(int64_t k) {
         const float* const from = row_of(job_.items, drawn_[k]);
         float* const to = items_ + k * stride();
         Lanes sums = Lanes::splat(0.0f);
@@ -182,7 +185,8 @@ class Tile {
         return norm[0];
     }
 
-    CML_FN void take_distances(int blocks) {
+    // Squared distances from all users to all negatives, where the coefficients will be.
+    CML_FN void compute_distances(int blocks) {
         const int n = job_.hyper.n_negatives;
         const Lanes minus_two = Lanes::splat(-2.0f);
         for (int block = 0; block < blocks; ++block) {
@@ -195,75 +199,76 @@ class Tile {
                                    if (k + m >= n) return;
                                    const Lanes sum = norms + Lanes::splat(item_norms_[k + m]);
                                    larger(fma(minus_two, x, sum), Lanes::splat(0.0f))
-                                       .store(pushes_ + (k + m) * kColumns + block * kLanes,
+                                       .store(coefficients_ + (k + m) * kColumns + block * kLanes,
                                               Full{});
                                });
             });
         }
     }
 
-    CML_FN void mask(int64_t i) {
+    // Make the distances from a user to the negatives that the user likes infinite.
+    CML_FN void mask_liked(int64_t i) {
         const Pair& pair = pairs_[i];
-        float* const distances = pushes_ + i;
+        float* const distances = coefficients_ + i;
         find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
                           [=](int64_t k) CML_INLINE_LAMBDA { distances[k * kColumns] = INFINITY; });
     }
 
+    // Call the loss for the pair block that begins with pair i.
     CML_FN void evaluate(int64_t i, Counters& counters) {
         const Lanes positive = Lanes::load(positive_distances_ + i, Full{});
         const Lanes weight = Lanes::load(weights_ + i, Full{});
-        const Hyperparameters& hyper = job_.hyper;
-        auto with = [&](const auto& loss) CML_INLINE_LAMBDA {
-            return loss.evaluate(positive, weight, pushes_ + i, kColumns, hyper.n_negatives);
-        };
-        const TileTerms<Lanes> terms =
-            hyper.loss == Loss::kSoftmax
-                ? with(SoftmaxLoss{hyper.inverse_temperature, hyper.correction})
-                : with(ContrastiveLoss{hyper.margin, hyper.negative_weight});
-        terms.own.store(own_ + i, Full{});
-        terms.pull.store(pulls_ + i, Full{});
-        const Lanes impostors = keep_where_above(weight, 0.0f, terms.impostors);
+        const PairBlockLoss<Lanes> loss =
+            with_shared_negative_loss(job_, [&](const auto& policy) CML_INLINE_LAMBDA {
+                return policy.evaluate(positive, weight, coefficients_ + i, kColumns,
+                                       job_.hyper.n_negatives);
+            });
+        loss.user_coefficient.store(user_coefficients_ + i, Full{});
+        loss.positive_coefficient.store(positive_coefficients_ + i, Full{});
+        const Lanes impostors = keep_where_above(weight, 0.0f, loss.impostors);
         float sums[2];
-        Lanes::sum({terms.loss, impostors}, sums);
+        Lanes::sum({loss.loss, impostors}, sums);
         counters.loss += sums[0];
         counters.impostors += static_cast<int64_t>(sums[1]);
-        counters.active += count_bits(Lanes::where_above(terms.pull, 0.0f));
+        counters.active += count_bits(Lanes::where_above(loss.positive_coefficient, 0.0f));
     }
 
-    // The sum of all pushes of a negative, and whether there are any.
-    CML_FN void add_pushes(int64_t k, int blocks, const TileSlots& slots) {
+    // Add up the coefficients of a negative over all pairs. If the sum is 0, the negative does not
+    // change and its slot stays empty.
+    CML_FN void sum_coefficients(int64_t k, int blocks, const TileSlots& slots) {
         Lanes sums = Lanes::splat(0.0f);
         for (int block = 0; block < blocks; ++block) {
-            sums = sums + Lanes::load(pushes_ + k * kColumns + block * kLanes, Full{});
+            sums = sums + Lanes::load(coefficients_ + k * kColumns + block * kLanes, Full{});
         }
         float total[1];
         Lanes::sum({sums}, total);
-        Lanes::put(totals_ + k, total[0]);
+        Lanes::put(coefficient_sums_ + k, total[0]);
         Lanes::put(slots.rows + 2 * kTilePairs + k, total[0] > 0.0f ? drawn_[k] : -1);
     }
 
-    CML_FN void name_rows(int64_t i, int n_pairs, const TileSlots& slots) const {
-        const bool there = i < n_pairs && pulls_[i] > 0.0f;
-        Lanes::put(slots.rows + i, there ? pairs_[i].user : -1);
-        Lanes::put(slots.rows + kTilePairs + i, there ? pairs_[i].positive : -1);
+    // Write which rows the slots of a pair belong to, or -1 if the pair changes nothing.
+    CML_FN void write_slot_rows(int64_t i, int n_pairs, const TileSlots& slots) const {
+        const bool active = i < n_pairs && positive_coefficients_[i] > 0.0f;
+        Lanes::put(slots.rows + i, active ? pairs_[i].user : -1);
+        Lanes::put(slots.rows + kTilePairs + i, active ? pairs_[i].positive : -1);
     }
 
     template <class Part>
     CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots) const {
         team_.each(groups_of(n_pairs, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
             const int64_t i = group * kRows;
-            product<Lanes>(job_.hyper.n_negatives, {pushes_ + i, 1, kColumns}, items_ + c * kLanes,
-                           stride(), part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
-                               if (i + m >= n_pairs) return;
-                               const int64_t at = (i + m) * stride() + c * kLanes;
-                               const Lanes u = Lanes::load(users_ + at, part);
-                               const Lanes v = Lanes::load(positives_ + at, part);
-                               const Lanes own = Lanes::splat(own_[i + m]);
-                               const Lanes pull = Lanes::splat(pulls_[i + m]);
-                               (x + (own * u - pull * v))
-                                   .store(slots.gradients + (i + m) * slots.stride + c * kLanes,
-                                          part);
-                           });
+            product<Lanes>(
+                job_.hyper.n_negatives, {coefficients_ + i, 1, kColumns}, items_ + c * kLanes,
+                stride(), part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+                    if (i + m >= n_pairs) return;
+                    const int64_t at = (i + m) * stride() + c * kLanes;
+                    const Lanes u = Lanes::load(users_ + at, part);
+                    const Lanes v = Lanes::load(positives_ + at, part);
+                    const Lanes of_user = Lanes::splat(user_coefficients_[i + m]);
+                    const Lanes of_positive = Lanes::splat(positive_coefficients_[i + m]);
+                    (x + (of_user * u - of_positive * v))
+                        .store(slots.gradients + (i + m) * slots.stride + c * kLanes, part);
+                });
         });
     }
 
@@ -273,7 +278,7 @@ class Tile {
             const int64_t at = i * stride() + c * kLanes;
             const Lanes u = Lanes::load(users_ + at, part);
             const Lanes v = Lanes::load(positives_ + at, part);
-            (Lanes::splat(pulls_[i]) * (v - u))
+            (Lanes::splat(positive_coefficients_[i]) * (v - u))
                 .store(slots.gradients + (kTilePairs + i) * slots.stride + c * kLanes, part);
         });
     }
@@ -284,14 +289,14 @@ class Tile {
         float* const gradients = slots.gradients + 2 * kTilePairs * slots.stride;
         team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
             const int64_t k = group * kRows;
-            product<Lanes>(n_pairs, {pushes_ + k * kColumns, kColumns, 1}, users_ + c * kLanes,
-                           stride(), part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
-                               if (k + m >= n) return;
-                               const Lanes v =
-                                   Lanes::load(items_ + (k + m) * stride() + c * kLanes, part);
-                               (x - Lanes::splat(totals_[k + m]) * v)
-                                   .store(gradients + (k + m) * slots.stride + c * kLanes, part);
-                           });
+            product<Lanes>(
+                n_pairs, {coefficients_ + k * kColumns, kColumns, 1}, users_ + c * kLanes, stride(),
+                part, [&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+                    if (k + m >= n) return;
+                    const Lanes v = Lanes::load(items_ + (k + m) * stride() + c * kLanes, part);
+                    (x - Lanes::splat(coefficient_sums_[k + m]) * v)
+                        .store(gradients + (k + m) * slots.stride + c * kLanes, part);
+                });
         });
     }
 
@@ -300,19 +305,22 @@ class Tile {
     Team team_;
     Chunks<Lanes, 0> chunks_;
     Pair* pairs_;
-    int32_t* drawn_;             // the negatives
-    float* positive_distances_;  // of each pair, and so on
+    int32_t* drawn_;  // the negatives
+    // For each pair:
+    float* positive_distances_;
     float* weights_;
     float* user_norms_;  // squared
-    float* own_;
-    float* pulls_;
-    float* item_norms_;  // of each negative, squared
-    float* totals_;
-    float* pushes_;   // of each negative and pair; distances at first
-    float* users_;    // of each pair, its user's row
-    float* columns_;  // the same, as columns
-    float* positives_;
-    float* items_;  // of each negative
+    float* user_coefficients_;
+    float* positive_coefficients_;
+    // For each negative:
+    float* item_norms_;        // squared
+    float* coefficient_sums_;  // of its coefficients, over all pairs
+    // Matrices:
+    float* coefficients_;  // of each negative (row) and pair (column); distances at first
+    float* users_;         // rows of the users
+    float* columns_;       // the same, transposed
+    float* positives_;     // rows of the positives
+    float* items_;         // rows of the negatives
     TileSlots slots_;
 };
 

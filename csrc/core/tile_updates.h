@@ -1,5 +1,5 @@
-// What is done with the gradients of a tile: asynchronous updates and folding in. Mini-batches add
-// up those of several tiles first; how is up to the device.
+// Updates with the gradients of a single tile: asynchronous training and folding in. Mini-batches
+// add up the gradients of several tiles first; how is up to the device.
 #pragma once
 
 #include "sync.h"
@@ -8,18 +8,18 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// The table whose rows a slot names.
+// The table that the row of a slot is in.
 CML_FN const Table& table_of_slot(const Job& job, int64_t slot) {
     return slot < kTilePairs ? job.users : job.items;
 }
 
-// Take the tile [begin, end) and change its rows at once, slot by slot: a row that several pairs
-// share makes several steps. Workers share the tables as in async.h.
+// Compute the gradients of the tile [begin, end) and update its rows at once, slot by slot: a row
+// that several pairs share makes several steps. Workers share the tables as in async.h.
 template <class Lanes, int kChunks, class Memory, class Team>
 CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Memory, Team>& tile,
                        int64_t begin, int64_t end, Counters& counters) {
     const TileSlots& slots = tile.slots();
-    bool finite = tile.visit(begin, end, false, slots, counters);
+    bool finite = tile.compute_gradients(begin, end, false, slots, counters);
     if (finite) {
         team.each(tile_slots(job.hyper.n_negatives), [&](int64_t slot) CML_INLINE_LAMBDA {
             const int32_t number = slots.rows[slot];
@@ -40,14 +40,14 @@ CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Mem
     if (!team.all(finite) && begin < counters.first_non_finite) counters.first_non_finite = begin;
 }
 
-// The step of folding in (see fold_in.h): the gradients of a tile, all of one user, are added up
-// and make one step of that user.
+// The step of folding in (see fold_in.h): add up the gradients of a tile, all of one user, and make
+// one step of that user.
 template <class Lanes, int kChunks, class Memory, class Team>
 CML_FN bool fold_in_tile(const Job& alone, Memory memory, Tile<Lanes, Memory, Team>& tile,
                          int64_t begin, int64_t end) {
     Counters counters;
     const TileSlots& slots = tile.slots();
-    if (!tile.visit(begin, end, true, slots, counters)) return false;
+    if (!tile.compute_gradients(begin, end, true, slots, counters)) return false;
     const int n_pairs = static_cast<int>(end - begin);
     float* const user = row_of(alone.users, 0);
     return update_row<Lanes, kChunks>(

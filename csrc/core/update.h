@@ -1,5 +1,5 @@
-// What is done to a row: one AdaGrad step, then the row is pulled back into the ball of radius
-// max_norm (Hsieh et al., section 3.5).
+// The update of a row: one AdaGrad step, then the projection onto the ball of radius max_norm
+// (Hsieh et al., section 3.5).
 #pragma once
 
 #include "rows.h"
@@ -7,13 +7,14 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// A squared gradient norm above this counts as divergence. It leaves the accumulators, sums of
-// such squares, far from overflow.
+// A squared gradient norm above this counts as divergence. The bound keeps the accumulators, sums
+// of such squares, far from overflow.
 constexpr float kLargestGradient = 1e30f;
 
-// The rows of a pair are its user (0), its positive (1) and its negative (2). With f = 2 w their
-// gradients are du = f (v_k - v_j), dv_j = f (v_j - u), dv_k = f (u - v_k): f times a difference of
-// two of these rows.
+// The rows of a triplet are its user (0), its positive (1) and its negative (2). With the factor
+// f = 2 w their gradients are f (v_k - v_j), f (v_j - u) and f (u - v_k): each is f times the
+// difference of two rows, plus_row(t) and minus_row(t).
+constexpr int kTripletRows = 3;
 constexpr int plus_row(int t) {
     return 2 - t;
 }
@@ -21,15 +22,16 @@ constexpr int minus_row(int t) {
     return t == 2 ? 2 : 1 - t;
 }
 
-// Store a row's new chunks, pulled back into the ball of radius max_norm; `squares` are the sums of
-// their squares in each lane. A row that is not finite is not stored; returns whether it was.
-// before(c, part) are the chunks as they were. `Memory` says how they are written.
+// Project a row onto the ball of radius max_norm and store it. `after` has its new chunks,
+// `squares` the sum of their squares in each lane, and before(c, part) returns the old chunks,
+// which `Memory` may need for writing. A row that is not finite is not stored; returns whether it
+// was finite.
 template <class Lanes, int kChunks, class Memory, class Before>
-CML_FN bool store_in_ball(const Hyperparameters& hyper, const Memory& memory, float* row,
-                          Before before, const Lanes* after, const Lanes& squares) {
+CML_FN bool store_projected(const Hyperparameters& hyper, const Memory& memory, float* row,
+                            Before before, const Lanes* after, const Lanes& squares) {
     float square[1];
     Lanes::sum({squares}, square);
-    if (square[0] - square[0] != 0.0f) return false;
+    if (square[0] - square[0] != 0.0f) return false;  // infinite or NaN
     const float norm = square_root(square[0]);
     const float limit = hyper.max_norm;
     const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
@@ -39,18 +41,18 @@ CML_FN bool store_in_ball(const Hyperparameters& hyper, const Memory& memory, fl
     return true;
 }
 
-// One AdaGrad step of a row, which then lies in the ball. gradient(c, part) are the chunks of its
-// gradient, each asked for once. See store_in_ball for the rest.
+// One AdaGrad step of a row and its projection. gradient(c, part) returns the chunks of its
+// gradient and is called once for each. See store_projected for the rest.
 //
-// Per row, all elements share the mean of their squares, and so one step size: the step has the
-// direction of the gradient.
+// Row-wise AdaGrad accumulates the mean of the squared elements, so that all elements have the same
+// step size, and the step has the direction of the gradient.
 template <class Lanes, int kChunks, class Memory, class Before, class Gradient>
 CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float* row,
                        float* accumulators, Before before, Gradient gradient) {
     const Chunks<Lanes, kChunks> chunks{hyper.n_dims};
     Lanes after[chunks.kRoom];
     Lanes squares = Lanes::splat(0.0f);
-    if (hyper.per_row) {
+    if (hyper.rowwise) {
         Lanes gradient_squares = Lanes::splat(0.0f);
         chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
             after[c] = gradient(c, part);
@@ -79,10 +81,10 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
             squares.add(after[c] * after[c], part);
         });
     }
-    return store_in_ball<Lanes, kChunks>(hyper, memory, row, before, after, squares);
+    return store_projected<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
-// Whether a gradient in memory is so small that it does not count as divergence.
+// Whether a gradient in memory is below the bound of divergence.
 template <class Lanes, int kChunks>
 CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, const float* gradient) {
     Lanes squares = Lanes::splat(0.0f);
@@ -95,7 +97,7 @@ CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, const float* gradie
     return square[0] <= kLargestGradient;
 }
 
-// The step that the i-th of these gradients asks for. One that counts as divergence changes
+// One step of a row along the i-th of these gradients. A gradient that counts as divergence changes
 // nothing. Returns whether the gradient and the result were finite.
 template <class Lanes, int kChunks, class Memory>
 CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
@@ -112,25 +114,29 @@ CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
             CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
 }
 
-// One step of the three rows that a record touches, each at the values of all before. adjust(g,
-// part) is what becomes of a chunk of a gradient. Returns whether all were finite.
+// One step of the three rows of a triplet; all gradients are computed from the old rows.
+// adjust(g, part) returns the chunk to use in place of a chunk g of a gradient. Returns whether all
+// new rows were finite.
 template <class Lanes, int kChunks, class Memory, class Adjust>
-CML_FN bool update_rows(const Job& job, const Memory& memory, const Record& record, Adjust adjust) {
+CML_FN bool update_rows(const Job& job, const Memory& memory, const Triplet& triplet,
+                        Adjust adjust) {
     const Chunks<Lanes, kChunks> chunks{job.hyper.n_dims};
-    float* const rows[3] = {row_of(job.users, record.user), row_of(job.items, record.positive),
-                            row_of(job.items, record.negative)};
-    float* const accumulators[3] = {accumulators_of(job.users, record.user),
-                                    accumulators_of(job.items, record.positive),
-                                    accumulators_of(job.items, record.negative)};
-    Lanes before[chunks.kRoom][3];
+    float* const rows[kTripletRows] = {row_of(job.users, triplet.user),
+                                       row_of(job.items, triplet.positive),
+                                       row_of(job.items, triplet.negative)};
+    float* const accumulators[kTripletRows] = {accumulators_of(job.users, triplet.user),
+                                               accumulators_of(job.items, triplet.positive),
+                                               accumulators_of(job.items, triplet.negative)};
+    Lanes before[chunks.kRoom][kTripletRows];
     chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
         CML_UNROLL
-        for (int t = 0; t < 3; ++t) before[c][t] = memory.load(rows[t] + c * kLanes, part);
+        for (int t = 0; t < kTripletRows; ++t)
+            before[c][t] = memory.load(rows[t] + c * kLanes, part);
     });
-    const Lanes factor = Lanes::splat(record.factor);
+    const Lanes factor = Lanes::splat(triplet.factor);
     bool finite = true;
     CML_UNROLL
-    for (int t = 0; t < 3; ++t) {
+    for (int t = 0; t < kTripletRows; ++t) {
         finite &= update_row<Lanes, kChunks>(
             job.hyper, memory, rows[t], accumulators[t],
             [&](int c, auto) CML_INLINE_LAMBDA { return before[c][t]; },

@@ -1,5 +1,5 @@
-// The order in which an epoch visits its pairs: a random bijection of [0, n) that is computed,
-// not stored, so any range of any epoch can be walked by anyone.
+// The order in which an epoch visits its pairs: a random bijection of [0, n). It is computed, not
+// stored, so that every worker can go through any range of any epoch.
 #pragma once
 
 #include "philox.h"
@@ -7,10 +7,10 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// A Feistel network. A position is split into its low bits, half of them, and the rest, which is
-// in [0, high_size): so the network is a bijection of hardly more than [0, n). A result outside
-// goes through again ("cycle walking": Black and Rogaway, "Ciphers with Arbitrary Finite Domains",
-// CT-RSA 2002), which is rare where n is large.
+// A Feistel network. A position is split into a low half of its bits and the rest, which is in
+// [0, high_size), so that the network is a bijection of a range that is hardly larger than [0, n).
+// A result outside of [0, n) is sent through the network again ("cycle walking": Black and Rogaway,
+// "Ciphers with Arbitrary Finite Domains", CT-RSA 2002), which is rare if n is large.
 class VisitOrder {
  public:
     CML_FN VisitOrder(int64_t n, uint64_t seed, int64_t epoch) : n_(static_cast<uint64_t>(n)) {
@@ -45,8 +45,8 @@ class VisitOrder {
  private:
     static constexpr int kRounds = 6;
 
-    // The round function may be anything; this one spreads each input bit over the word
-    // (the first half of Stafford's mix13 finaliser of MurmurHash3).
+    // Any round function gives a bijection. This one lets each input bit change the whole word (the
+    // first half of Stafford's mix13 finaliser of MurmurHash3).
     static CML_FN uint64_t mix(uint64_t x, uint64_t key) {
         x = (x ^ key) * 0xBF58476D1CE4E5B9u;
         return x ^ x >> 32;

@@ -1,44 +1,49 @@
-// One kernel for each instruction set, for a loss and rows of so many dimensions: kernel.cpp is
-// compiled once per set.
+// The training kernels: kernel.cpp is compiled once for each instruction set, and has a kernel for
+// each loss and number of dimensions.
 #pragma once
 
 #include "../core/job.h"
 
 namespace cml {
 
-// Working memory of a mini-batch; for its slots see core/tile_space.h.
-struct BatchMemory {
-    Record* records;          // of pairs with a negative each
-    int32_t* rows;            // of slots of tiles
-    int32_t* earlier;         // of a slot, the next in the list of its row, or -1
-    int32_t* last_user_slot;  // of each row of users, where its list begins, or -1
-    int32_t* last_item_slot;
-    float* vectors;  // of a slot, the new vector of its row, or (tiles) a gradient: `stride` floats
+// Memory of a mini-batch; core/workspace.h says what its slots are.
+struct MinibatchMemory {
+    Triplet* triplets;        // of each pair (pairwise losses)
+    int32_t* rows;            // of each slot (shared negatives), see TileSlots
+    int32_t* earlier;         // of each slot, the slot before it in the list of its row, or -1
+    int32_t* last_user_slot;  // of each row of users, the last slot of its list, or -1
+    int32_t* last_item_slot;  // of each row of items, likewise
+    float* vectors;  // of each slot, `stride` floats: the new vector of its row (pairwise losses)
+                     // or a gradient (shared negatives)
     int64_t stride;
 };
 
-// All work in the calling thread; those that are given counters add to them. `space` is working
-// memory of this thread where pairs share their negatives, see core/tile_space.h.
+// All functions work in the calling thread; if they are given counters, they add to them.
+// `workspace` is memory of this thread for losses with shared negatives, see core/workspace.h.
 struct CpuKernel {
-    // Train the visits [begin, end), each pair or tile at once.
-    void (*train)(const Job& job, int64_t begin, int64_t end, Counters& counters, float* space);
+    // Train the samples [begin, end) asynchronously: each pair or tile updates its rows at once.
+    void (*train)(const Job& job, int64_t begin, int64_t end, Counters& counters, float* workspace);
 
-    // Make the steps that the gradients [begin, end) ask for. Returns the first that was refused,
-    // or `end`; those after it are not looked at.
+    // Make the steps of the gradients [begin, end). Returns the first that was refused, and leaves
+    // those after it out, or `end`.
     int64_t (*step)(const Job& job, const RowGradients& gradients, int64_t begin, int64_t end);
 
-    // Train this user alone for so many epochs, with the items fixed (see fold_in.h). Returns
-    // whether all was finite.
-    bool (*fold_in)(const Job& job, int64_t user, int64_t n_epochs, float* space);
+    // Train this user alone for so many epochs, with the items fixed (see core/fold_in.h). Returns
+    // whether all values were finite.
+    bool (*fold_in)(const Job& job, int64_t user, int64_t n_epochs, float* workspace);
 
-    // The parts of a mini-batch, for its visits [begin, end), at most visits_at_once(); each is
-    // over for all visits before the next one begins (see batch.h, tile_batch.h).
-    void (*record)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
-                   int64_t end, Counters& counters, float* space);
-    bool (*gather)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
+    // The phases of the mini-batch that begins with sample `first`, each for its samples
+    // [begin, end), at most samples_at_once(). A phase begins when the previous one is over for all
+    // samples. See pair_minibatch.h and tile_minibatch.h.
+    //   collect  compute and store the triplets or gradients of the samples
+    //   gather   update the rows whose lists end in these samples; returns whether all were finite
+    //   store    copy new rows to the tables; null: there is no such phase
+    void (*collect)(const Job& job, const MinibatchMemory& batch, int64_t first, int64_t begin,
+                    int64_t end, Counters& counters, float* workspace);
+    bool (*gather)(const Job& job, const MinibatchMemory& batch, int64_t first, int64_t begin,
                    int64_t end);
-    void (*store)(const Job& job, const BatchMemory& batch, int64_t first, int64_t begin,
-                  int64_t end);  // null: there is no such part
+    void (*store)(const Job& job, const MinibatchMemory& batch, int64_t first, int64_t begin,
+                  int64_t end);
 };
 
 #if defined(__x86_64__)

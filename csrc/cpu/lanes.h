@@ -4,7 +4,7 @@
 #pragma once
 
 #include "../core/lanes.h"
-#include "../core/tile_space.h"
+#include "../core/workspace.h"
 
 #ifndef CML_VECTOR_FLOATS
 #define CML_VECTOR_FLOATS 4

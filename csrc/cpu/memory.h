@@ -6,7 +6,7 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Rows that no other thread changes meanwhile.
+// For rows that no other thread changes at the same time.
 struct PlainMemory {
     template <class Part>
     CML_FN Lanes load(const float* p, Part part) const {
@@ -22,14 +22,15 @@ struct PlainMemory {
     CML_FN void commit_one(float* p, float, float after) const { *p = after; }
 };
 
-// Rows that threads change without locks, as Hogwild has it: the last one to store wins.
+// For rows that several threads change without locks (Hogwild): the last one to store wins.
 //
-// By the language that is a data race, and it is the only one that is meant. Atomic loads and
-// stores of each float would say so, but compilers make no vectors of them, which costs several
-// times the speed. What is asked of plain vector loads and stores is less: that an aligned float
-// is never torn, and a lane may be older than its neighbour. The machines that there are kernels
-// for give that. For ThreadSanitizer, which must not take it for a mistake, it is said in full:
-// here alone, so that all other memory, and all of synchronous training, stays checked.
+// Formally this is a data race, and the only intentional one. Atomic loads and stores of each float
+// would avoid it, but compilers do not vectorise them, and training would be several times slower.
+// Plain vector loads and stores are enough if an aligned float is never torn; it does not matter if
+// one lane is older than another. All machines that there are kernels for guarantee that.
+//
+// Builds for ThreadSanitizer use atomic operations here, so that it does not report this race. It
+// still checks all other memory and all of synchronous training.
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define CML_DECLARE_RACES

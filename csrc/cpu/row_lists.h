@@ -1,6 +1,6 @@
-// The slots of a mini-batch that touch the same row form a list: `end` holds the last one (-1:
-// there is none), and each slot knows the one before it. Any worker may append to any list; relaxed
-// atomics are enough, for a barrier stands between appending and reading.
+// The slots of a mini-batch that change the same row form a list: `end` is the last one (-1: the
+// list is empty), and for each slot the one before it is stored. Any worker may append to any list.
+// Relaxed atomics are enough, because there is a barrier between appending and reading.
 #pragma once
 
 #include "../core/platform.h"
@@ -8,7 +8,7 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Returns the slot before this one, or -1.
+// Append a slot. Returns the slot before it, or -1.
 CML_FN int32_t append(int32_t& end, int32_t slot) {
     return __atomic_exchange_n(&end, slot, __ATOMIC_RELAXED);
 }

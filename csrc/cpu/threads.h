@@ -1,5 +1,5 @@
-// Threads that live for one launch: nothing is left behind for a fork to inherit, and starting
-// them costs less than the work that they take at a time.
+// Threads that exist for one launch only. So no threads are missing in a forked child process, and
+// starting them takes less time than the work that they take at a time.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +20,8 @@ inline void add(Counters& sum, const Counters& part) {
     sum.first_non_finite = std::min(sum.first_non_finite, part.first_non_finite);
 }
 
-// Call work(worker, counters) in so many threads, the calling one among them, and add up what they
-// counted. If a thread cannot be started, give_up() tells the others to return.
+// Call work(worker, counters) in n_workers threads, one of which is the calling thread, and add up
+// their counters. If a thread cannot be started, give_up() tells the others to return.
 template <class Work, class GiveUp>
 Counters in_threads(int n_workers, Work work, GiveUp give_up) {
     std::vector<Counters> counters(static_cast<size_t>(n_workers));
@@ -46,8 +46,8 @@ Counters in_threads(int n_workers, Work work, GiveUp give_up) {
     return total;
 }
 
-// Where all workers wait for each other. They come here often, after about the same work: so they
-// spin for a while before they give up their core.
+// Where all workers wait for each other. They arrive often and after about the same work, so they
+// spin for a while before they yield their core.
 class Barrier {
  public:
     explicit Barrier(int n_workers) : n_workers_(n_workers) {}

@@ -5,9 +5,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "batches.h"
+#include "../core/workspace.h"
+#include "aligned_floats.h"
 #include "kernel.h"
-#include "space.h"
+#include "minibatch_loop.h"
 #include "threads.h"
 
 namespace cml {
@@ -41,12 +42,13 @@ CpuKernel kernel_named(const std::string& name, const Hyperparameters& hyper) {
     throw std::invalid_argument("no CPU kernel for instruction set '" + name + "'");
 }
 
-// Pairs that a thread takes at a time: some tenths of a millisecond, so that threads end together.
+// Pairs (or gradients) that a thread takes at a time: some tenths of a millisecond of work, so that
+// all threads end at about the same time.
 constexpr int64_t kGrain = 16 * kLanes;
+constexpr int64_t kTilesInGrain = 4;
 
-// The same for training, in whole tiles.
 int64_t grain_of(const Hyperparameters& hyper) {
-    return hyper.loss == Loss::kWarp ? kGrain : 4 * visits_at_once(hyper);
+    return shares_negatives(hyper.loss) ? kTilesInGrain * samples_at_once(hyper) : kGrain;
 }
 
 }  // namespace
@@ -60,19 +62,19 @@ std::vector<std::string> cpu_instruction_sets() {
 Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
                    const std::string& instruction_set) {
     const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
-    if (job.batch_size > 0) return cpu_train_batches(job, begin, end, n_threads, kernel);
+    if (job.batch_size > 0) return cpu_train_minibatches(job, begin, end, n_threads, kernel);
     std::atomic<int64_t> next{begin};
     std::atomic<bool> stop{false};
     const int64_t grain = grain_of(job.hyper);
     auto work = [&](int, Counters& counters) {
-        AlignedFloats space(space_floats(job.hyper, kCpuColumns));
+        AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
         while (!stop.load(std::memory_order_relaxed)) {
             int64_t from = next.load(std::memory_order_relaxed), to;
-            do {  // a tile ends with its epoch, so what is taken does too
+            do {  // tiles end with their epoch, so a grain does too
                 if (from >= end) return;
                 to = batch_end(from, end, grain, job.likes.n_pairs);
             } while (!next.compare_exchange_weak(from, to, std::memory_order_relaxed));
-            kernel.train(job, from, to, counters, space.data());
+            kernel.train(job, from, to, counters, workspace.data());
             if (counters.first_non_finite != INT64_MAX) stop = true;
         }
     };
@@ -101,9 +103,9 @@ int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs
     const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
     std::atomic<int64_t> next{begin};
     auto work = [&](int, Counters& counters) {
-        AlignedFloats space(space_floats(job.hyper, kCpuColumns));
+        AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
         for (int64_t user; (user = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
-            if (!kernel.fold_in(job, user, n_epochs, space.data()) &&
+            if (!kernel.fold_in(job, user, n_epochs, workspace.data()) &&
                 user < counters.first_non_finite) {
                 counters.first_non_finite = user;
             }

@@ -8,17 +8,17 @@
 
 namespace cml {
 
-// The instruction sets that this build has kernels for and this machine can run, best first.
+// The instruction sets that this build has kernels for and that this machine can run, best first.
 std::vector<std::string> cpu_instruction_sets();
 
-// Train the visits [begin, end) on n_threads threads with the kernel of one instruction set.
+// Train the samples [begin, end) on n_threads threads with the kernel of one instruction set.
 // Asynchronous workers share the tables without locks (Hogwild: Recht et al., NIPS 2011), so with
 // more than one thread the result depends on timing; with mini-batches it never does. Stops early
 // after a value that is not finite.
 Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
                    const std::string& instruction_set);
 
-// Make the steps that these gradients ask for. Returns the position of one that was refused
+// Make one step along each of these gradients. Returns the position of one that was refused
 // because a value was not finite, or -1.
 int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
                  const std::string& instruction_set);

@@ -1,4 +1,4 @@
-// The warps of a grid, and what they tell each other.
+// The warps of a grid, their counters and their flags.
 #pragma once
 
 #include "kernel.h"
@@ -17,29 +17,36 @@ CML_FN Warp this_warp() {
     return {blockIdx.x * warps_in_block + threadIdx.x / kLanes, gridDim.x * warps_in_block};
 }
 
-CML_FN void report(const Counters& counters, DeviceCounters* sum) {
+// CUDA's atomic operations on 64-bit integers are for unsigned ones; a sum in two's complement and
+// the minimum of numbers that are not negative have the same bits.
+CML_FN unsigned long long* as_unsigned(int64_t* p) {
+    return reinterpret_cast<unsigned long long*>(p);
+}
+
+// Add the counters of a warp to those of the launch, except first_non_finite: see set_flag().
+CML_FN void report(const Counters& counters, Counters* sum) {
     if (Lanes::lane() != 0) return;  // every lane counted the same
-    atomicAdd(&sum->pairs, static_cast<unsigned long long>(counters.pairs));
-    atomicAdd(&sum->active, static_cast<unsigned long long>(counters.active));
-    atomicAdd(&sum->impostors, static_cast<unsigned long long>(counters.impostors));
-    atomicAdd(&sum->skipped, static_cast<unsigned long long>(counters.skipped));
+    atomicAdd(as_unsigned(&sum->pairs), static_cast<unsigned long long>(counters.pairs));
+    atomicAdd(as_unsigned(&sum->active), static_cast<unsigned long long>(counters.active));
+    atomicAdd(as_unsigned(&sum->impostors), static_cast<unsigned long long>(counters.impostors));
+    atomicAdd(as_unsigned(&sum->skipped), static_cast<unsigned long long>(counters.skipped));
     atomicAdd(&sum->loss, counters.loss);
 }
 
-// Set a flag to this visit, unless an earlier one is there. INT64_MAX: there was none.
-CML_FN void note(int64_t visit, unsigned long long* flag) {
-    if (visit == INT64_MAX || Lanes::lane() != 0) return;
-    atomicMin(flag, static_cast<unsigned long long>(visit));
+// A flag is the first sample with a value that was not finite, or INT64_MAX: it is not set.
+CML_FN void set_flag(int64_t sample, int64_t* flag) {
+    if (sample == INT64_MAX || Lanes::lane() != 0) return;
+    atomicMin(as_unsigned(flag), static_cast<unsigned long long>(sample));
 }
 
-// Whether a flag that other warps set is set. Asked of one lane, so that all agree.
-CML_FN bool is_set(const unsigned long long* flag) {
-    const volatile unsigned long long* const now = flag;
+// Whether a flag is set that other warps may set. One lane reads it, so that all lanes agree.
+CML_FN bool is_set(const int64_t* flag) {
+    const volatile int64_t* const now = flag;
     return __shfl_sync(0xFFFFFFFFu, *now != INT64_MAX, 0);
 }
 
-// Blocks that a multiprocessor must hold at once. Left alone, ptxas aims for more of them and
-// spills; 16 warps already keep enough loads in flight.
+// Blocks that a multiprocessor must hold at once. Without this bound ptxas aims for more of them
+// and spills registers; 16 warps already keep enough loads in flight.
 template <int kChunks>
 constexpr int kResidentBlocks = kChunks >= 1 && kChunks <= 5 ? 4 : 3;
 

@@ -12,16 +12,22 @@ namespace cml {
 template <class Worker>
 static CudaKernels kernels_of() {
     return {reinterpret_cast<const void*>(&async_kernel<Worker>),
-            reinterpret_cast<const void*>(&censor_kernel<CML_CHUNKS>),
+            reinterpret_cast<const void*>(&project_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&sync_kernel<Worker>),
-            reinterpret_cast<const void*>(&contribute_kernel<Worker>),
+            reinterpret_cast<const void*>(&accumulate_kernel<Worker>),
             reinterpret_cast<const void*>(&apply_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&step_kernel<CML_CHUNKS>)};
 }
 
+template <class... Policies>
+static CudaKernels pair_kernels_of(LossList<Policies...>, Loss loss) {
+    const CudaKernels kernels[] = {kernels_of<PairWorker<Policies, CML_CHUNKS>>()...};
+    return kernels[static_cast<int>(loss)];
+}
+
 CudaKernels CML_KERNELS_OF(CML_CHUNKS)(Loss loss) {
-    return loss == Loss::kWarp ? kernels_of<PairWorker<CML_CHUNKS>>()
-                               : kernels_of<TileWorker<CML_CHUNKS>>();
+    return shares_negatives(loss) ? kernels_of<TileWorker<CML_CHUNKS>>()
+                                  : pair_kernels_of(PairwiseLosses{}, loss);
 }
 
 }  // namespace cml

@@ -1,17 +1,17 @@
-// The training kernels: persistent grids whose workers share out the visits.
+// The training kernels: persistent grids whose workers divide the samples between them.
 //
-// A `Worker` is a warp that takes pairs (pairs.cuh) or a block that takes tiles (tiles.cuh).
+// A `Worker` is a warp that works on pairs (pairs.cuh) or a block that works on tiles (tiles.cuh).
 //
-//   kThreads           of a block, at most
-//   kBlocks            that a multiprocessor must hold
-//   kRowChunks         as in rows.h
-//   train(counters)    its part of an asynchronous launch
-//   contribute(...)    its part of the gradients of a mini-batch
+//   kThreads           the largest number of threads of a block
+//   kBlocks            the number of blocks that a multiprocessor must hold
+//   kRowChunks         the number of chunks of a row, see core/rows.h
+//   train(counters)    does its part of an asynchronous launch
+//   accumulate(...)    adds up its part of the gradients of a mini-batch
 #pragma once
 
 #include <cooperative_groups.h>
 
-#include "batch.cuh"
+#include "gradient_sums.cuh"
 #include "grid.cuh"
 
 namespace cml {
@@ -24,15 +24,16 @@ __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     Worker worker(launch, shared_memory);
     Counters counters;
     worker.train(counters);
-    note(counters.first_non_finite, &launch.counters->first_non_finite);
-    report(counters, launch.counters);
+    set_flag(counters.first_non_finite, &launch.counters->sums.first_non_finite);
+    report(counters, &launch.counters->sums);
 }
 
-// Several warps may have moved a row at once. Each of their steps ended in the ball, but their sum
-// may end outside: this puts all rows back, when the steps are over.
+// Several warps may have changed a row at once. Each of their steps was projected onto the norm
+// ball, but the sum of the steps may be outside: this kernel projects all rows when training is
+// over.
 template <int kChunks>
 __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
-    censor_kernel(const __grid_constant__ CudaLaunch launch) {
+    project_kernel(const __grid_constant__ CudaLaunch launch) {
     const Chunks<Lanes, kChunks> chunks{launch.job.hyper.n_dims};
     const DeviceMemory memory{false};
     const Warp warp = this_warp();
@@ -45,33 +46,33 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
                 values[c] = memory.load(row + c * kLanes, part);
                 squares.add(values[c] * values[c], part);
             });
-            store_in_ball<Lanes, kChunks>(
+            store_projected<Lanes, kChunks>(
                 launch.job.hyper, memory, row, [&](int c, auto) { return values[c]; }, values,
                 squares);
         }
     }
 }
 
-// The two halves of the mini-batch [first, last). A flag is written in one of them and read in the
+// The two halves of the mini-batch [first, last). Each flag is written in one half and read in the
 // other one, so that all warps agree.
 
 template <class Worker>
-CML_FN void contribute(const CudaLaunch& launch, Worker& worker, int64_t first, int64_t last,
+CML_FN void accumulate(const CudaLaunch& launch, Worker& worker, int64_t first, int64_t last,
                        Counters& counters) {
-    worker.contribute(first, last, counters);
-    note(counters.first_non_finite, &launch.counters->refused_gradient);
+    worker.accumulate(first, last, counters);
+    set_flag(counters.first_non_finite, &launch.counters->refused_gradient);
 }
 
 template <int kChunks>
 CML_FN void apply(const CudaLaunch& launch, int64_t first, int64_t last) {
     const Warp warp = this_warp();
-    const BatchSums<kChunks> sums(launch);
+    const GradientSums<kChunks> sums(launch);
     const int64_t n_slots = slots_of_batch(launch.job.hyper, last - first);
     bool finite = true;
     for (int64_t slot = warp.number; slot < n_slots; slot += warp.n_warps) {
         finite &= sums.apply(slot);
     }
-    if (!finite) note(first, &launch.counters->first_non_finite);
+    if (!finite) set_flag(first, &launch.counters->sums.first_non_finite);
 }
 
 CML_FN int64_t end_of_batch(int64_t first, const CudaLaunch& launch) {
@@ -89,31 +90,32 @@ __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     for (int64_t first = launch.begin; first < launch.end; first = last) {
         last = end_of_batch(first, launch);
         Counters counters;
-        contribute(launch, worker, first, last, counters);
-        report(counters, launch.counters);
+        accumulate(launch, worker, first, last, counters);
+        report(counters, &launch.counters->sums);
         grid.sync();
         if (is_set(&launch.counters->refused_gradient)) break;
         apply<Worker::kRowChunks>(launch, first, last);
         grid.sync();
-        if (is_set(&launch.counters->first_non_finite)) break;
+        if (is_set(&launch.counters->sums.first_non_finite)) break;
     }
 }
 
-// The same as two kernels, launched in turn. They find in device memory which batch it is, so that
-// all launches have the same arguments. Where there is none, or after a failure, they do nothing.
+// The same as two kernels, launched in turn. They read from device memory which batch is next, so
+// that all launches have the same arguments. They do nothing if there is no batch left, or after a
+// failure.
 
 template <class Worker>
 __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
-    contribute_kernel(const __grid_constant__ CudaLaunch launch) {
+    accumulate_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
-    const bool failed = is_set(&launch.counters->first_non_finite);
-    const int64_t first = failed ? launch.end : launch.counters->to_contribute;
+    const bool failed = is_set(&launch.counters->sums.first_non_finite);
+    const int64_t first = failed ? launch.end : launch.counters->to_accumulate;
     if (this_warp().number == 0 && Lanes::lane() == 0) launch.counters->to_apply = first;
     if (first >= launch.end) return;
     Worker worker(launch, shared_memory);
     Counters counters;
-    contribute(launch, worker, first, end_of_batch(first, launch), counters);
-    report(counters, launch.counters);
+    accumulate(launch, worker, first, end_of_batch(first, launch), counters);
+    report(counters, &launch.counters->sums);
 }
 
 template <int kChunks>
@@ -122,11 +124,11 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     const bool failed = is_set(&launch.counters->refused_gradient);
     const int64_t first = failed ? launch.end : launch.counters->to_apply;
     const int64_t last = first < launch.end ? end_of_batch(first, launch) : launch.end;
-    if (this_warp().number == 0 && Lanes::lane() == 0) launch.counters->to_contribute = last;
+    if (this_warp().number == 0 && Lanes::lane() == 0) launch.counters->to_accumulate = last;
     apply<kChunks>(launch, first, last);
 }
 
-// Steps along gradients that come from elsewhere; the warps share out the rows.
+// Steps along gradients that were computed elsewhere; the warps divide the rows between them.
 template <int kChunks>
 __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunks>)
     step_kernel(const __grid_constant__ CudaStep step) {
@@ -134,7 +136,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     const DeviceMemory memory{false};
     for (int64_t i = warp.number; i < step.gradients.n; i += warp.n_warps) {
         if (!step_row<Lanes, kChunks>(step.hyper, memory, step.gradients, i)) {
-            note(i, &step.counters->first_non_finite);
+            set_flag(i, &step.counters->sums.first_non_finite);
         }
     }
 }

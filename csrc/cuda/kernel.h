@@ -1,4 +1,5 @@
-// One kernel for each number of 32-element chunks in a row: kernel.cu is compiled once for each.
+// The training kernels: kernel.cu is compiled once for each number of 32-element chunks in a row,
+// and has kernels for each loss. Also their arguments, which the host fills in.
 #pragma once
 
 #include "../core/job.h"
@@ -6,24 +7,23 @@
 namespace cml {
 
 constexpr int kWarpsPerBlock = 4;
-constexpr int kTileWarps = 8;       // of a block that takes tiles
-constexpr int kTileBlocks = 2;      // of them that a multiprocessor holds at once
+constexpr int kTileWarps = 8;       // of a block that works on tiles
+constexpr int kTileBlocks = 2;      // of these blocks, on a multiprocessor at once
 constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/draw.h
 
-// Counters in device memory, as atomic operations want them.
+// Counters in device memory.
 struct DeviceCounters {
-    unsigned long long pairs, active, impostors, skipped;
-    double loss;
-    unsigned long long first_non_finite;  // a visit, or the first one of a mini-batch
-    unsigned long long refused_gradient;  // that of a mini-batch: likewise a visit
-    // The mini-batch whose gradients come next, and the one that is applied next: its first visit.
-    // Only where each half of a batch is a kernel of its own; it sets the one of the other half.
-    int64_t to_contribute, to_apply;
+    Counters sums;             // first_non_finite: a sample, or the first one of a mini-batch
+    int64_t refused_gradient;  // the first sample of a mini-batch whose gradient was refused
+    // The first samples of the mini-batch whose gradients are accumulated next, and of the one that
+    // is applied next. Used only if each half of a batch is a kernel of its own: each half sets the
+    // number of the other one.
+    int64_t to_accumulate, to_apply;
 };
 
-// Working memory of mini-batches, see batch.cuh; all zero before the first one and after each. For
-// its slots see core/tile_space.h.
-struct CudaBatch {
+// Memory of mini-batches, see gradient_sums.cuh; all zero before the first one and after each.
+// core/workspace.h says what its slots are.
+struct CudaMinibatch {
     int32_t* user_slots;  // of each row of users, 1 + its slot
     int32_t* item_slots;
     int32_t* rows;  // of each slot, 1 + its row
@@ -35,11 +35,11 @@ struct CudaBatch {
 struct CudaLaunch {
     Job job;  // device pointers
     int64_t begin, end;
-    bool shared;     // several warps are in flight
+    bool shared;     // whether several warps are in flight
     int64_t stride;  // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
-    CudaBatch batch;
-    float* spaces;  // for tiles: space_floats() for each block
+    CudaMinibatch batch;
+    float* workspaces;  // for tiles: workspace_floats() for each block
 };
 
 // Arguments of the kernel `step`.
@@ -49,17 +49,19 @@ struct CudaStep {
     DeviceCounters* counters;  // first_non_finite: a position among the gradients
 };
 
-// Bytes of shared memory that a warp's Scratch takes.
+// Bytes of shared memory that a warp's Scratch takes: a pair block, the distances of one pair's
+// negatives, and the negatives of two.
 constexpr int64_t scratch_bytes(int64_t stride) {
-    return kLanes * kPairBytes + 3 * stride * 4;
+    constexpr int64_t kFloat = sizeof(float), kInt32 = sizeof(int32_t);
+    return kLanes * kPairBytes + stride * kFloat + 2 * stride * kInt32;
 }
 
 // The kernels for a loss and rows of this many chunks (0: any number).
 struct CudaKernels {
     const void* async;
-    const void* censor;      // follows `async` where several warps were in flight
+    const void* project;     // follows `async` if several warps were in flight
     const void* sync;        // all mini-batches of a launch; must be launched cooperatively
-    const void* contribute;  // the two halves of a single mini-batch
+    const void* accumulate;  // the two halves of a single mini-batch
     const void* apply;
     const void* step;  // takes a CudaStep
 };

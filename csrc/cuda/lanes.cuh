@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../core/lanes.h"
-#include "../core/tile_space.h"
+#include "../core/workspace.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -140,19 +140,20 @@ struct Lanes {
 
     static CML_FN void sync() { __syncwarp(); }
 
-    // Nothing to do: while a warp waits for its rows, others compute.
+    // Nothing to prefetch: while a warp waits for its rows, others compute.
     template <class P>
     static CML_FN void prefetch(const float*, P) {}
     static CML_FN void prefetch_one(const float*) {}
     static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
 };
 
-// Rows of the tables as warps change them. Where several warps run, what a warp adds to a row is
-// added atomically, so that no update is lost; a single warp stores, and is repeatable.
+// How warps read and write rows of the tables: the `Memory` of the core. If several warps run, each
+// adds its change to the row atomically, so that no update is lost. A single warp stores the new
+// row, so its results are repeatable.
 struct DeviceMemory {
     bool shared;
 
-    // Read from L2: L1 is not coherent and would show a popular row as it was long ago.
+    // Read from L2: L1 is not coherent and could return an old version of a popular row.
     template <class P>
     CML_FN Lanes load(const float* p, P part) const {
         return {Lanes::holds(part) ? __ldcg(p + Lanes::lane()) : 0.0f};
@@ -169,7 +170,7 @@ struct DeviceMemory {
         }
     }
 
-    // A float that stands for a whole row, the same for all lanes.
+    // A float for a whole row, the same for all lanes.
     CML_FN float load_one(const float* p) const { return __ldcg(p); }
     CML_FN void commit_one(float* p, float before, float after) const {
         __syncwarp();  // all lanes have read it

@@ -1,4 +1,4 @@
-// What all launches of kernels share.
+// Launching kernels: checks of errors, and grids.
 #pragma once
 
 #include <stdexcept>
@@ -17,10 +17,11 @@ inline void check(cudaError_t error, const char* what) {
 struct Grid {
     dim3 blocks;
     dim3 threads;         // of a block
-    size_t shared_bytes;  // of a block, where its warps need Scratch
+    size_t shared_bytes;  // of a block, if its warps need Scratch
 };
 
-// As many warps in blocks of at most kWarpsPerBlock, for the kernels whose warps share out rows.
+// A grid with as many warps, but blocks of at most kWarpsPerBlock, for the kernels whose warps
+// divide rows between them.
 inline Grid grid_for_rows(const Grid& grid) {
     constexpr unsigned kThreads = kWarpsPerBlock * kLanes;
     if (grid.threads.x <= kThreads) return {grid.blocks, grid.threads, 0};

@@ -1,36 +1,37 @@
-// Pairs with negatives of their own: every warp is a worker.
+// The worker for pairwise losses, which is a warp.
 #pragma once
 
 #include "../core/async.h"
-#include "batch.cuh"
+#include "../core/losses/registry.h"
+#include "gradient_sums.cuh"
 #include "grid.cuh"
 
 namespace cml {
 inline namespace CML_TARGET {
 
-static_assert(sizeof(Pair) == kPairBytes, "the host sizes the shared memory");
+static_assert(sizeof(Pair) == kPairBytes, "the host computes the size of shared memory from it");
 
-// What the pairs of a mini-batch ask for is added up.
+// Adds the gradients of the pairs of a mini-batch to the sums of their rows.
 template <int kChunks>
-class ScatterUpdates {
+class SumUpdates {
  public:
-    // `first`: the first visit of the batch.
-    CML_FN ScatterUpdates(const CudaLaunch& launch, DeviceMemory memory, int64_t first)
+    // `first`: the first sample of the batch.
+    CML_FN SumUpdates(const CudaLaunch& launch, DeviceMemory memory, int64_t first)
         : job_(launch.job), memory_(memory), sums_(launch), first_(first) {}
 
-    CML_FN void coming(const Pair&) const {}
-    CML_FN void chosen(int32_t) const {}
+    CML_FN void prefetch(const Pair&) const {}
+    CML_FN void on_negative(int32_t) const {}
 
-    CML_FN bool take(int64_t visit, const Pair& pair, int32_t negative,
-                     const Contribution& c) const {
+    CML_FN bool apply(int64_t sample, const Pair& pair, int32_t negative,
+                      const PairLoss& loss) const {
         if (negative < 0) return true;
-        if (!is_fit(job_, c)) return false;
-        const Record record{pair.user, pair.positive, negative, 2.0f * c.weight};
-        const int32_t numbers[3] = {record.user, record.positive, record.negative};
+        if (!is_summable(job_, loss)) return false;
+        const Triplet triplet{pair.user, pair.positive, negative, 2.0f * loss.weight};
+        const int32_t numbers[kTripletRows] = {triplet.user, triplet.positive, triplet.negative};
         CML_UNROLL
-        for (int t = 0; t < 3; ++t) {
-            sums_.add(t == 0, numbers[t], 3 * (visit - first_) + t,
-                      RecordGradient<Lanes, DeviceMemory>(job_, memory_, record, t));
+        for (int t = 0; t < kTripletRows; ++t) {
+            sums_.add(t == 0, numbers[t], kSlotsOfPair * (sample - first_) + t,
+                      TripletGradient<Lanes, DeviceMemory>(job_, memory_, triplet, t));
         }
         return true;
     }
@@ -38,11 +39,11 @@ class ScatterUpdates {
  private:
     const Job& job_;
     DeviceMemory memory_;
-    BatchSums<kChunks> sums_;
+    GradientSums<kChunks> sums_;
     int64_t first_;
 };
 
-template <int kChunks>
+template <class Policy, int kChunks>
 class PairWorker {
  public:
     static constexpr int kThreads = kWarpsPerBlock * kLanes;
@@ -55,26 +56,26 @@ class PairWorker {
     CML_FN void train(Counters& counters) const {
         using Updates = AsyncUpdates<Lanes, DeviceMemory, kChunks>;
         const DeviceMemory memory{launch_.shared};
-        Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(launch_.job, memory, scratch_,
-                                                                   {launch_.job, memory});
+        PairStep<Lanes, DeviceMemory, Policy, kChunks, Updates> step(launch_.job, memory, scratch_,
+                                                                     {launch_.job, memory});
         for (int64_t from = launch_.begin + warp_.number * kLanes; from < launch_.end;
              from += warp_.n_warps * kLanes) {
-            if (is_set(&launch_.counters->first_non_finite)) break;
+            if (is_set(&launch_.counters->sums.first_non_finite)) break;
             const int64_t to = from + kLanes < launch_.end ? from + kLanes : launch_.end;
-            walk.visit(from, to, counters);
+            step.run(from, to, counters);
             if (counters.first_non_finite != INT64_MAX) break;
         }
     }
 
-    CML_FN void contribute(int64_t first, int64_t last, Counters& counters) const {
+    CML_FN void accumulate(int64_t first, int64_t last, Counters& counters) const {
         const int64_t share = (last - first + warp_.n_warps - 1) / warp_.n_warps;
         const int64_t from = first + warp_.number * share;
         if (from >= last) return;
-        const DeviceMemory memory{false};  // nothing is written to tables
-        using Updates = ScatterUpdates<kChunks>;
-        Walk<Lanes, DeviceMemory, WarpLoss, kChunks, Updates> walk(launch_.job, memory, scratch_,
-                                                                   {launch_, memory, first});
-        walk.visit(from, from + share < last ? from + share : last, counters);
+        const DeviceMemory memory{false};  // the tables are not written to
+        using Updates = SumUpdates<kChunks>;
+        PairStep<Lanes, DeviceMemory, Policy, kChunks, Updates> step(launch_.job, memory, scratch_,
+                                                                     {launch_, memory, first});
+        step.run(from, from + share < last ? from + share : last, counters);
     }
 
  private:
@@ -83,12 +84,12 @@ class PairWorker {
         const int in_block = static_cast<int>(threadIdx.x) / kLanes;
         char* const memory =
             reinterpret_cast<char*>(shared_memory) + in_block * scratch_bytes(stride);
-        Pair* const tile = reinterpret_cast<Pair*>(memory);
-        float* const distances = reinterpret_cast<float*>(tile + kLanes);
+        Pair* const block = reinterpret_cast<Pair*>(memory);
+        float* const distances = reinterpret_cast<float*>(block + kLanes);
         int32_t* const negatives = reinterpret_cast<int32_t*>(distances + stride);
         Lanes::each(static_cast<int>(stride), [=](int i) { distances[i] = INFINITY; });
         Lanes::sync();
-        return {tile, distances, negatives, stride};
+        return {block, distances, negatives, stride};
     }
 
     const CudaLaunch& launch_;

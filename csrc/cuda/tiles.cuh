@@ -1,8 +1,8 @@
-// Tiles of pairs that share their negatives: every block is a worker.
+// The worker for losses with shared negatives, which is a block: it works on one tile at a time.
 #pragma once
 
 #include "../core/tile_updates.h"
-#include "batch.cuh"
+#include "gradient_sums.cuh"
 #include "grid.cuh"
 
 namespace cml {
@@ -29,9 +29,9 @@ class TileWorker {
         : launch_(launch),
           memory_{launch.shared},
           tile_(launch.job, memory_, {},
-                launch.spaces + blockIdx.x * space_floats(hyper(), kCudaColumns)) {}
+                launch.workspaces + blockIdx.x * workspace_floats(hyper(), kCudaColumns)) {}
 
-    // The blocks take turns at the tiles, which end with their epoch.
+    // The blocks take the tiles in turn. Tiles end with their epoch.
     CML_FN void train(Counters& counters) {
         const int64_t n_pairs = launch_.job.likes.n_pairs, size = hyper().tile_size;
         const int64_t in_epoch = (n_pairs + size - 1) / size;
@@ -40,7 +40,7 @@ class TileWorker {
              ; tile += gridDim.x) {
             const int64_t from = tile / in_epoch * n_pairs + tile % in_epoch * size;
             if (from >= launch_.end) break;
-            if (!BlockTeam{}.all(!is_set(&launch_.counters->first_non_finite))) break;
+            if (!BlockTeam{}.all(!is_set(&launch_.counters->sums.first_non_finite))) break;
             const int64_t to = batch_end(from, launch_.end, size, n_pairs);
             train_tile<Lanes, kChunks>(launch_.job, memory_, BlockTeam{}, tile_, from, to,
                                        counters);
@@ -48,14 +48,14 @@ class TileWorker {
         }
     }
 
-    CML_FN void contribute(int64_t first, int64_t last, Counters& counters) {
-        const BatchSums<kChunks> sums(launch_);
+    CML_FN void accumulate(int64_t first, int64_t last, Counters& counters) {
+        const GradientSums<kChunks> sums(launch_);
         const TileSlots& slots = tile_.slots();
         const int64_t size = hyper().tile_size, n_slots = tile_slots(hyper().n_negatives);
         for (int64_t tile = blockIdx.x; first + tile * size < last; tile += gridDim.x) {
             const int64_t from = first + tile * size;
             const int64_t to = from + size < last ? from + size : last;
-            if (!tile_.visit(from, to, false, slots, counters)) {
+            if (!tile_.compute_gradients(from, to, false, slots, counters)) {
                 counters.first_non_finite = from;
                 return;
             }

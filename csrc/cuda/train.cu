@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "batches.cuh"
+#include "../core/granularity.h"
 #include "launch.cuh"
+#include "minibatch_launch.cuh"
 
 namespace cml {
 namespace {
@@ -19,11 +20,13 @@ CudaKernels kernels_for(const Hyperparameters& hyper) {
 }
 
 // How many pairs may be in flight in asynchronous training. A warp works on values that it read a
-// moment ago; while few of the others touch the same rows, that is Hogwild. With as many warps as
-// rows, every row is changed by several of them at once, from values that none has seen the others
-// change: one huge stale batch. An eighth of the smaller table keeps most pairs in flight apart.
+// moment ago. That is Hogwild as long as few other warps change the same rows. With as many warps
+// as rows, several warps change every row at once, all from old values, as in one huge mini-batch.
+// If no more pairs are in flight than an eighth of the rows of the smaller table, most of them have
+// different rows.
 int64_t pairs_in_flight(const Job& job) {
-    return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / 8);
+    constexpr int64_t kRowsForEachPair = 8;
+    return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / kRowsForEachPair);
 }
 
 int attribute_of_device(cudaDeviceAttr attribute, const char* what) {
@@ -47,19 +50,19 @@ int64_t resident_blocks(const void* kernel, int64_t threads, int64_t shared_byte
     return int64_t{multiprocessors()} * std::max(blocks_each, 1);
 }
 
-// Blocks that take so many visits in tiles, at most: each needs working memory.
-int64_t blocks_for_tiles(const Job& job, int64_t n_visits) {
+// The largest number of blocks that work on so many samples in tiles; each needs a workspace.
+int64_t blocks_for_tiles(const Job& job, int64_t n_samples) {
     const int64_t size = job.hyper.tile_size;
     const int64_t most = int64_t{multiprocessors()} * kTileBlocks;
     if (job.batch_size == 0) {
         return std::clamp<int64_t>(pairs_in_flight(job) / size, 1, most);
     }
-    return std::min(most, (std::min(job.batch_size, n_visits) + size - 1) / size);
+    return std::min(most, (std::min(job.batch_size, n_samples) + size - 1) / size);
 }
 
 Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t end) {
-    // Where even a single tile is too much to be in flight, one warp alone makes its updates in
-    // turn: those of more warps could meet in a row.
+    // If even the pairs of a single tile are too many to be in flight, a single warp makes its
+    // updates one after another, because several warps could change the same row at once.
     if (job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps)) {
         return {dim3(1), dim3(kLanes), 0};
     }
@@ -69,9 +72,9 @@ Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t e
     return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0};
 }
 
-// A persistent grid for the visits [begin, end): no more warps than the device runs at once.
+// A persistent grid for the samples [begin, end): no more warps than the device runs at once.
 Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, int64_t stride) {
-    if (job.hyper.loss != Loss::kWarp) return grid_for_tiles(job, kernel, begin, end);
+    if (shares_negatives(job.hyper.loss)) return grid_for_tiles(job, kernel, begin, end);
     // What every device offers a block without asking for more.
     constexpr int64_t kSharedBytes = 48 * 1024;
     int64_t warps_in_block =
@@ -79,12 +82,13 @@ Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, in
     const int64_t resident =
         resident_blocks(kernel, warps_in_block * kLanes, warps_in_block * scratch_bytes(stride)) *
         warps_in_block;
-    const int64_t tiles = (end - begin + kLanes - 1) / kLanes;
+    const int64_t pair_blocks = (end - begin + kLanes - 1) / kLanes;
     const bool sync = job.batch_size > 0;
     const int64_t warps = sync ? std::min({resident, job.batch_size, end - begin})
-                               : std::min({resident, tiles, pairs_in_flight(job)});
+                               : std::min({resident, pair_blocks, pairs_in_flight(job)});
     warps_in_block = std::min(warps_in_block, warps);
-    // Rounded down, for more must not be in flight; in a batch some may have nothing to do.
+    // Rounded down, because no more pairs may be in flight; rounded up for batches, where some
+    // warps may have nothing to do.
     const int64_t blocks = (sync ? warps + warps_in_block - 1 : warps) / warps_in_block;
     return {dim3(static_cast<unsigned>(blocks)),
             dim3(static_cast<unsigned>(warps_in_block * kLanes)),
@@ -99,8 +103,8 @@ void launch_async(CudaLaunch launch, const CudaKernels& kernels, const Grid& gri
           "starting the training kernel");
     if (!launch.shared) return;
     const Grid rows = grid_for_rows(grid);
-    check(cudaLaunchKernel(kernels.censor, rows.blocks, rows.threads, arguments, 0, stream),
-          "starting the censoring kernel");
+    check(cudaLaunchKernel(kernels.project, rows.blocks, rows.threads, arguments, 0, stream),
+          "starting the projection kernel");
 }
 
 }  // namespace
@@ -146,10 +150,8 @@ int64_t cuda_counter_bytes() {
 }
 
 int64_t cuda_batch_bytes(const Job& job) {
-    if (job.hyper.loss != Loss::kWarp) {
-        return memory_bytes(job, blocks_for_tiles(job, job.batch_size));
-    }
-    return memory_bytes(job, 0);
+    const bool tiles = shares_negatives(job.hyper.loss);
+    return memory_bytes(job, tiles ? blocks_for_tiles(job, job.batch_size) : 0);
 }
 
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
@@ -161,56 +163,53 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     const CudaKernels kernels = kernels_for(job.hyper);
     const void* const kernel = !sync         ? kernels.async
                                : cooperative ? kernels.sync
-                                             : kernels.contribute;
+                                             : kernels.accumulate;
     const int64_t stride = (job.hyper.n_negatives + kLanes - 1) / kLanes * kLanes;
     const Grid grid = grid_for(job, kernel, begin, end, stride);
 
-    DeviceCounters sum{};
-    sum.first_non_finite = sum.refused_gradient = INT64_MAX;
-    sum.to_contribute = begin;
+    DeviceCounters host_counters{};
+    host_counters.refused_gradient = INT64_MAX;
+    host_counters.to_accumulate = begin;
     auto* const device_counters = static_cast<DeviceCounters*>(counters);
-    check(cudaMemcpyAsync(device_counters, &sum, sizeof(sum), cudaMemcpyHostToDevice, on),
+    check(cudaMemcpyAsync(device_counters, &host_counters, sizeof(host_counters),
+                          cudaMemcpyHostToDevice, on),
           "clearing the counters");
     const bool shared = grid.blocks.x * grid.threads.x > kLanes;
     CudaLaunch launch{job, begin, end, shared, stride, device_counters, {}, nullptr};
     use_memory(batch, launch);
     if (sync) {
-        launch_batches(launch, kernels, cooperative, grid, on);
+        launch_minibatches(launch, kernels, cooperative, grid, on);
     } else {
         launch_async(launch, kernels, grid, on);
     }
-    check(cudaMemcpyAsync(&sum, device_counters, sizeof(sum), cudaMemcpyDeviceToHost, on),
+    check(cudaMemcpyAsync(&host_counters, device_counters, sizeof(host_counters),
+                          cudaMemcpyDeviceToHost, on),
           "reading the counters");
     check(cudaStreamSynchronize(on), "training");
 
-    Counters result;
-    result.pairs = static_cast<int64_t>(sum.pairs);
-    result.active = static_cast<int64_t>(sum.active);
-    result.impostors = static_cast<int64_t>(sum.impostors);
-    result.skipped = static_cast<int64_t>(sum.skipped);
-    result.loss = sum.loss;
-    result.first_non_finite =
-        static_cast<int64_t>(std::min(sum.first_non_finite, sum.refused_gradient));
+    Counters result = host_counters.sums;
+    result.first_non_finite = std::min(result.first_non_finite, host_counters.refused_gradient);
     return result;
 }
 
 int64_t cuda_step(const Job& job, const RowGradients& gradients, void* counters, void* stream) {
     const auto on = static_cast<cudaStream_t>(stream);
-    auto* const flag = &static_cast<DeviceCounters*>(counters)->first_non_finite;
-    unsigned long long refused = INT64_MAX;
+    int64_t* const flag = &static_cast<DeviceCounters*>(counters)->sums.first_non_finite;
+    int64_t refused = INT64_MAX;
     check(cudaMemcpyAsync(flag, &refused, sizeof(refused), cudaMemcpyHostToDevice, on),
           "clearing the counters");
     CudaStep step{job.hyper, gradients, static_cast<DeviceCounters*>(counters)};
     void* arguments[] = {&step};
-    const int64_t blocks = (gradients.n + kWarpsPerBlock - 1) / kWarpsPerBlock;
-    check(cudaLaunchKernel(kernels_for(job.hyper).step,
-                           dim3(static_cast<unsigned>(std::min<int64_t>(blocks, 1 << 16))),
+    constexpr int64_t kMostBlocks = int64_t{1} << 16;
+    const int64_t blocks =
+        std::min(kMostBlocks, (gradients.n + kWarpsPerBlock - 1) / kWarpsPerBlock);
+    check(cudaLaunchKernel(kernels_for(job.hyper).step, dim3(static_cast<unsigned>(blocks)),
                            dim3(kWarpsPerBlock * kLanes), arguments, 0, on),
-          "starting the kernel for given gradients");
+          "starting the kernel for steps along gradients");
     check(cudaMemcpyAsync(&refused, flag, sizeof(refused), cudaMemcpyDeviceToHost, on),
           "reading the counters");
-    check(cudaStreamSynchronize(on), "making steps along given gradients");
-    return refused == INT64_MAX ? -1 : static_cast<int64_t>(refused);
+    check(cudaStreamSynchronize(on), "making steps along gradients");
+    return refused == INT64_MAX ? -1 : refused;
 }
 
 }  // namespace cml

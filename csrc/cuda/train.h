@@ -29,18 +29,18 @@ void cuda_check_pointer(const void* p, const std::string& name);
 // Bytes that cuda_train needs in device memory for its counters.
 int64_t cuda_counter_bytes();
 
-// Bytes that cuda_train needs in the current device's memory for mini-batches and for tiles, all
-// zero at first. Of the job this takes: loss, n_dims, n_negatives, tile_size, batch_size, and the
-// rows and strides of the tables.
+// Bytes that cuda_train needs in the current device's memory for mini-batches and for tiles; the
+// caller sets them to zero. They depend on these members of the job: loss, n_dims, n_negatives,
+// tile_size, batch_size, and the numbers of rows and strides of the tables.
 int64_t cuda_batch_bytes(const Job& job);
 
-// Train the visits [begin, end) on the current device, in `stream` (a cudaStream_t), and wait.
-// The pointers in `job`, `counters` and `batch` are device memory. `batch` can be used again
-// afterwards, unless a value was not finite.
+// Train the samples [begin, end) on the current device, in `stream` (a cudaStream_t), and wait for
+// the end. The pointers in `job`, `counters` and `batch` are device memory. `batch` can be used
+// again afterwards, unless a value was not finite.
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
                     void* stream);
 
-// Make the steps that these gradients ask for, in the same way. Returns the position of the first
+// Make one step along each of these gradients, in the same way. Returns the position of the first
 // that was refused because a value was not finite, or -1.
 int64_t cuda_step(const Job& job, const RowGradients& gradients, void* counters, void* stream);
 

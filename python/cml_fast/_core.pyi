@@ -12,6 +12,11 @@ MAX_TILE_SIZE: int
 ROW_ALIGNMENT: int
 MAX_BATCH_SIZE: int
 
+# The name of every loss, and whether all pairs of a tile share their negatives.
+LOSSES: dict[str, bool]
+# The keyword arguments of Job that belong to single losses.
+LOSS_PARAMETERS: tuple[str, ...]
+
 # Only where the build has CUDA kernels.
 CUDA_COUNTERS: int
 
@@ -64,13 +69,13 @@ class Job:
         tile_size: int,
         margin: float,
         temperature: float,
-        correction: float,
+        importance_weight: float,
         negative_weight: float,
         learning_rate: float,
         epsilon: float,
         max_norm: float,
         seed: int,
-        batch_size: int,  # visits of a synchronous mini-batch; 0: asynchronous updates
+        batch_size: int,  # samples of a synchronous mini-batch; 0: asynchronous updates
         largest_gradient: float,  # a bound of the norm of every gradient
         n_threads: int = ...,  # "cpu" needs these two,
         instruction_set: str = ...,

@@ -1,4 +1,4 @@
-"""How well a model ranks held-out items."""
+"""Evaluate how well a model ranks held-out items."""
 
 from __future__ import annotations
 
@@ -26,34 +26,53 @@ def evaluate(
     | None = None,
     ks: Iterable[int] = (10, 50, 100),
 ) -> Evaluation:
-    """Rank all items for each user with test items, and measure the k nearest.
+    """Rank all items for each user that has test items, and measure the k nearest.
 
-    Recall@k is the share of the user's test items among the k nearest items (Hsieh et al., WWW
-    2017, section 4.1.2). NDCG@k has binary relevance, discounts 1 / log2(rank + 1), and is
-    relative to the best possible ranking, which has min(k, number of test items) hits.
+    Recall@k is the share of the user's test items that are among the k nearest items (Hsieh et
+    al., WWW 2017, section 4.1.2). NDCG@k has binary relevance and the discount 1 / log2(rank + 1),
+    and is divided by that of the best possible ranking, which begins with min(k, number of test
+    items) hits.
 
     Parameters
     ----------
     model : Model
     test : scipy.sparse matrix or array, (n_users, n_items), or Interactions
-        The held-out items: its non-zero entries, whatever their values.
-    exclude : one or a sequence of the same, optional
-        Items taken out of a user's ranking: training, validation. A test item that is excluded
-        counts as missed, with a warning.
+        The non-zero entries are the held-out items. Their values do not matter.
+    exclude : one or a list or tuple of the same, optional
+        Items left out of a user's ranking, usually those of training and validation. A test item
+        that is excluded counts as missed, with a warning.
     ks : iterable of int
-        Lengths of the rankings, each at least 1; more than n_items are n_items.
+        Lengths of the rankings, each at least 1. A length above n_items counts as n_items.
 
     Returns
     -------
     Evaluation
-        Of the users with at least one test item.
+        Of the users with at least one test item; values of all metrics are in [0, 1].
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range.
+        If an argument has the wrong type or is out of range.
     DataError
-        If a matrix is not of the model's shape or has other ids, or ``test`` is empty.
+        If a matrix has another shape or other ids than the model, or ``test`` is empty.
+
+    Examples
+    --------
+    One user at 0; the items 1 and 3 are held out, and item 0 is known from training.
+
+    >>> import scipy.sparse as sp
+    >>> from cml_fast import Model
+    >>> from cml_fast.evaluation import evaluate
+    >>> model = Model([[0.0]], [[1.0], [2.0], [3.0], [4.0]])
+    >>> test, train = sp.csr_array([[0, 1, 0, 1]]), sp.csr_array([[1, 0, 0, 0]])
+    >>> result = evaluate(model, test, exclude=train, ks=(1, 3))
+    >>> result.recall
+    {1: 0.5, 3: 1.0}
+    >>> print(result)
+    1 users
+         k  recall@k  ndcg@k
+         1    0.5000  1.0000
+         3    1.0000  0.9197
     """
     lengths = _check_ks(ks)
     n_users, n_items = len(model.user_vectors), len(model.item_vectors)
@@ -64,7 +83,7 @@ def evaluate(
         if matrix is not None:
             mask = mask + interaction_rows("exclude", matrix, *space)
     for matrix in (targets, mask):
-        matrix.data.fill(1)  # only where they are matters, not their weights
+        matrix.data.fill(1)  # only the positions of the entries matter, not their values
     overlap = targets.multiply(mask).nnz
     if overlap:
         warnings.warn(f"{overlap} test items are also excluded and count as missed", stacklevel=2)

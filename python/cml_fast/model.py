@@ -1,7 +1,8 @@
-"""The trained model: user and item vectors, and what is near what."""
+"""The trained model: vectors of users and items, and searches for the nearest of them."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from . import _core
 from ._compute.array_api import to_numpy
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
-from ._persistence.model_folder import Stored, read_model, write_model
-from ._search.annoy import AnnoyItems
+from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._search.exact import nearest, self_mask
+from ._search.index import ItemIndex, build_index, search_index
 from ._training.fold_in import fold_in
 from ._validation.matrices import check_rows, check_vectors
 from ._validation.scalars import check_hyperparameters, check_int, check_real
@@ -29,39 +31,46 @@ from .errors import ModelError
 class Model:
     """Users and items as points of one Euclidean space; the nearest items are recommended.
 
-    The artefact of Collaborative Metric Learning (Hsieh et al., WWW 2017). A model does not
-    change: its arrays are copies, and read-only.
+    The result of Collaborative Metric Learning (Hsieh et al., WWW 2017). A model is immutable: it
+    copies what it is made of, its arrays are read-only, also after copying and pickling, and
+    methods that change something return a new model.
 
     Parameters
     ----------
     user_vectors : array_like, (n_users, r), float
     item_vectors : array_like, (n_items, r), float
-        Kept as float32; finite, no component beyond 1e15.
+        Kept as float32. All values must be finite and within 1e15.
     user_ids, item_ids : array_like, (n_users,) and (n_items,), int or str, optional
         The unique external id of each row; 0, 1, 2, ... by default.
     hyperparameters : dict, optional
-        How the model was made: plain JSON values.
+        How the model was made, as plain JSON values.
     networks : dict of str to FeatureNetwork, optional
-        Of "users" and "items", where the model was trained with features of them: see
+        The feature networks of "users" and "items", if the model was trained with features: see
         `embed_users` and `embed_items`.
-
-    Attributes
-    ----------
-    hyperparameters : dict
-    version : str
-        The version of this package that made the model.
 
     Raises
     ------
     TypeError, ValueError
         If vectors have the wrong shape or type or are not finite, ids are not unique, or
-        hyperparameters are no JSON values.
+        hyperparameters are not JSON values.
 
     Notes
     -----
-    Users and items are given, and returned, by row number, as in the package ``implicit``.
-    `user_rows` and `item_rows` translate external ids to row numbers, indexing `user_ids` and
-    `item_ids` with row numbers translates back (mind the -1 of rows that are too short).
+    Methods take and return row numbers, as in the package ``implicit``, not external ids.
+    `user_rows` and `item_rows` translate external ids to row numbers. Indexing `user_ids` and
+    `item_ids` with row numbers translates back, except for the -1 that stands for no item.
+
+    Pickling a model that has an index is a TypeError; use `save`.
+
+    Examples
+    --------
+    >>> from cml_fast import Model
+    >>> model = Model([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]], item_ids=["far", "near"])
+    >>> model
+    Model(n_users=1, n_items=2, r=2)
+    >>> rows, distances = model.recommend(0, n=2)
+    >>> model.item_ids[rows].tolist(), distances.tolist()
+    (['near', 'far'], [1.0, 5.0])
     """
 
     def __init__(
@@ -74,9 +83,6 @@ class Model:
         hyperparameters: dict[str, Any] | None = None,
         networks: Mapping[str, FeatureNetwork] | None = None,
     ) -> None:
-        # Imported here so that the package may set its version before or after this module.
-        from . import __version__
-
         self._user_vectors = check_vectors("user_vectors", user_vectors)
         self._item_vectors = check_vectors("item_vectors", item_vectors)
         if self._user_vectors.shape[1] != self._item_vectors.shape[1]:
@@ -86,51 +92,158 @@ class Model:
             )
         self._users = IdIndex("user", user_ids, len(self._user_vectors))
         self._items = IdIndex("item", item_ids, len(self._item_vectors))
-        self.hyperparameters = check_hyperparameters(hyperparameters)
+        self._hyperparameters = check_hyperparameters(hyperparameters)
         self._networks = {}
-        for side, network in (networks or {}).items():
+        for entity, network in (networks or {}).items():
             arrays = {name: to_numpy(network.parameters[name]) for name in PARAMETERS}
             check_network(arrays, self._item_vectors.shape[1])
-            self._networks[side] = FeatureNetwork.from_arrays(arrays)
-        self.version = __version__
-        self._index: AnnoyItems | None = None
+            self._networks[entity] = FeatureNetwork.from_arrays(arrays)
+        self._version: str = _core.build_info()["version"]
+        self._index: ItemIndex | None = None
+
+    def _with(self, **attributes: Any) -> Model:
+        """Return a model that shares all attributes with this one but those given."""
+        model = object.__new__(type(self))
+        model.__dict__.update(self.__dict__, **attributes)
+        return model
 
     def __repr__(self) -> str:
         n_users, r = self._user_vectors.shape
         return f"Model(n_users={n_users}, n_items={len(self._item_vectors)}, r={r})"
 
+    def __copy__(self) -> Model:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        return self  # as tuples of immutable objects do
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, because unpickled arrays are writable.
+        if self._index is not None:
+            raise TypeError("a model with an index cannot be pickled: use Model.save")
+        return _unpickled, (type(self), self._arguments(), self._version)
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return constructor arguments that make this model again, but for version and index."""
+        return {
+            "user_vectors": self._user_vectors,
+            "item_vectors": self._item_vectors,
+            "user_ids": self.user_ids,
+            "item_ids": self.item_ids,
+            "hyperparameters": self._hyperparameters,
+            "networks": self._networks,
+        }
+
     @property
     def user_vectors(self) -> np.ndarray:
-        """The users' points: (n_users, r), float32, C-contiguous, read-only."""
+        """The points of the users: (n_users, r), float32, C-contiguous, read-only.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0, 0.0]], [[3.0, 4.0]]).user_vectors.tolist()
+        [[0.0, 0.0]]
+        """
         return self._user_vectors
 
     @property
     def item_vectors(self) -> np.ndarray:
-        """The items' points: (n_items, r), float32, C-contiguous, read-only."""
+        """The points of the items: (n_items, r), float32, C-contiguous, read-only.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0, 0.0]], [[3.0, 4.0]]).item_vectors.tolist()
+        [[3.0, 4.0]]
+        """
         return self._item_vectors
 
     @property
     def user_ids(self) -> np.ndarray:
-        """The external id of each user: (n_users,), int64 or str, read-only."""
+        """The external id of each user: (n_users,), int64 or str, read-only.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0], [1.0]], [[3.0]], user_ids=["ann", "bob"]).user_ids.tolist()
+        ['ann', 'bob']
+        """
         return self._users.array
 
     @property
     def item_ids(self) -> np.ndarray:
-        """The external id of each item: (n_items,), int64 or str, read-only."""
+        """The external id of each item: (n_items,), int64 or str, read-only.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0], [4.0]], item_ids=[101, 205]).item_ids.tolist()
+        [101, 205]
+        """
         return self._items.array
 
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """How the model was made: a dict of plain JSON values, a new copy at each access.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0]], hyperparameters={"n_dims": 1}).hyperparameters
+        {'n_dims': 1}
+        """
+        return copy.deepcopy(self._hyperparameters)
+
+    @property
+    def version(self) -> str:
+        """The version of this package that made the model, a str.
+
+        Examples
+        --------
+        >>> import cml_fast
+        >>> cml_fast.Model([[0.0]], [[3.0]]).version == cml_fast.__version__
+        True
+        """
+        return self._version
+
     def user_rows(self, ids: npt.ArrayLike) -> Any:
-        """Return the row numbers (int64) of external user ids, a scalar for a scalar.
+        """Translate external ids of users to row numbers.
+
+        Parameters
+        ----------
+        ids : int or str, or array_like of these, (m,)
+
+        Returns
+        -------
+        numpy.ndarray, (m,), int64
+            Row numbers. A scalar id gives a scalar.
 
         Raises
         ------
         TypeError, ValueError
-            If the ids are of another type than the model's, or one is unknown.
+            If the ids are of another type than the model's, or an id is unknown.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0], [1.0]], [[3.0]], user_ids=["ann", "bob"])
+        >>> model.user_rows(["bob", "ann"]).tolist()
+        [1, 0]
         """
         return self._users.rows(ids)
 
     def item_rows(self, ids: npt.ArrayLike) -> Any:
-        """Return the row numbers (int64) of external item ids; see `user_rows`."""
+        """Translate external ids of items to row numbers.
+
+        Parameters, result and errors are those of `user_rows`.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0]], [[3.0], [4.0]], item_ids=[101, 205])
+        >>> int(model.item_rows(205))
+        1
+        """
         return self._items.rows(ids)
 
     def recommend(
@@ -140,7 +253,7 @@ class Model:
         exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
         *,
         approximate: bool = False,
-        search_k: int = -1,
+        **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Recommend the ``n`` items nearest to each user.
 
@@ -149,37 +262,56 @@ class Model:
         users : int or array_like of int, (m,)
             Row numbers.
         n : int
-            How many items each; at least 1.
+            Items for each user, at least 1.
         exclude : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
-            Items not to recommend to a user: the non-zero entries of the user's row, usually
-            those of training.
+            The non-zero entries of a user's row are items not to recommend, usually those of
+            training.
         approximate : bool
-            Search the index made by `build_index` instead of all items.
-        search_k : int
-            How many nodes of the index to look at: more is more exact and slower. -1 stands for
-            ``n_trees`` times the number of items fetched (n and the user's excluded ones), which
-            always finds n; with less, rows may come out shorter.
+            Search the index that `build_index` made instead of all items.
+        **search_options
+            Options of the index, only with ``approximate=True``. An "annoy" index has
+            ``search_k``, an int, the number of nodes to look at: with more nodes the search is
+            more exact and slower. The default, -1, stands for ``n_trees`` times the number of
+            items fetched (n and the user's excluded items) and always finds n items if there are
+            n. With a smaller value it may find fewer.
 
         Returns
         -------
-        ids : numpy.ndarray, (m, n), int64
+        rows : numpy.ndarray, (m, n), int64
             Row numbers of the items, nearest first, equal distances by row number; -1 where
             there are fewer than n items. A scalar user gives shape (n,).
         distances : numpy.ndarray, (m, n), float32
-            Euclidean distances (not squared); +inf where ``ids`` is -1.
+            Euclidean distances (not squared); +inf where ``rows`` is -1.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is out of range, or there is no index for approximate search.
+            If an argument is out of range, there is no index for approximate search, or the
+            index has no such option.
         DataError
             If ``exclude`` is not of the model's shape, or has other ids than the model.
 
         Notes
         -----
-        Exact search takes time proportional to m x n_items x r, all cores, and at most 64 MiB
-        for distances at a time (or 4 bytes per item, if that is more). It gives the same answer
-        on every machine.
+        Exact search takes time proportional to m x n_items x r. It uses all cores and holds at
+        most 64 MiB of distances at a time (or 4 bytes per item, if that is more). Its result is
+        the same on every machine.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0], [3.0, 3.0]], [[0.0, 1.0], [3.0, 4.0], [6.0, 8.0]])
+        >>> rows, distances = model.recommend(0, n=2)
+        >>> rows.tolist(), distances.tolist()
+        ([0, 1], [1.0, 5.0])
+
+        Several users, without the items that they know already:
+
+        >>> train = sp.csr_array([[1, 0, 0], [0, 1, 1]])
+        >>> rows, distances = model.recommend([0, 1], n=2, exclude=train)
+        >>> rows.tolist()
+        [[1, 2], [0, -1]]
         """
         rows = check_rows("users", users, len(self._user_vectors))
         if exclude is None or rows.size == 0:
@@ -187,7 +319,7 @@ class Model:
         else:
             mask = interaction_rows("exclude", exclude, rows, self.user_ids, self.item_ids)
         queries = self._user_vectors[rows]
-        return self._search(users, queries, n, mask, approximate, search_k)
+        return self._search(users, queries, n, mask, approximate, search_options)
 
     def recommend_from_vectors(
         self,
@@ -196,10 +328,10 @@ class Model:
         exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
         *,
         approximate: bool = False,
-        search_k: int = -1,
+        **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Recommend the ``n`` items nearest to each of some points, such as `fold_in_users`
-        gives.
+        """Recommend the ``n`` items nearest to each of some points, such as those of
+        `fold_in_users`.
 
         Other parameters, results and errors are those of `recommend`.
 
@@ -207,8 +339,17 @@ class Model:
         ----------
         vectors : array_like, (m, r) or (r,), float
         exclude : scipy.sparse matrix or array, (m, n_items), or Interactions, optional
-            Items not to recommend: the non-zero entries of the same row. The users of
-            Interactions may be any; item ids must be the model's, in any order.
+            The non-zero entries of a row are items not to recommend for the same row of
+            ``vectors``. Interactions may be of any users. Their items must be the model's, in any
+            order.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0]], [[0.0, 1.0], [3.0, 4.0], [6.0, 8.0]])
+        >>> rows, distances = model.recommend_from_vectors([6.0, 8.0], n=2)
+        >>> rows.tolist(), distances.tolist()
+        ([2, 1], [0.0, 5.0])
         """
         given = np.asarray(vectors)
         points = check_vectors("vectors", given[None] if given.ndim == 1 else given)
@@ -219,8 +360,8 @@ class Model:
             mask = sp.csr_array((len(points), n_items), dtype=np.float32)
         else:
             mask = item_interactions("exclude", exclude, self._items, len(points))
-        # The first column has the shape of what was asked for: a scalar for a single point.
-        return self._search(given[..., 0], points, n, mask, approximate, search_k)
+        # The first column tells `_search` whether one point was given or several.
+        return self._search(given[..., 0], points, n, mask, approximate, search_options)
 
     def fold_in_users(
         self,
@@ -234,25 +375,26 @@ class Model:
         random_state: Any = 0,
         n_threads: int | None = None,
     ) -> np.ndarray:
-        """Place users whom training had not, from what they liked.
+        """Compute vectors of users that training did not have, from their likes.
 
-        Each begins at the mean of the liked items and is then trained as in `Trainer`, while the
-        items stay where they are. Where a user comes to lie depends on nobody else in
+        Each user starts at the mean of the liked items and is then trained as in `Trainer`, while
+        the items stay fixed. The vector of a user does not depend on the other users in
         ``interactions``, and is the same to the bit for any number of threads.
 
         Parameters
         ----------
         interactions : scipy.sparse matrix or array, (m, n_items), or Interactions
-            The likes of each new user, one at least; values are weights, as in `Trainer.fit`.
+            The likes of each new user, at least one; values are weights, as in `Trainer.fit`.
             Item ids must be the model's, in any order.
         n_epochs : int
             Passes over the likes of a user.
         n_negatives, margin, learning_rate, max_norm : optional
-            As for `Trainer`; by default those the model was made with, or else the defaults there.
+            As for `Trainer`. By default the values that the model was trained with, or the
+            defaults of `Trainer` if the model has no such value.
         random_state : int, numpy Generator or RandomState, or None
-            Seeds the order of the likes and the negatives.
+            Seed of the order of the likes and of the negatives.
         n_threads : int or None
-            CPU threads; None takes all cores.
+            CPU threads; None uses all cores.
 
         Returns
         -------
@@ -272,15 +414,30 @@ class Model:
         Notes
         -----
         After 50 passes, recall@50 of new users was that of trained ones on ml-latest-small and on
-        citeulike-t; a user took less than a millisecond. Each call copies the items' vectors, so
-        many users are better placed together.
+        citeulike-t; a user took less than a millisecond. Each call copies the vectors of all
+        items, so one call for many users is faster than many calls.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> train = synthetic(50, 30, 300).interactions
+        >>> trainer = Trainer(n_dims=8, n_epochs=2, temperature=0.3, verbose=False)
+        >>> model = trainer.fit(train).model_
+        >>> likes = sp.csr_array(([1.0, 1.0], ([0, 0], [3, 17])), shape=(1, 30))
+        >>> vectors = model.fold_in_users(likes)
+        >>> vectors.shape
+        (1, 8)
+        >>> rows, distances = model.recommend_from_vectors(vectors, n=5, exclude=likes)
+        >>> rows.shape
+        (1, 5)
         """
-        # Imported here: it needs the trainer's defaults, and the trainer makes models.
         trained = self._n_trained()
         placed = fold_in(
             self._item_vectors[:, :trained],
             item_interactions("interactions", interactions, self._items),
-            self.hyperparameters,
+            self._hyperparameters,
             {
                 "n_negatives": n_negatives,
                 "margin": margin,
@@ -299,21 +456,38 @@ class Model:
         n: int = 10,
         *,
         approximate: bool = False,
-        search_k: int = -1,
+        **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the ``n`` items nearest to each item, the item itself left out.
+        """Find the ``n`` items nearest to each item, without the item itself.
 
         Parameters, results and errors are those of `recommend`, with row numbers of items.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0]], [[0.0, 1.0], [3.0, 5.0], [6.0, 9.0]])
+        >>> rows, distances = model.similar_items([0, 2], n=1)
+        >>> rows.tolist(), distances.tolist()
+        ([[1], [1]], [[5.0], [5.0]])
         """
         rows = check_rows("items", items, len(self._item_vectors))
         mask = self_mask(rows, len(self._item_vectors))
         queries = self._item_vectors[rows]
-        return self._search(items, queries, n, mask, approximate, search_k)
+        return self._search(items, queries, n, mask, approximate, search_options)
 
     def similar_users(self, users: npt.ArrayLike, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
-        """Find the ``n`` users nearest to each user, the user itself left out.
+        """Find the ``n`` users nearest to each user, without the user itself.
 
-        Parameters, results and errors are those of `recommend`, with row numbers of users.
+        Parameters, results and errors are those of `recommend`; the search is always exact, and
+        the results are row numbers of users.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0], [1.0], [3.0]], [[0.0]])
+        >>> rows, distances = model.similar_users(0, n=2)
+        >>> rows.tolist(), distances.tolist()
+        ([1, 2], [1.0, 3.0])
         """
         n = check_int("n", n, 1)
         rows = check_rows("users", users, len(self._user_vectors))
@@ -322,11 +496,29 @@ class Model:
         return _shaped_like(users, found)
 
     def embed_users(self, features: sp.sparray | sp.spmatrix | np.ndarray | Features) -> np.ndarray:
-        """Place users that were not trained, by their features; see `embed_items`."""
+        """Compute vectors of users that training did not have, from their features.
+
+        Parameters, result and errors are those of `embed_items`, with features of users.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> train = synthetic(50, 30, 300).interactions
+        >>> features = np.eye(50, 4, dtype=np.float32)
+        >>> trainer = Trainer(n_dims=8, n_epochs=2, temperature=0.3, verbose=False)
+        >>> model = trainer.fit(train, user_features=features).model_
+        >>> model.embed_users(features[:3]).shape
+        (3, 8)
+        """
         return self._embed("users", features)
 
     def embed_items(self, features: sp.sparray | sp.spmatrix | np.ndarray | Features) -> np.ndarray:
-        """Place items that were not trained, by their features (Hsieh et al., section 3.3).
+        """Compute vectors of items that training did not have, from their features.
+
+        A network f learns during training where features place an item (Hsieh et al., WWW 2017,
+        section 3.3).
 
         Parameters
         ----------
@@ -336,8 +528,9 @@ class Model:
         Returns
         -------
         numpy.ndarray, (m, r), float32
-            In the direction of f(x), with 0.85 of the median length of the model's items. f(x)
-            itself is the shorter, the less the features say, and so the nearer to everybody.
+            The direction is that of f(x), the length is 0.85 of the median length of the model's
+            item vectors. f(x) itself gets shorter the less the features say of an item, and such
+            items would be near to all users.
 
         Raises
         ------
@@ -345,6 +538,18 @@ class Model:
             If the model was not trained with features of items.
         TypeError, DataError
             If ``features`` has other columns, or values that are not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> train = synthetic(50, 30, 300).interactions
+        >>> features = np.eye(30, 4, dtype=np.float32)
+        >>> trainer = Trainer(n_dims=8, n_epochs=2, temperature=0.3, verbose=False)
+        >>> model = trainer.fit(train, item_features=features).model_
+        >>> model.embed_items(features[:3]).shape
+        (3, 8)
         """
         return self._embed("items", features)
 
@@ -353,140 +558,176 @@ class Model:
         ids: npt.ArrayLike,
         features: sp.sparray | sp.spmatrix | np.ndarray | Features,
     ) -> Model:
-        """Return a model that can recommend further items, placed by `embed_items`.
+        """Return a model that has further items, with the vectors of `embed_items`.
 
         Parameters
         ----------
-        ids : array_like, (m,)
-            Their external ids: new ones, of the type of `item_ids`.
+        ids : array_like, (m,), int or str
+            External ids of the new items, of the type of `item_ids`.
         features : as for `embed_items`, (m, n_features)
 
         Returns
         -------
         Model
-            Its last m rows of items are the new ones. It has no index: build it anew.
+            Its last m rows of items are the new ones. It has no index: build one.
 
         Raises
         ------
         TypeError, ValueError, DataError
             If an id is not new or of another type, or as for `embed_items`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> train = synthetic(50, 30, 300).interactions
+        >>> features = np.eye(30, 4, dtype=np.float32)
+        >>> trainer = Trainer(n_dims=8, n_epochs=2, temperature=0.3, verbose=False)
+        >>> model = trainer.fit(train, item_features=features).model_
+        >>> model.add_items(["new-1", "new-2"], features[:2])
+        Model(n_users=50, n_items=32, r=8)
         """
         new = np.atleast_1d(np.asarray(ids))
         vectors = self.embed_items(features)
         if new.shape != (len(vectors),):
             raise ValueError(f"ids must be one for each row of features, got {new.shape}")
-        model = Model(
-            self._user_vectors,
-            np.concatenate([self._item_vectors, vectors]),
-            user_ids=self.user_ids,
-            item_ids=[*self.item_ids.tolist(), *new.tolist()],
-            hyperparameters=self.hyperparameters,
-            networks=self._networks,
-        )
-        model.version = self.version
-        return model
+        changes = {
+            "item_vectors": np.concatenate([self._item_vectors, vectors]),
+            "item_ids": [*self.item_ids.tolist(), *new.tolist()],
+        }
+        return Model(**{**self._arguments(), **changes})._with(_version=self._version)
 
     def with_popularity_bias(
         self, interactions: sp.sparray | sp.spmatrix | Interactions, weight: float = 0.02
     ) -> Model:
-        """Return a model in which items are the nearer to all users, the more likes they have.
+        """Return a model in which items are nearer to all users the more likes they have.
 
-        Items rise above the space of the users, in a coordinate of their own, by
+        Each item k gets one more coordinate h_k, in which all users are at 0:
 
             h_k^2 = weight log((n_max + 1) / (n_k + 1)),
 
-        n_k being an item's likes and n_max the most that one has. So all distances from users grow
-        to sqrt(d_ik^2 + h_k^2), and the softmax over items, exp(-d_ik^2 / temperature), gets the
-        factor (n_k + 1)^(weight / temperature) (cf. Menon et al., "Long-tail learning via logit
-        adjustment", ICLR 2021). It remains one Euclidean space, which any index serves.
+        where n_k is the number of likes of the item and n_max the largest of these numbers. All
+        distances from users grow to sqrt(d_ik^2 + h_k^2), and the softmax over items,
+        exp(-d_ik^2 / temperature), is multiplied by a factor proportional to
+        (n_k + 1)^(weight / temperature) (cf. Menon et al., "Long-tail learning via logit
+        adjustment", ICLR 2021). The space is still Euclidean, so that any index can search it.
 
         Parameters
         ----------
         interactions : scipy.sparse matrix or array, (n_users, n_items), or Interactions
             The likes, usually those of training; their weights do not matter.
         weight : float
-            In units of squared distance, above 0. The benchmarks gain 1 to 2% of NDCG@20 by 0.02,
-            see docs/losses.md; choose it on validation data.
+            In units of squared distance, above 0. In the benchmarks 0.02 improves NDCG@20 by 1 to
+            2%. Choose it on validation data.
 
         Returns
         -------
         Model
-            With r + 1 dimensions; the last one of users is 0. It has no index: build it anew.
+            With r + 1 dimensions. It has no index: build one.
 
         Raises
         ------
         TypeError, ValueError, DataError
-            If an argument is out of range, or the model has been treated so before, or was trained
-            with features, which know nothing of likes.
+            If an argument is out of range, the model has a popularity bias already, or it was
+            trained with features, from which likes of new items are not known.
+
+        Examples
+        --------
+        Two items are equally far from the user, and the second one has more likes:
+
+        >>> import scipy.sparse as sp
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0], [9.0]], [[1.0], [-1.0]])
+        >>> model.recommend(0, n=2)[0].tolist()
+        [0, 1]
+        >>> biased = model.with_popularity_bias(sp.csr_array([[1, 1], [0, 1]]), weight=0.1)
+        >>> biased.recommend(0, n=2)[0].tolist()
+        [1, 0]
         """
         weight = check_real("weight", weight, 0, strict=True)
         if self._n_trained() < self._item_vectors.shape[1]:
-            raise ValueError("the model favours popular items already; begin with the trained one")
+            raise ValueError("the model has a popularity bias already; use the model without it")
         if self._networks:
-            raise ValueError("a model that was trained with features places items by these alone")
+            raise ValueError("a model that was trained with features cannot have a popularity bias")
         space = (np.arange(len(self._user_vectors)), self.user_ids, self.item_ids)
         likes = interaction_rows("interactions", interactions, *space)
         counts = np.bincount(likes.indices, minlength=len(self._item_vectors))
         heights = np.sqrt(weight * np.log((counts.max() + 1) / (counts + 1)))
-        model = Model(
-            np.pad(self._user_vectors, [(0, 0), (0, 1)]),
-            np.column_stack([self._item_vectors, heights]),
-            user_ids=self.user_ids,
-            item_ids=self.item_ids,
-            hyperparameters={
-                **self.hyperparameters,
+        changes = {
+            "user_vectors": np.pad(self._user_vectors, [(0, 0), (0, 1)]),
+            "item_vectors": np.column_stack([self._item_vectors, heights]),
+            "hyperparameters": {
+                **self._hyperparameters,
                 "n_dims": self._item_vectors.shape[1],
                 "popularity_weight": weight,
             },
-        )
-        model.version = self.version
-        return model
+        }
+        return Model(**{**self._arguments(), **changes})._with(_version=self._version)
 
     def _n_trained(self) -> int:
-        """Dimensions that training gave; `with_popularity_bias` adds one."""
+        """Return the number of trained dimensions; `with_popularity_bias` adds one more."""
         n_dims: int = self._item_vectors.shape[1]
-        return n_dims - 1 if "popularity_weight" in self.hyperparameters else n_dims
+        return n_dims - 1 if "popularity_weight" in self._hyperparameters else n_dims
 
-    def _embed(self, side: str, features: Any) -> np.ndarray:
-        name = f"{side[:-1]}_features"
-        network = self._networks.get(side)
+    def _embed(self, entity: str, features: Any) -> np.ndarray:
+        name = f"{entity[:-1]}_features"
+        network = self._networks.get(entity)
         if network is None:
             raise ValueError(
-                f"the model was not trained with features of {side}: fit(..., {name}=...)"
+                f"the model was not trained with features of {entity}: fit(..., {name}=...)"
             )
         n_rows = getattr(getattr(features, "matrix", features), "shape", (0,))[0]
-        learned = self._user_vectors if side == "users" else self._item_vectors
+        learned = self._user_vectors if entity == "users" else self._item_vectors
         return cold_start_vectors(network, check_features(name, features, n_rows, None), learned)
 
-    def build_index(self, kind: str = "annoy", *, n_trees: int = 50, seed: int = 0) -> None:
-        """Build an index of the items for approximate search; it is saved with the model.
+    def build_index(self, kind: str = "annoy", **options: Any) -> Model:
+        """Return this model with an index of the items for approximate search.
+
+        The new model shares the vectors with this one. `save` saves the index too.
 
         Parameters
         ----------
         kind : str
-            "annoy" is the only one (https://github.com/spotify/annoy).
-        n_trees : int
-            More trees make the search more exact, and the index larger and slower to build.
-        seed : int
-            In [0, 2^31); the same vectors and seed give the same index.
+            "annoy" (https://github.com/spotify/annoy) is the only kind.
+        **options
+            Those of "annoy" are ``n_trees``, an int, 50 by default: with more trees the search is
+            more exact, and the index larger and slower to build; and ``seed``, an int in
+            [0, 2^31), 0 by default: the same vectors and options give the same index.
+
+        Returns
+        -------
+        Model
 
         Raises
         ------
+        TypeError, ValueError
+            If the kind is unknown, has no such option, or an option is out of range.
         ImportError
-            If annoy is not installed.
+            If the package that this kind needs is not installed.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0]], [[0.0, 1.0], [3.0, 4.0], [6.0, 8.0]])
+        >>> model = model.build_index("annoy", n_trees=10)
+        >>> rows, distances = model.recommend(0, n=2, approximate=True)
+        >>> rows.tolist(), distances.tolist()
+        ([0, 1], [1.0, 5.0])
         """
-        if kind != "annoy":
-            raise ValueError(f"kind must be 'annoy', got {kind!r}")
-        n_trees = check_int("n_trees", n_trees, 1, 2**31 - 1)
-        seed = check_int("seed", seed, 0, 2**31 - 1)
-        self._index = AnnoyItems.build(self._item_vectors, n_trees, seed)
+        return self._with(_index=build_index(kind, self._item_vectors, options))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Save the model, and its index if there is one, into a folder.
+        """Save the model, and its index if it has one, into a folder.
 
-        The folder holds safetensors, JSON and the index, no pickle. Saving replaces a model that
-        is already there in one step: whenever the process is killed, or the disk is full, the
-        old or the new model is there, complete.
+        The folder contains safetensors, JSON and the index, no pickle. A model that is already
+        there is replaced in one step: if the process is killed or the disk is full, the folder
+        has either the complete old or the complete new model.
+
+        Parameters
+        ----------
+        folder : path
+            Absent, empty, or the folder of a model.
 
         Raises
         ------
@@ -496,23 +737,41 @@ class Model:
             If the model there is damaged or of a newer format.
         OSError
             If writing fails.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cml_fast import Model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Model([[0.0]], [[3.0], [4.0]]).save(folder)
+        ...     Model.load(folder)
+        Model(n_users=1, n_items=2, r=1)
         """
-        stored = Stored(
+        stored = StoredModel(
             {"users": self._user_vectors, "items": self._item_vectors},
             {"users": self.user_ids.tolist(), "items": self.item_ids.tolist()},
             self._networks,
-            self.version,
-            check_hyperparameters(self.hyperparameters),
-            self._index,
+            self._version,
+            self._hyperparameters,
         )
-        write_model(Path(folder), stored)
+        write_model(Path(folder), stored, self._index)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Model:
-        """Load a saved model; everything in it is verified.
+        """Load a saved model and verify all of its files.
 
-        Without the package annoy a saved index is left out, with a warning; saving the loaded
-        model to the same folder would remove it there.
+        A saved index that cannot be used, because the package for it is not installed or this
+        release does not know its kind, is left out with a warning. Saving the loaded model to the
+        same folder would then remove the index there.
+
+        Parameters
+        ----------
+        folder : path
+            The folder given to `save`.
+
+        Returns
+        -------
+        Model
 
         Raises
         ------
@@ -521,6 +780,15 @@ class Model:
         ModelError
             If it is not a model, of a newer format, incomplete or damaged; the message names the
             file.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cml_fast import Model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Model([[0.0]], [[3.0], [4.0]], item_ids=["a", "b"]).save(folder)
+        ...     Model.load(folder).item_ids.tolist()
+        ['a', 'b']
         """
         stored = read_model(Path(folder))
         try:
@@ -533,10 +801,10 @@ class Model:
                 networks=stored.networks,
             )
         except (TypeError, ValueError) as error:
-            files = ", ".join(map(str, stored.files))
+            files = ", ".join(map(str, stored.files.values()))
             raise ModelError(f"{files} do not make a valid model: {error}") from error
-        model.version, model._index = stored.version, stored.index
-        return model
+        index = read_index(stored, model.item_vectors)
+        return model._with(_version=stored.version, _index=index)
 
     def _search(
         self,
@@ -545,23 +813,25 @@ class Model:
         n: int,
         mask: sp.csr_array,
         approximate: bool,
-        search_k: int,
+        options: dict[str, Any],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the items nearest to ``queries``, shaped for the scalar or array ``asked``."""
+        """Find the items nearest to ``queries``; one row if ``asked`` is a scalar."""
         n = check_int("n", n, 1)
-        if search_k != -1:
-            search_k = check_int("search_k", search_k, 1, 2**31 - 1)
         if not approximate:
-            if search_k != -1:
-                raise ValueError(f"search_k={search_k} needs approximate=True")
+            for name, value in options.items():
+                raise ValueError(f"{name}={value!r} needs approximate=True")
             return _shaped_like(asked, nearest(queries, self._item_vectors, n, mask))
         if self._index is None:
-            raise ValueError("approximate=True needs an index: call model.build_index() first")
-        return _shaped_like(asked, self._index.nearest(queries, n, mask, search_k))
+            raise ValueError("approximate=True needs an index: model = model.build_index()")
+        return _shaped_like(asked, search_index(self._index, queries, n, mask, options))
+
+
+def _unpickled(cls: type[Model], arguments: dict[str, Any], version: str) -> Model:
+    return cls(**arguments)._with(_version=version)
 
 
 def _shaped_like(
     asked: npt.ArrayLike, found: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return one row for a scalar that was asked for."""
+    """Return the only row of each array if one scalar was asked for."""
     return (found[0][0], found[1][0]) if np.ndim(asked) == 0 else found

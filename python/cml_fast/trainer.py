@@ -1,4 +1,4 @@
-"""The trainer: epochs over the fused kernels, watched by validation, callbacks and a user."""
+"""The trainer: fit and resume, and the model they make."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ logger = logging.getLogger("cml_fast")
 
 # Called after every epoch, with ``trainer.model_`` up to date; a true answer ends the training.
 Callback = Callable[["Trainer", EpochReport], "bool | None"]
-Described: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
+FeatureMatrix: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
 
 
 class Trainer(Estimator):
@@ -76,6 +76,25 @@ class Trainer(Estimator):
         Where training ran, and why there.
     temperature_ : float or None
         Of "softmax": the temperature it was trained with.
+
+    Examples
+    --------
+    >>> from cml_fast import Trainer
+    >>> from cml_fast.data import synthetic
+    >>> likes = synthetic(200, 100, 3000).interactions
+    >>> trainer = Trainer(n_dims=16, n_epochs=3, temperature=0.21, device="cpu", verbose=False)
+    >>> model = trainer.fit(likes).model_
+    >>> model.item_vectors.shape
+    (100, 16)
+    >>> [report.epoch for report in trainer.history_]
+    [0, 1, 2]
+
+    A hyper-parameter of another loss is refused when training begins:
+
+    >>> Trainer(loss="warp", temperature=0.2).fit(likes)
+    Traceback (most recent call last):
+    ...
+    ValueError: temperature=0.2 has no effect with loss='warp': it belongs to loss='softmax'; ...
     """
 
     # What this class itself reads of its hyper-parameters; all of them are in the table.
@@ -106,8 +125,8 @@ class Trainer(Estimator):
         train: sp.sparray | sp.spmatrix | Interactions,
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
-        user_features: Described | None = None,
-        item_features: Described | None = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: float = 1.0,
@@ -122,16 +141,16 @@ class Trainer(Estimator):
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
         user_features, item_features : scipy.sparse or dense matrix, or Features, optional
-            What is known of each user (n_users, m) and item (n_items, m'), one row each: tags,
-            genres, words. Sparse ones stay sparse. A network learns to place objects by them
-            (section 3.3) from those that have features and likes; those without features are left
-            alone, those without likes come to lie where it places them.
+            Features of the users (n_users, m) and items (n_items, m'), one row each: tags, genres,
+            words. Sparse ones stay sparse. A network learns to place objects by their features
+            (section 3.3) from those that have both features and likes. Objects without features
+            are trained as usual; those without likes are placed by the network.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             Called after each epoch; True ends the training.
         checkpoint : path, optional
-            A folder, absent or empty, to keep all in that :meth:`resume` needs to go on after the
-            process has ended, for whatever reason. A finished training in it is replaced, one that
-            is not finished is refused. One process at a time may write to it.
+            A folder, absent or empty, for everything that :meth:`resume` needs to continue the
+            training in another process. A finished training in it is replaced, an unfinished one is
+            refused. Only one process at a time may write to it.
         checkpoint_every : float
             Epochs from one checkpoint to the next; may be a fraction such as 0.1. A checkpoint is
             also written at the end, and after KeyboardInterrupt.
@@ -158,9 +177,22 @@ class Trainer(Estimator):
         After KeyboardInterrupt, which is passed on, ``model_`` is what had been learned so far;
         nothing, as long as the temperature was being chosen.
 
-        A checkpoint that cannot be written later on, because the disk is full for instance, is a
-        warning: the training is worth more than its safeguard. The one before it stays, and the
-        next one is tried again.
+        If a later checkpoint cannot be written, because the disk is full for instance, training
+        continues with a warning. The checkpoint before it stays, and the next one is tried again.
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import split, synthetic
+        >>> likes = synthetic(200, 100, 3000).interactions
+        >>> train, validation = split(likes, (0.8, 0.2))
+        >>> def stop_at_five_seconds(trainer, report):
+        ...     return sum(epoch.seconds for epoch in trainer.history_) > 5
+        >>> trainer = Trainer(n_epochs=3, temperature=0.21, device="cpu", verbose=False)
+        >>> trainer.fit(train, validation=validation, callbacks=[stop_at_five_seconds])
+        Trainer(temperature=0.21, n_epochs=3, device='cpu', verbose=False)
+        >>> 0 < trainer.history_[-1].recall <= 1
+        True
         """
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         if not inputs.features:
@@ -195,15 +227,15 @@ class Trainer(Estimator):
         train: sp.sparray | sp.spmatrix | Interactions,
         *,
         validation: sp.sparray | sp.spmatrix | Interactions | None = None,
-        user_features: Described | None = None,
-        item_features: Described | None = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
         **overrides: Any,
     ) -> Trainer:
-        """Go on with the training in a folder that was given to :meth:`fit` as ``checkpoint``.
+        """Continue the training in a folder that was given to :meth:`fit` as ``checkpoint``.
 
-        It goes on at the very pair where the checkpoint was written, keeps writing checkpoints
-        there, and ends as if it had never been interrupted. With ``update="sync"`` that is true to
+        It continues at the pair where the checkpoint was written, keeps writing checkpoints there,
+        and ends as if it had never been interrupted. With ``update="sync"`` that is true to
         the bit, also on another device or number of threads; with "async", for one CPU thread. A
         finished training is returned as it is.
 
@@ -237,6 +269,19 @@ class Trainer(Estimator):
             If it was made with other data.
         TypeError, ValueError, DeviceUnavailable, OSError, TrainingDiverged
             As for :meth:`fit`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> likes = synthetic(200, 100, 3000).interactions
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> begun = Trainer(n_epochs=4, temperature=0.21, device="cpu", verbose=False)
+        >>> _ = begun.fit(likes, checkpoint=folder.name, callbacks=[lambda *_: True])
+        >>> Trainer.resume(folder.name, likes).n_epochs_  # a callback had ended it
+        1
+        >>> folder.cleanup()
         """
         for name in overrides:
             if name not in ("verbose", "device", "n_threads"):
@@ -287,7 +332,7 @@ class Trainer(Estimator):
                 settings.n_dims,
             ):
                 raise ValueError(
-                    f"warm_start=True goes on with a network for {network.shape[0]} features of "
+                    f"warm_start=True continues with a network for {network.shape[0]} features of "
                     f"{entity} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
                     f"n_hidden={settings.n_hidden}; set warm_start=False to begin anew"
                 )
@@ -425,25 +470,25 @@ class Trainer(Estimator):
         return choose_temperature(self, inputs, self._say)
 
     def _warm_state(self, inputs: FitInputs) -> TrainingState | None:
-        """Where the last fit got to, if this one goes on from there."""
+        """The state of the last fit, if this one continues it."""
         last: TrainingState | None = getattr(self, "_state", None)
         if not self.warm_start or last is None:
             return None
         shape, n_dims, tables = inputs.likes.shape, inputs.settings.n_dims, last.tables
         if (tables.shape, tables.n_dims) != (shape, n_dims):
             raise ValueError(
-                f"warm_start=True goes on from tables for {tables.shape} users and items with "
+                f"warm_start=True continues from tables for {tables.shape} users and items with "
                 f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
                 "set warm_start=False to begin anew"
             )
         if tables.rowwise != inputs.settings.rowwise:
             raise ValueError(
-                "warm_start=True goes on from the state of another optimizer; set the optimizer "
+                "warm_start=True continues from the state of another optimizer; set the optimizer "
                 "of the last fit or warm_start=False"
             )
         if tables.device != inputs.device:
             raise ValueError(
-                f"warm_start=True goes on from tables on {tables.device}, but the device is now "
+                f"warm_start=True continues from tables on {tables.device}, but the device is now "
                 f"{inputs.device}; set device={tables.device!r} or warm_start=False"
             )
         _check_same_ids(inputs.ids, last.ids, "the last fit", "set warm_start=False")
@@ -453,7 +498,7 @@ class Trainer(Estimator):
 def _check_same_ids(
     ids: dict[str, np.ndarray], known: dict[str, np.ndarray], whose: str, otherwise: str
 ) -> None:
-    # A matrix without ids says nothing of whom its rows are: they are taken to be the same.
+    # A matrix has no ids: its rows and columns are taken to be the same users and items.
     if known and any(not np.array_equal(ids[name], known[name]) for name in ids):
         raise DataError(
             f"the ids of train differ from those of {whose}; load train with its user_ids and "

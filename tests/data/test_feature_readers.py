@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
-from benchmarks import datasets
+from benchmarks.common import datasets
 from cml_fast.data import Features, load_features, load_interactions
 from cml_fast.errors import DataError
 

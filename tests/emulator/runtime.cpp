@@ -2,8 +2,8 @@
 // run when the launch returns.
 #include <list>
 
-#include "../../csrc/core/tile_space.h"
-#include "../../csrc/cuda/batches.cuh"
+#include "../../csrc/core/workspace.h"
+#include "../../csrc/cuda/minibatch_launch.cuh"
 #include "../../csrc/cuda/train.h"
 
 namespace {
@@ -23,8 +23,8 @@ std::string problem;           // behind the error that was returned last
 int graphs;                    // that exist
 dim3 first_grid, first_block;  // of the first kernel, once there is one
 
-// Tiles' working memory for a grid that the host code does not choose.
-std::vector<char> spaces;
+// Workspaces of tiles for a grid that the host code does not choose.
+std::vector<char> workspaces;
 constexpr char kUnwritten = static_cast<char>(0xCB);  // see scheduler.cpp
 
 cudaError_t fail(cudaError_t error, const std::string& what) {
@@ -46,7 +46,7 @@ struct KernelLaunch {
         block = dim3(warps * cml::kLanes);
         shared_bytes = static_cast<size_t>(warps * cml::scratch_bytes(argument.stride));
         argument.shared = grid.x * warps > 1;
-        argument.spaces = reinterpret_cast<float*>(spaces.data());
+        argument.workspaces = reinterpret_cast<float*>(workspaces.data());
     }
 
     cudaError_t run() const {
@@ -241,7 +241,7 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     }
 }
 
-// Train the visits [begin, end) as _core.Job("cuda", ...) does. Returns an empty string, or what
+// Train the samples [begin, end) as _core.Job("cuda", ...) does. Returns an empty string, or what
 // went wrong: it is valid until the next call.
 extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_t end,
                                       Options* chosen, cml::Counters* counters) {
@@ -255,8 +255,8 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
         first_block.x = 0;
         const auto zeros = batch.begin() + cml::memory_bytes(*job, 0);
         std::fill(zeros, batch.end(), kUnwritten);
-        spaces.assign(
-            options.blocks * cml::space_floats(job->hyper, cml::kCudaColumns) * sizeof(float),
+        workspaces.assign(
+            options.blocks * cml::workspace_floats(job->hyper, cml::kCudaColumns) * sizeof(float),
             kUnwritten);
         *counters = cml::cuda_train(*job, begin, end, &device_counters, batch.data(), nullptr);
         if (counters->first_non_finite == INT64_MAX &&

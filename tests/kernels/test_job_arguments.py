@@ -41,6 +41,33 @@ def test_the_arguments_are_valid_as_they_are():
     assert _core.Job("cpu", **job_arguments(weights=None)).run(0, 8).pairs == 8
 
 
+@pytest.mark.parametrize("loss", _core.LOSSES)
+def test_every_loss_of_the_registry_trains(loss):
+    arguments = job_arguments(loss=loss)
+    before = arguments["users"].copy()
+    assert _core.Job("cpu", **arguments).run(0, 8).pairs == 8
+    assert not np.array_equal(arguments["users"], before)
+
+
+def test_the_losses_in_the_order_of_their_numbers():
+    """Whether the pairs of a tile share their negatives: the emulated device relies on the order."""
+    assert list(_core.LOSSES.items()) == [("warp", False), ("softmax", True), ("contrastive", True)]
+
+
+def test_an_unknown_loss():
+    refused("loss", "hinge", ValueError, "must be 'warp', 'softmax' or 'contrastive', got 'hinge'")
+
+
+@pytest.mark.parametrize("name", _core.LOSS_PARAMETERS)
+def test_hyper_parameters_of_single_losses(name):
+    for value in (0.0, -1.0, np.inf, np.nan, 1e-60):
+        refused(name, value, ValueError, "must be finite and above 0 in single precision")
+    arguments = job_arguments()
+    del arguments[name]
+    with pytest.raises(TypeError, match=f"needs the keyword argument '{name}'"):
+        _core.Job("cpu", **arguments)
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 def test_the_type_of_an_array(name):
     array = job_arguments()[name]

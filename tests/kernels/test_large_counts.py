@@ -77,7 +77,7 @@ def raw_job(device, arrays, chosen, n_items):
         tile_size=chosen.tile_size,
         margin=chosen.margin,
         temperature=chosen.temperature,
-        correction=chosen.importance_weight,
+        importance_weight=chosen.importance_weight,
         negative_weight=chosen.negative_weight,
         learning_rate=chosen.learning_rate,
         epsilon=ADAGRAD_EPSILON,

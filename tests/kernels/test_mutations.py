@@ -136,10 +136,16 @@ BARRIERS = {
     ),
     "between batches": (
         "cuda/kernel.cuh",
-        "grid.sync();\n        if (is_set(&launch.counters->first_non_finite)) break;",
+        "grid.sync();\n        if (is_set(&launch.counters->sums.first_non_finite)) break;",
     ),
-    "before a slot is freed": ("cuda/batch.cuh", "Lanes::sync();  // all lanes have read it"),
-    "before distances are read": ("core/walk.h", "Lanes::sync();\n        return distance[0];"),
+    "before a slot is freed": (
+        "cuda/gradient_sums.cuh",
+        "Lanes::sync();  // all lanes have read it",
+    ),
+    "before distances are read": (
+        "core/pair_step.h",
+        "Lanes::sync();\n        return distance[0];",
+    ),
 }
 
 
@@ -179,8 +185,10 @@ def cpu_hash(directory, *mutation):
     library = directory / "libcpu.so"
     command = [*compiler(), "-std=c++17", "-O1", "-fPIC", "-shared", "-pthread"]
     command += ["-ffp-contract=off", "-fno-math-errno", "-DCML_VECTOR_FLOATS=4", *flags]
-    command.append(f"-DCML_FIXED_CHUNKS={CHUNKS}")  # larger ones are not wanted
-    files = [str(sources / name) for name in ("kernel.cpp", "train.cpp", "batches.cpp", "main.cpp")]
+    files = [
+        str(sources / name)
+        for name in ("kernel.cpp", "train.cpp", "minibatch_loop.cpp", "main.cpp")
+    ]
     subprocess.run([*command, *files, "-o", str(library)], check=True)
 
     tables, likes, chosen = larger_problem("emulated", batch_size=50)

@@ -71,4 +71,4 @@ def test_a_write_beyond_the_end(memory: Sanitized) -> None:
         reports = memory.run("-c", BATCHES)[1]
     assert "heap-buffer-overflow" in reports
     assert "WRITE of size 4" in reports
-    assert "csrc/cpu/batch.h" in reports
+    assert "csrc/cpu/pair_minibatch.h" in reports

@@ -232,7 +232,7 @@ def test_a_step_that_overflows_is_refused(kernel):
 @pytest.mark.parametrize(("begin", "end"), [(0, 51), (1, 50), (49, 100)])
 def test_launches_are_of_whole_batches(begin, end):
     tables, likes, chosen = problem("cpu")
-    with pytest.raises(ValueError, match="bounds of batches or tiles of 50 visits"):
+    with pytest.raises(ValueError, match="bounds of batches or tiles of 50 samples"):
         make_job(tables, likes, chosen).run(begin, end)
 
 

@@ -116,7 +116,7 @@ def test_launches_end_with_tiles(kernel):
     tables, likes, chosen = problem(kernel)
     if kernel.startswith("emulated"):
         pytest.skip("the emulated job has no checks of its arguments")
-    with pytest.raises(ValueError, match="bounds of batches or tiles of 64 visits, got 0 and 65"):
+    with pytest.raises(ValueError, match="bounds of batches or tiles of 64 samples, got 0 and 65"):
         make_job(tables, likes, chosen).run(0, 65)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cml_fast._search.annoy import AnnoyItems
+from cml_fast._search.annoy import AnnoyIndex
+from cml_fast._search.index import describe_index, load_index
 from cml_fast.errors import ModelError
 from cml_fast.model import Model
 
@@ -27,7 +28,7 @@ def model():
 def test_looking_at_everything_is_exact(model):
     rng = np.random.default_rng(1)
     exclude = sp.csr_array((rng.random((40, 1500)) < 0.3) * 1.0)
-    model.build_index()
+    model = model.build_index()
     # 50 trees of 1,500 items: this many nodes are all there are.
     found = model.recommend(range(40), 20, exclude, approximate=True, search_k=10**6)
     exact = model.recommend(range(40), 20, exclude)
@@ -41,52 +42,52 @@ def test_looking_at_everything_is_exact(model):
 
 @needs_annoy
 def test_default_search_finds_most_and_distances_are_true(model):
-    model.build_index()
-    ids, distances = model.recommend(range(40), 10, approximate=True)
+    model = model.build_index()
+    rows, distances = model.recommend(range(40), 10, approximate=True)
     exact, _ = model.recommend(range(40), 10)
-    assert np.mean([np.isin(a, b).mean() for a, b in zip(ids, exact, strict=True)]) > 0.8
-    true = np.linalg.norm(model.user_vectors[:, None] - model.item_vectors[ids], axis=2)
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(rows, exact, strict=True)]) > 0.8
+    true = np.linalg.norm(model.user_vectors[:, None] - model.item_vectors[rows], axis=2)
     np.testing.assert_allclose(distances, true, rtol=1e-5)
     assert (np.diff(distances, axis=1) >= 0).all()
     one, _ = model.recommend(3, 10, approximate=True)
-    np.testing.assert_array_equal(one, ids[3])
+    np.testing.assert_array_equal(one, rows[3])
 
 
 @needs_annoy
 @pytest.mark.parametrize("n_trees", [1, 10])
 def test_n_are_found_whatever_is_excluded(model, n_trees):
     """Exclude the nearest 700 of each user, those that the index finds first."""
-    model.build_index(n_trees=n_trees)
+    model = model.build_index(n_trees=n_trees)
     nearest, _ = model.recommend(range(40), 700)
     rows = np.repeat(np.arange(40), 700)
     exclude = sp.csr_array((np.ones(rows.size), (rows, nearest.ravel())), shape=(40, 1500))
-    ids, distances = model.recommend(range(40), 30, exclude, approximate=True)
-    assert (ids >= 0).all() and np.isfinite(distances).all()
+    rows, distances = model.recommend(range(40), 30, exclude, approximate=True)
+    assert (rows >= 0).all() and np.isfinite(distances).all()
     for user in range(40):
-        assert len(set(ids[user])) == 30
-        assert not np.isin(ids[user], nearest[user]).any()
+        assert len(set(rows[user])) == 30
+        assert not np.isin(rows[user], nearest[user]).any()
 
 
 @needs_annoy
 def test_nasty_shapes():
     model = Model([[2.0]], [[5.0]])
-    model.build_index(n_trees=3)
-    ids, distances = model.recommend([0], 2, approximate=True)
-    assert ids.tolist() == [[0, -1]] and distances.tolist() == [[3, np.inf]]
-    ids, _ = model.similar_items(0, 2, approximate=True)
-    assert ids.tolist() == [-1, -1]
-    ids, _ = model.recommend([], 2, approximate=True)
-    assert ids.shape == (0, 2)
+    model = model.build_index(n_trees=3)
+    rows, distances = model.recommend([0], 2, approximate=True)
+    assert rows.tolist() == [[0, -1]] and distances.tolist() == [[3, np.inf]]
+    rows, _ = model.similar_items(0, 2, approximate=True)
+    assert rows.tolist() == [-1, -1]
+    rows, _ = model.recommend([], 2, approximate=True)
+    assert rows.shape == (0, 2)
     model = Model(np.zeros((2, 3)), np.ones((300, 3)))
-    model.build_index()
-    ids, distances = model.recommend([1], 300, approximate=True)
-    assert ids.tolist() == [list(range(300))]
+    model = model.build_index()
+    rows, distances = model.recommend([1], 300, approximate=True)
+    assert rows.tolist() == [list(range(300))]
     assert (distances == np.float32(np.sqrt(3))).all()
 
 
 @needs_annoy
 def test_saved_with_the_model(model, tmp_path):
-    model.build_index(n_trees=7, seed=3)
+    model = model.build_index(n_trees=7, seed=3)
     expected = model.recommend(range(40), approximate=True)
     model.save(tmp_path / "a")
     np.testing.assert_array_equal(model.recommend(range(40), approximate=True)[0], expected[0])
@@ -106,7 +107,7 @@ def test_saved_with_the_model(model, tmp_path):
 def test_few_items_survive_saving(tmp_path, n_items):
     rng = np.random.default_rng(n_items)
     model = Model(rng.standard_normal((5, 8)), rng.standard_normal((n_items, 8)))
-    model.build_index(n_trees=4)
+    model = model.build_index(n_trees=4)
     model.save(tmp_path)
     found = Model.load(tmp_path).recommend(range(5), 60, approximate=True)
     exact = model.recommend(range(5), 60)
@@ -117,15 +118,14 @@ def test_few_items_survive_saving(tmp_path, n_items):
 @needs_annoy
 def test_same_seed_same_index(model, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        model.build_index(n_trees=5, seed=seed)
-        model.save(tmp_path / name)
+        model.build_index(n_trees=5, seed=seed).save(tmp_path / name)
     a, b, c = (next((tmp_path / name).glob("*.annoy")).read_bytes() for name in "abc")
     assert a == b and a != c
 
 
 @needs_annoy
 def test_damaged_index(model, tmp_path):
-    model.build_index(n_trees=2)
+    model = model.build_index(n_trees=2)
     model.save(tmp_path)
     (path,) = tmp_path.glob("*.annoy")
     data = bytearray(path.read_bytes())
@@ -138,32 +138,31 @@ def test_damaged_index(model, tmp_path):
 @needs_annoy
 def test_index_of_other_vectors_is_refused(model, tmp_path):
     path = tmp_path / "index.annoy"
-    index = AnnoyItems.build(model.item_vectors, 2, 0)
+    index = AnnoyIndex.build(model.item_vectors, n_trees=2)
     index.save(path)
-    AnnoyItems.load(path, model.item_vectors, index.info)
+    description = describe_index(index, model.item_vectors)
+    load_index(path, model.item_vectors, description)
     other = model.item_vectors.copy()
     other[3, 3] += 1
     with pytest.raises(ModelError, match="not the index of these item vectors"):
-        AnnoyItems.load(path, other, index.info)
+        load_index(path, other, description)
     # A file of fewer items that claims to be the right one.
-    AnnoyItems.build(model.item_vectors[:9], 2, 0).save(path)
+    AnnoyIndex.build(model.item_vectors[:9], n_trees=2).save(path)
     with pytest.raises(ModelError, match="9 items instead of 1500"):
-        AnnoyItems.load(path, model.item_vectors, index.info)
+        load_index(path, model.item_vectors, description)
     path.write_bytes(b"x" * 101)
     with pytest.raises(ModelError, match="not an Annoy index"):
-        AnnoyItems.load(path, model.item_vectors, index.info)
+        load_index(path, model.item_vectors, description)
 
 
 @needs_annoy
-@pytest.mark.parametrize(
-    "change", [{"kind": "other"}, {"n_trees": None}, {"n_trees": 0}, {"n_trees": "2"}]
-)
-def test_index_that_is_described_wrongly(model, tmp_path, change):
-    index = AnnoyItems.build(model.item_vectors, 2, 0)
+@pytest.mark.parametrize("n_trees", [None, 0, -1, 2**31, "2", 2.0])
+def test_index_that_is_described_wrongly(model, tmp_path, n_trees):
+    index = AnnoyIndex.build(model.item_vectors, n_trees=2)
     index.save(tmp_path / "index.annoy")
-    for info in ({**index.info, **change}, list(change), True):
+    for info in ({**index.info, "n_trees": n_trees}, {}):
         with pytest.raises(ModelError, match=r"index\.annoy is described wrongly"):
-            AnnoyItems.load(tmp_path / "index.annoy", model.item_vectors, info)
+            AnnoyIndex.load(tmp_path / "index.annoy", model.item_vectors, info)
 
 
 @pytest.fixture
@@ -186,7 +185,7 @@ def test_not_installed(model, without_annoy):
 
 @needs_annoy
 def test_model_loads_without_annoy(model, tmp_path, without_annoy):
-    model.build_index(n_trees=2)
+    model = model.build_index(n_trees=2)
     model.save(tmp_path)
     without_annoy()
     with pytest.warns(UserWarning, match=r"left out: .*pip install cml-fast\[annoy\]"):
@@ -199,13 +198,12 @@ def test_model_loads_without_annoy(model, tmp_path, without_annoy):
 @needs_annoy
 def test_bad_arguments(model):
     for call, message in (
-        (lambda: model.build_index("hnsw"), "kind must be 'annoy', got 'hnsw'"),
         (lambda: model.build_index(n_trees=0), "n_trees must be between"),
         (lambda: model.build_index(seed=-1), "seed must be between"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
-    model.build_index(n_trees=1)
+    model = model.build_index(n_trees=1)
     for search_k in (0, -2):
         with pytest.raises(ValueError, match="search_k"):
             model.recommend(0, approximate=True, search_k=search_k)

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
 
-from cml_fast import evaluation
+from cml_fast import metrics
 from cml_fast.data.interactions import Interactions
 from cml_fast.errors import DataError
 from cml_fast.evaluation import evaluate
@@ -42,7 +42,7 @@ def case():
 
 @pytest.mark.parametrize("block", [1, 200, 1 << 22])
 def test_equals_the_definitions(case, monkeypatch, block):
-    monkeypatch.setattr(evaluation, "BLOCK_ENTRIES", block)
+    monkeypatch.setattr(metrics, "BLOCK_ENTRIES", block)
     model, train, valid, test = case
     # Values other than 1 must not matter.
     matrices = [sp.csr_array(part * 2.5) for part in (train, valid, test)]
@@ -52,8 +52,8 @@ def test_equals_the_definitions(case, monkeypatch, block):
         expected = plain(model, test, train | valid, k)
         assert result.users.tolist() == list(expected)
         recall, ndcg = np.array(list(expected.values())).T
-        np.testing.assert_allclose(result.recall_per_user[k], recall, rtol=1e-12)
-        np.testing.assert_allclose(result.ndcg_per_user[k], ndcg, rtol=1e-12)
+        np.testing.assert_allclose(result.per_user["recall"][k], recall, rtol=1e-12)
+        np.testing.assert_allclose(result.per_user["ndcg"][k], ndcg, rtol=1e-12)
         assert result.recall[k] == pytest.approx(recall.mean(), rel=1e-12)
         assert result.ndcg[k] == pytest.approx(ndcg.mean(), rel=1e-12)
 
@@ -71,20 +71,37 @@ def test_worked_by_hand():
     assert result.ndcg[3] == pytest.approx(1.5 / best)
 
 
+def test_a_new_metric_needs_one_function_and_one_line(case, monkeypatch):
+    def precision(hits, n_relevant, k):
+        return hits.sum(axis=1) / k
+
+    monkeypatch.setitem(metrics.METRICS, "precision", precision)
+    model, train, _, test = case
+    result = evaluate(model, sp.csr_array(test * 1.0), sp.csr_array(train * 1.0), ks=(5, 200))
+    wanted = test[result.users].sum(axis=1)
+    np.testing.assert_allclose(
+        result.per_user["precision"][5], result.per_user["recall"][5] * wanted / 5
+    )
+    np.testing.assert_allclose(result.per_user["precision"][200], wanted / 200)
+    assert result.to_dict()["precision@5"] == result.means("precision")[5]
+    assert str(result).splitlines()[1].split() == ["k", "recall@k", "ndcg@k", "precision@k"]
+    assert "precision@200=0.0" in repr(result)
+
+
 def test_more_than_all_items(case):
     model, train, _, test = case
     test = test & ~train
     result = evaluate(model, sp.csr_array(test * 1.0), sp.csr_array(train * 1.0), ks=(90, 10**9))
-    np.testing.assert_array_equal(result.recall_per_user[10**9], 1)
-    np.testing.assert_array_equal(result.ndcg_per_user[10**9], result.ndcg_per_user[90])
+    np.testing.assert_array_equal(result.per_user["recall"][10**9], 1)
+    np.testing.assert_array_equal(result.per_user["ndcg"][10**9], result.per_user["ndcg"][90])
 
 
 def test_everything_else_excluded():
     model = Model([[0.0], [1.0]], [[1.0], [2.0], [3.0]])
     test = sp.csr_array([[0, 0, 1], [0, 0, 0]])
     result = evaluate(model, test, sp.csr_array([[1, 1, 0], [1, 1, 1]]), ks=(2,))
-    assert result.recall_per_user[2].tolist() == [1.0]
-    assert result.ndcg_per_user[2].tolist() == [1.0]
+    assert result.per_user["recall"][2].tolist() == [1.0]
+    assert result.per_user["ndcg"][2].tolist() == [1.0]
 
 
 def test_excluded_test_items_warn_and_count_as_missed():
@@ -121,8 +138,17 @@ def test_interactions_and_report(case):
     assert result.to_dict() == same.to_dict()
     assert json.loads(json.dumps(result.to_dict()))["recall@50"] == result.recall[50]
     assert result.to_dict()["users"] == len(result.users)
+    assert list(result.to_dict()) == [
+        *(f"recall@{k}" for k in (10, 50, 100)),
+        *(f"ndcg@{k}" for k in (10, 50, 100)),
+        "users",
+    ]
     lines = str(result).splitlines()
-    assert f"{result.recall[10]:.4f}" in lines[2] and f"{result.ndcg[10]:.4f}" in lines[2]
+    assert lines[0] == f"{len(result.users)} users"
+    assert lines[1].split() == ["k", "recall@k", "ndcg@k"]
+    assert lines[2].split() == ["10", f"{result.recall[10]:.4f}", f"{result.ndcg[10]:.4f}"]
+    assert repr(result).startswith(f"Evaluation(users={len(result.users)}, recall@10=0.")
+    assert len(repr(result)) < 200
     foreign = Interactions(wrap[1].matrix, model.user_ids, model.item_ids + 1)
     with pytest.raises(DataError, match=r"test\.item_ids"):
         evaluate(model, foreign)

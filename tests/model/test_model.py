@@ -1,11 +1,16 @@
 """The public model: arguments, conventions, ids."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.spatial.distance import cdist
+from support.trainers import trainer
 
 import cml_fast
+from cml_fast.data import synthetic
 from cml_fast.data.interactions import Interactions
 from cml_fast.errors import DataError
 from cml_fast.model import Model
@@ -44,21 +49,75 @@ def test_vectors_are_readonly_copies():
         model.item_vectors = ITEMS
 
 
+@pytest.mark.parametrize(
+    "again",
+    [lambda m: m, copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["made", "copied", "deeply copied", "pickled"],
+)
+def test_nothing_of_a_model_can_be_changed(again):
+    given = {"n_dims": 3, "nested": {"list": [1, 2]}}
+    ids = {"user_ids": list("abcdefg"), "item_ids": np.arange(11) * 2}
+    original = Model(USERS, ITEMS, **ids, hyperparameters=given)._with(_version="0.0.9")
+    model = again(original)
+    for name in ("user_vectors", "item_vectors", "user_ids", "item_ids"):
+        array = getattr(model, name)
+        np.testing.assert_array_equal(array, getattr(original, name))
+        assert array.dtype == getattr(original, name).dtype
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = array[1]
+        with pytest.raises(AttributeError):
+            setattr(model, name, array)
+    for change in (
+        lambda: given.update(n_dims=4),
+        lambda: model.hyperparameters.update(n_dims=4),
+        lambda: model.hyperparameters["nested"]["list"].append(3),
+    ):
+        change()
+        assert model.hyperparameters == {"n_dims": 3, "nested": {"list": [1, 2]}}
+    for name in ("hyperparameters", "version"):
+        with pytest.raises(AttributeError):
+            setattr(model, name, {})
+    assert model.version == "0.0.9"
+    assert model.user_rows("b") == 1
+
+
+def test_networks_survive_pickling():
+    tags = np.random.default_rng(1).random((90, 4), dtype=np.float32)
+    likes = synthetic(200, 90, 3000, random_state=1).interactions
+    model = trainer(n_epochs=1).fit(likes, item_features=tags).model_
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.embed_items(tags), model.embed_items(tags))
+
+
+def test_new_models_keep_the_version():
+    tags = np.random.default_rng(1).random((90, 4), dtype=np.float32)
+    likes = synthetic(200, 90, 3000, random_state=1).interactions
+    plain = trainer(n_epochs=1).fit(likes).model_._with(_version="0.0.9")
+    assert plain.with_popularity_bias(likes).version == "0.0.9"
+    described = trainer(n_epochs=1).fit(likes, item_features=tags).model_
+    more = described._with(_version="0.0.9").add_items(["new"], tags[:1])
+    assert more.version == "0.0.9"
+    assert more.user_ids.tolist() == likes.user_ids.tolist()
+    assert more.item_ids.tolist() == [*likes.item_ids.tolist(), "new"]
+    np.testing.assert_array_equal(more.item_vectors[:-1], described.item_vectors)
+    np.testing.assert_array_equal(more.item_vectors[-1:], described.embed_items(tags[:1]))
+
+
 def test_recommend_leaves_out_excluded(model):
-    ids, distances = model.recommend([3, 0, 3], n=4, exclude=TRAIN)
+    rows, distances = model.recommend([3, 0, 3], n=4, exclude=TRAIN)
     expected = cdist(USERS, ITEMS)
     expected[TRAIN.toarray() != 0] = np.inf
     for row, user in enumerate([3, 0, 3]):
-        np.testing.assert_array_equal(ids[row], np.argsort(expected[user])[:4])
+        np.testing.assert_array_equal(rows[row], np.argsort(expected[user])[:4])
         np.testing.assert_allclose(distances[row], np.sort(expected[user])[:4], rtol=1e-6)
 
 
 def test_scalar_gives_one_row(model):
-    ids, distances = model.recommend(2, n=5)
-    many_ids, many_distances = model.recommend([2], n=5)
-    assert ids.shape == distances.shape == (5,)
-    assert many_ids.shape == (1, 5)
-    np.testing.assert_array_equal(ids, many_ids[0])
+    rows, distances = model.recommend(2, n=5)
+    many_rows, many_distances = model.recommend([2], n=5)
+    assert rows.shape == distances.shape == (5,)
+    assert many_rows.shape == (1, 5)
+    np.testing.assert_array_equal(rows, many_rows[0])
     np.testing.assert_array_equal(distances, many_distances[0])
     assert model.similar_items(np.int32(1), n=2)[0].shape == (2,)
     assert model.similar_users(1, n=2)[0].shape == (2,)
@@ -66,33 +125,33 @@ def test_scalar_gives_one_row(model):
 
 def test_no_users(model):
     for exclude in (None, TRAIN):
-        ids, distances = model.recommend([], n=5, exclude=exclude)
-        assert ids.shape == distances.shape == (0, 5)
+        rows, distances = model.recommend([], n=5, exclude=exclude)
+        assert rows.shape == distances.shape == (0, 5)
 
 
 def test_padding(model):
     everything = sp.csr_array(np.ones((7, 11)))
     everything[4, 6] = 0
     everything.eliminate_zeros()
-    ids, distances = model.recommend([4, 5], n=15, exclude=everything)
-    assert ids[0].tolist() == [6] + [-1] * 14
-    assert ids[1].tolist() == [-1] * 15
+    rows, distances = model.recommend([4, 5], n=15, exclude=everything)
+    assert rows[0].tolist() == [6] + [-1] * 14
+    assert rows[1].tolist() == [-1] * 15
     assert np.isinf(distances[0, 1:]).all() and np.isfinite(distances[0, 0])
 
 
 def test_similar_leaves_out_itself_even_among_duplicates():
     model = Model(USERS[[0, 0, 1]], ITEMS[[0, 0, 1, 0]])
-    ids, distances = model.similar_items([0, 1, 2], n=5)
-    assert ids.tolist() == [[1, 3, 2, -1, -1], [0, 3, 2, -1, -1], [0, 1, 3, -1, -1]]
+    rows, distances = model.similar_items([0, 1, 2], n=5)
+    assert rows.tolist() == [[1, 3, 2, -1, -1], [0, 3, 2, -1, -1], [0, 1, 3, -1, -1]]
     assert distances[0, 0] == 0
-    ids, _ = model.similar_users([0, 1, 2], n=2)
-    assert ids.tolist() == [[1, 2], [0, 2], [0, 1]]
+    rows, _ = model.similar_users([0, 1, 2], n=2)
+    assert rows.tolist() == [[1, 2], [0, 2], [0, 1]]
 
 
 def test_one_item_in_one_dimension():
     model = Model([[2.0]], [[5.0]])
-    ids, distances = model.recommend(0, n=2)
-    assert ids.tolist() == [0, -1] and distances.tolist() == [3, np.inf]
+    rows, distances = model.recommend(0, n=2)
+    assert rows.tolist() == [0, -1] and distances.tolist() == [3, np.inf]
     assert model.similar_items(0, n=1)[0].tolist() == [-1]
 
 
@@ -141,9 +200,9 @@ def test_ids():
     assert model.user_rows(["a", "g", "a"]).tolist() == [6, 0, 6]
     assert model.item_rows(np.array([0, 100])).tolist() == [10, 0]
     assert model.item_rows([]).tolist() == []
-    ids, _ = model.recommend(model.user_rows("f"), n=3)
-    assert ids.shape == (3,)
-    np.testing.assert_array_equal(model.item_rows(model.item_ids[ids]), ids)
+    rows, _ = model.recommend(model.user_rows("f"), n=3)
+    assert rows.shape == (3,)
+    np.testing.assert_array_equal(model.item_rows(model.item_ids[rows]), rows)
     for call, error, message in (
         (lambda: model.user_rows(["a", "nobody"]), ValueError, "no user 'nobody'"),
         (lambda: model.item_rows(55), ValueError, "no item 55"),

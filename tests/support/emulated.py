@@ -62,7 +62,7 @@ def build(
     sources: list[tuple[Path, list[str]]] = [
         (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
     ]
-    sources += [(cuda / name, []) for name in ("train.cu", "batches.cu")]
+    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu")]
     sources += [
         (emulator / name, ["-fvisibility=default"])
         for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
@@ -107,16 +107,12 @@ Table = structure(
     ("accumulator_stride", I64),
 )
 Likes = structure(("indptr", POINTER), ("indices", POINTER), ("weights", POINTER), ("n_pairs", I64))
-LOSSES = ("warp", "softmax", "contrastive")
 Hyperparameters = structure(
     ("loss", I32),
     ("n_dims", I32),
     ("n_negatives", I32),
     ("tile_size", I32),
-    ("margin", F32),
-    ("inverse_temperature", F32),
-    ("correction", F32),
-    ("negative_weight", F32),
+    *((name, F32) for name in _core.LOSS_PARAMETERS),
     ("learning_rate", F32),
     ("epsilon", F32),
     ("max_norm", F32),
@@ -205,21 +201,18 @@ class EmulatedJob:
             *(pointers[name] for name in ("indptr", "indices", "weights")), len(arrays["indices"])
         )
         hyper = Hyperparameters(
-            LOSSES.index(chosen.loss),
+            list(_core.LOSSES).index(chosen.loss),
             chosen.n_dims,
             chosen.n_negatives,
             chosen.tile_size,
-            chosen.margin,
-            np.float32(1) / np.float32(chosen.temperature),
-            chosen.importance_weight,
-            chosen.negative_weight,
+            *(getattr(chosen, name) for name in _core.LOSS_PARAMETERS),
             chosen.learning_rate,
             ADAGRAD_EPSILON,
             chosen.max_norm,
             arrays["user_accumulators"].shape[1] == 1,
             chosen.seed,
         )
-        together = 1 if chosen.loss == "warp" else chosen.tile_size
+        together = chosen.tile_size if _core.LOSSES[chosen.loss] else 1
         summands = -(-chosen.batch_size // together)
         fixed = FixedPoint(*_core.fixed_point(summands, largest_gradient))
         ranks = pointers["rank_weights"]

@@ -209,7 +209,7 @@ def job_arguments(**changes: Any) -> dict[str, Any]:
         "tile_size": 1,
         "margin": 0.5,
         "temperature": 1.0,
-        "correction": 1.0,
+        "importance_weight": 1.0,
         "negative_weight": 1.0,
         "learning_rate": 0.1,
         "epsilon": 1e-8,

@@ -173,4 +173,4 @@ tables, likes, chosen = larger_problem("cpu", batch_size=100, n_threads=3, margi
 make_job(tables, likes, chosen).run(0, 5 * likes.nnz)
 """
 
-BATCHES_CPP = "csrc/cpu/batches.cpp"
+BATCHES_CPP = "csrc/cpu/minibatch_loop.cpp"

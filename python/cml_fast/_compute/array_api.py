@@ -1,4 +1,4 @@
-"""One source for NumPy and CuPy: functions are looked up in the namespace of the arrays."""
+"""Code that runs on NumPy and CuPy arrays alike: functions come from the arrays' own namespace."""
 
 from __future__ import annotations
 

@@ -22,6 +22,15 @@ def build_info() -> dict[str, Any]:
         by the environment (``CML_FAST_ISA``); ``cuda`` with ``built``, ``compiler``,
         ``architectures``, ``runtime`` and ``driver`` version (13020 is 13.2; 0: none),
         ``devices``, ``usable``, and ``problem``, the reason if it is not usable, else None.
+
+    Examples
+    --------
+    >>> from cml_fast import build_info
+    >>> info = build_info()
+    >>> info["instruction_set"] in info["instruction_sets"]
+    True
+    >>> info["cuda"]["usable"] == (info["cuda"]["problem"] is None)
+    True
     """
     info: dict[str, Any] = _core.build_info()
     info["instruction_set"] = instruction_set()

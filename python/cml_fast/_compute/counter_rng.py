@@ -1,17 +1,17 @@
-"""Random numbers of the work between launches: by counters, as in csrc/core/philox.h."""
+"""Random numbers for the steps between launches, keyed by counters as in csrc/core/philox.h."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# The second half of the generator's key: those before it are in csrc/core/philox.h.
+# The purpose of the numbers is the second half of the generator's key; 0 and 1 are the kernels'.
 DROPOUT, COVARIANCE, FEATURES = 2, 3, 4
 
 
 def random_words(seed: int, purpose: int, counter: tuple[int, int], n: int) -> np.ndarray:
-    """So many words (n,), uint64, with the key (seed, purpose) and the counter (., 0, *counter).
+    """Draw ``n`` words, uint64, with the key (seed, purpose) and the counter (., 0, *counter).
 
-    Raw words, because NumPy may change how its generators make numbers of them.
+    Raw words, because NumPy may change how its generators turn words into numbers.
     """
     philox = np.random.Philox(
         key=np.array([seed, purpose], dtype=np.uint64),
@@ -21,5 +21,5 @@ def random_words(seed: int, purpose: int, counter: tuple[int, int], n: int) -> n
 
 
 def distinct_rows(words: np.ndarray, n_rows: int) -> np.ndarray:
-    """A row number for each word, ascending, int64; one that comes twice is there once."""
+    """Turn each word into a row number; return the distinct ones, ascending, int64."""
     return np.unique(words % np.uint64(n_rows)).astype(np.int64)

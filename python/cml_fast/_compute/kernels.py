@@ -16,14 +16,14 @@ from .tables import Tables
 
 
 def launch_granularity(settings: Settings) -> int:
-    """Launches begin and end at multiples of so many visits from the start of an epoch."""
+    """Launches begin and end at multiples of this many samples from the start of an epoch."""
     if settings.batch_size > 0:
         return settings.batch_size
     return settings.tile_size if shares_negatives(settings.loss) else 1
 
 
 def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
-    """A compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
+    """Make a compiled job that trains ``tables`` on ``likes`` (canonical CSR, float32)."""
     rank_weights = _core.rank_weights(tables.shape[1], settings.n_negatives)
     weighted = likes.data.min() != 1 or likes.data.max() != 1
     arrays = {
@@ -67,10 +67,7 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         n_dims=settings.n_dims,
         n_negatives=settings.n_negatives,
         tile_size=settings.tile_size,
-        margin=settings.margin,
-        temperature=settings.temperature,
-        correction=settings.importance_weight,
-        negative_weight=settings.negative_weight,
+        **{name: getattr(settings, name) for name in _core.LOSS_PARAMETERS},
         learning_rate=settings.learning_rate,
         epsilon=ADAGRAD_EPSILON,
         max_norm=settings.max_norm,

@@ -80,6 +80,4 @@ def loss_named(name: Any) -> Loss:
 def shares_negatives(name: str) -> bool:
     """Whether the pairs of a tile share their negatives."""
     loss_named(name)
-    return bool(
-        getattr(_core, "LOSSES", {"warp": False, "softmax": True, "contrastive": True})[name]
-    )
+    return _core.LOSSES[name]

@@ -127,7 +127,7 @@ class Tables:
             array[...] = other.arrays[name]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Copies and unpickled tables lie where NumPy puts them: align them again."""
+        """Align the arrays of copies and unpickled tables again: NumPy does not."""
         self.__dict__.update(state)
         if self.device == "cpu":
             for name, array in self.arrays.items():

@@ -1,10 +1,10 @@
-"""Folders of data files that are either completely there or not at all.
+"""Folders of data files that are replaced atomically and verified when they are read.
 
-A folder holds data files and one manifest, ``<kind>.json``, that lists them with their sizes and
-SHA-256. Data files carry their hash in their names, so new ones never overwrite old ones; the
-replacement of the manifest is the single step that turns the old content into the new. A process
-killed at any moment leaves one or the other, and perhaps files that the next write removes. One
-process at a time may write to a folder.
+A folder holds data files and one manifest, ``<kind>.json``, which lists them with their sizes and
+SHA-256. The name of a data file contains its hash, so a new file never overwrites an old one with
+other content. The new content becomes valid in one step, when the manifest is replaced. A process
+that is killed at any moment leaves either the old or the new content, and perhaps files that the
+next write removes. Only one process at a time may write to a folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..errors import ModelError
 FORMAT = "cml_fast"
 FORMAT_VERSION = 1
 
-# What to do about a folder that cannot be used; by default: save it again.
+# The advice at the end of error messages; by default: save it again.
 _REMEDIES = {"checkpoint": "training cannot go on from it and has to begin anew in another folder"}
 
 _DATA_FILE = re.compile(r"[a-z]+-[0-9a-f]{16}\.[a-z]+")
@@ -47,12 +47,12 @@ def write_folder(
     folder : pathlib.Path
         Created if absent; otherwise empty or a folder of the same kind.
     kind : str
-        What the folder holds, lower-case letters: the manifest is ``<kind>.json``.
+        What the folder holds, in lower-case letters. The manifest is ``<kind>.json``.
     files : mapping of str to function
-        Names (lower-case letters, a dot and a suffix) and functions that write the file at the
-        path they are given.
+        For each name (lower-case letters, a dot, a suffix of lower-case letters) a function that
+        writes the file at the path it is given.
     info : dict
-        JSON values, kept in the manifest.
+        JSON values to keep in the manifest.
 
     Raises
     ------
@@ -75,14 +75,14 @@ def write_folder(
         text = json.dumps(manifest, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="ascii")
         _sync(temporary)
-        _sync(folder)  # the data files are there before the manifest that names them
+        _sync(folder)  # the data files are on the disk before the manifest that lists them
         os.replace(temporary, folder / f"{kind}.json")
         _sync(folder)
         if created:
             _sync(folder.parent)
     finally:
-        # What is left of this write, or of the content before it, is only rubbish: failing to
-        # remove it must not hide the outcome.
+        # Files of a failed write, or of the old content, are of no use any more. If removing them
+        # fails as well, that error must not hide the outcome of the write.
         with contextlib.suppress(OSError, ModelError):
             _remove_unlisted(folder, kind)
             if created and not any(folder.iterdir()):
@@ -97,12 +97,10 @@ def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any
     FileNotFoundError
         If there is no such folder.
     ModelError
-        If it is not of this kind, of a newer format, or a file is absent or damaged; the message
+        If it is of another kind or a newer format, or a file is absent or damaged; the message
         names the file.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no {kind} folder at {folder}")
-    manifest = _read_manifest(folder, kind)
+    manifest = _read_manifest_in(folder, kind)
     files = {}
     for name, entry in manifest["files"].items():
         path = folder / _data_name(name, entry["sha256"])
@@ -123,14 +121,12 @@ def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any
 
 def read_info(folder: Path, kind: str) -> dict[str, Any]:
     """Return the ``info`` of ``folder`` alone; errors are those of `read_folder`."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no {kind} folder at {folder}")
-    info: dict[str, Any] = _read_manifest(folder, kind)["info"]
+    info: dict[str, Any] = _read_manifest_in(folder, kind)["info"]
     return info
 
 
 def check_writable(folder: Path, kind: str) -> None:
-    """Raise what `write_folder` would raise for ``folder`` now. Changes nothing."""
+    """Raise the error that `write_folder` would raise for ``folder`` now, without writing to it."""
     _check_replaceable(folder, kind)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
@@ -140,15 +136,15 @@ def check_writable(folder: Path, kind: str) -> None:
 
 
 def is_unborn(folder: Path) -> bool:
-    """Whether ``folder`` is absent, or holds nothing but what a killed first write left there."""
+    """Whether ``folder`` is absent, or has at most files that a killed first write left there."""
     return not folder.exists() or (
         folder.is_dir() and all(_is_ours(path.name) for path in folder.iterdir())
     )
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write named arrays as safetensors, with a copy of them in memory meanwhile."""
-    # Not save_file: it has a temporary file of its own, which would stay behind after a kill.
+    """Write named arrays as safetensors; needs memory for a copy of them."""
+    # Not save_file, whose temporary file would stay behind if the process is killed.
     path.write_bytes(save(arrays))
 
 
@@ -169,7 +165,7 @@ def read_arrays(path: Path, dtypes: Mapping[str, type[np.generic]]) -> dict[str,
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON value; strings that are no valid Unicode survive as escapes."""
+    """Write a JSON value; strings that are not valid Unicode are kept as escapes."""
     path.write_text(json.dumps(value, allow_nan=False) + "\n", encoding="ascii")
 
 
@@ -190,6 +186,12 @@ def _write_data_file(folder: Path, name: str, write: Writer) -> dict[str, Any]:
     size = temporary.stat().st_size
     os.replace(temporary, folder / _data_name(name, digest))
     return {"bytes": size, "sha256": digest}
+
+
+def _read_manifest_in(folder: Path, kind: str) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no {kind} folder at {folder}")
+    return _read_manifest(folder, kind)
 
 
 def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         or body["kind"] != kind
     ):
         raise ModelError(f"{path} is damaged or was edited by hand, {_remedy(kind)}")
-    # The checksum is no secret: whoever edits the manifest can make it fit.
+    # Checked although the checksum is right: someone may have edited both.
     if not isinstance(body["info"], dict) or not _is_file_list(body["files"]):
         raise ModelError(f"{path} has the wrong structure, {_remedy(kind)}")
     return manifest
@@ -266,7 +268,7 @@ def _is_ours(name: str) -> bool:
 def _data_name(name: str, digest: str) -> str:
     stem, _, suffix = name.partition(".")
     data_name = f"{stem}-{digest[:16]}.{suffix}"
-    # Also keeps a forged manifest from pointing outside its folder.
+    # This also keeps an edited manifest from naming a file outside of its folder.
     if not _DATA_FILE.fullmatch(data_name):
         raise ModelError(f"{name!r} is not the name of a data file")
     return data_name
@@ -285,7 +287,7 @@ def _hash_file(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Force the content of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,10 +1,18 @@
-"""A model's folder: safetensors, JSON and perhaps an index, no pickle."""
+"""The folder of a saved model: safetensors, JSON and perhaps an index, no pickle.
+
+Beside the manifest ``model.json`` it holds
+
+    vectors.safetensors    the vectors of "users" and "items", float32
+    ids.json               the external ids of "users" and "items"
+    networks.safetensors   the feature networks, if the model has any
+    index.<kind>           the index of the items, if the model has one
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .._compute.feature_network import FeatureNetwork
-from .._search.annoy import AnnoyItems
+from .._search.index import KINDS, ItemIndex, describe_index, load_index
 from ..errors import ModelError
 from .folder import (
     Writer,
@@ -26,72 +34,104 @@ from .folder import (
 from .networks import check_entities, network_writer, read_networks
 
 KIND = "model"
+VECTORS = "vectors.safetensors"
+IDS = "ids.json"
+NETWORKS = "networks.safetensors"
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a folder holds of a model, and in which files."""
+class StoredModel:
+    """The parts of a model that are in every folder; the index is read and written apart."""
 
-    vectors: dict[str, np.ndarray]  # of "users" and "items"
+    vectors: dict[str, np.ndarray]  # of "users" and "items", as ids
     ids: dict[str, list[Any]]
     networks: Mapping[str, FeatureNetwork]
     version: str
     hyperparameters: dict[str, Any]
-    index: AnnoyItems | None
-    files: tuple[Path, ...] = ()
+    # Only of a model that was read: its verified files, and the description of its index.
+    files: dict[str, Path] = field(default_factory=dict)
+    index: dict[str, Any] | None = None
 
 
-def write_model(folder: Path, model: Stored) -> None:
-    """Errors are those of write_folder."""
+def write_model(folder: Path, model: StoredModel, index: ItemIndex | None) -> None:
+    """Save a model and its index; errors are those of `write_folder`."""
     files: dict[str, Writer] = {
-        "vectors.safetensors": partial(write_arrays, arrays=model.vectors),
-        "ids.json": partial(write_json, value=model.ids),
+        VECTORS: partial(write_arrays, arrays=model.vectors),
+        IDS: partial(write_json, value=model.ids),
     }
     if model.networks:
-        files["networks.safetensors"] = network_writer(model.networks)
-    if model.index is not None:
-        files["index.annoy"] = model.index.save
+        files[NETWORKS] = network_writer(model.networks)
+    if index is not None:
+        files[_index_file(index.kind)] = index.save
     info = {
         "version": model.version,
         "hyperparameters": model.hyperparameters,
         "networks": sorted(model.networks),
-        "index": None if model.index is None else model.index.info,
+        "index": None if index is None else describe_index(index, model.vectors["items"]),
     }
     write_folder(folder, KIND, files, info)
 
 
-def read_model(folder: Path) -> Stored:
-    """Read and verify all files; errors are those of read_folder."""
+def read_model(folder: Path) -> StoredModel:
+    """Read and verify all files but the index; errors are those of `read_folder`."""
     files, info = read_folder(folder, KIND)
+    manifest = f"{folder}/{KIND}.json"
     if not isinstance(info.get("version"), str) or "hyperparameters" not in info:
-        raise ModelError(f"{folder}/{KIND}.json does not describe a model")
-    index = info.get("index")
+        raise ModelError(f"{manifest} does not describe a model")
     try:
-        sides = check_entities(info.get("networks"))
+        entities = check_entities(info.get("networks"))
+        index = _check_index(info.get("index"))
     except TypeError as error:
-        raise ModelError(f"{folder}/{KIND}.json: {error}") from error
-    needed = {"vectors.safetensors", "ids.json"}
-    needed |= {"networks.safetensors"} if sides else set()
-    needed |= {"index.annoy"} if index else set()
+        raise ModelError(f"{manifest}: {error}") from error
+    needed = {VECTORS, IDS}
+    if entities:
+        needed.add(NETWORKS)
+    if index is not None:
+        needed.add(_index_file(index["kind"]))
     if files.keys() != needed:
-        raise ModelError(f"{folder}/{KIND}.json must list {sorted(needed)}, not {sorted(files)}")
-    vectors = read_arrays(files["vectors.safetensors"], {"users": np.float32, "items": np.float32})
-    ids = read_json(files["ids.json"])
+        raise ModelError(f"{manifest} must list {sorted(needed)}, not {sorted(files)}")
+    vectors = read_arrays(files[VECTORS], {"users": np.float32, "items": np.float32})
+    ids = read_json(files[IDS])
     if not isinstance(ids, dict) or not all(isinstance(ids.get(key), list) for key in vectors):
-        raise ModelError(f"{files['ids.json']} must hold the lists {sorted(vectors)}")
-    networks = read_networks(files["networks.safetensors"], sides) if sides else {}
-    annoy = None
-    if index:
+        raise ModelError(f"{files[IDS]} must hold the lists {sorted(vectors)}")
+    networks = read_networks(files[NETWORKS], entities) if entities else {}
+    version, hyperparameters = info["version"], info["hyperparameters"]
+    return StoredModel(vectors, ids, networks, version, hyperparameters, files, index)
+
+
+def read_index(model: StoredModel, item_vectors: np.ndarray) -> ItemIndex | None:
+    """Open the index that a model was saved with, if there is one.
+
+    An index that cannot be used here, because this release does not know its kind or the package
+    for it is not installed, is left out with a warning that points at the caller of the caller.
+
+    Raises
+    ------
+    ModelError
+        If the index is damaged or was made of other vectors.
+    """
+    if model.index is None:
+        return None
+    kind = model.index["kind"]
+    path = model.files[_index_file(kind)]
+    problem = f"its kind {kind!r} is not one of {list(KINDS)}"
+    if kind in KINDS:
         try:
-            annoy = AnnoyItems.load(files["index.annoy"], vectors["items"], index)
+            return load_index(path, item_vectors, model.index)
         except ImportError as error:
-            warnings.warn(f"the index in {folder} was left out: {error}", stacklevel=3)
-    return Stored(
-        vectors,
-        ids,
-        networks,
-        info["version"],
-        info["hyperparameters"],
-        annoy,
-        tuple(files.values()),
-    )
+            problem = str(error)
+    warnings.warn(f"the index {path} was left out: {problem}", stacklevel=3)
+    return None
+
+
+def _check_index(index: Any) -> dict[str, Any] | None:
+    """Return the description of an index in a manifest."""
+    if index is not None and (
+        not isinstance(index, dict) or not isinstance(index.get("kind"), str)
+    ):
+        raise TypeError(f"index must be null or have a kind, got {index!r}")
+    return index
+
+
+def _index_file(kind: str) -> str:
+    return f"index.{kind}"

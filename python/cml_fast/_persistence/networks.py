@@ -15,30 +15,31 @@ from .folder import Writer, read_arrays, write_arrays
 ACCUMULATORS = tuple(f"{name}_accumulators" for name in PARAMETERS)
 
 
-def check_entities(sides: Any) -> list[str]:
-    """Return what a manifest says of whose networks there are."""
-    if not isinstance(sides, list) or any(side not in ("users", "items") for side in sides):
-        raise TypeError(f"networks must be a list of 'users' and 'items', got {sides!r}")
-    return sides
+def check_entities(entities: Any) -> list[str]:
+    """Return the entities, "users" and "items", whose networks a manifest lists."""
+    if not isinstance(entities, list) or any(e not in ("users", "items") for e in entities):
+        raise TypeError(f"networks must be a list of 'users' and 'items', got {entities!r}")
+    return entities
 
 
 def network_writer(
     networks: Mapping[str, FeatureNetwork], names: tuple[str, ...] = PARAMETERS
 ) -> Writer:
-    """Of these arrays of each network, of its parameters by default."""
+    """Return a function that writes the named arrays of each network to one safetensors file."""
     arrays: dict[str, np.ndarray] = {}
-    for side, network in networks.items():
+    for entity, network in networks.items():
         own = network.to_arrays()
-        arrays |= {f"{side}.{name}": own[name] for name in names}
+        arrays |= {f"{entity}.{name}": own[name] for name in names}
     return partial(write_arrays, arrays=arrays)
 
 
 def read_networks(
-    path: Path, sides: list[str], names: tuple[str, ...] = PARAMETERS
+    path: Path, entities: list[str], names: tuple[str, ...] = PARAMETERS
 ) -> dict[str, FeatureNetwork]:
-    keys = [f"{side}.{name}" for side in sides for name in names]
+    """Read what `network_writer` wrote, or raise ModelError."""
+    keys = [f"{entity}.{name}" for entity in entities for name in names]
     arrays = read_arrays(path, dict.fromkeys(keys, np.float32))
     return {
-        side: FeatureNetwork.from_arrays({name: arrays[f"{side}.{name}"] for name in names})
-        for side in sides
+        entity: FeatureNetwork.from_arrays({name: arrays[f"{entity}.{name}"] for name in names})
+        for entity in entities
     }

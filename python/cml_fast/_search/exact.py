@@ -1,18 +1,21 @@
 """Exact Euclidean nearest neighbours by brute force.
 
 One matrix product per block of queries gives the scores |v|^2 - 2 u.v, which order the points v
-like their distances to u, up to rounding. A cheap upper bound of the n-th smallest score of a row
-leaves a handful of candidates more than n, and only their distances are computed, directly from
-the differences. The bound on the rounding error is rigorous, so the answer is that of a full sort
-by distance, whatever the BLAS library, its number of threads or the size of a block.
+by their distance to the query u, up to rounding. An upper bound of the n-th smallest score of a
+row, which is cheap to compute, leaves only a few candidates more than n. Their distances are
+computed directly from the differences. The bound on the rounding error is rigorous, so the result
+is that of a full sort by distance, whatever the BLAS library, its number of threads or the size of
+a block.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 # Scores held at once; a block has at least one row, so 4 bytes x points if that is more.
@@ -72,11 +75,11 @@ def nearest(
             rows, columns, lengths, last - first, wanted
         )
 
-    # The product keeps all cores busy by itself; the threads share out the selection after it.
+    # BLAS uses all cores for the product; the threads of the pool share the selection after it.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, m, block_rows):
             stop = min(start + block_rows, m)
-            # All numbers are finite, but BLAS may compute with others in lanes that it throws away.
+            # All numbers are finite, but BLAS may compute with others in lanes that it discards.
             with np.errstate(invalid="ignore"):
                 scores = np.matmul(-2 * queries[start:stop], points.T, out=block[: stop - start])
             firsts = range(start, stop, slice_rows)
@@ -90,6 +93,40 @@ def self_mask(rows: np.ndarray, n_points: int) -> sp.csr_array:
     """Return the ``exclude`` that leaves each point out of its own neighbours."""
     starts = np.arange(len(rows) + 1)
     return sp.csr_array((np.ones(len(rows)), rows, starts), shape=(len(rows), n_points))
+
+
+def rank_proposals(
+    queries: np.ndarray,
+    points: np.ndarray,
+    proposals: Sequence[npt.ArrayLike],
+    n: int,
+    exclude: sp.csr_array,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank points that an approximate search proposes by their true distances.
+
+    Parameters
+    ----------
+    queries, points, n, exclude
+        As for `nearest`. What ``exclude`` stores is left out.
+    proposals : sequence of array_like of int, one for each query
+        Row numbers of points, in any order.
+
+    Returns
+    -------
+    rows, distances : numpy.ndarray, (m, n)
+        As for `nearest`, with the proposed points only.
+    """
+    if len(queries) == 0:
+        return np.empty((0, n), dtype=np.int64), np.empty((0, n), dtype=np.float32)
+    kept = [
+        np.setdiff1d(np.asarray(proposed, dtype=np.int64), exclude.indices[first:last])
+        for proposed, first, last in zip(
+            proposals, exclude.indptr[:-1], exclude.indptr[1:], strict=True
+        )
+    ]
+    rows = np.repeat(np.arange(len(kept)), [len(columns) for columns in kept])
+    columns = np.concatenate(kept)
+    return rank(rows, columns, pair_distances(queries, points, rows, columns), len(kept), n)
 
 
 def pair_distances(
@@ -111,7 +148,7 @@ def rank(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the n nearest of each of m rows from (row, column, distance) candidates.
 
-    The candidates come ordered by row, then by column; the answers are (m, n), padded with -1
+    The candidates must be ordered by row, then by column. The results are (m, n), padded with -1
     and +inf.
     """
     counts = np.bincount(rows, minlength=m)

@@ -79,9 +79,9 @@ class Checkpoint:
     data: dict[str, str | None]
 
     def next_after(self, state: TrainingState) -> int:
-        """The visit at which the next checkpoint is due."""
+        """The sample at which the next checkpoint is due."""
         begin = state.first_epoch * state.n_pairs
-        # Whole visits, and in reach of int64.
+        # A whole number of samples that int64 can hold.
         step = max(1, round(min(self.every * state.n_pairs, 2**62)))
         return begin + ((state.position - begin) // step + 1) * step
 

@@ -1,7 +1,7 @@
-"""Running means of the vectors over the epochs: less noisy than the vectors themselves.
+"""Exponential moving averages of the vectors over epochs.
 
-Each epoch's vectors move a little with the last pairs and negatives that were drawn. Their mean
-does so less, and it is a point of the same space and of the same ball (Polyak and Juditsky,
+The vectors at the end of an epoch depend on the last pairs and negatives that happened to be drawn.
+Their average over epochs is less noisy, and lies in the same ball (Polyak and Juditsky,
 "Acceleration of stochastic approximation by averaging", 1992).
 """
 
@@ -27,7 +27,7 @@ class MovingAverages:
     arrays : dict of str to array
         "users" and "items", (rows, n_dims) float32.
     first, last : int
-        The epochs that they are means of.
+        The first and the last epoch that are averaged.
     """
 
     def __init__(self, arrays: Mapping[str, Any], first: int, last: int) -> None:
@@ -37,14 +37,13 @@ class MovingAverages:
 
     @classmethod
     def of(cls, tables: Tables, epoch: int) -> MovingAverages:
-        """Those of a single epoch, which has just ended."""
+        """Start with the vectors of one epoch."""
         return cls({entity: _vectors(tables, entity).copy() for entity in ENTITIES}, epoch, epoch)
 
     def include(self, tables: Tables, epoch: int, decay: float) -> None:
-        """Take in the vectors of the next epoch; nothing is done for one that is there already.
+        """Add the vectors of the next epoch; an epoch that is included already changes nothing.
 
-        Each epoch weighs ``decay`` times what the next one does; the weights sum to 1 from the
-        first epoch on.
+        The weight of an epoch is ``decay`` times that of the next one, and all weights add up to 1.
         """
         if epoch == self.last:
             return

@@ -1,4 +1,4 @@
-"""Training the feature networks between launches: f follows the vectors, and they follow f."""
+"""Training the feature networks between launches: network and vectors are pulled together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENTITIES = ("users", "items")
 
 
 def on_device(features: sp.csr_array | np.ndarray, device: str) -> Any:
-    """The features where the tables of a device can meet them."""
+    """Copy features to the memory of a device."""
     if device == "cpu":
         return features
     import cupy
@@ -48,9 +48,10 @@ def place_cold_start(
     features: sp.csr_array | np.ndarray,
     liked: np.ndarray,
 ) -> None:
-    """Put objects that have features, but no likes, where the network places them.
+    """Replace the vectors of objects that have features but no likes by their cold-start vectors.
 
-    All that their vectors (n, r) have learned is whom they were negatives of: that is no taste.
+    As negatives they were only ever pushed away, so their trained vectors (n, r) say nothing about
+    who would like them. Changes ``vectors`` in place.
     """
     rows = np.flatnonzero(has_features(features) & ~liked)
     if rows.size:
@@ -60,8 +61,8 @@ def place_cold_start(
 class FeatureStep:
     """A step along L_f of some users, or some items, and of their network (section 3.3).
 
-    Objects without any feature have no part in it. Neither have those without likes: negatives
-    drive them away from everybody, and the network would learn that what they are like is disliked.
+    Objects without features are left out. So are those without likes: they are only ever drawn as
+    negatives and pushed away, and the network would learn that nobody likes their features.
     """
 
     SAMPLED = 1024  # objects; one that is drawn twice counters once
@@ -80,14 +81,14 @@ class FeatureStep:
         self._entity, self._number = entity, ENTITIES.index(entity)
         self._network = network
         self._tables, self._job, self._settings = tables, job, settings
-        # Their rows, and what is known of them.
+        # The rows of the objects that take part, and their features.
         self._rows = np.flatnonzero(has_features(features) & liked)
         self._features = on_device(features[self._rows], tables.device)
 
     def step(self, epoch: int, number: int) -> bool:
         settings, table = self._settings, self._tables.arrays[self._entity]
         if (epoch, number) == (settings.feature_warm_up, 0) and epoch > 0:
-            self._begin_anew()
+            self._restart_from_features()
         xp = namespace_of(table)
         of_all = 2 * ((epoch << 32) + number) + self._number
         words = random_words(settings.seed, FEATURES, (of_all, 0), self.SAMPLED)
@@ -105,8 +106,8 @@ class FeatureStep:
         padded = self._tables.padded(vector_gradients)
         return self._job.step(self._entity, rows, padded) is None
 
-    def _begin_anew(self) -> None:
-        """The vectors are where their features place them, as if they had not been trained."""
+    def _restart_from_features(self) -> None:
+        """Restart the vectors from where the network places them, accumulators at zero."""
         tables = self._tables
         placed = into_ball(self._network.embed(self._features), self._settings.max_norm)
         rows = namespace_of(placed).asarray(self._rows)

@@ -41,7 +41,7 @@ Vectors = tuple[np.ndarray, np.ndarray]
 
 @dataclass
 class Training:
-    """What a training works with, and when it ends. All that changes is in ``progress``."""
+    """A training: what it works with, and when it ends. Everything that changes is in ``state``."""
 
     job: ScheduledJob  # trains state.tables on likes
     state: TrainingState
@@ -69,7 +69,7 @@ class Training:
         )
 
     def run(self) -> None:
-        """Train to the end. Whatever is raised, ``progress`` is where training got to."""
+        """Train to the end. Also after an exception ``state`` holds what has been trained."""
         if self.is_over():
             return
         state, size = self.state, self.state.n_pairs
@@ -101,8 +101,8 @@ class Training:
                     due = self._next_checkpoint()
             self._save()
         except KeyboardInterrupt:
-            # Whoever stops a training wants to go on from here. But not after TrainingDiverged:
-            # the last checkpoint is better than this state.
+            # Resuming should continue from here. Not so after TrainingDiverged: the last checkpoint
+            # is better than the present state.
             self._save()
             raise
         finally:
@@ -128,7 +128,7 @@ class Training:
         with uninterrupted():
             state.end_epoch(report, best)
         bar.set_postfix_str(str(report))
-        # A list, not any(): every callback is called.
+        # A list first, because any() would not call the callbacks after the first true answer.
         stops = [callback(report) for callback in self.callbacks]
         state.stopped = any(stops)
 
@@ -151,18 +151,21 @@ def run_epoch(
     job: ScheduledJob,
     state: TrainingState,
     n_threads: int,
-    told: Callable[[int], Any],
+    on_launch: Callable[[int], Any],
     *,
     until: float = math.inf,
     granularity: int = 1,
 ) -> None:
-    """Go on with the epoch under way, to its end or to the visit ``until``.
+    """Train the current epoch, to its end or to the sample ``until``.
 
-    Launches, and so this function, end at multiples of ``granularity`` visits from the start of
-    the epoch, or at its end; ``until`` is rounded up to one. ``told`` is given the number of pairs
-    of each launch, and ``progress`` is up to date then.
+    Launches end at multiples of ``granularity`` samples from the start of the epoch, or at its end;
+    ``until`` is rounded up to such a multiple. After each launch ``state`` is brought up to date,
+    then ``on_launch`` is called with the number of pairs of the launch.
 
-    Raises TrainingDiverged after an update that was not finite. The kernel refused it.
+    Raises
+    ------
+    TrainingDiverged
+        If an update was not finite. The kernel has not made it.
     """
     start = state.epoch * state.n_pairs
     size = int(min(until - start, state.n_pairs))
@@ -181,23 +184,22 @@ def run_epoch(
             seconds = time.perf_counter() - launched
             state.advance(start + end, state.counters.plus(counters, seconds))
         step = max(least, int(counters.pairs / max(seconds, 1e-9) * SECONDS_PER_LAUNCH))
-        told(counters.pairs)
+        on_launch(counters.pairs)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block: what belongs together changes together.
+    """Delay Ctrl-C to the end of the block, so that related changes are made together.
 
-    If the block raises an exception, that is the end of the training anyway, and Ctrl-C is
-    forgotten.
+    If the block raises an exception, that ends the training anyway, and Ctrl-C is dropped.
     """
     handler = signal.getsignal(signal.SIGINT)
-    came: list[tuple[Any, Any]] = []
+    pending: list[tuple[Any, Any]] = []
     try:
         # Nothing to wait for if the signal is ignored, deadly, or not handled in Python.
         deferred = callable(handler)
         if deferred:
-            signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+            signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
     except ValueError:
         deferred = False  # only the main thread handles signals
     try:
@@ -205,5 +207,5 @@ def uninterrupted() -> Iterator[None]:
     finally:
         if deferred:
             signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(*came[-1])
+    if pending and callable(handler):
+        handler(*pending[-1])

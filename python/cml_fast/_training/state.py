@@ -40,7 +40,7 @@ class TrainingState:
     first_epoch : int
         The epoch that this fit began with.
     position : int
-        Visits over all fits: visit t belongs to epoch t // n_pairs.
+        Samples trained on over all fits: sample t belongs to epoch t // n_pairs.
     counts : Counters
         Of the epoch under way.
     history : list of EpochReport
@@ -73,12 +73,12 @@ class TrainingState:
 
     @property
     def epoch(self) -> int:
-        """The epoch under way; it ends with its report, not with its last visit."""
+        """The current epoch. It ends with its report, not with its last sample."""
         return (self.position - self.counters.pairs) // self.n_pairs
 
     @property
     def n_epochs(self) -> int:
-        """Epochs whose pairs have all been visited."""
+        """Epochs whose pairs have all been trained on."""
         return self.position // self.n_pairs
 
     def move_to(self, device: str) -> None:
@@ -119,7 +119,7 @@ class TrainingState:
         self.best, self.counters = best, Counters()
 
     def return_to_best(self) -> None:
-        """Make the best epoch the last one; a further fit goes on from there."""
+        """Return to the best epoch, so that a further fit continues from there."""
         if self.best is not None:
             self.tables.restore(self.best.tables)
             self.networks = self.best.networks

@@ -1,8 +1,8 @@
-"""The temperature of the softmax where none is named: short trainings show which suits the data.
+"""Choosing the temperature of the softmax by short trial trainings.
 
-No number suits all data. The best ones of the benchmarks differ by a factor of two, and the wrong
-one costs 5 to 10 percent of the recall; after a few epochs it is plain which is better (see
-docs/losses.md).
+No single value suits all data: the best ones of the benchmark data sets differ by a factor of two,
+and a wrong one costs 5 to 10 percent of the recall. A few epochs are enough to tell which is better
+(see docs/studies/losses.md).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from .fit_inputs import FitInputs, sample_of_users
 from .hyperparameters import TEMPERATURES, features_only
 
 N_EPOCHS = 5
-HELD_OUT = 0.1  # of the likes, where there are no validation data
-USERS = 5000  # that judge, at most
+HELD_OUT = 0.1  # the share of the likes that is held out where there are no validation data
+MAX_USERS = 5000  # on whom recall is measured
 K = 50
 
 
 def choose(trainer: Any, inputs: FitInputs, say: Callable[[str], None]) -> float:
-    """The one of TEMPERATURES with the best recall after a few epochs; the first of equal ones.
+    """Return the one of TEMPERATURES with the best recall after a few epochs, the first of equals.
 
-    Recall@50 of the validation data, or of likes that are held out for this; always the same ones,
-    and the same first vectors and draws, so that the choice does not depend on ``random_state``.
-    Features are left aside. A training that diverges recalls nothing.
+    Recall@50 is measured on the validation data, or on likes held out for the trials. These
+    likes, the first vectors and the draws are always the same, so that the choice does not depend
+    on ``random_state``. The trials leave features aside. One that diverges counts as recall 0.
     """
     known, wanted = inputs.likes, inputs.validation
     if wanted is None:
         known, wanted = split(inputs.likes, (1 - HELD_OUT, HELD_OUT), random_state=0)
     if wanted.nnz == 0:
         return TEMPERATURES[0]
-    wanted = sample_of_users(wanted, USERS)
-    # The first fit of a warm start is only a beginning; its few epochs do not say when to judge.
+    wanted = sample_of_users(wanted, MAX_USERS)
+    # The first fit of a warm start is often short, but the training it begins is not.
     n_epochs = N_EPOCHS if trainer.warm_start else min(N_EPOCHS, trainer.n_epochs)
     short = {
         **trainer.get_params(),

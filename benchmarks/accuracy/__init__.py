@@ -1,0 +1,6 @@
+"""Recall and NDCG of recommenders on test data; see ``__main__.py`` for the command."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy starts its threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,0 +1,1 @@
+"""What several benchmarks share: data sets, result files, clocks, rankings."""

@@ -1,0 +1,1 @@
+"""Studies that the defaults and single figures of the documentation rest on."""

@@ -1,0 +1,63 @@
+"""Raise popular items in a trained model (`Model.favour_popular`): what it gains, by weight.
+
+    python -m benchmarks.studies.popularity
+
+Trains one model on each data set, with a fixed number of epochs, and evaluates it on all users of
+the validation part with each weight. The test parts are not used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from cml_fast import Trainer
+from cml_fast.evaluation import evaluate
+
+from ..common import datasets, results_file
+
+MODULE = "benchmarks.studies.popularity"
+METRICS = ("recall@20", "recall@50", "ndcg@20")
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "citeulike-t": {"temperature": 0.3, "n_epochs": 40},
+    "gowalla": {"temperature": 0.15, "n_epochs": 20},
+}
+OF_FILES = {"temperature": 0.3, "n_epochs": 20}
+WEIGHTS = (0.0, 0.008, 0.015, 0.03, 0.06, 0.09)
+
+
+def run(name: str, folder: Path) -> list[dict[str, float]]:
+    """The metrics of the validation part with each weight."""
+    train, validation, _ = datasets.load(name, folder)
+    trainer = Trainer(
+        **ARGUMENTS.get(name, OF_FILES), n_threads=1, random_state=0, device="cpu", verbose=False
+    )
+    model = trainer.fit(train).model_
+    rows = []
+    for weight in WEIGHTS:
+        raised = model.favour_popular(train, weight) if weight > 0 else model
+        found = evaluate(raised, validation, exclude=[train], ks=(20, 50)).to_dict()
+        rows.append({"weight": weight, **{metric: found[metric] for metric in METRICS}})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
+    parser.add_argument("--names", nargs="+", default=list(ARGUMENTS))
+    parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
+    args = parser.parse_args()
+    results = {}
+    for name in args.names:
+        results[Path(name).name] = rows = run(name, args.folder)
+        print(f"\n{name:12}" + "".join(f"{metric:>12}" for metric in METRICS))
+        for row in rows:
+            print(f"{row['weight']:<12}" + "".join(f"{row[metric]:12.4f}" for metric in METRICS))
+    record = {"arguments": ARGUMENTS, "results": results}
+    print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Time of a top-K query against recall; see ``__main__.py`` for the command."""

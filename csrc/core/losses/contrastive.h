@@ -1,0 +1,47 @@
+// The contrastive loss: it pulls the positive towards the user and pushes every negative that is
+// nearer than the margin away,
+//
+//   L = d_ij^2 + W / U sum_k [margin - d_ik^2]_+
+//
+// (Hadsell, Chopra and LeCun, CVPR 2006, on squared distances; with many negatives and cosines:
+// Mao et al., "SimpleX", CIKM 2021, eq. 3, because d^2 = 2 - 2 cos for vectors on a sphere).
+#pragma once
+
+#include "policy.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+struct ContrastiveLoss {
+    static constexpr const char* kName = "contrastive";
+
+    CML_FN explicit ContrastiveLoss(const Job& job)
+        : margin(job.hyper.margin), negative_weight(job.hyper.negative_weight) {}
+
+    template <class Lanes>
+    CML_FN PairBlockLoss<Lanes> evaluate(const Lanes& positive, const Lanes& weight,
+                                         float* negatives, int64_t stride, int32_t n) const {
+        const Lanes limit = Lanes::splat(margin);
+        const Lanes positive_coefficient = Lanes::splat(2.0f) * weight;
+        const Lanes negative_coefficient = Lanes::splat(negative_weight) * positive_coefficient;
+        const Lanes one = Lanes::splat(1.0f);
+        Lanes hinges = Lanes::splat(0.0f);
+        Lanes impostors = Lanes::splat(0.0f);
+        for (int32_t k = 0; k < n; ++k) {
+            float* const p = negatives + k * stride;
+            const Lanes hinge = limit - Lanes::load(p, Full{});
+            keep_where_above(hinge, 0.0f, negative_coefficient).store(p, Full{});
+            hinges = hinges + keep_where_above(hinge, 0.0f, hinge);
+            impostors = impostors + keep_where_above(hinge, 0.0f, one);
+        }
+        const Lanes loss = weight * (positive + Lanes::splat(negative_weight) * hinges);
+        return {positive_coefficient - negative_coefficient * impostors, positive_coefficient, loss,
+                impostors};
+    }
+
+    float margin;
+    float negative_weight;  // W / U
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

@@ -1,0 +1,62 @@
+// What a loss has to provide: the interface of the files in this folder, listed in registry.h.
+//
+// There are two kinds of losses, because they see different data.
+//
+// A pairwise loss (warp.h) looks at one pair of a user and an item that the user likes, with
+// negatives that were drawn for this pair alone. It picks at most one of them to push away:
+//
+//   PairLoss evaluate<Lanes>(positive, negatives, n, weight)
+//     positive     squared distance between the user and the positive item
+//     negatives    squared distances between the user and the n negatives, followed by infinity up
+//                  to a multiple of kLanes
+//     weight       of the pair
+//
+// A loss with shared negatives (softmax.h, contrastive.h) looks at a block of kLanes pairs, one in
+// each lane, which all use the same n negatives. Every negative may move:
+//
+//   PairBlockLoss<Lanes> evaluate<Lanes>(positive, weight, negatives, stride, n)
+//     positive     squared distances between the users and their positives
+//     weight       of the pairs
+//     negatives    a matrix whose row k, at negatives + k * stride, has the squared distances
+//                  between the users and negative k (infinite: not a negative of that pair, because
+//                  the user likes it). evaluate() replaces them by the coefficients
+//
+//                    n_ik = -2 dL/d(d_ik^2)
+//
+// In both cases a loss has a constructor that takes the Job and keeps the hyper-parameters it
+// needs, and a constant `kName`, its name in Python.
+#pragma once
+
+#include "../lanes.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// Result of a pairwise loss. The gradients of the user u, the positive v_j and the negative v_k are
+//
+//   g(u) = 2 w (v_k - v_j),  g(v_j) = 2 w (v_j - u),  g(v_k) = 2 w (u - v_k),  w = weight.
+struct PairLoss {
+    int32_t negative;   // index of the negative that is pushed away; -1: the pair changes nothing
+    int32_t impostors;  // number of negatives that are too near
+    float weight;       // of the loss, including the weight of the pair
+    float loss;
+    float gradient_bound;  // an upper bound of every squared gradient norm, up to rounding
+};
+
+// Result of a loss with shared negatives, for each pair i of the block. With the coefficients n_ik
+// of the negatives, p = positive_coefficient = 2 dL/d(d_ij^2) and
+// user_coefficient = p - sum_k n_ik the gradients are
+//
+//   g(v_j) = p (v_j - u),   g(v_k) = n_ik (u - v_k),
+//   g(u) = user_coefficient u - p v_j + sum_k n_ik v_k.
+//
+// All of them are proportional to the pair's weight. A pair with p = 0 changes nothing.
+template <class Lanes>
+struct PairBlockLoss {
+    Lanes user_coefficient, positive_coefficient;
+    Lanes loss;
+    Lanes impostors;  // number of negatives that are too near
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

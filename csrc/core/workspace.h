@@ -1,0 +1,92 @@
+// Working memory of tiles and the slots of mini-batches: sizes, and where each part begins. Used by
+// the host, which allocates the memory, and by the kernels.
+#pragma once
+
+#include <cstddef>
+
+#include "granularity.h"
+
+namespace cml {
+
+// A tile writes one gradient for each row that it may change. Its slots are, in this order, the
+// users and the positives of its pairs and the negatives.
+constexpr int64_t tile_slots(int64_t n_negatives) {
+    return 2 * kTilePairs + n_negatives;
+}
+
+struct TileSlots {
+    int32_t* rows;  // of each slot, the number of its row in users or items; -1: none
+    float* gradients;
+    int64_t stride;
+};
+
+// Rows begin on cache lines and are an odd number of lines apart: the elements of a column, which
+// are read one after another, are spread over the sets of the cache.
+constexpr int64_t tile_stride(int64_t n_chunks) {
+    return n_chunks * kLanes + kRowAlignment;
+}
+
+// The same for matrices with a column for each pair. On CUDA the lanes of a warp read such a row
+// together, and a stride that is not a power of two takes more registers.
+constexpr int64_t kCpuColumns = kTilePairs + kRowAlignment;
+constexpr int64_t kCudaColumns = kTilePairs;
+
+// Where the parts of a tile's workspace begin, in floats; each part is a multiple of a cache line.
+// Matrix products work on blocks of rows, so that up to a block more is read than is there.
+struct TileParts {
+    static constexpr int64_t kBlock = 16;
+    static constexpr int64_t kFloatsInPair = 8;       // sizeof(Pair) / sizeof(float), see draw.h
+    static constexpr int64_t kArraysOfPairs = 5;      // of a float for each pair
+    static constexpr int64_t kArraysOfNegatives = 2;  // of a float for each negative
+
+    int64_t n_negatives, n_chunks;
+    int64_t columns;  // kCpuColumns or kCudaColumns
+
+    constexpr int64_t negatives() const { return (n_negatives + 2 * kBlock - 1) / kBlock * kBlock; }
+    constexpr int64_t stride() const { return tile_stride(n_chunks); }
+    constexpr int64_t pairs_at() const { return 0; }
+    constexpr int64_t drawn_at() const { return pairs_at() + kTilePairs * kFloatsInPair; }
+    constexpr int64_t of_pairs_at() const { return drawn_at() + negatives(); }
+    constexpr int64_t of_negatives_at() const {
+        return of_pairs_at() + kArraysOfPairs * kTilePairs;
+    }
+    constexpr int64_t coefficients_at() const {
+        return of_negatives_at() + kArraysOfNegatives * negatives();
+    }
+    constexpr int64_t users_at() const { return coefficients_at() + negatives() * columns; }
+    constexpr int64_t columns_at() const { return users_at() + kTilePairs * stride(); }
+    constexpr int64_t positives_at() const { return columns_at() + n_chunks * kLanes * columns; }
+    constexpr int64_t items_at() const { return positives_at() + kTilePairs * stride(); }
+    constexpr int64_t slot_rows_at() const { return items_at() + negatives() * stride(); }
+    constexpr int64_t gradients_at() const { return slot_rows_at() + 2 * kTilePairs + negatives(); }
+    constexpr int64_t total() const {
+        return gradients_at() + (2 * kTilePairs + negatives()) * stride();
+    }
+};
+
+inline namespace CML_TARGET {
+
+// Floats of the workspace that one worker needs.
+constexpr int64_t workspace_floats(const Hyperparameters& hyper, int64_t columns) {
+    if (!shares_negatives(hyper.loss)) return 0;
+    return TileParts{hyper.n_negatives, (hyper.n_dims + kLanes - 1) / kLanes, columns}.total();
+}
+
+// A slot of a mini-batch is a row that a part of the batch may change. The three slots of pair i
+// are its user (3 i), its positive and its negative. Where pairs share negatives, tile t has the
+// slots from t * tile_slots() on.
+constexpr int64_t kSlotsOfPair = 3;
+
+// Slots of a mini-batch of n pairs.
+constexpr int64_t slots_of_batch(const Hyperparameters& hyper, int64_t n) {
+    if (!shares_negatives(hyper.loss)) return kSlotsOfPair * n;
+    return (n + hyper.tile_size - 1) / hyper.tile_size * tile_slots(hyper.n_negatives);
+}
+
+constexpr bool is_user_slot(const Hyperparameters& hyper, int64_t slot) {
+    if (!shares_negatives(hyper.loss)) return slot % kSlotsOfPair == 0;
+    return slot % tile_slots(hyper.n_negatives) < kTilePairs;
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml

@@ -1,0 +1,75 @@
+// Sums of gradients for synchronous mini-batches on a CUDA device. While the workers go through the
+// pairs of a batch, they add gradients to sums in device memory atomically. Then the warps divide
+// the rows that have a sum between them and update them.
+#pragma once
+
+#include "../core/tile_updates.h"
+#include "../core/workspace.h"
+#include "kernel.h"
+#include "lanes.cuh"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// Every slot has room for a sum. The first worker that has a gradient for a row claims the row for
+// its slot; later ones add their gradients to the sum of that slot.
+template <int kChunks>
+class GradientSums {
+ public:
+    CML_FN explicit GradientSums(const CudaLaunch& launch)
+        : job_(launch.job), batch_(launch.batch) {}
+
+    // Add a gradient, whose chunks are gradient(c, part), to the sum of a row of users or items.
+    // `own` is the slot to use if the row has none so far.
+    template <class Gradient>
+    CML_FN void add(bool is_user, int32_t number, int64_t own, Gradient gradient) const {
+        const int64_t slot =
+            claim((is_user ? batch_.user_slots : batch_.item_slots) + number, number, own);
+        int64_t* const sums = batch_.sums + slot * batch_.stride;
+        Chunks<Lanes, kChunks>{job_.hyper.n_dims}.each([&](int c, auto part) {
+            Lanes::add_rounded(sums + c * kLanes, gradient(c, part), job_.fixed.scale, part);
+        });
+    }
+
+    // Update the row of this slot, if there is one, and free the slot. Returns whether the new row
+    // was finite.
+    CML_FN bool apply(int64_t slot) const {
+        const DeviceMemory memory{false};  // only one warp writes to a row
+        const int32_t number = batch_.rows[slot] - 1;
+        if (number < 0) return true;
+        Lanes::sync();  // all lanes have read it
+        const bool is_user = is_user_slot(job_.hyper, slot);
+        const Table& table = is_user ? job_.users : job_.items;
+        if (Lanes::lane() == 0) {
+            batch_.rows[slot] = 0;
+            (is_user ? batch_.user_slots : batch_.item_slots)[number] = 0;
+        }
+        float* const row = row_of(table, number);
+        int64_t* const sums = batch_.sums + slot * batch_.stride;
+        return update_row<Lanes, kChunks>(
+            job_.hyper, memory, row, accumulators_of(table, number),
+            [&](int c, auto part) { return memory.load(row + c * kLanes, part); },
+            [&](int c, auto part) {
+                return Lanes::take_sums(sums + c * kLanes, job_.fixed.unit, part);
+            });
+    }
+
+ private:
+    // Return the slot of a row; if it has none, claim it for the slot `own`. In memory slots count
+    // from 1, and 0 means none.
+    CML_FN int64_t claim(int32_t* owner, int32_t number, int64_t own) const {
+        int32_t before = 0;
+        if (Lanes::lane() == 0) {
+            before = atomicCAS(owner, 0, static_cast<int32_t>(own + 1));
+            if (before == 0) batch_.rows[own] = number + 1;
+        }
+        before = __shfl_sync(0xFFFFFFFFu, before, 0);
+        return before == 0 ? own : before - 1;
+    }
+
+    const Job& job_;
+    const CudaMinibatch& batch_;
+};
+
+}  // namespace CML_TARGET
+}  // namespace cml

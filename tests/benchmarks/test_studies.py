@@ -1,0 +1,148 @@
+"""Tiny runs of the studies, with a clock that advances steadily and one that stands still."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from benchmarks.common import machine_speed, ranking
+from benchmarks.studies import cold_start, hyperparameters, memory, popularity, shared_negatives
+from cml_fast import Trainer
+from cml_fast.data import load_interactions, split, synthetic
+
+MADE = synthetic(300, 200, 6000, n_tastes=6)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    likes = sp.coo_array(MADE.interactions.matrix)
+    rows = [f"u{user},i{item}" for user, item in zip(likes.row, likes.col, strict=True)]
+    path = tmp_path / "likes.csv"
+    path.write_text("\n".join(["user,item", *rows]))
+    return path
+
+
+def result(monkeypatch: pytest.MonkeyPatch, module: Any, *arguments: object) -> dict[str, Any]:
+    out = Path(str(arguments[0])) / "out.json"
+    given = [str(argument) for argument in arguments[1:]]
+    monkeypatch.setattr(sys, "argv", ["x", *given, "--out", str(out)])
+    module.main()
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def test_shared_negatives(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, clock: bool
+) -> None:
+    found = result(
+        monkeypatch, shared_negatives, tmp_path, "--names", file, "--n-dims", 8, "--rounds", 3
+    )
+    for update in ("sync", "async"):
+        measured = found[f"likes.csv, {update}"]
+        # Each measurement takes one step of the clock: speeds are as the numbers of pairs.
+        pairs = {what: measured[f"{what}, pairs/s"]["median"] for what in ("shared", "unshared")}
+        assert pairs["unshared"] == (2048 * 1024 if clock else math.inf)
+        ratio = measured["shared / unshared"]["median"]
+        assert ratio == pytest.approx(pairs["shared"] / 2048 / 1024) if clock else math.isnan(ratio)
+
+
+def test_hyperparameters(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, clock: bool
+) -> None:
+    arguments = ["--names", file, "--vary", "learning_rate", 0.1, 1e-6, "--n-epochs", 5]
+    arguments += ["--seeds", 0, 1, "--work", tmp_path / "work"]
+    found = result(monkeypatch, hyperparameters, tmp_path, *arguments)
+    learned, not_learned = found["summary"]["likes.csv"]
+    assert learned["learning_rate"] == 0.1 and learned["deviation"] >= 0
+    assert learned["recall@50"] > not_learned["recall@50"]
+    assert 1 <= learned["epochs"] <= learned["best_epoch"] <= 5
+
+    def trained_again(*arguments: object) -> None:
+        raise AssertionError("a finished training was repeated")
+
+    monkeypatch.setattr(hyperparameters, "train", trained_again)
+    again = result(monkeypatch, hyperparameters, tmp_path, *arguments)
+    assert again["summary"] == found["summary"]
+    options = [*arguments[:-1], tmp_path / "other work"]
+    with pytest.raises(AssertionError, match="repeated"):
+        result(monkeypatch, hyperparameters, tmp_path, *options)
+
+
+@pytest.mark.parametrize("name", hyperparameters.STUDIES)
+def test_the_settings_of_a_study_are_arguments_of_trainer(name: str) -> None:
+    study = hyperparameters.STUDIES[name]
+    labels = [hyperparameters.label(setting) for setting in study.settings]
+    assert len(set(labels)) == len(labels) > 1
+    for setting in study.settings:
+        Trainer(**setting, n_epochs=1, verbose=False).fit(MADE.interactions)
+
+
+def test_a_study_has_its_own_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        hyperparameters.arguments(["--study", "margin", "--vary", "margin", "1"])
+    assert "either --study or --vary" in capsys.readouterr().err
+    assert hyperparameters.varied_settings([["loss", "warp"], ["margin", "1", "1.5"]]) == [
+        {"loss": "warp", "margin": 1},
+        {"loss": "warp", "margin": 1.5},
+    ]
+    with pytest.raises(SystemExit, match="--vary needs an argument of Trainer"):
+        hyperparameters.varied_settings([["no_such_argument", "1"]])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from Linux's /proc")
+def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) -> None:
+    monkeypatch.setattr(memory, "ROWS", (100, 1000))
+    monkeypatch.setattr(machine_speed, "MOST_CALLS", 2)
+    size = ["--n-users", 5000, "--n-items", 2000, "--likes-per-user", 50, "--n-dims", 16]
+    found = result(monkeypatch, memory, tmp_path, *size)
+    assert [fit["pairs"] for fit in found["fits"]] == [250_000, 500_000]
+    speeds = [speed for of in found["bandwidths"].values() for speed in of.values()]
+    assert len(speeds) == 6 and all(math.isfinite(speed) == clock for speed in speeds)
+
+
+def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(popularity, "OF_FILES", {"loss": "warp", "n_epochs": 2, "n_dims": 4})
+    monkeypatch.setattr(popularity, "WEIGHTS", (0.0, 0.5, 1e6))
+    found = result(monkeypatch, popularity, tmp_path, "--names", file)["results"]["likes.csv"]
+    none, little, all_popular = found
+    assert [row["weight"] for row in found] == [0.0, 0.5, 1e6]
+    assert none["recall@50"] != little["recall@50"]
+    # The largest weight ranks by the number of likes alone.
+    train, validation, _ = split(load_interactions(file), (0.6, 0.2, 0.2), random_state=0)
+    n_users, n_items = train.matrix.shape
+    counts = np.bincount(train.matrix.indices, minlength=n_items).astype(np.float32)
+    scores = ranking.Scores(np.ones((n_users, 1), dtype=np.float32), counts[:, None])
+    ranked = ranking.evaluate(scores, validation.matrix, train.matrix, (20,))
+    assert all_popular["recall@20"] == pytest.approx(ranked.recall[20], abs=0.01)  # but for ties
+
+
+def counted(rows: list[np.ndarray]) -> str:
+    return "\n".join(" ".join(map(str, [len(row), *row])) for row in rows) + "\n"
+
+
+def test_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tags that tell whom an item is for find what nobody has liked yet; chance does not."""
+    folder = tmp_path / "citeulike-t"
+    folder.mkdir()
+    likes = MADE.interactions.matrix
+    of_users = np.split(likes.indices, likes.indptr[1:-1])
+    (folder / "users.dat").write_text(counted(of_users))
+    rng = np.random.default_rng(0)
+    items_of_tags = [
+        np.flatnonzero((MADE.item_tastes == taste) & (rng.random(200) < 0.5))
+        for taste in np.repeat(np.arange(6), 5)
+    ]
+    (folder / "tag-item.dat").write_text(counted(items_of_tags))
+    (folder / "tags.dat").write_text("".join(f"tag{n}\n" for n in range(len(items_of_tags))))
+    monkeypatch.setattr(cold_start, "K", 10)
+    arguments = ["--folder", tmp_path, "--seeds", 0, 1, "--n-epochs", 8]
+    for run in result(monkeypatch, cold_start, tmp_path, *arguments)["runs"]:
+        assert run["CML+F"] > 2 * run["by chance"]
+        assert run["nearest tags"] > 2 * run["by chance"]
