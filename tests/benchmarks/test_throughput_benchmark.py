@@ -360,7 +360,7 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
         assert part in text
     assert (tmp_path / "figures" / "sweep-pairs.png").exists() == clock
     # Three evaluations are no more than its patience: no curve can have come to its end.
-    assert "Stopped before recall had ceased to rise: paper's loss, paper's loss, async," in text
+    assert "still rising when training was stopped: paper's loss, paper's loss, async," in text
     if speed_comparison.PYTORCH in found["rates"]:
         assert "CML (PyTorch): the aim of 30 times as fast is" in text
 
