@@ -47,8 +47,8 @@ def section(record: dict[str, Any], figures: Figures) -> str:
         f"the standard deviation over {len(record['seeds'])} seeds, for all users with test items. "
         "Bold marks the best of a column, separately for the rows without and with features (+F). "
         "Below each table our rows are compared with the best peer (rows without features with the "
-        "best one without features); p is that of a Wilcoxon signed-rank test of the recall of each "
-        "user. Minutes of wall time are rough: other work ran on the other cores.",
+        "best one without features); p is that of a Wilcoxon signed-rank test of the recall of "
+        "each user. Minutes of wall time are rough: other work ran on the other cores.",
         origin(record),
     ]
     parts += [_data_set(name, result, figures) for name, result in record["results"].items()]

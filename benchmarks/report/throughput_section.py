@@ -47,8 +47,8 @@ def section(record: Record, figures: Figures) -> str:
         "## Speed: pairs per second, and what a user waits for",
         f"One thread and {N_DIMS} dimensions; {N_NEGATIVES} negatives for each pair, or, with the "
         "softmax, 256 that pairs share. All are measured in turn for several rounds, and ratios "
-        "are taken within a round: the table shows the median, and in brackets the smallest and the "
-        "largest.",
+        "are taken within a round: the table shows the median, and in brackets the smallest and "
+        "the largest.",
         origin(record),
     ]
     for name, found in record.get("compare", {}).items():
