@@ -395,7 +395,8 @@ def test_a_gpu_has_no_cpu_seconds_to_a_recall(capsys):
 
 
 def test_a_gpu_that_cannot_be_used_is_said_before_anything_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr("cml_fast._build.cuda_problem", lambda: "no GPU in this test")
+    info = {"cuda": {"problem": "no GPU in this test"}}
+    monkeypatch.setattr(throughput, "build_info", lambda: info)
     work = tmp_path / "work"
     monkeypatch.setattr(sys, "argv", ["x", "--quick", "--device", "cuda", "--work", str(work)])
     with pytest.raises(SystemExit, match="--device cuda cannot be used: no GPU in this test"):
