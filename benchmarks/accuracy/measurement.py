@@ -117,7 +117,7 @@ def test(
         scores, epochs = fitted.scores, fitted.epochs
     measured = evaluate(scores, parts.test, parts.train + parts.validation, KS)
     per_user = np.full(parts.test.shape[0], np.nan)
-    per_user[measured.users] = measured.recall_per_user[parts.k].round(DIGITS)
+    per_user[measured.users] = measured.per_user["recall"][parts.k].round(DIGITS)
     found = {
         "settings": settings,
         "seed": seed,

@@ -56,7 +56,7 @@ def load(name: str, folder: Path = DEFAULT_FOLDER, seed: int = 0) -> Parts:
     elif name in ("citeulike-t", AS_PUBLISHED):
         likes = load_interactions(
             folder / "citeulike-t" / "users.dat",
-            format="counted",
+            format="citeulike",
             count_as_item=name == AS_PUBLISHED,
         )
     else:

@@ -117,4 +117,4 @@ def evaluate(
         gains = np.where(hits, 1 / np.log2(found + 2), 0)
         recall[k] = np.bincount(at, hits, len(users)) / counts
         ndcg[k] = np.bincount(at, gains, len(users)) / ideal[np.minimum(counts, k) - 1]
-    return Evaluation(users, recall, ndcg)
+    return Evaluation(users, {"recall": recall, "ndcg": ndcg})

@@ -97,7 +97,7 @@ def times(answers: Answers) -> dict[str, float]:
 def recalls(ranked: np.ndarray, wanted: sp.csr_array, k: int) -> np.ndarray:
     """The recall of each user."""
     found = measure_rankings(lambda users, n: ranked[users, :n], wanted, [k])
-    return found.recall_per_user[k]
+    return found.per_user["recall"][k]
 
 
 def overlap(ranked: np.ndarray, exact: np.ndarray) -> float:

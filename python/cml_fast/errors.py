@@ -67,11 +67,17 @@ class DeviceUnavailable(RuntimeError):
 class TrainingDiverged(RuntimeError):
     """Training met a value that is not finite, and stopped.
 
-    The update that would have written it was refused: the vectors before it are kept.
+    The update that would have written the value was refused: the last finite vectors are kept.
 
     Examples
     --------
+    >>> import scipy.sparse as sp
+    >>> from cml_fast import Model
     >>> from cml_fast.errors import TrainingDiverged
-    >>> issubclass(TrainingDiverged, RuntimeError)
-    True
+    >>> model = Model([[0.0]], [[1.0], [-1.0], [0.5]])
+    >>> try:
+    ...     model.fold_in_users(sp.csr_array([[3e38, 3e38, 0]]))
+    ... except TrainingDiverged as error:
+    ...     print(str(error).split(":")[0])
+    row 0 of interactions cannot be placed
     """

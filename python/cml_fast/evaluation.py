@@ -70,9 +70,9 @@ def evaluate(
     {1: 0.5, 3: 1.0}
     >>> print(result)
     1 users
-         k  recall@k  ndcg@k
-         1    0.5000  1.0000
-         3    1.0000  0.9197
+         k  recall@k    ndcg@k
+         1    0.5000    1.0000
+         3    1.0000    0.9197
     """
     lengths = _check_ks(ks)
     n_users, n_items = len(model.user_vectors), len(model.item_vectors)

@@ -191,7 +191,7 @@ class Evaluation:
         return f"Evaluation({', '.join([f'users={len(self.users)}', *means])})"
 
     def __str__(self) -> str:
-        columns = {f"{metric}@k": self.means(metric) for metric in self.per_user}
+        columns = {f"{metric + '@k':>8}": self.means(metric) for metric in self.per_user}
         lines = [f"{len(self.users)} users", "  ".join([f"{'k':>6}", *columns])]
         for k in next(iter(columns.values()), {}):
             values = [f"{means[k]:{len(name)}.4f}" for name, means in columns.items()]

@@ -51,8 +51,8 @@ def test_scores_of_distances_are_judged_as_a_model_is():
     found = ranking.evaluate(ranking.Scores.of_distances(users, items), test, train, (5, 20, 90))
     np.testing.assert_array_equal(found.users, wanted.users)
     for k in (5, 20, 90):
-        np.testing.assert_allclose(found.recall_per_user[k], wanted.recall_per_user[k])
-        np.testing.assert_allclose(found.ndcg_per_user[k], wanted.ndcg_per_user[k])
+        np.testing.assert_allclose(found.per_user["recall"][k], wanted.per_user["recall"][k])
+        np.testing.assert_allclose(found.per_user["ndcg"][k], wanted.per_user["ndcg"][k])
 
 
 def test_equal_scores_are_ranked_in_the_order_of_the_items():

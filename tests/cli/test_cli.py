@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cml_fast._cli import commands
 from cml_fast._cli.app import main
+from cml_fast._cli.commands import COMMANDS, train
 from cml_fast.data import load_interactions, synthetic
 from cml_fast.errors import DeviceUnavailable, TrainingDiverged
 from cml_fast.evaluation import evaluate
@@ -96,11 +96,12 @@ def test_train_prints_text(run, file):
     assert "2 epochs" in out and " at temperature 0." in out and "saved in made" in out
 
 
-def test_train_passes_every_hyperparameter(run, file, monkeypatch):
+def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, likes):
+    write_tags(tmp_path / "tags.csv", likes)
     given = {}
 
     monkeypatch.setattr(
-        commands, "Trainer", lambda **arguments: given.update(arguments) or Trainer(**arguments)
+        train, "Trainer", lambda **arguments: given.update(arguments) or Trainer(**arguments)
     )
     wanted = {
         **{"n_dims": 5, "n_negatives": 3, "margin": 0.4, "learning_rate": 0.02},
@@ -108,13 +109,17 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch):
         **{"random_state": 9, "patience": 4, "validation_users": 20},
         **{"update": "sync", "batch_size": 70, "cov_weight": 0.5, "cov_interval": 999},
         **{"feature_weight": 2.0, "feature_learning_rate": 0.3, "feature_interval": 50},
-        **{"feature_warm_up": 1, "n_hidden": 8, "loss": "contrastive", "temperature": 0.5},
-        **{"negative_weight": 3.0, "optimizer": "adagrad", "averaging": 0.5},
+        **{"feature_warm_up": 1, "n_hidden": 8, "loss": "contrastive"},
+        **{"negative_weight": 3.0, "optimizer": "adagrad", "ema_decay": 0.5},
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
-    code, _, err = run("train", file, "--out", "made", "--validation-share", "0.2", *options)
+    options += ["--validation-share=0.2", "--item-features=tags.csv"]
+    code, _, err = run("train", file, "--out", "made", *options)
     assert code == 0, err
-    assert given == {**wanted, "verbose": False}
+    assert given == {**wanted, "temperature": None, "verbose": False}
+    code, _, err = run("train", file, "--out", "made", *QUICK, "--temperature=0.5")
+    assert code == 0, err
+    assert given["temperature"] == 0.5
 
 
 def test_train_with_a_validation_share(run, file):
@@ -149,7 +154,7 @@ def test_reader_options_reach_the_reader(run, tmp_path):
 
 def test_count_as_item_and_weight_reach_the_reader(run, tmp_path):
     (tmp_path / "users.dat").write_text("2 0 1\n1 2\n")
-    counted = ("users.dat", "--format=counted", *QUICK, "--json")
+    counted = ("users.dat", "--format=citeulike", *QUICK, "--json")
     plain = json.loads(run("train", *counted, "--out=a")[1])
     paper = json.loads(run("train", *counted, "--out=b", "--count-as-item")[1])
     assert (plain["n_interactions"], paper["n_interactions"]) == (3, 5)
@@ -197,10 +202,10 @@ def test_train_replaces_a_model(run, file, tmp_path, model):
     ],
 )
 def test_a_failing_training_leaves_nothing(run, file, tmp_path, monkeypatch, error, code, message):
-    def fit(self, train, **_):
+    def fit(self, likes, **_):
         raise error
 
-    monkeypatch.setattr(commands.Trainer, "fit", fit)
+    monkeypatch.setattr(Trainer, "fit", fit)
     got, out, err = run("train", file, "--out", "made", *QUICK)
     assert (got, out) == (code, "")
     assert err.splitlines()[-1] == f"cml-fast: {message}"
@@ -554,10 +559,14 @@ def test_info(run, model):
     assert code == 0 and "n_users: 40" in out and "cuda:" in out
 
 
-COMMANDS = ("train", "evaluate", "recommend", "similar", "info", "demo")
+NAMES = ("train", "evaluate", "recommend", "similar", "info", "demo")
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_commands():
+    assert tuple(command.name for command in COMMANDS) == NAMES
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in NAMES)])
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -565,7 +574,7 @@ def test_help_has_an_example(command, capsys):
     assert stop.value.code == 0
     assert f"example:\n  cml-fast {' '.join(command)}" in out or "cml-fast demo" in out
     if not command:
-        assert all(f"\n    {name}" in out for name in COMMANDS)
+        assert all(f"\n    {name}" in out for name in NAMES)
         assert all(f"\n  {code}  " in out for code in (0, 1, 2, 3, 4, 130, 141))
 
 

@@ -24,7 +24,6 @@ def small():
 def run(tmp_path, monkeypatch, capsys, small):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "planted_likes", lambda: small)
-    monkeypatch.setattr("cml_fast._commands.planted_likes", lambda: small)
 
     def run(*argv):
         code = app.main(["demo", *map(str, argv)])

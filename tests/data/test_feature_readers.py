@@ -139,7 +139,7 @@ def test_genres_named_twice_are_merged_and_counted(tmp_path: Path) -> None:
 # Lists of tags
 
 
-def test_counted(tmp_path: Path) -> None:
+def test_citeulike_lists(tmp_path: Path) -> None:
     path = write(tmp_path / "tag-item.dat", "2 4 1\n0\n1 4\n")
     got = load_features(path)
     assert triples(got) == {(4, 0): 1, (1, 0): 1, (4, 2): 1}
@@ -147,7 +147,7 @@ def test_counted(tmp_path: Path) -> None:
     assert got.names.tolist() == [0, 1, 2]
 
 
-def test_counted_with_names(tmp_path: Path) -> None:
+def test_citeulike_lists_with_names(tmp_path: Path) -> None:
     path = write(tmp_path / "tag-item.dat", "2 4 1\n0\n1 4\n")
     tags = write(tmp_path / "tags.dat.gz", gzip.compress(b"zebra\nold\r\n apple"))
     got = load_features(path, names_file=tags)
@@ -327,7 +327,7 @@ def test_dropped_rows_take_their_weights_with_them(tmp_path: Path) -> None:
 
 def test_dropping_everything_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", TAGS)
-    with pytest.raises(DataError, match=r"id '3' is not in ids \(3 of the file's 3 ids"):
+    with pytest.raises(DataError, match=r"id 3 is not in ids \(3 of the file's 3 ids"):
         load_features(path, ids=["three", "seven"], unknown="drop")
     with (
         pytest.warns(UserWarning, match="left out"),
@@ -426,7 +426,7 @@ def test_blanks_in_parquet(tmp_path: Path) -> None:
 
 
 def test_unknown_extension_lists_the_formats(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="csv, tsv, parquet, genres, counted, npz"):
+    with pytest.raises(ValueError, match="csv, tsv, parquet, genres, citeulike, npz"):
         load_features(write(tmp_path / "a.txt", TAGS))
 
 
@@ -434,21 +434,22 @@ def test_unknown_extension_lists_the_formats(tmp_path: Path) -> None:
     ("options", "match"),
     [
         ({"format": "movielens"}, "format must be auto or one of csv.*'movielens'"),
-        ({"format": "counted", "id": 0, "weight": 2}, "id, weight has no meaning"),
-        ({"format": "counted", "header": False}, "header has no meaning"),
-        ({"format": "npz", "tag": 1}, "tag has no meaning for format 'npz'"),
-        ({"format": "tsv", "delimiter": ","}, "delimiter has no meaning for format 'tsv'"),
-        ({"separator": "|"}, "separator has no meaning for format 'csv'"),
-        ({"names_file": "tags.dat"}, "names_file has no meaning for format 'csv'"),
-        ({"count_as_item": True}, "count_as_item has no meaning for format 'csv'"),
+        ({"format": "citeulike", "id": 0, "weight": 2}, "id is .*; weight is an option of csv"),
+        ({"format": "citeulike", "header": False}, "header is an option of csv, tsv, genres, not"),
+        ({"format": "npz", "tag": 1}, "tag is an option of .*, not of npz; leave it"),
+        ({"format": "tsv", "delimiter": ","}, "delimiter is an option of csv, genres, not of"),
+        ({"separator": "|"}, "separator is an option of genres, not of csv"),
+        ({"names_file": "tags.dat"}, "names_file is an option of citeulike, not of csv"),
+        ({"count_as_item": True}, "count_as_item is an option of citeulike, not of"),
         ({"format": "genres", "separator": ""}, "separator must be text .* got ''"),
         ({"delimiter": "::"}, "one ASCII character, got '::'"),
         ({"tag": "id"}, "id and tag are the same column: 'id'"),
-        ({"unknown": "ignore"}, "unknown must be error or drop, got 'ignore'"),
+        ({"unknown": "ignore"}, r"unknown must be one of .*drop.*, got 'ignore'"),
         ({"min_count": -1}, "min_count must be at least 0"),
         ({"min_count": 2, "names": ["red"]}, "min_count has no meaning with names"),
-        ({"ids": [1, 1]}, "ids must be distinct"),
-        ({"names": ["red", "red"]}, "names must be distinct"),
+        ({"names": []}, "names must be at least one id, got none"),
+        ({"ids": [1, 1]}, "ids must be unique, 1 occurs twice"),
+        ({"names": ["red", "red"]}, "names must be unique, 'red' occurs twice"),
     ],
 )
 def test_options_are_checked(tmp_path: Path, options: dict[str, object], match: str) -> None:
@@ -457,9 +458,7 @@ def test_options_are_checked(tmp_path: Path, options: dict[str, object], match: 
         load_features(path, **options)
 
 
-@pytest.mark.parametrize(
-    "options", [{"id": 1.5}, {"min_count": 2.0}, {"ids": 3}, {"names": [1.5]}, {"names": []}]
-)
+@pytest.mark.parametrize("options", [{"id": 1.5}, {"min_count": 2.0}, {"ids": 3}, {"names": [1.5]}])
 def test_types_of_options_are_checked(tmp_path: Path, options: dict[str, object]) -> None:
     path = write(tmp_path / "a.csv", TAGS)
     with pytest.raises(TypeError, match=next(iter(options))):
@@ -477,7 +476,7 @@ def test_ids_are_checked_for_npz(tmp_path: Path, ids: object) -> None:
 
 
 def test_citeulike(shared_data: Path) -> None:
-    likes = load_interactions(shared_data / "citeulike-t" / "users.dat", format="counted")
+    likes = load_interactions(shared_data / "citeulike-t" / "users.dat", format="citeulike")
     got = datasets.features("citeulike-t", likes.item_ids, shared_data)
     assert got.matrix.shape == (25_975, 8_311)
     np.testing.assert_array_equal(got.ids, likes.item_ids)

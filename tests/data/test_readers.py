@@ -179,9 +179,9 @@ def test_adjacency(tmp_path: Path) -> None:
     assert got.matrix.dtype == np.float32
 
 
-def test_counted(tmp_path: Path) -> None:
+def test_citeulike_lists(tmp_path: Path) -> None:
     path = write(tmp_path / "users.dat", "2 4 1\n0\n1 4\n")
-    got = load_interactions(path, format="counted")
+    got = load_interactions(path, format="citeulike")
     assert triples(got) == {(0, 4): 1, (0, 1): 1, (2, 4): 1}
     assert got.user_ids.tolist() == [0, 1, 2]
     assert got.item_ids.tolist() == [0, 1, 2, 3, 4]
@@ -189,7 +189,7 @@ def test_counted(tmp_path: Path) -> None:
 
 def test_count_as_item_is_the_mistake_of_the_paper(tmp_path: Path) -> None:
     path = write(tmp_path / "users.dat", "2 4 1\n0\n1 4\n")
-    got = load_interactions(path, format="counted", count_as_item=True)
+    got = load_interactions(path, format="citeulike", count_as_item=True)
     extra = {(0, 2): 1, (1, 0): 1, (2, 1): 1}
     assert triples(got) == {(0, 4): 1, (0, 1): 1, (2, 4): 1, **extra}
 
@@ -226,7 +226,7 @@ def test_given_ids_keep_their_order(tmp_path: Path, wanted: object) -> None:
 
 def test_item_ids_may_widen_a_catalogue(tmp_path: Path) -> None:
     path = write(tmp_path / "users.dat", "1 2\n")
-    got = load_interactions(path, format="counted", item_ids=np.arange(10))
+    got = load_interactions(path, format="citeulike", item_ids=np.arange(10))
     assert got.matrix.shape == (1, 10)
     assert triples(got) == {(0, 2): 1}
 
@@ -303,7 +303,7 @@ def test_missing_file(tmp_path: Path) -> None:
         ("a.csv", "\n\n", {}, "only empty lines"),
         ("a.csv", "user,item\n", {}, "no rows"),
         ("a.txt", "3\n4\n", {"format": "adjacency"}, "no interactions"),
-        ("a.txt", "0\n0\n", {"format": "counted"}, "no interactions"),
+        ("a.txt", "0\n0\n", {"format": "citeulike"}, "no interactions"),
         # columns
         ("a.csv", "userId,movieId\n1,2\n", {}, "no column 'user'; .*: userId, movieId.*user="),
         ("a.csv", "user,movieId\n1,2\n", {}, "no column 'item'; .*: user, movieId.*item="),
@@ -325,11 +325,11 @@ def test_missing_file(tmp_path: Path) -> None:
         ("a.csv", "user,item\na,b\n".encode("utf-16"), {}, "line 1 is not UTF-8"),
         ("a.txt", b"1 2\n3 \xe9\n", {"format": "adjacency"}, r"line 2: '\\\\xe9' is not an id"),
         ("a.txt", "1 2\n3 -4\n", {"format": "adjacency"}, "line 2: '-4' is not an id"),
-        ("a.txt", "1 2\n3 4.0\n", {"format": "counted"}, "line 2: '4.0' is not an id"),
+        ("a.txt", "1 2\n3 4.0\n", {"format": "citeulike"}, "line 2: '4.0' is not an id"),
         ("a.txt", f"1 2\n3 {2**63}\n", {"format": "adjacency"}, "line 2: .*64 bits"),
-        ("a.txt", "1 2\n2 4\n", {"format": "counted"}, "line 2 says that it has 2 items, but .* 1"),
-        ("a.txt", "1 2\n\n1 3\n", {"format": "counted"}, "line 2 is empty"),
-        ("a.txt", f"1 {2**31}\n", {"format": "counted"}, "item 2147483648 is above"),
+        ("a.txt", "1 2\n2 4\n", {"format": "citeulike"}, "line 2 says that it has 2 items, .* 1"),
+        ("a.txt", "1 2\n\n1 3\n", {"format": "citeulike"}, "line 2 is empty"),
+        ("a.txt", f"1 {2**31}\n", {"format": "citeulike"}, "item 2147483648 is above"),
     ],
 )
 def test_bad_files(
@@ -442,7 +442,7 @@ def test_npz_without_a_sparse_matrix(tmp_path: Path) -> None:
 def test_unknown_extension_lists_the_formats(tmp_path: Path, name: str) -> None:
     content = b"1 2\n"
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
-    with pytest.raises(ValueError, match="csv, tsv, parquet, movielens, adjacency, counted, npz"):
+    with pytest.raises(ValueError, match="csv, tsv, parquet, movielens, adjacency, citeulike, npz"):
         load_interactions(path)
 
 
@@ -450,11 +450,20 @@ def test_unknown_extension_lists_the_formats(tmp_path: Path, name: str) -> None:
     ("options", "match"),
     [
         ({"format": "json"}, "format must be auto or one of csv.*'json'"),
-        ({"format": "adjacency", "user": 1}, "user has no meaning for format 'adjacency'"),
-        ({"format": "counted", "min_rating": 1}, "min_rating has no meaning for format 'counted'"),
-        ({"format": "npz", "weight": 1, "header": False}, "weight, header has no meaning"),
-        ({"format": "adjacency", "count_as_item": True}, "count_as_item has no meaning"),
-        ({"format": "tsv", "delimiter": ","}, "delimiter has no meaning for format 'tsv'"),
+        (
+            {"format": "adjacency", "user": 1},
+            "user is an option of csv, tsv, parquet, movielens, not",
+        ),
+        ({"format": "citeulike", "min_rating": 1}, "min_rating is an option .* not of citeulike"),
+        (
+            {"format": "npz", "weight": 1, "header": False},
+            "weight is .*; header is an option of csv, tsv, not",
+        ),
+        (
+            {"format": "adjacency", "count_as_item": True},
+            "option of citeulike, not of adjacency; leave",
+        ),
+        ({"format": "tsv", "delimiter": ","}, "delimiter is an option of csv, not of tsv"),
         ({"delimiter": "::"}, "one ASCII character, got '::'"),
         ({"rating": "n"}, "rating needs min_rating"),
         ({"min_rating": 3}, "min_rating needs rating"),
@@ -483,12 +492,12 @@ def test_types_of_options_are_checked(tmp_path: Path, options: dict[str, object]
 
 def test_citeulike(shared_data: Path) -> None:
     path = shared_data / "citeulike-t" / "users.dat"
-    got = load_interactions(path, format="counted")
+    got = load_interactions(path, format="citeulike")
     assert got.matrix.shape == (7947, 25975)
     assert got.matrix.nnz == 134_860
     assert got.matrix[[0]].indices.tolist() == [193, 11908, 12727, 14760]
     with pytest.warns(UserWarning, match="13 duplicate rows"):
-        papers = load_interactions(path, format="counted", count_as_item=True)
+        papers = load_interactions(path, format="citeulike", count_as_item=True)
     assert papers.matrix.shape == (7947, 25975)
     assert papers.matrix.nnz == 142_794
 

@@ -159,7 +159,7 @@ def test_a_million_interactions_in_thirds() -> None:
 
 
 def test_citeulike(shared_data: Path) -> None:
-    whole = load_interactions(shared_data / "citeulike-t" / "users.dat", format="counted")
+    whole = load_interactions(shared_data / "citeulike-t" / "users.dat", format="citeulike")
     train, valid, test = split(whole)
     few = np.diff(whole.matrix.indptr) < 5
     assert few.any()

@@ -1,5 +1,6 @@
 """Kinds of index: what each of them must do, and what a new one needs."""
 
+import copy
 import json
 import pickle
 
@@ -96,6 +97,8 @@ def test_a_model_gets_an_index_without_changing(kind, model):
     assert indexed.user_vectors is model.user_vectors
     with pytest.raises(ValueError, match=r"needs an index: model = model\.build_index\(\)"):
         model.recommend(0, approximate=True)
+    # Immutable, so a copy may be the model itself; what is inside of an index cannot be copied.
+    assert_same(copy.deepcopy(indexed).recommend(0, approximate=True), model.recommend(0))
     with pytest.raises(TypeError, match=r"cannot be pickled: use Model\.save"):
         pickle.dumps(indexed)
 
@@ -108,8 +111,10 @@ def test_options_reach_the_index(model, monkeypatch, tmp_path):
     rows, _ = model.recommend(0, 3, approximate=True, most=2)
     assert sorted(rows) == [-1, 10, 11]
     model.save(tmp_path)
-    rows, _ = Model.load(tmp_path).recommend(0, 3, approximate=True, most=2)
+    loaded = Model.load(tmp_path)
+    rows, _ = loaded.recommend(0, 3, approximate=True, most=2)
     assert sorted(rows) == [-1, 10, 11]
+    assert loaded._index._vectors is loaded.item_vectors  # not a second copy of them
 
 
 def test_unknown_kinds_and_options(model, monkeypatch):

@@ -247,7 +247,7 @@ def test_warm_start_keeps_the_network() -> None:
     one.n_epochs = 3
     one.fit(LIKES, item_features=TAGS).fit(LIKES, item_features=TAGS)
     assert_same(one, fitted())
-    with pytest.raises(ValueError, match="goes on with a network for 60 features of items"):
+    with pytest.raises(ValueError, match="continues with a network for 60 features of items"):
         one.fit(LIKES, item_features=TAGS[:, :50])
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 import scipy.sparse as sp
 
 from ..data import Interactions, Synthetic, split, synthetic
@@ -154,9 +152,12 @@ def _example(
 
 
 def _write_csv(part: Interactions, path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import csv  # only now, because it is slow to load
+
     rows, columns = part.matrix.nonzero()
     table = pa.table({"user": part.user_ids[rows], "item": part.item_ids[columns]})
-    pyarrow.csv.write_csv(table, path)
+    csv.write_csv(table, path)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""scikit-learn's parameter protocol, so that ``clone`` and tuners work without depending on it."""
+"""scikit-learn's parameter protocol without the dependency, so that ``clone`` and tuners work."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Self = TypeVar("Self", bound="Estimator")
 
 
 class Estimator:
-    """A class whose ``__init__`` stores its keyword arguments under their own names."""
+    """Base of a class whose ``__init__`` stores its keyword arguments under their own names."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyper-parameters as given. ``deep`` is accepted for scikit-learn's sake."""
+        """Return the hyper-parameters as given. ``deep`` exists for scikit-learn only."""
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self: Self, **params: Any) -> Self:

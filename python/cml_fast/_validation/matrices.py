@@ -12,16 +12,16 @@ import scipy.sparse as sp
 
 from ..errors import DataError
 
-# Item and user numbers are stored as int32 in the CSR indices; counts and offsets are int64.
+# Row numbers of items and users are int32 in CSR indices; counts and offsets are int64.
 MAX_OBJECTS = 2**31 - 1
-# Squared distances between vectors within this bound do not overflow float32.
+# Squared distances between vectors with components up to this do not overflow float32.
 LARGEST_COMPONENT = 1e15
-# Entries looked at together by checks that need memory for each.
+# Entries that are checked together where a check needs memory for each of them.
 BLOCK = 1 << 20
 
 
 class MatrixKind(NamedTuple):
-    """What a sparse matrix says of what, and whether its values may be negative."""
+    """The words that messages use for a matrix, and whether its values may be negative."""
 
     row: str
     column: str
@@ -82,17 +82,17 @@ def check_matrix(
     """Return a sparse matrix as a canonical float32 CSR array: sorted, merged, no zeros.
 
     Accepts scipy.sparse matrices and arrays in any format. Duplicates are summed and explicit
-    zeros dropped, each with a warning that counts them; ``stacklevel`` says whom it points at,
-    by default at the caller of the caller. The argument itself is not changed, but the result
-    shares its arrays if they are good as they are: it is not to be written to.
+    zeros are dropped, each with a warning that counts them. The warning points at the caller of
+    the caller, or elsewhere by ``stacklevel``. The argument itself is not changed, but the result
+    may share its arrays, so do not write to the result.
 
     Raises
     ------
     TypeError
         If ``matrix`` is not sparse or its values are not numbers.
     DataError
-        If it is empty, has another ``shape`` than asked for, indices out of range, or values
-        that are NaN, infinite or, unless the ``kind`` has such, negative.
+        If it is empty, is not of the given ``shape``, or has indices out of range or values that
+        are NaN, infinite or, unless the ``kind`` is signed, negative.
     """
     _check_shape(name, matrix, shape, kind)
     if matrix.format in ("csr", "csc"):
@@ -142,7 +142,7 @@ def _check_shape(name: str, matrix: Any, shape: tuple[int, int] | None, kind: Ma
 
 
 def _check_compressed(name: str, matrix: Any) -> None:
-    """Refuse CSR and CSC arrays that scipy's compiled code would follow out of bounds."""
+    """Raise DataError for CSR and CSC arrays that would make scipy read out of bounds."""
     n_major, n_minor = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
     indptr, nnz = matrix.indptr, min(matrix.indices.size, matrix.data.size)
     if (
@@ -164,8 +164,8 @@ def _check_range(name: str, shape: tuple[int, int], indices: np.ndarray, size: i
 
 
 def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
-    """Whether the indices of every row rise: in order, and without duplicates."""
-    # Not has_canonical_format, which scipy caches: it may be out of date.
+    """Whether the indices of every row are in ascending order, without duplicates."""
+    # Not has_canonical_format: scipy caches it, so it may be out of date.
     starts = indptr[(indptr > 0) & (indptr < indptr[-1])]
     for begin in range(1, int(indptr[-1]), BLOCK):
         end = min(begin + BLOCK, int(indptr[-1]))
@@ -180,10 +180,10 @@ def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
 def _check_weights(
     name: str, weights: np.ndarray, kind: MatrixKind, place: Callable[[int], tuple[Any, Any]]
 ) -> np.ndarray:
-    """Return weights as float32; ``place`` gives the row and the column of one at fault."""
+    """Return weights as float32; ``place`` maps the position of a bad one to row and column."""
     with np.errstate(over="ignore"):
         values = weights.astype(np.float32, copy=False)
-    # A minimum and a maximum need no memory, and are NaN where any value is.
+    # Minimum and maximum need no memory, and are NaN if any value is.
     low = -np.finfo(np.float32).max if kind.signed else 0
     if not values.size or (values.min() >= low and values.max() < np.inf):
         return values
@@ -207,7 +207,7 @@ def _merge_duplicates(name: str, matrix: Any, kind: MatrixKind, stacklevel: int)
     for indices, size in zip((coo.row, coo.col), matrix.shape, strict=True):
         _check_range(name, matrix.shape, indices, size)
     values = _check_weights(name, coo.data, kind, lambda at: (coo.row[at], coo.col[at]))
-    # From coordinates scipy sorts, and adds up duplicates.
+    # scipy sorts coordinates and adds up duplicates.
     csr = sp.csr_array((values, (coo.row, coo.col)), shape=matrix.shape)
     if csr.nnz < coo.nnz:
         warnings.warn(

@@ -28,7 +28,7 @@ def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def check_real(name: str, value: Any, low: float, *, strict: bool = False) -> float:
-    """Return ``value`` as a finite float that is >= low (> low if ``strict``)."""
+    """Return ``value`` as a finite float that is >= low, or > low if ``strict``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     number = float(value)
@@ -65,7 +65,7 @@ def check_choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 def check_random_state(
     random_state: int | np.random.Generator | np.random.RandomState | None,
 ) -> np.random.Generator:
-    """Return a generator for any of the usual kinds of ``random_state``."""
+    """Return a generator for a seed, a generator, the old NumPy RandomState, or None."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):
@@ -82,9 +82,10 @@ def check_random_state(
 
 @contextlib.contextmanager
 def drawing_from(random_state: Any) -> Iterator[np.random.Generator]:
-    """Give a generator for any kind of ``random_state``, for the length of a block.
+    """Yield a generator for any kind of ``random_state``, see `check_random_state`.
 
-    A generator of the caller's moves on only if the block succeeds: what is refused draws nothing.
+    A generator that the caller passed advances only if the block succeeds: a call that raises
+    leaves it as it was.
     """
     spare = random_state
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
@@ -97,11 +98,11 @@ def drawing_from(random_state: Any) -> Iterator[np.random.Generator]:
 
 
 def check_hyperparameters(value: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a deep copy, as it comes back from JSON."""
+    """Return a deep copy made by writing and reading JSON, or raise TypeError."""
     if not isinstance(value, dict | None):
         raise TypeError(f"hyperparameters must be a dict, got {type(value).__name__}")
     try:
-        copy: dict[str, Any] = json.loads(json.dumps(value or {}, allow_nan=False))
+        plain: dict[str, Any] = json.loads(json.dumps(value or {}, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"hyperparameters must be plain JSON values: {error}") from error
-    return copy
+    return plain

@@ -1,9 +1,8 @@
-"""Interactions and features: reading them from files, splitting them, and making them up."""
+"""Interactions and features: reading them from files, splitting them, and synthetic data."""
 
-from ._readers.features import load_features
-from ._readers.interactions import load_interactions
 from .features import Features
 from .interactions import Interactions
+from .loading import load_features, load_interactions
 from .splitting import split
 from .synthetic import Synthetic, synthetic
 

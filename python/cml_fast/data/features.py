@@ -1,4 +1,4 @@
-"""What is known of users or items besides who liked what."""
+"""Features: what is known of users or items besides the interactions, such as tags or genres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._validation.matrices import FEATURES, check_matrix
 from ..errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Features:
     """Features of objects, which are users or items: tags, genres, words.
 
@@ -24,11 +24,27 @@ class Features:
         The external id of each row, None where neither the file nor the caller has any.
     names : numpy.ndarray, (n_features,), int64 or str
         The name of each column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from cml_fast.data import Features
+    >>> matrix = sp.csr_array(np.array([[1, 0], [0, 2], [1, 0]], dtype=np.float32))
+    >>> Features(matrix, np.array([10, 20, 30]), np.array(["jazz", "soul"]))
+    Features(3 objects x 2 features, 3 entries)
     """
 
     matrix: sp.csr_array
     ids: np.ndarray | None
     names: np.ndarray
+
+    def __repr__(self) -> str:
+        n_objects, n_features = self.matrix.shape
+        return (
+            f"Features({n_objects:,} objects x {n_features:,} features, "
+            f"{self.matrix.nnz:,} entries)"
+        )
 
 
 def check_features(
@@ -45,7 +61,6 @@ def check_features(
     DataError
         If they have another number of rows, other ids, values that are not finite, or nothing.
     """
-
     if isinstance(features, Features):
         known = features.ids
         if ids is not None and known is not None and not np.array_equal(ids, known):

@@ -1,16 +1,29 @@
-"""What is the same for all files: telling the format, refusing options, naming a damaged file."""
+"""Opening files, and naming the file in the errors of a block that reads it."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow as pa
+from typing import IO
 
 from ...errors import DataError
-from .text import open_binary
+
+COMPRESSED = ".gz"
+# What the standard library raises for files that are damaged or truncated.
+_FILE_ERRORS = (OSError, EOFError, zlib.error)
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file that may be compressed with gzip."""
+    return gzip.open(path) if path.suffix == COMPRESSED else path.open("rb")  # type: ignore[return-value]
+
+
+def extension(path: Path) -> str:
+    """Return the extension in lower case, without that of compression."""
+    return Path(path.stem if path.suffix == COMPRESSED else path).suffix.lower()
 
 
 def check_not_empty(path: Path) -> None:
@@ -20,24 +33,6 @@ def check_not_empty(path: Path) -> None:
             raise DataError(f"{path} is empty")
 
 
-def choose_format(
-    path: Path,
-    format: str,
-    formats: tuple[str, ...],
-    guess: Callable[[Path, str], str | None],
-) -> str:
-    """Return the format asked for; for ``auto``, what ``guess`` makes of path and extension."""
-    if format in formats:
-        return format
-    choices = f"one of {', '.join(formats)}"
-    if format != "auto":
-        raise ValueError(f"format must be auto or {choices}, got {format!r}")
-    guessed = guess(path, Path(path.stem if path.suffix == ".gz" else path).suffix.lower())
-    if guessed is None:
-        raise ValueError(f"{path} does not tell its format by its name; pass format= {choices}")
-    return guessed
-
-
 def first_line(path: Path) -> bytes:
     """Return the first line of a text file."""
     with reading(path, "text"), open_binary(path) as file:
@@ -45,24 +40,13 @@ def first_line(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def reading(path: Path, format: str) -> Iterator[None]:
-    """Name the file in the errors of a block that reads it."""
+def reading(
+    path: Path, what: str, errors: tuple[type[Exception], ...] = _FILE_ERRORS
+) -> Iterator[None]:
+    """Turn ``errors`` of a block that reads a file into a DataError that names the file."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as {format}: {error}") from error
-
-
-def refuse_useless(format: str, given: dict[str, bool]) -> None:
-    """Refuse the options that were given, but would have no effect."""
-    useless = [name for name, is_given in given.items() if is_given]
-    if useless:
-        raise ValueError(f"{', '.join(useless)} has no meaning for format {format!r}; leave it out")
-
-
-def check_delimiter(delimiter: str | None) -> None:
-    """Refuse what pyarrow cannot take for the character between columns."""
-    if delimiter is not None and (
-        len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii()
-    ):
-        raise ValueError(f"delimiter must be one ASCII character, got {delimiter!r}")
+    except FileNotFoundError:
+        raise  # it names the file by itself
+    except errors as error:
+        raise DataError(f"{path} cannot be read as {what}: {error}") from error

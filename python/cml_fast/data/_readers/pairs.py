@@ -1,26 +1,91 @@
-"""What the readers of all formats have in common: pairs, such as (user, item), and a matrix."""
+"""What a reader returns, and how a format is described to the registry."""
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
 
+from ..._validation import matrices
 from ...errors import DataError
+from .._ids import IdIndex
 
 
 class Pairs(NamedTuple):
-    """Pairs, (n_pairs,), as positions in the ids; weights None stand for all 1."""
+    """Pairs of ids, such as (user, item), with perhaps a weight for each.
+
+    Attributes
+    ----------
+    rows, columns : numpy.ndarray, (n_pairs,), int
+        The positions of the two ids of each pair in ``row_ids`` and ``column_ids``.
+    row_ids, column_ids : numpy.ndarray, (n_rows,) and (n_columns,), int64 or str
+    weights : numpy.ndarray, (n_pairs,), float32, or None
+        None: all weights are 1.
+    rows_have_ids : bool
+        False: the file has no ids of rows, and ``row_ids`` are only row numbers.
+    """
 
     rows: np.ndarray
     row_ids: np.ndarray
     columns: np.ndarray
     column_ids: np.ndarray
     weights: np.ndarray | None = None
+    rows_have_ids: bool = True
+
+
+class PairKind(NamedTuple):
+    """What the pairs of a file are: the roles of the two ids, and the matrix that they make."""
+
+    row: str
+    column: str
+    matrix: matrices.MatrixKind
+
+
+INTERACTIONS = PairKind("user", "item", matrices.INTERACTIONS)
+FEATURES = PairKind("id", "tag", matrices.FEATURES)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row of the registry in ``formats.py``.
+
+    Attributes
+    ----------
+    name : str
+    read : function (path, kind, **options) -> Pairs
+        Called with the options that the caller gave, and no others.
+    options : tuple of str
+        The arguments of `load_interactions` and `load_features` that the format takes.
+    extensions : tuple of str
+        File extensions, such as ".csv", by which ``format="auto"`` knows the format.
+    sniff : function (first line, bytes) -> bool, optional
+        Whether a file with one of the extensions is of this format. Formats that have such a
+        function are tried before those that go by the extension alone.
+    kinds : tuple of PairKind
+        What files of this format may hold.
+    """
+
+    name: str
+    read: Callable[..., Pairs]
+    options: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    sniff: Callable[[bytes], bool] | None = None
+    kinds: tuple[PairKind, ...] = (INTERACTIONS, FEATURES)
+
+
+def drop_unused(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Renumber codes so that the ids in use are sorted and without gaps or repeats."""
+    used = np.bincount(codes, minlength=ids.size) > 0
+    kept, inverse = np.unique(ids[used], return_inverse=True)
+    renumbered = np.zeros(ids.size, dtype=np.int32)
+    renumbered[used] = inverse
+    return renumbered[codes], kept
 
 
 def align(
@@ -29,24 +94,18 @@ def align(
     codes: np.ndarray,
     ids: np.ndarray,
     argument: str,
-    wanted: ArrayLike | None,
+    wanted: IdIndex | None,
     drop: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes as positions in the ids ``wanted``, and these; without them, change nothing.
+    """Return codes as positions in the ``wanted`` ids, and these; without them, change nothing.
 
-    Ids that are not wanted are an error, or with ``drop`` get position -1 and a warning.
+    Ids of the file that are not wanted are an error, or with ``drop`` get the position -1 and a
+    warning.
     """
     if wanted is None:
         return codes, ids
-    known = check_ids(argument, wanted)
-    distinct = known
-    if known.dtype.kind != ids.dtype.kind:  # a part of a file may look like integers
-        ids, distinct = ids.astype(str), known.astype(str)
-    first = np.argsort(distinct)
-    distinct = distinct[first]
-    at = np.minimum(np.searchsorted(distinct, ids), known.size - 1)
-    unknown = np.flatnonzero(distinct[at] != ids)
-    positions = first[at].astype(np.int32)
+    positions = wanted.find(ids)
+    unknown = np.flatnonzero(positions < 0)
     if unknown.size:
         what = (
             f"{path}: {role} {ids[unknown[0]].item()!r} is not in {argument} "
@@ -54,26 +113,8 @@ def align(
         )
         if not drop or unknown.size == ids.size:
             raise DataError(what)
-        warnings.warn(f"{what}; left out", stacklevel=3)
-        positions[unknown] = -1
-    return positions[codes], known
-
-
-def check_ids(argument: str, wanted: ArrayLike) -> np.ndarray:
-    """Return ids given as an argument as int64 or str."""
-    known = np.asarray(wanted)
-    if known.dtype.kind == "O":  # strings from pandas
-        known = np.asarray(known.tolist())
-    if known.ndim != 1 or known.dtype.kind not in "iuU":
-        raise TypeError(
-            f"{argument} must be integers or strings in one dimension, got {known.dtype} of "
-            f"shape {known.shape}"
-        )
-    if known.dtype.kind != "U":
-        known = known.astype(np.int64)
-    if np.unique(known).size < known.size or not known.size:
-        raise ValueError(f"{argument} must be distinct and at least one, got {known!r}")
-    return known
+        warnings.warn(f"{what}; left out", stacklevel=stack_level())
+    return positions[codes], wanted.array
 
 
 def to_csr(
@@ -90,10 +131,20 @@ def to_csr(
     if matrix.nnz < rows.size:
         how = "to one" if weights is None else "by adding their weights"
         warnings.warn(
-            f"{path}: {rows.size - matrix.nnz} duplicate rows were merged {how}", stacklevel=3
+            f"{path}: {rows.size - matrix.nnz} duplicate rows were merged {how}",
+            stacklevel=stack_level(),
         )
     if weights is None:
         matrix.data[:] = 1
     elif not np.isfinite(matrix.data).all():
         raise DataError(f"{path}: the weights of duplicates add up to more than float32 holds")
     return matrix
+
+
+def stack_level() -> int:
+    """Return the ``stacklevel`` with which a warning points at whoever called `cml_fast.data`."""
+    package = __name__.removesuffix("._readers.pairs")
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and f"{frame.f_globals['__name__']}.".startswith(f"{package}."):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,4 +1,7 @@
-"""Tables with a pair of ids a row: CSV and its relatives, and Parquet, by pyarrow."""
+"""Tables with a pair of ids a row, text or Parquet, read by pyarrow.
+
+Only functions that read such a table import this module: pyarrow is slow to load.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from ..._validation.scalars import check_int
+from ..._validation.scalars import check_int, check_real
 from ...errors import DataError
-from .pairs import Pairs
+from .files import reading
+from .pairs import PairKind, Pairs, drop_unused, stack_level
 from .text import TextTable, is_utf8
 
 # The columns to read, by name or position, by role: first the two with the ids of a pair, such as
@@ -25,27 +29,63 @@ Columns = dict[str, str | int]
 _NUMBERS = ("rating", "weight")
 
 
-class Rules(NamedTuple):
+class _Rules(NamedTuple):
     """Which rows of a table count, and what they may hold."""
 
-    min_rating: float | None = None
-    signed: bool = False  # weights may be negative
-    may_be_blank: str | None = None  # the role whose ids may be empty text
+    min_rating: float | None
+    signed: bool  # weights may be negative
+    may_be_blank: str | None  # the role whose ids may be empty text
 
 
-def read_text(text: TextTable, columns: Columns, rules: Rules) -> Pairs:
-    """Read a table that is text."""
-    return _keep_pairs(text.path, _parse_text(text, columns), text.place, rules)
+def read_text(
+    text: TextTable,
+    kind: PairKind,
+    *,
+    min_rating: float | None = None,
+    may_be_blank: str | None = None,
+    **columns: str | int,
+) -> Pairs:
+    """Read a table that is text.
+
+    ``columns`` are given by role; the default columns of the two ids are named as their roles, or
+    are the first two where there is no header.
+    """
+    _check_rating(columns, min_rating)
+    defaults: Columns = (
+        {kind.row: kind.row, kind.column: kind.column}
+        if text.header
+        else {kind.row: 0, kind.column: 1}
+    )
+    rules = _Rules(min_rating, kind.matrix.signed, may_be_blank)
+    with reading(text.path, "a table", (pa.ArrowException,)):
+        table = _parse_text(text, defaults | columns)
+        return _keep_pairs(text.path, table, text.place, rules)
 
 
-def read_parquet(path: Path, columns: Columns, rules: Rules) -> Pairs:
-    """Read a Parquet table."""
-    file = pyarrow.parquet.ParquetFile(path)
-    names = file.schema_arrow.names
-    positions = _positions(path, names, True, columns)
-    read = file.read(columns=[names[at] for at in positions.values()])
-    table = {role: read[names[at]] for role, at in positions.items()}
-    return _keep_pairs(path, table, lambda row: f"row {row}", rules)
+def read_parquet(
+    path: Path, kind: PairKind, *, min_rating: float | None = None, **columns: str | int
+) -> Pairs:
+    """Read a Parquet table; ``columns`` are given by role."""
+    _check_rating(columns, min_rating)
+    wanted = {kind.row: kind.row, kind.column: kind.column} | columns
+    rules = _Rules(min_rating, kind.matrix.signed, may_be_blank=None)
+    with reading(path, "parquet", (pa.ArrowException,)):
+        file = pyarrow.parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        positions = _positions(path, names, True, wanted)
+        read = file.read(columns=[names[at] for at in positions.values()])
+        table = {role: read[names[at]] for role, at in positions.items()}
+        return _keep_pairs(path, table, lambda row: f"row {row}", rules)
+
+
+def _check_rating(columns: Columns, min_rating: float | None) -> None:
+    """Refuse a rating without a threshold, or a threshold without ratings."""
+    if min_rating is not None:
+        check_real("min_rating", min_rating, -np.finfo(float).max)
+        if "rating" not in columns:
+            raise ValueError("min_rating needs rating, the column to compare with it")
+    elif "rating" in columns:
+        raise ValueError("rating needs min_rating, the least rating that counts as a like")
 
 
 def _parse_text(text: TextTable, columns: Columns) -> dict[str, pa.ChunkedArray]:
@@ -140,7 +180,7 @@ def _keep_pairs(
     path: Path,
     table: dict[str, pa.ChunkedArray],
     place: Callable[[int], str],
-    rules: Rules,
+    rules: _Rules,
 ) -> Pairs:
     """Check the rows of a table, and keep those that count."""
     roles = [role for role in table if role not in _NUMBERS]
@@ -185,7 +225,7 @@ def _keep_pairs(
         if zeros:
             warnings.warn(
                 f"{path}: {zeros} rows of weight 0 were dropped (a zero is the same as no row)",
-                stacklevel=4,
+                stacklevel=stack_level(),
             )
     (rows, row_ids), (columns, column_ids) = (drop_unused(codes[keep], ids) for codes, ids in coded)
     return Pairs(rows, row_ids, columns, column_ids, weights)
@@ -216,12 +256,3 @@ def _factorize(
     except pa.ArrowInvalid:
         pass
     return codes, text.to_numpy(zero_copy_only=False).astype(str), is_blank
-
-
-def drop_unused(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Renumber codes so that the ids in use are sorted and without gaps or repeats."""
-    used = np.bincount(codes, minlength=ids.size) > 0
-    kept, inverse = np.unique(ids[used], return_inverse=True)
-    renumbered = np.zeros(ids.size, dtype=np.int32)
-    renumbered[used] = inverse
-    return renumbered[codes], kept

@@ -1,4 +1,4 @@
-"""Text files line by line, plain or gzip: slow, for a first line, a header or the place of a fault.
+"""Text files line by line: slow, for lists of ids, a header or the place of a fault.
 
 Tables themselves are parsed by pyarrow, which does not say where in the file a row comes from.
 """
@@ -6,18 +6,17 @@ Tables themselves are parsed by pyarrow, which does not say where in the file a 
 from __future__ import annotations
 
 import csv
-import gzip
+import io
+from array import array
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 from ...errors import DataError
+from .files import open_binary
 
-
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a file that may be compressed with gzip."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class TextTable(NamedTuple):
@@ -30,10 +29,12 @@ class TextTable(NamedTuple):
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line number, from 1, and the fields of each record that is not empty."""
-        opener: Any = gzip.open if self.path.suffix == ".gz" else open
-        with opener(
-            self.path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""
-        ) as file:
+        with (
+            open_binary(self.path) as binary,
+            io.TextIOWrapper(
+                binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
+            ) as file,
+        ):
             if not self.quoted:
                 for number, line in enumerate(file, 1):
                     if line := line.rstrip("\r\n"):
@@ -61,3 +62,20 @@ def is_utf8(fields: list[str]) -> bool:
     except UnicodeEncodeError:  # a surrogate, which stands for a byte that is not UTF-8
         return False
     return True
+
+
+def integer_lines(path: Path) -> Iterator[tuple[int, array[int]]]:
+    """Yield the number, from 1, and the ids of every line; an empty line has none."""
+    with open_binary(path) as file:
+        for line, text in enumerate(file, 1):
+            words = text.removeprefix(_BYTE_ORDER_MARK).split()
+            if words and not b"".join(words).isdigit():
+                word = next(word for word in words if not word.isdigit())
+                raise DataError(
+                    f"{path}: line {line}: {word.decode(errors='backslashreplace')!r} is not an "
+                    "id; ids here are whole numbers, separated by spaces"
+                )
+            try:
+                yield line, array("q", map(int, words))
+            except (OverflowError, ValueError) as error:
+                raise DataError(f"{path}: line {line}: an id has over 64 bits") from error
