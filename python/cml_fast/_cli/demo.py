@@ -16,14 +16,19 @@ from ..model import Model
 from ..trainer import Trainer
 from .map import draw_map
 
+# Lengths of the rankings that are measured.
 _KS = (10, 50)
-_N_EXAMPLES = 3
-_N_LISTED = 8
+# Shares of training, validation and test, and the dimensions of the model.
+_SHARES = (0.6, 0.2, 0.2)
+_N_DIMS = 50
+# Users that are shown, and items for each; the users are chosen among so many candidates.
+_N_EXAMPLES, _N_LISTED = 3, 8
+_N_CANDIDATES = 10 * _N_EXAMPLES
 
 
 def planted_likes() -> Synthetic:
     """Make up the likes of 2,000 users for items of six tastes."""
-    return synthetic(2_000, 1_200, 100_000, n_tastes=6, noise=0.05, random_state=0)
+    return synthetic(n_users=2_000, n_items=1_200, n_interactions=100_000, n_tastes=6, noise=0.05)
 
 
 def run(
@@ -33,7 +38,7 @@ def run(
     note: Callable[[str], None] = lambda message: None,
     verbose: bool = False,
 ) -> tuple[dict[str, Any], str]:
-    """Train on 60 % of the likes, test on 20 %, and write a model and a map into ``out``.
+    """Train on 60 % of the likes, test on 20 %, and write a model and a map to ``out``.
 
     Made-up likes are written as well, one file for each part.
 
@@ -54,11 +59,11 @@ def run(
     """
     planted = data if isinstance(data, Synthetic) else None
     likes = data.interactions if isinstance(data, Synthetic) else data
-    parts = dict(zip(("train", "validation", "test"), split(likes, (0.6, 0.2, 0.2)), strict=True))
+    parts = dict(zip(("train", "validation", "test"), split(likes, _SHARES), strict=True))
     train, validation, test = parts.values()
     n_users, n_items = likes.matrix.shape
     note(f"training on 60 % of {likes.matrix.nnz:,} likes")
-    trainer = Trainer(n_dims=50, verbose=verbose)
+    trainer = Trainer(n_dims=_N_DIMS, verbose=verbose)
     trainer.fit(train, validation=validation)
     model: Model = trainer.model_
 
@@ -74,17 +79,7 @@ def run(
     ]
 
     note("drawing the map")
-    popularity = np.bincount(train.matrix.indices, minlength=n_items)
-    tastes = (planted.item_tastes, planted.taste_names) if planted else ()
-    picture = draw_map(model.user_vectors, model.item_vectors, popularity, *tastes)
-    files = {"model": out / "model", "map": out / "map.png"}
-    model.save(files["model"])
-    files["map"].write_bytes(picture)
-    if planted:
-        for name, part in parts.items():
-            files[name] = out / f"{name}.csv"
-            _write_csv(part, files[name])
-
+    files = _write_files(out, model, parts, planted)
     result = {
         "n_users": n_users,
         "n_items": n_items,
@@ -103,8 +98,25 @@ def run(
     return result, _text(result)
 
 
+def _write_files(
+    out: Path, model: Model, parts: dict[str, Interactions], planted: Synthetic | None
+) -> dict[str, Path]:
+    """Write the model, the map and, where the likes are made up, a file for each part."""
+    popularity = np.bincount(parts["train"].matrix.indices, minlength=len(model.item_vectors))
+    tastes = (planted.item_tastes, planted.taste_names) if planted else ()
+    picture = draw_map(model.user_vectors, model.item_vectors, popularity, *tastes)
+    files = {"model": out / "model", "map": out / "map.png"}
+    model.save(files["model"])
+    files["map"].write_bytes(picture)
+    if planted:
+        for name, part in parts.items():
+            files[name] = out / f"{name}.csv"
+            _write_csv(part, files[name])
+    return files
+
+
 def _most_popular(train: Interactions) -> Model:
-    """Return a model that recommends what most users like: popular items are near to everyone."""
+    """Return a model that recommends the most popular items: they are nearest to every user."""
     popularity = np.bincount(train.matrix.indices, minlength=train.matrix.shape[1])
     places = np.empty((len(popularity), 1), dtype=np.float32)
     places[np.argsort(-popularity, kind="stable"), 0] = np.arange(len(popularity))
@@ -112,17 +124,17 @@ def _most_popular(train: Interactions) -> Model:
 
 
 def _random_recall(known: sp.csr_array, test: sp.csr_array) -> dict[int, float]:
-    """Return the expectation: any item not known is in the first k with the same probability."""
+    """Return the expected recall@k of a random order of the items that are not known."""
     n_candidates = known.shape[1] - np.diff(known.indptr)[np.diff(test.indptr) > 0]
     return {k: float(np.minimum(1, k / n_candidates).mean()) for k in _KS}
 
 
 def _example_users(known: sp.csr_array, test: sp.csr_array) -> np.ndarray:
-    """Choose users who are neither very active nor hardly, and spread over all of them."""
+    """Choose a few of the users whose activity is nearest to the median."""
     activity = np.diff(known.indptr)
     tested = np.flatnonzero(np.diff(test.indptr))
     typical = np.abs(activity[tested] - np.median(activity[tested]))
-    closest = tested[np.argsort(typical, kind="stable")[: 10 * _N_EXAMPLES]]
+    closest = tested[np.argsort(typical, kind="stable")[:_N_CANDIDATES]]
     return np.sort(closest)[:: max(1, len(closest) // _N_EXAMPLES)][:_N_EXAMPLES]
 
 

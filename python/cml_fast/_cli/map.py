@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,13 @@ _MARKS = (
 _USER_COLOUR = "#b3b3b3"
 # More points than these would only hide each other.
 _MAX_USERS, _MAX_ITEMS = 2_000, 5_000
+_FIGURE_INCHES, _DOTS_PER_INCH = (9, 8), 150
+# Areas of markers, in square points.
+_USER_AREA, _LEAST_ITEM_AREA, _MOST_ITEM_AREA, _LEGEND_AREA = 7, 10, 130, 50
+_ITEM_STYLE: dict[str, Any] = {"alpha": 0.85, "edgecolors": "white", "linewidths": 0.4}
+# Items are drawn in so many layers, see `_draw_by_taste`.
+_N_LAYERS = 20
+_LEGEND_COLUMNS = 7
 
 
 def draw_map(
@@ -50,13 +57,14 @@ def draw_map(
     some_items = np.argsort(-popularity, kind="stable")[:_MAX_ITEMS]
     points = (items[some_items] - centre) @ plane
     likes = popularity[some_items]
-    areas = 10 + 120 * likes / max(likes.max(), 1)
+    share_of_most = likes / max(likes.max(), 1)
+    areas = _LEAST_ITEM_AREA + (_MOST_ITEM_AREA - _LEAST_ITEM_AREA) * share_of_most
 
-    figure = Figure(figsize=(9, 8), layout="constrained")
+    figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
     axes = figure.subplots()
     axes.set_aspect("equal", adjustable="datalim")
     x, y = ((users[some_users] - centre) @ plane).T
-    axes.scatter(x, y, s=7, color=_USER_COLOUR, linewidths=0)
+    axes.scatter(x, y, s=_USER_AREA, color=_USER_COLOUR, linewidths=0)
     if tastes is None:
         _draw_by_popularity(axes, points, areas, likes)
     else:
@@ -64,21 +72,33 @@ def draw_map(
     _mark(axes, "users", _USER_COLOUR, ".")
     axes.legend(
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.08),
-        ncols=7,
+        bbox_to_anchor=(0.5, -0.08),  # below the axes
+        ncols=_LEGEND_COLUMNS,
         frameon=False,
         handletextpad=0.2,
         columnspacing=1.5,
     )
 
+    _label(
+        axes,
+        f"{_counted('items', len(some_items), len(items))}, larger where more users like them, and "
+        f"{_counted('users', len(some_users), len(users))}",
+        explained,
+    )
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=_DOTS_PER_INCH)
+    return picture.getvalue()
+
+
+def _label(axes: Axes, subtitle: str, explained: np.ndarray) -> None:
+    """Write the titles of the picture and of its axes, and draw a grid."""
     axes.set_title(
         "The learned space: users are near the items they like", loc="left", fontsize=14, pad=26
     )
     axes.text(
         0,
         1.015,
-        f"{_counted('items', len(some_items), len(items))}, larger where more users like them, and "
-        f"{_counted('users', len(some_users), len(users))}",
+        subtitle,
         transform=axes.transAxes,
         color="#444444",
     )
@@ -87,9 +107,6 @@ def draw_map(
     axes.grid(color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    return picture.getvalue()
 
 
 def _principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,8 +121,8 @@ def _principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _draw_by_taste(
     axes: Axes, points: np.ndarray, areas: np.ndarray, tastes: np.ndarray, names: tuple[str, ...]
 ) -> None:
-    # In layers that have some of every taste, so that none covers another where they mix.
-    for layer in np.array_split(np.arange(len(points)), 20):
+    # Each layer has items of every taste, so that no taste covers another where they mix.
+    for layer in np.array_split(np.arange(len(points)), _N_LAYERS):
         for taste, (colour, shape) in enumerate(_MARKS):
             mine = layer[tastes[layer] == taste]
             axes.scatter(
@@ -114,9 +131,7 @@ def _draw_by_taste(
                 s=areas[mine],
                 color=colour,
                 marker=shape,
-                alpha=0.85,
-                edgecolors="white",
-                linewidths=0.4,
+                **_ITEM_STYLE,
             )
     for name, (colour, shape) in zip(names, _MARKS, strict=False):
         _mark(axes, name, colour, shape)
@@ -134,9 +149,7 @@ def _draw_by_popularity(
         c=np.maximum(likes, 1),  # an item without likes has no logarithm
         norm=LogNorm(1, max(likes.max(), 2)),
         cmap="viridis_r",
-        alpha=0.85,
-        edgecolors="white",
-        linewidths=0.4,
+        **_ITEM_STYLE,
     )
     figure = axes.get_figure()
     assert figure is not None
@@ -145,7 +158,7 @@ def _draw_by_popularity(
 
 def _mark(axes: Axes, label: str, colour: str, shape: str) -> None:
     """Add an entry to the legend, of one size whatever the sizes of the points."""
-    axes.scatter([], [], s=50, color=colour, marker=shape, linewidths=0, label=label)
+    axes.scatter([], [], s=_LEGEND_AREA, color=colour, marker=shape, linewidths=0, label=label)
 
 
 def _counted(what: str, shown: int, total: int) -> str:

@@ -30,6 +30,7 @@ class IdIndex:
 
     Attributes
     ----------
+    argument : str
     array : numpy.ndarray, (n,), int64 or str
         The ids; read-only.
     """
@@ -43,7 +44,7 @@ class IdIndex:
         argument: str | None = None,
     ) -> None:
         self._what = what
-        name = argument or f"{what}_ids"
+        self.argument = name = argument or f"{what}_ids"
         self.array = np.arange(n or 0, dtype=np.int64) if ids is None else _id_array(name, ids)
         if n is None and not self.array.size:
             raise ValueError(f"{name} must be at least one id, got none")

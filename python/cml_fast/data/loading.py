@@ -13,7 +13,7 @@ from .._validation.scalars import check_choice, check_int
 from ..errors import DataError
 from ._ids import IdIndex
 from ._readers.formats import read_pairs
-from ._readers.pairs import FEATURES, INTERACTIONS, align, to_csr
+from ._readers.pairs import FEATURES, INTERACTIONS, PairKind, Pairs, align, to_csr
 from .features import Features
 from .interactions import Interactions
 
@@ -140,14 +140,8 @@ def load_interactions(
     pairs = read_pairs(path, INTERACTIONS, format, options)
     if not pairs.rows.size:
         raise DataError(f"{path} has no interactions")
-    wanted_users = _index("user", "user_ids", user_ids)
-    wanted_items = _index("item", "item_ids", item_ids)
-    users, known_users = align(path, "user", pairs.rows, pairs.row_ids, "user_ids", wanted_users)
-    items, known_items = align(
-        path, "item", pairs.columns, pairs.column_ids, "item_ids", wanted_items
-    )
-    shape = (known_users.size, known_items.size)
-    return Interactions(to_csr(path, users, items, pairs.weights, shape), known_users, known_items)
+    users, items = _index("user", "user_ids", user_ids), _index("item", "item_ids", item_ids)
+    return Interactions(*_to_matrix(path, INTERACTIONS, pairs, users, items))
 
 
 def load_features(
@@ -285,41 +279,58 @@ def load_features(
     if not pairs.rows.size:
         raise DataError(f"{path} has no features")
 
-    drop = unknown == "drop"
     wanted_ids, wanted_names = _index("id", "ids", ids), _index("name", "names", names)
-    rows, columns, known_ids = pairs.rows, pairs.columns, None
-    if pairs.rows_have_ids:
-        rows, known_ids = align(path, "id", rows, pairs.row_ids, "ids", wanted_ids, drop)
-    elif wanted_ids is not None:
-        known_ids = _ids_of_rows(path, pairs.row_ids.size, wanted_ids)
-    columns, known_names = align(
-        path, "tag", columns, pairs.column_ids, "names", wanted_names, drop
+    if not pairs.rows_have_ids and wanted_ids is not None:
+        pairs = _name_rows(path, pairs, wanted_ids)
+    matrix, known_ids, known_names = _to_matrix(
+        path, FEATURES, pairs, wanted_ids, wanted_names, drop=unknown == "drop"
     )
-    is_known = (rows >= 0) & (columns >= 0)
-    if not is_known.any():
-        raise DataError(f"{path}: none of these ids has any of these names")
-    weights = None if pairs.weights is None else pairs.weights[is_known]
-    n_rows = pairs.row_ids.size if known_ids is None else known_ids.size
-    shape = (n_rows, known_names.size)
-    matrix = to_csr(path, rows[is_known], columns[is_known], weights, shape)
     matrix.eliminate_zeros()  # where duplicates added up to one
     if min_count:
         matrix, known_names = _keep_frequent(path, matrix, known_names, min_count)
-    return Features(matrix, known_ids, known_names)
+    return Features(matrix, known_ids if pairs.rows_have_ids else None, known_names)
 
 
 def _index(what: str, argument: str, ids: ArrayLike | None) -> IdIndex | None:
     return None if ids is None else IdIndex(what, ids, argument=argument)
 
 
-def _ids_of_rows(path: Path, n_rows: int, ids: IdIndex) -> np.ndarray:
-    """Return the ids of a matrix's rows, which its file does not hold."""
-    if ids.array.size != n_rows:
+def _name_rows(path: Path, pairs: Pairs, ids: IdIndex) -> Pairs:
+    """Give ids to the rows of a matrix whose file holds none."""
+    if ids.array.size != pairs.row_ids.size:
         raise DataError(
-            f"{path} has {n_rows} rows, but there are {ids.array.size} ids; it must have one row "
-            "for each of the ids, in their order"
+            f"{path} has {pairs.row_ids.size} rows, but there are {ids.array.size} ids; it must "
+            "have one row for each of the ids, in their order"
         )
-    return ids.array
+    return pairs._replace(row_ids=ids.array, rows_have_ids=True)
+
+
+def _to_matrix(
+    path: Path,
+    kind: PairKind,
+    pairs: Pairs,
+    wanted_rows: IdIndex | None,
+    wanted_columns: IdIndex | None,
+    drop: bool = False,
+) -> tuple[sp.csr_array, np.ndarray, np.ndarray]:
+    """Return a float32 matrix and the ids of its rows and columns.
+
+    These are the wanted ids, or those of the file where none are wanted. Pairs with other ids are
+    an error, or are left out with ``drop``.
+    """
+    rows, row_ids = align(path, kind.row, pairs.rows, pairs.row_ids, wanted_rows, drop)
+    columns, column_ids = align(
+        path, kind.column, pairs.columns, pairs.column_ids, wanted_columns, drop
+    )
+    weights = pairs.weights
+    if drop:
+        is_known = (rows >= 0) & (columns >= 0)
+        if not is_known.any():
+            raise DataError(f"{path}: none of these ids has any of these names")
+        rows, columns = rows[is_known], columns[is_known]
+        weights = None if weights is None else weights[is_known]
+    matrix = to_csr(path, rows, columns, weights, (row_ids.size, column_ids.size))
+    return matrix, row_ids, column_ids
 
 
 def _keep_frequent(

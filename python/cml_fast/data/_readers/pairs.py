@@ -93,9 +93,8 @@ def align(
     role: str,
     codes: np.ndarray,
     ids: np.ndarray,
-    argument: str,
     wanted: IdIndex | None,
-    drop: bool = False,
+    drop: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return codes as positions in the ``wanted`` ids, and these; without them, change nothing.
 
@@ -108,7 +107,7 @@ def align(
     unknown = np.flatnonzero(positions < 0)
     if unknown.size:
         what = (
-            f"{path}: {role} {ids[unknown[0]].item()!r} is not in {argument} "
+            f"{path}: {role} {ids[unknown[0]].item()!r} is not in {wanted.argument} "
             f"({unknown.size} of the file's {ids.size} {role}s are not)"
         )
         if not drop or unknown.size == ids.size:
