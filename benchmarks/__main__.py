@@ -1,9 +1,9 @@
-"""Run all benchmarks that the page shows, one after the other, and write the page.
+"""Run the benchmarks of docs/benchmarks.md one after another, and write that page.
 
     python -m benchmarks            less than six hours on two cores
     python -m benchmarks --quick    less than ten minutes: a rehearsal, in build/quick
 
-Each benchmark goes on where it ended when the same command is given again.
+An interrupted command continues where it stopped when it is given again.
 """
 
 from __future__ import annotations

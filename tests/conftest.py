@@ -32,7 +32,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The emulated CUDA device, see emulated.py."""
+    """The emulated CUDA device, see support/emulated.py."""
     built = os.environ.get(emulated.LIBRARY_VARIABLE)
     path = Path(built) if built else emulated.build(tmp_path_factory.mktemp("emulator"))
     return emulated.load(path)

@@ -22,10 +22,10 @@ from .markdown import table
 ROOT = Path(__file__).resolve().parents[2]
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench-report` from the files in `benchmarks/results/`, which have every number that
-is here and those behind them. Each section names the machine, the date, the versions and the
-command that repeats it; `python -m benchmarks` runs them all, and `benchmarks/README.md` says what
-they measure and how. What was not measured is not here: there is no figure of a GPU yet."""
+`make bench-report` writes this page from the files in `benchmarks/results/`. Each section names the
+machine, the date, the versions and the command that repeats the measurements. `python -m
+benchmarks` runs all of them, and `benchmarks/README.md` describes them. Nothing has been measured
+on a GPU yet."""
 
 SECTIONS: dict[str, ModuleType] = {  # by the name of their results
     "accuracy": accuracy_section,
@@ -42,7 +42,7 @@ def newest_path(name: str, folder: Path) -> Path | None:
 
 
 def into_readme(text: str, rows: Sequence[tuple[str, str, str]]) -> str:
-    """The README with this table between its two marks."""
+    """The README with this table between its two markers."""
     if BEGIN not in text or END not in text:
         raise SystemExit(f"the README has no {BEGIN} and {END}: the table stands between them")
     before, rest = text.split(BEGIN)

@@ -16,16 +16,15 @@ TITLES = {
     "ml-latest-small": "MovieLens, ml-latest-small",
 }
 ABOUT = {
-    "citeulike-t": "60/20/20 per user; 134,860 likes, read as the data's own description says.",
+    "citeulike-t": "60/20/20 per user; 134,860 likes, read as the description of the data says.",
     "citeulike-t-as-published": (
-        "60/20/20 per user. The count that begins each line of the file is taken for an item, "
-        'which gives the 142,794 "ratings" of the paper\'s Table 1: only so are its figures '
-        "comparable. They do not describe CiteULike."
+        "60/20/20 per user. The count at the start of each line of the file is taken for an item, "
+        'which gives the 142,794 "ratings" of the paper\'s Table 1. Only for comparison with the '
+        "figures of the paper: these are not the likes of CiteULike."
     ),
-    "gowalla": "LightGCN's split. Settings and epochs are chosen on a share of its train part that "
-    "is set apart, the tested models trained on all of it. The test part is given: what differs "
-    "from seed to seed is the training alone; EASE and the most popular, which draw nothing, are "
-    "tested once.",
+    "gowalla": "LightGCN's split. Settings and epochs are chosen on a held-out share of its train "
+    "part; the tested models are trained on all of it. The split is fixed: seeds only change the "
+    "training. EASE and the most popular, which use no random numbers, are tested once.",
     "ml-latest-small": "60/20/20 per user; a rating of 4 or more is a like.",
 }
 SIGNIFICANT = 0.05
@@ -42,13 +41,14 @@ Row = dict[str, Any]
 def section(record: dict[str, Any], figures: Figures) -> str:
     parts = [
         "## Accuracy: the paper's Table 2",
-        f"Every row has {record['trials']} trials on the validation part, the first of which are "
-        "settings known to be good, the others proposed by Optuna; the defaults and the most "
-        "popular have nothing to choose. All users with test items, mean and standard deviation "
-        f"of {len(record['seeds'])} seeds. Bold: the best of a column among the rows without and "
-        "with features (+F). p: Wilcoxon signed-rank test of each user's recall; it ranks the "
-        "differences, so that a few large ones weigh less than in the mean. Minutes are of "
-        "wall time with other work on the other cores, and rough.",
+        f"The settings of each row are the best of {record['trials']} trials on the validation "
+        "part: the first trial uses settings known to be good, the others are proposed by Optuna "
+        '("CML, defaults" and "most popular" have nothing to choose). The table shows the mean and '
+        f"the standard deviation over {len(record['seeds'])} seeds, for all users with test items. "
+        "Bold marks the best of a column, separately for the rows without and with features (+F). "
+        "Below each table our rows are compared with the best peer (rows without features with the "
+        "best one without features); p is that of a Wilcoxon signed-rank test of the recall of "
+        "each user. Minutes of wall time are rough: other work ran on the other cores.",
         origin(record),
     ]
     parts += [_data_set(name, result, figures) for name, result in record["results"].items()]
@@ -99,8 +99,8 @@ def _data_set(name: str, result: dict[str, Any], figures: Figures) -> str:
     ]
     if limited:
         parts.append(
-            f"At the most epochs that it may have, the recall of {', '.join(limited)} had not "
-            "ceased to rise: more of them might have come to more."
+            f"The recall of {', '.join(limited)} was still rising at the epoch limit (in "
+            "brackets): more epochs might have given more."
         )
     reasons: dict[str, list[str]] = {}
     for row, reason in result["left_out"].items():
@@ -174,7 +174,7 @@ def _verdict(compared: dict[str, Any], metric: str) -> str:
     for what, found in compared.items():
         verb = "is ahead of" if found["difference"] > 0 else "is behind"
         lines.append(
-            f"- {what} {verb} the best peer that uses as much, {found['against']}, by "
+            f"- {what} {verb} the best peer, {found['against']}, by "
             f"{abs(found['difference']):.4f} in {metric} (p = {found['p']:.1g}; better for "
             f"{found['better']:,} of {found['users']:,} users, worse for {found['worse']:,})."
         )

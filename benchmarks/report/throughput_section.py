@@ -45,9 +45,10 @@ SWEEPS = {
 def section(record: Record, figures: Figures) -> str:
     parts = [
         "## Speed: pairs per second, and what a user waits for",
-        f"One thread, {N_DIMS} dimensions, {N_NEGATIVES} negatives, and 256 that pairs share with "
-        "the softmax. Ratios are taken within rounds in which all are measured in turn; in "
-        "brackets the smallest and the largest of them.",
+        f"One thread and {N_DIMS} dimensions; {N_NEGATIVES} negatives for each pair, or, with the "
+        "softmax, 256 that pairs share. All are measured in turn for several rounds, and ratios "
+        "are taken within a round: the table shows the median, and in brackets the smallest and "
+        "the largest.",
         origin(record),
     ]
     for name, found in record.get("compare", {}).items():
@@ -136,7 +137,7 @@ def _aims(found: Record) -> Iterator[str]:
 
 
 def _torch(found: Record) -> str:
-    """Every way of PyTorch that was tried."""
+    """Every variant of PyTorch that was tried."""
     samples = found["torch"].values()
     sizes = sorted({sample["batch_size"] for sample in samples})
     rows: dict[str, list[str]] = {}
@@ -147,8 +148,9 @@ def _torch(found: Record) -> str:
     head = ["million pairs per CPU-second", *(f"batches of {size:,}" for size in sizes)]
     listed = table(head, [[way, *cells] for way, cells in rows.items()])
     return (
-        "PyTorch, as we wrote it: all negatives are judged without autograd, and only the hardest "
-        "of a pair takes part in it. Every way once; the fastest is in the table above.\n\n"
+        "Our implementation in PyTorch scores all negatives without autograd; only the hardest of "
+        "a pair has a gradient. Each variant was measured once; the fastest is in the table "
+        "above.\n\n"
         f"{listed}"
     )
 
@@ -167,7 +169,7 @@ def _limits(found: Record) -> Iterator[str]:
         limit = found["limits"][what]["median"] / 1e9
         unit = "Gflop/s" if what == "flops" else "GB/s"
         named = what.replace("_", " ")
-        yield f"- {share['median']:.0%} of {named}, {limit:.0f} {unit} of one core, is reached."
+        yield f"- It reaches {share['median']:.0%} of {named}, {limit:.0f} {unit} of one core."
     for what, ratio in found["two_threads"].items():
         yield f"- {what}: {_range(ratio, '.2f')} times the speed of one, by wall time."
 
@@ -185,12 +187,12 @@ def _recall(name: str, found: Record, figures: Figures) -> Iterator[str]:
     others = [peer for peer in found["times"] if peer not in found["tuned"]]
     known = f"; {', '.join(others)}: settings known to be good" if others else ""
     yield (
-        f"To 99% of the best validation recall@{found['k']} that a peer comes to, for the peer and "
-        f"for ours to the same recall; medians of {len(found['seeds'])} seeds, in brackets the "
-        "share of the peer's time. Peers have the settings that the accuracy benchmark chose"
-        f"{known}. The choice of a temperature is not in the time. "
-        '"softmax, for speed" is the quickest of seven settings that were tried on this very '
-        "validation part."
+        f"The time of a peer is that to 99% of its own best validation recall@{found['k']}; ours "
+        f"is that to the same recall. Medians of {len(found['seeds'])} seeds; in brackets the "
+        f"share of the peer's time. Peers have the settings that the accuracy benchmark chose"
+        f"{known}. The "
+        'time does not include choosing a temperature. "softmax, for speed" is the fastest of '
+        "seven settings that were tried on this same validation part."
     )
     rows = []
     for peer, row in found["times"].items():
@@ -209,8 +211,8 @@ def _recall(name: str, found: Record, figures: Figures) -> Iterator[str]:
     cut = found["cut_short"]
     if cut:
         yield (
-            f"Stopped before recall had ceased to rise: {', '.join(cut)}. What they would come to "
-            "at last, and how long that takes, is not known."
+            f"Recall was still rising when training was stopped: {', '.join(cut)}. Their best "
+            "recall, and the time to it, are not known."
         )
     yield _curves(name, found, figures)
 
@@ -260,13 +262,13 @@ def _sweeps(found: Record, figures: Figures) -> Iterator[str]:
     most = found["limits"]
     if most:
         yield (
-            f"The kernels alone, on random likes, of which nearly all pairs are active. Limits: a "
+            "The kernels alone, on random likes, with which nearly all pairs are active. Limits: a "
             f"copy in memory {most['memory_bytes_per_second'] / 1e9:.0f} GB/s, in a cache "
             f"{most['cache_bytes_per_second'] / 1e9:.0f} GB/s, a matrix product "
             f"{most['flops'] / 1e9:.0f} Gflop/s. The dotted line is what the bytes of a pair of "
-            "the paper's loss allow at the speed of the copy in memory; caches serve part of them, "
-            "so that it can be crossed. The dashed one is what the operations of a pair of the "
-            "softmax allow at the speed of the matrix product."
+            "the paper's loss allow at the speed of the copy in memory (caches serve some of them, "
+            "so that speeds can exceed it); the dashed line is what the operations of a pair of "
+            "the softmax allow at the speed of the matrix product."
         )
     points = [point for point in found["points"] if point["sweep"] in SWEEPS]
     for sweeps in (("dims", "negatives"), ("items", "threads")):
@@ -332,6 +334,7 @@ def _growth(found: Record, figures: Figures) -> str:
     picture = figures.save(figure, "sweep-pairs", "CPU-seconds of a whole fit against its pairs")
     return (
         f"A whole fit of one epoch takes {growth['fixed']:.2g} s and "
-        f"{growth['per_pair'] * 1e6:.2g} s for each million pairs; that straight line is off by "
-        f"at most {growth['off']:.0%} from {min(pairs):,} to {max(pairs):,} pairs.\n\n{picture}"
+        f"{growth['per_pair'] * 1e6:.2g} s for each million pairs. This line differs from the "
+        f"measured times by at most {growth['off']:.0%}, from {min(pairs):,} to {max(pairs):,} "
+        f"pairs.\n\n{picture}"
     )

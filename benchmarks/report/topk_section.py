@@ -53,15 +53,15 @@ def summary(record: Record) -> list[tuple[str, str, str]]:
 def _what(record: Record) -> str:
     left_out = "".join(f" {name} was left out: {why}." for name, why in record["left_out"].items())
     return (
-        "Users with held-out items are asked for one by one, on one thread: which K items, that "
-        "the user has not had, are nearest? The speed-up is that of CPU time over the faster "
-        "exact search of one query (NumPy or faiss's flat index), measured in turn with it; the "
-        "loss is the share of the exact search's recall of held-out items that is lost, and ± its "
-        "standard error over the users. A setting counts as losing at most "
-        f"{record['allowed_loss']:.0%} if loss and error together do, so that chance is no help. A "
-        "negative loss means that approximation has found more of the held-out items. MF is "
-        "implicit's ALS, whose inner products are made distances as Bachrach et al. (RecSys 2014) "
-        f"do. Indexes were built by {record['build_threads']} threads (Annoy: one).{left_out}"
+        "For each user with held-out items, one after another and on one thread: the K nearest "
+        "items that the user has not had yet. The speed-up compares the CPU time with that of the "
+        "faster exact search for single queries (NumPy or faiss's flat index), measured in turn. "
+        "The loss is the share of exact search's recall of held-out items that is lost, ± its "
+        "standard error over the users; it is negative if approximate search found more of them. A "
+        f"setting counts as losing at most {record['allowed_loss']:.0%} if the loss plus its error "
+        "is at most that, so that no setting is chosen by luck. MF is implicit's ALS, with inner "
+        "products turned into distances as in Bachrach et al. (RecSys 2014). Indexes were built by "
+        f"{record['build_threads']} threads (Annoy: one).{left_out}"
     )
 
 
@@ -73,7 +73,7 @@ def _claim(record: Record) -> str:
     claimed = " and ".join(f"{PAPER[k]} times at K = {k}" for k in KS)
     lines = [
         f"*The paper's claim.* Hsieh et al. (WWW 2017) report CML's search to be {claimed} as fast "
-        f"as brute force at a loss of {allowed:.0%} of recall. Here:\n"
+        f"as brute force at a loss of {allowed:.0%} of recall. Measured here:\n"
     ]
     for name, models in record["results"].items():
         for k in KS:
@@ -85,9 +85,9 @@ def _claim(record: Record) -> str:
 def _verdict(k: int, result: Record, allowed: float) -> str:
     library, point = _fastest(result, k)
     if point is None:
-        return f"not met: no setting of any library loses {allowed:.0%} or less."
+        return f"not reached: no setting of any library loses {allowed:.0%} or less."
     share = point["speedup"] / PAPER[k]
-    judged = "met" if share >= 1 else f"not met, {_number(share * 100)}% of {PAPER[k]}"
+    judged = "reached" if share >= 1 else f"not reached, {_number(share * 100)}% of {PAPER[k]}"
     times = result["exact"][f"single@{k}"]
     slower = max(times, key=lambda way: times[way]["us_cpu"])
     over = ratio(times[slower]["us_cpu"], times[result["exact"][f"fastest@{k}"]]["us_cpu"])

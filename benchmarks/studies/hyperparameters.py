@@ -32,6 +32,7 @@ from ..common import datasets, results_file
 from ..common.measurement_store import MeasurementStore
 
 METRICS = ("recall@20", "recall@50", "recall@100", "ndcg@20")
+DIGITS = 6  # of the metrics in a result file
 WORK = Path("build/hyperparameters")
 Setting = dict[str, Any]
 Row = dict[str, Any]
@@ -132,11 +133,11 @@ def summary(setting: Setting, rows: list[Row], close: float) -> Row:
     seconds = [n * row["seconds_per_epoch"] for n, row in zip(epochs, rows, strict=True)]
     return {
         **setting,
-        **{metric: statistics.fmean(row[metric] for row in rows) for metric in METRICS},
-        "deviation": statistics.stdev(recalls) if len(recalls) > 1 else None,
+        **{m: round(statistics.fmean(row[m] for row in rows), DIGITS) for m in METRICS},
+        "deviation": round(statistics.stdev(recalls), DIGITS) if len(recalls) > 1 else None,
         "best_epoch": statistics.median(row["best_epoch"] for row in rows),
         "epochs": statistics.median(epochs),
-        "seconds": statistics.median(seconds),
+        "seconds": round(statistics.median(seconds), 3),
     }
 
 

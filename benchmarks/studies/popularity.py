@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "gowalla": {"temperature": 0.15, "n_epochs": 20},
 }
 OF_FILES = {"temperature": 0.3, "n_epochs": 20}
+DIGITS = 6  # of the metrics in a result file
 WEIGHTS = (0.0, 0.008, 0.015, 0.03, 0.06, 0.09)
 
 
@@ -39,7 +40,7 @@ def run(name: str, folder: Path) -> list[dict[str, float]]:
     for weight in WEIGHTS:
         raised = model.favour_popular(train, weight) if weight > 0 else model
         found = evaluate(raised, validation, exclude=[train], ks=(20, 50)).to_dict()
-        rows.append({"weight": weight, **{metric: found[metric] for metric in METRICS}})
+        rows.append({"weight": weight, **{m: round(found[m], DIGITS) for m in METRICS}})
     return rows
 
 

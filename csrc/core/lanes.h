@@ -34,5 +34,11 @@ inline namespace CML_TARGET {
 
 struct Full {};  // the part of a chunk that has all 32 elements
 
+// The bits of a float.
+constexpr int kMantissaBits = 23;
+constexpr int32_t kMantissaMask = (1 << kMantissaBits) - 1;
+constexpr int32_t kExponentBias = 127;
+constexpr int32_t kBitsOfOne = kExponentBias << kMantissaBits;
+
 }  // namespace CML_TARGET
 }  // namespace cml

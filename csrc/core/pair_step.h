@@ -33,7 +33,7 @@ struct Scratch {
 
 // kChunks: the number of 32-element chunks of a row, the last of which may be incomplete; 0: known
 // at run time only. `Policy` is a pairwise loss, see losses/policy.h. `Updates` does the updates:
-//   prefetch(pair)                       this pair comes next
+//   prefetch(pair)                       this pair will be trained next
 //   on_negative(negative)                an update with this negative will follow
 //   apply(sample, pair, negative, loss)  make or note the update of a pair, or none (negative -1);
 //                                        returns false if the gradient is too large or not finite
@@ -96,7 +96,7 @@ class PairStep {
         draw_ranks<Lanes>(job_, scratch_.block[i], epoch, scratch_.negatives_of(i));
     }
 
-    // All rows that the pair will read are prefetched.
+    // Also prefetches all rows that the pair will read.
     CML_FN void find_negatives_of(int i, int count) {
         if (i >= count || n_free(scratch_.block[i], job_) <= 0) return;
         const Pair pair = scratch_.block[i];

@@ -12,16 +12,18 @@ struct Words {
 };
 
 CML_FN Words philox(uint64_t key0, uint64_t key1, const Words& counter) {
+    // The constants of the paper: number of rounds, multipliers, and what is added to the keys.
+    constexpr int kRounds = 10;
+    constexpr uint64_t kMultiplier0 = 0xD2E7470EE14C6C93u, kMultiplier1 = 0xCA5A826395121157u;
+    constexpr uint64_t kKeyStep0 = 0x9E3779B97F4A7C15u, kKeyStep1 = 0xBB67AE8584CAA73Bu;
     Words w = counter;
     CML_UNROLL
-    for (int round = 0; round < 10; ++round) {
-        constexpr uint64_t kFirst = 0xD2E7470EE14C6C93u;
-        constexpr uint64_t kSecond = 0xCA5A826395121157u;
-        const Product p = multiply(kFirst, w.word[0]);
-        const Product q = multiply(kSecond, w.word[2]);
+    for (int round = 0; round < kRounds; ++round) {
+        const Product p = multiply(kMultiplier0, w.word[0]);
+        const Product q = multiply(kMultiplier1, w.word[2]);
         w = {{q.high ^ w.word[1] ^ key0, q.low, p.high ^ w.word[3] ^ key1, p.low}};
-        key0 += 0x9E3779B97F4A7C15u;
-        key1 += 0xBB67AE8584CAA73Bu;
+        key0 += kKeyStep0;
+        key1 += kKeyStep1;
     }
     return w;
 }

@@ -25,6 +25,8 @@
 namespace cml {
 inline namespace CML_TARGET {
 
+static_assert(sizeof(Pair) == TileParts::kFloatsInPair * sizeof(float), "see workspace.h");
+
 template <class Lanes, class Memory, class Team>
 class Tile {
  public:

@@ -1,6 +1,7 @@
-// The 32 lanes of a CPU core: 2 x 16, 4 x 8 or 8 x 4 floats in SIMD registers, by the width that
-// the build of this instruction set names (CML_VECTOR_FLOATS). Vector extensions of GCC and Clang
-// give the arithmetic; only the square root and the shuffles need more.
+// The 32 lanes of a CPU core: 2 x 16, 4 x 8 or 8 x 4 floats in SIMD registers, depending on the
+// width that the build names for this instruction set (CML_VECTOR_FLOATS). The arithmetic uses the
+// vector extensions of GCC and Clang; the square root, the shuffles and a few other operations need
+// more.
 #pragma once
 
 #include "../core/lanes.h"
@@ -30,7 +31,7 @@ struct Lanes {
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
 
-    // Of half as many lanes, so that they fill a register as well.
+    // Vectors of half as many lanes in double precision, which fill a register as well.
     typedef float HalfVector __attribute__((vector_size(kWidth * 2), may_alias));
     typedef double Doubles __attribute__((vector_size(kWidth * 4)));
     typedef int64_t Integers __attribute__((vector_size(kWidth * 4), may_alias));
@@ -124,23 +125,25 @@ struct Lanes {
     friend CML_FN Lanes times_power_of_two(const Lanes& a, const Lanes& shifted) {
         Lanes r;
         for (int i = 0; i < kVectors; ++i) {
-            r.v[i] = reinterpret_cast<Vector>(reinterpret_cast<Mask>(a.v[i]) +
-                                              (reinterpret_cast<Mask>(shifted.v[i]) << 23));
+            r.v[i] =
+                reinterpret_cast<Vector>(reinterpret_cast<Mask>(a.v[i]) +
+                                         (reinterpret_cast<Mask>(shifted.v[i]) << kMantissaBits));
         }
         return r;
     }
     friend CML_FN Lanes mantissa(const Lanes& a) {
         Lanes r;
         for (int i = 0; i < kVectors; ++i) {
-            r.v[i] = reinterpret_cast<Vector>((reinterpret_cast<Mask>(a.v[i]) & 0x007FFFFF) |
-                                              0x3F800000);
+            r.v[i] = reinterpret_cast<Vector>((reinterpret_cast<Mask>(a.v[i]) & kMantissaMask) |
+                                              kBitsOfOne);
         }
         return r;
     }
     friend CML_FN Lanes exponent(const Lanes& a) {
         Lanes r;
         for (int i = 0; i < kVectors; ++i) {
-            r.v[i] = __builtin_convertvector((reinterpret_cast<Mask>(a.v[i]) >> 23) - 127, Vector);
+            const Mask biased = reinterpret_cast<Mask>(a.v[i]) >> kMantissaBits;
+            r.v[i] = __builtin_convertvector(biased - kExponentBias, Vector);
         }
         return r;
     }
@@ -154,8 +157,9 @@ struct Lanes {
         }
     }
 
-    // The butterfly for 1, 2 or 4 sums at once. All lanes of a butterfly end with the same value,
-    // so each fold keeps one half of the lanes, and two half-empty vectors become one full one.
+    // The butterfly for 1, 2 or 4 sums at once. At the end of a butterfly all lanes have the same
+    // value, so each fold keeps only half of the lanes and packs the halves of two vectors into
+    // one.
     template <int n>
     static CML_FN void sum(const Lanes (&a)[n], float (&out)[n]) {
         static_assert(n == 1 || n == 2 || n == 4, "folds work in pairs");
@@ -235,18 +239,21 @@ struct Lanes {
     static CML_FN void sync() {}
 
     // Into L2: the rows of two pairs are too much for L1.
-    template <class Part>
-    static CML_FN void prefetch(const float* p, Part part) {
-        for (int i = 0; i < vectors(part) * kWidth; i += kRowAlignment) {
-            __builtin_prefetch(p + i, 0, 2);
-        }
+    template <class T>
+    static CML_FN void prefetch_one(const T* p) {
+        constexpr int kToRead = 0, kIntoL2 = 2;
+        __builtin_prefetch(p, kToRead, kIntoL2);
     }
 
-    static CML_FN void prefetch_one(const float* p) { __builtin_prefetch(p, 0, 2); }
+    template <class Part>
+    static CML_FN void prefetch(const float* p, Part part) {
+        for (int i = 0; i < vectors(part) * kWidth; i += kRowAlignment) prefetch_one(p + i);
+    }
 
-    // A user's likes, or enough of a long row for its searches to end in.
+    // All likes of a user, or enough of many for the last steps of a search.
     static CML_FN void prefetch_likes(const int32_t* p, int32_t n) {
-        for (int i = 0; i < n && i < 256; i += 16) __builtin_prefetch(p + i, 0, 2);
+        constexpr int kMostLikes = 256;
+        for (int i = 0; i < n && i < kMostLikes; i += kRowAlignment) prefetch_one(p + i);
     }
 
  private:
@@ -302,7 +309,7 @@ struct Lanes {
 #if CML_VECTOR_FLOATS == 16
         return reinterpret_cast<Integers>(_mm512_cvtps_epi64(x * scale));
 #else
-        // Among the doubles around 1.5 * 2^52 the integers are neighbours.
+        // Doubles around 1.5 * 2^52 are 1 apart, so adding this rounds to an integer.
         const Doubles shift = 0x1.8p52 - Doubles{};
         const Doubles shifted = __builtin_convertvector(x, Doubles) * double{scale} + shift;
         return reinterpret_cast<Integers>(shifted) - reinterpret_cast<Integers>(shift);
@@ -323,9 +330,10 @@ struct Lanes {
 #endif
     }
 
-    // Without such an instruction. A product of floats is exact in double; its sum with c is
-    // rounded to odd (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008), so
-    // that rounding it again, to float, is as good as rounding once.
+    // The same for machines without such an instruction. A product of floats is exact in double
+    // precision. Its sum with c is rounded to odd (Boldo and Melquiond, "Emulation of FMA and
+    // correctly rounded sums", 2008), so that rounding it again, to float, gives the same result as
+    // rounding once.
     static CML_FN HalfVector fused_in_doubles(const HalfVector& a, const HalfVector& b,
                                               const HalfVector& c) {
         const Doubles product =
@@ -335,7 +343,7 @@ struct Lanes {
         const Doubles part = sum - product;  // what is missing, exactly: Knuth's TwoSum
         const Doubles rest = (product - (sum - part)) + (addend - part);
         const Integers bits = reinterpret_cast<Integers>(sum);
-        // An inexact sum whose last bit is even gives way to its odd neighbour towards `rest`.
+        // An inexact sum whose last bit is even is replaced by its odd neighbour towards `rest`.
         const Integers inexact = (rest < Doubles{}) | (rest > Doubles{});
         const Integers away = (rest < Doubles{}) ^ (bits < 0);  // -1: towards zero
         const Integers step = away | 1;

@@ -63,7 +63,7 @@ class GradientSums {
             before = atomicCAS(owner, 0, static_cast<int32_t>(own + 1));
             if (before == 0) batch_.rows[own] = number + 1;
         }
-        before = __shfl_sync(0xFFFFFFFFu, before, 0);
+        before = __shfl_sync(kAllLanes, before, 0);
         return before == 0 ? own : before - 1;
     }
 

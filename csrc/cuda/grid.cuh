@@ -42,7 +42,7 @@ CML_FN void set_flag(int64_t sample, int64_t* flag) {
 // Whether a flag is set that other warps may set. One lane reads it, so that all lanes agree.
 CML_FN bool is_set(const int64_t* flag) {
     const volatile int64_t* const now = flag;
-    return __shfl_sync(0xFFFFFFFFu, *now != INT64_MAX, 0);
+    return __shfl_sync(kAllLanes, *now != INT64_MAX, 0);
 }
 
 // Blocks that a multiprocessor must hold at once. Without this bound ptxas aims for more of them

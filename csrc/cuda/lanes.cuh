@@ -7,6 +7,8 @@
 namespace cml {
 inline namespace CML_TARGET {
 
+constexpr unsigned kAllLanes = 0xFFFFFFFFu;  // the mask of a warp
+
 struct Lanes {
     struct Part {
         int count;  // the lanes below it
@@ -60,13 +62,15 @@ struct Lanes {
         return {a.x > x ? b.x : 0.0f};
     }
     friend CML_FN Lanes times_power_of_two(Lanes a, Lanes shifted) {
-        return {__uint_as_float(__float_as_uint(a.x) + (__float_as_uint(shifted.x) << 23))};
+        return {
+            __uint_as_float(__float_as_uint(a.x) + (__float_as_uint(shifted.x) << kMantissaBits))};
     }
     friend CML_FN Lanes mantissa(Lanes a) {
-        return {__uint_as_float((__float_as_uint(a.x) & 0x007FFFFFu) | 0x3F800000u)};
+        return {__uint_as_float((__float_as_uint(a.x) & kMantissaMask) | kBitsOfOne)};
     }
     friend CML_FN Lanes exponent(Lanes a) {
-        return {static_cast<float>(static_cast<int32_t>(__float_as_uint(a.x)) >> 23) - 127.0f};
+        const int32_t biased = static_cast<int32_t>(__float_as_uint(a.x)) >> kMantissaBits;
+        return {static_cast<float>(biased - kExponentBias)};
     }
 
     template <class F>
@@ -81,7 +85,7 @@ struct Lanes {
         CML_UNROLL
         for (int shift = kLanes / 2; shift > 0; shift /= 2) {
             CML_UNROLL
-            for (int g = 0; g < n; ++g) out[g] += __shfl_xor_sync(0xFFFFFFFFu, out[g], shift);
+            for (int g = 0; g < n; ++g) out[g] += __shfl_xor_sync(kAllLanes, out[g], shift);
         }
     }
 
@@ -112,17 +116,17 @@ struct Lanes {
         a.x = fmaxf(a.x, 0.0f);  // which passes over NaN
         CML_UNROLL
         for (int shift = kLanes / 2; shift > 0; shift /= 2) {
-            a.x = fmaxf(a.x, __shfl_xor_sync(0xFFFFFFFFu, a.x, shift));
+            a.x = fmaxf(a.x, __shfl_xor_sync(kAllLanes, a.x, shift));
         }
         return a.x;
     }
 
     static CML_FN uint32_t where_above(Lanes a, float x) {
-        return __ballot_sync(0xFFFFFFFFu, a.x > x);
+        return __ballot_sync(kAllLanes, a.x > x);
     }
 
     static CML_FN uint32_t where_equal(Lanes a, float x) {
-        return __ballot_sync(0xFFFFFFFFu, a.x == x);
+        return __ballot_sync(kAllLanes, a.x == x);
     }
 
     template <class T>

@@ -123,6 +123,7 @@ def likes_file(folder):
     return file
 
 
+@pytest.mark.slow  # a new process for each row, twice
 def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
     pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
     rows = ["most popular", "EASE", "CML, softmax"]

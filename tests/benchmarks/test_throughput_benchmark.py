@@ -360,7 +360,7 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
         assert part in text
     assert (tmp_path / "figures" / "sweep-pairs.png").exists() == clock
     # Three evaluations are no more than its patience: no curve can have come to its end.
-    assert "Stopped before recall had ceased to rise: paper's loss, paper's loss, async," in text
+    assert "still rising when training was stopped: paper's loss, paper's loss, async," in text
     if speed_comparison.PYTORCH in found["rates"]:
         assert "CML (PyTorch): the aim of 30 times as fast is" in text
 
@@ -395,7 +395,8 @@ def test_a_gpu_has_no_cpu_seconds_to_a_recall(capsys):
 
 
 def test_a_gpu_that_cannot_be_used_is_said_before_anything_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr("cml_fast._compute.build_info.cuda_problem", lambda: "no GPU in this test")
+    info = {"cuda": {"problem": "no GPU in this test"}}
+    monkeypatch.setattr(throughput, "build_info", lambda: info)
     work = tmp_path / "work"
     monkeypatch.setattr(sys, "argv", ["x", "--quick", "--device", "cuda", "--work", str(work)])
     with pytest.raises(SystemExit, match="--device cuda cannot be used: no GPU in this test"):

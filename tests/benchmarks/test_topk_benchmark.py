@@ -260,12 +260,13 @@ def test_the_words_follow_the_numbers(tmp_path):
     figures = Figures(tmp_path / "page.md", tmp_path / "figures")
     text = section(record, figures)
     assert (
-        "- gowalla, K = 10: met. The best is 212 times (Annoy, loss 1.0% ± 0.0%), or 424 times "
+        "- gowalla, K = 10: reached. The best is 212 times (Annoy, loss 1.0% ± 0.0%), or 424 times "
         "over NumPy, the slower one. With MF the best is 53 times; the faster query is that of "
         "CML: CML 5 µs, MF 20 µs." in text
     )
     assert (
-        "K = 50: not met: no setting of any library loses 2% or less. With MF, none does." in text
+        "K = 50: not reached: no setting of any library loses 2% or less. With MF, none does."
+        in text
     )
     assert "| Annoy, K = 10 | 212 | 5 |" in text
     assert "| m 8, ef 40 | 1.2 | 2 |" in text

@@ -134,7 +134,8 @@ def add_the_loss(copy: Path) -> None:
 def build(copy: Path) -> None:
     settings = {
         "CMAKE_BUILD_TYPE": "Debug",
-        "CMAKE_CXX_FLAGS": "-O1 -DCML_FIXED_CHUNKS=1",
+        "CMAKE_CXX_FLAGS": "-O1",
+        "CML_FIXED_CHUNKS": "NONE",
         "CML_CUDA": "OFF",
         "Python_EXECUTABLE": sys.executable,
         "SKBUILD_PROJECT_VERSION": cml_fast.__version__,

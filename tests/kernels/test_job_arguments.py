@@ -50,7 +50,7 @@ def test_every_loss_of_the_registry_trains(loss):
 
 
 def test_the_losses_in_the_order_of_their_numbers():
-    """Whether the pairs of a tile share their negatives: the emulated device relies on the order."""
+    """Whether the pairs of a tile share negatives; the emulated device relies on the order."""
     assert list(_core.LOSSES.items()) == [("warp", False), ("softmax", True), ("contrastive", True)]
 
 

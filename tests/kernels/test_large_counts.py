@@ -106,9 +106,10 @@ def test_more_than_2_31_samples(device):
     assert (counters.active, counters.impostors, counters.loss) == (0, 0, 0.0)
 
 
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
 @pytest.mark.parametrize("begin", [2**31 - 20, 2**32 - 20, 2**53 - 20])
-def test_samples_far_from_the_first(kernel, begin):
-    check_against_oracle(larger_problem, kernel, begin, begin + 60)
+def test_samples_far_from_the_first(kernel, begin, loss):
+    check_against_oracle(larger_problem, kernel, begin, begin + 60, loss=loss)
 
 
 # --- offsets ----------------------------------------------------------------------------------

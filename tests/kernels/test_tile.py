@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracle.losses import TILE_LOSSES
 from support.kernels import (
     check_against_oracle,
     digest,
@@ -12,7 +13,7 @@ from support.kernels import (
     snapshot,
 )
 
-LOSSES = ("softmax", "contrastive")
+LOSSES = tuple(TILE_LOSSES)
 
 
 def problem(device, n_users=40, n_items=60, **changes):

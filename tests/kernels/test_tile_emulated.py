@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from oracle.losses import TILE_LOSSES
 from support.emulated import ORDERS
 from support.kernels import (
     EMULATED,
@@ -22,7 +23,7 @@ from support.kernels import (
 
 from cml_fast._compute import kernels
 
-LOSSES = ("softmax", "contrastive")
+LOSSES = tuple(TILE_LOSSES)
 
 
 @pytest.fixture(params=LOSSES)

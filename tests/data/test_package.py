@@ -1,0 +1,69 @@
+"""The package of data as a whole: its examples run, and it loads nothing that it may not need."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import cml_fast.data
+from cml_fast.data import Features, Interactions
+
+MODULES = [module.name for module in pkgutil.iter_modules(cml_fast.data.__path__)]
+SLOW = ("matplotlib", "pyarrow")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    module = importlib.import_module(f"cml_fast.data.{name}")
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", cml_fast.data.__all__)
+def test_public_objects_have_an_example(name: str) -> None:
+    assert ">>> " in (getattr(cml_fast.data, name).__doc__ or "")
+
+
+@pytest.mark.parametrize("name", ["cml_fast", "cml_fast.data", "cml_fast._cli.app"])
+def test_import_loads_nothing_slow(name: str) -> None:
+    code = f"import sys, {name}; print(*(slow for slow in {SLOW} if slow in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []
+
+
+def test_lists_are_read_without_pyarrow(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("7 30 5\n")
+    code = (
+        "import sys, cml_fast.data as data; "
+        "data.load_interactions(sys.argv[1], format='adjacency'); "
+        "print('pyarrow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.txt")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+
+
+def test_representations_are_short() -> None:
+    matrix = sp.csr_array(np.ones((1200, 3), dtype=np.float32))
+    likes = Interactions(matrix, np.arange(1200), np.arange(3))
+    assert repr(likes) == "Interactions(1,200 users x 3 items, 3,600 interactions)"
+    features = Features(matrix, None, np.arange(3))
+    assert repr(features) == "Features(1,200 objects x 3 features, 3,600 entries)"
