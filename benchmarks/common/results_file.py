@@ -87,8 +87,11 @@ def dumps(value: Any, indent: int = 0) -> str:
     else:
         first, last = "[]"
         parts = [dumps(of, inner) for of in value]
-    lines = (",\n" + " " * inner).join(_filled(parts, WIDTH - inner))
-    return f"{first}\n{' ' * inner}{lines}\n{' ' * indent}{last}"
+    lines = _filled(parts, WIDTH - inner)
+    body = (",\n" + " " * inner).join(lines)
+    if len(lines) < len(parts) and "\n" not in "".join(parts):
+        return first + body + last  # a table row, or a list of numbers
+    return f"{first}\n{' ' * inner}{body}\n{' ' * indent}{last}"
 
 
 def _filled(parts: list[str], width: int) -> list[str]:
