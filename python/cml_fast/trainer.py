@@ -55,7 +55,7 @@ class Trainer(Estimator):
     __doc__ = f"""Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
 
     Follows scikit-learn's conventions: hyper-parameters are stored as given and checked in
-    :meth:`fit`; learned attributes end with an underscore. A hyper-parameter that is None gets its
+    `fit`; learned attributes end with an underscore. A hyper-parameter that is None gets its
     default; one that was set and has no effect with the chosen loss or mode is an error.
 
     Parameters
@@ -148,7 +148,7 @@ class Trainer(Estimator):
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             Called after each epoch; True ends the training.
         checkpoint : path, optional
-            A folder, absent or empty, for everything that :meth:`resume` needs to continue the
+            A folder, absent or empty, for everything that `resume` needs to continue the
             training in another process. A finished training in it is replaced, an unfinished one is
             refused. Only one process at a time may write to it.
         checkpoint_every : float
@@ -232,7 +232,7 @@ class Trainer(Estimator):
         callbacks: Iterable[Callback] = (),
         **overrides: Any,
     ) -> Trainer:
-        """Continue the training in a folder that was given to :meth:`fit` as ``checkpoint``.
+        """Continue the training in a folder that was given to `fit` as ``checkpoint``.
 
         It continues at the pair where the checkpoint was written, keeps writing checkpoints there,
         and ends as if it had never been interrupted. With ``update="sync"`` that is true to
@@ -244,10 +244,10 @@ class Trainer(Estimator):
         path : path
             The folder.
         train, validation, user_features, item_features
-            The same data as in :meth:`fit`, which a fingerprint in the checkpoint makes sure of.
+            The same data as in `fit`, which a fingerprint in the checkpoint makes sure of.
             Ids may be left out.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
-            As for :meth:`fit`. If the process was killed after they had been called for an epoch,
+            As for `fit`. If the process was killed after they had been called for an epoch,
             but before the next checkpoint, they are called for that epoch again.
         **overrides
             ``verbose``, ``device`` and ``n_threads``. All else is as it was; a generator that was
@@ -261,14 +261,14 @@ class Trainer(Estimator):
         Raises
         ------
         FileNotFoundError
-            If there is no checkpoint yet: begin with :meth:`fit`.
+            If there is no checkpoint yet: begin with `fit`.
         ModelError
             If the checkpoint is damaged, of a newer format, or no checkpoint; the message names
             the file.
         DataError
             If it was made with other data.
         TypeError, ValueError, DeviceUnavailable, OSError, TrainingDiverged
-            As for :meth:`fit`.
+            As for `fit`.
 
         Examples
         --------

@@ -49,3 +49,9 @@ def test_pages_load_nothing_from_other_servers(site: Path) -> None:
 def test_the_reference_comes_from_the_docstrings(site: Path, page: str, names: list[str]) -> None:
     text = (site / page).read_text()
     assert [name for name in names if name not in text] == []
+
+
+def test_docstrings_have_no_markup_that_markdown_shows_as_text(site: Path) -> None:
+    """reStructuredText's roles and tables, which the reference would print as they are."""
+    for page in sorted((site / "api").glob("*.html")):
+        assert re.findall(r":(?:meth|func|class|attr):|={5,}", page.read_text()) == [], page

@@ -393,7 +393,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             check_bool,
             "",
             """bool
-        Whether :meth:`fit` continues from the last fit, AdaGrad state included.""",
+        Whether `fit` continues from the last fit, AdaGrad state included.""",
             kind=None,
         ),
         Hyperparameter(

@@ -35,18 +35,16 @@ def load_interactions(
 ) -> Interactions:
     r"""Read who liked what from a file.
 
-    ============= ============================================================================
-    format        content
-    ============= ============================================================================
-    ``csv``       A table with one interaction a row and ``"`` as quote.
-    ``tsv``       The same with tabs and without quotes.
-    ``parquet``   A Parquet table with one interaction a row.
-    ``movielens`` ``user::item::rating::timestamp``, no header.
-    ``adjacency`` ``user item item ...``, whole numbers, one user a line (Gowalla).
-    ``citeulike`` ``count item item ...``, whole numbers; the user is the line number, from 0
-                  (users.dat of CiteULike).
-    ``npz``       ``scipy.sparse.save_npz``; values are weights, row and column numbers ids.
-    ============= ============================================================================
+    Formats:
+
+    - ``csv``: a table with one interaction a row and ``"`` as quote.
+    - ``tsv``: the same with tabs and without quotes.
+    - ``parquet``: a Parquet table with one interaction a row.
+    - ``movielens``: ``user::item::rating::timestamp``, no header.
+    - ``adjacency``: ``user item item ...``, whole numbers, one user a line (Gowalla).
+    - ``citeulike``: ``count item item ...``, whole numbers; the user is the line number, from 0
+      (users.dat of CiteULike).
+    - ``npz``: ``scipy.sparse.save_npz``; values are weights, row and column numbers ids.
 
     Text is UTF-8 and may be compressed with gzip (``.gz``).
 
@@ -163,17 +161,16 @@ def load_features(
 ) -> Features:
     r"""Read features of users or items from a file.
 
-    ============= ============================================================================
-    format        content
-    ============= ============================================================================
-    ``csv``       A table with one id and one tag of it a row, and ``"`` as quote.
-    ``tsv``       The same with tabs and without quotes.
-    ``parquet``   A Parquet table with one id and one tag of it a row.
-    ``genres``    A table as ``csv``, with all tags of an id in one column: ``Action|Comedy``
-                  (movies.csv of MovieLens).
-    ``citeulike`` ``count id id ...``, whole numbers, one tag a line (tag-item.dat of CiteULike).
-    ``npz``       ``scipy.sparse.save_npz``: a row for each object, a column for each feature.
-    ============= ============================================================================
+    Formats:
+
+    - ``csv``: a table with one id and one tag of it a row, and ``"`` as quote.
+    - ``tsv``: the same with tabs and without quotes.
+    - ``parquet``: a Parquet table with one id and one tag of it a row.
+    - ``genres``: a table as ``csv``, with all tags of an id in one column: ``Action|Comedy``
+      (movies.csv of MovieLens).
+    - ``citeulike``: ``count id id ...``, whole numbers, one tag a line (tag-item.dat of
+      CiteULike).
+    - ``npz``: ``scipy.sparse.save_npz``: a row for each object, a column for each feature.
 
     Text is UTF-8 and may be compressed with gzip (``.gz``).
 
