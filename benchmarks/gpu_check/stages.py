@@ -97,17 +97,18 @@ def ptxas_report(output: str) -> list[dict[str, Any]]:
     """Registers and spilled bytes of each kernel that was compiled (none, if it was before)."""
     pattern = (
         r"Compiling entry function '\w*?(async|sync|project|accumulate|apply|step)_kernel"
-        r"ILi(\d+)E.*?"
+        r"I(?:NS0_\d+([A-Z][a-z]+)Worker)?\w*?Li(\d+)E.*?"
         r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
         r"Used (\d+) registers"
     )
     return [
         {
             "kernel": found[1],
-            "chunks": int(found[2]),
-            "registers": int(found[6]),
-            "stack_bytes": int(found[3]),
-            "spilled_bytes": int(found[4]) + int(found[5]),
+            "worker": found[2],  # "Pair" or "Tile"; None where the loss does not matter
+            "chunks": int(found[3]),
+            "registers": int(found[7]),
+            "stack_bytes": int(found[4]),
+            "spilled_bytes": int(found[5]) + int(found[6]),
         }
         for found in re.finditer(pattern, output, re.DOTALL)
     ]
@@ -121,7 +122,7 @@ def test(context: Context) -> dict[str, Any]:
     variables = environment(TESTS)
     emulator = FOLDER / "emulator"
     emulator.mkdir(parents=True, exist_ok=True)
-    code = f"import emulator_support as e, pathlib; e.build(pathlib.Path({str(emulator)!r}))"
+    code = f"from support import emulated as e; import pathlib; e.build(pathlib.Path({str(emulator)!r}))"
     if run([PYTHON, "-c", code], context.left(), variables).problem is None:
         variables["CML_FAST_EMULATOR"] = str(emulator / "libemulated.so")  # else each builds one
     files = sorted(TESTS.rglob("test_*.py"), key=lambda path: (path.stem[5:] not in FIRST, path))

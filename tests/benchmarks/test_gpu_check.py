@@ -158,28 +158,34 @@ def test_the_name_of_a_gpu_in_a_file_name():
 
 # --- reading what programs print --------------------------------------------------------------
 
-PTXAS = """\
+PAIR = "_ZN3cml4cuda11sync_kernelINS0_10PairWorkerINS0_8WarpLossELi4EEEEEvNS_10CudaLaunchE"
+TILE = "_ZN3cml4cuda12async_kernelINS0_10TileWorkerILi0EEEEEvNS_10CudaLaunchE"
+APPLY = "_ZN3cml4cuda12apply_kernelILi1EEEvNS_10CudaLaunchE"
+PTXAS = f"""\
   [3/14] Building CUDA object CMakeFiles/cuda_kernel_4.dir/csrc/cuda/kernel.cu.o
   ptxas info    : 0 bytes gmem
-  ptxas info    : Compiling entry function '_ZN3cml4cuda11sync_kernelILi4EEEvNS_10CudaLaunchE' for \
-'sm_90'
-  ptxas info    : Function properties for _ZN3cml4cuda11sync_kernelILi4EEEvNS_10CudaLaunchE
+  ptxas info    : Compiling entry function '{PAIR}' for 'sm_90'
+  ptxas info    : Function properties for {PAIR}
       0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
   ptxas info    : Used 113 registers, used 1 barriers
   ptxas info    : Compile time = 784.272 ms
-  ptxas info    : Compiling entry function '_ZN3cml4cuda12async_kernelILi0EEEvNS_10CudaLaunchE' \
-for 'sm_90'
-  ptxas info    : Function properties for _ZN3cml4cuda12async_kernelILi0EEEvNS_10CudaLaunchE
+  ptxas info    : Compiling entry function '{TILE}' for 'sm_90'
+  ptxas info    : Function properties for {TILE}
       256 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads
   ptxas info    : Used 96 registers, used 0 barriers
+  ptxas info    : Compiling entry function '{APPLY}' for 'sm_90'
+  ptxas info    : Function properties for {APPLY}
+      0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+  ptxas info    : Used 40 registers, used 0 barriers
 """
 
 
 def test_ptxas_report():
-    names = ("kernel", "chunks", "registers", "stack_bytes", "spilled_bytes")
+    names = ("kernel", "worker", "chunks", "registers", "stack_bytes", "spilled_bytes")
     assert [tuple(map(kernel.get, names)) for kernel in stages.ptxas_report(PTXAS)] == [
-        ("sync", 4, 113, 0, 0),
-        ("async", 0, 96, 256, 20),
+        ("sync", "Pair", 4, 113, 0, 0),
+        ("async", "Tile", 0, 96, 256, 20),
+        ("apply", None, 1, 40, 0, 0),
     ]
 
 
