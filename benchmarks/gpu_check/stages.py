@@ -122,7 +122,8 @@ def test(context: Context) -> dict[str, Any]:
     variables = environment(TESTS)
     emulator = FOLDER / "emulator"
     emulator.mkdir(parents=True, exist_ok=True)
-    code = f"from support import emulated as e; import pathlib; e.build(pathlib.Path({str(emulator)!r}))"
+    code = "from support import emulated; import pathlib; "
+    code += f"emulated.build(pathlib.Path({str(emulator)!r}))"
     if run([PYTHON, "-c", code], context.left(), variables).problem is None:
         variables["CML_FAST_EMULATOR"] = str(emulator / "libemulated.so")  # else each builds one
     files = sorted(TESTS.rglob("test_*.py"), key=lambda path: (path.stem[5:] not in FIRST, path))
