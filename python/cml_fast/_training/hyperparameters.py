@@ -466,17 +466,16 @@ def _check_effective(row: Hyperparameter, given: Any, values: Mapping[str, Any])
         losses = " and ".join(f"loss={name!r}" for name in row.losses())
         raise ValueError(
             f"{row.name}={given!r} has no effect with loss={values['loss']!r}: it belongs to "
-            f"{losses}; leave it out (None) or choose another loss"
+            f"{losses}; leave it out or choose another loss"
         )
     if row.needs == "update='sync'" and values["update"] != "sync":
         raise ValueError(
             f"{row.name}={given!r} has no effect with update={values['update']!r}: it belongs to "
-            "update='sync'; leave it out (None) or choose that"
+            "update='sync'; leave it out or choose that"
         )
     if row.needs == "cov_weight" and values["cov_weight"] == 0:
         raise ValueError(
-            f"{row.name}={given!r} has no effect with cov_weight=0; leave it out (None) or set "
-            "cov_weight"
+            f"{row.name}={given!r} has no effect with cov_weight=0; leave it out or set cov_weight"
         )
 
 
@@ -485,7 +484,7 @@ def check_features_used(params: Mapping[str, Any]) -> None:
     for name in features_only():
         if params.get(name) is not None:
             raise ValueError(
-                f"{name}={params[name]!r} has no effect without features; leave it out (None) or "
+                f"{name}={params[name]!r} has no effect without features; leave it out or "
                 "give fit user_features or item_features"
             )
 
