@@ -132,3 +132,15 @@ def test_a_row_far_out_of_the_ball_is_refused(kernel, loss, batch_size):
     if batch_size:  # nothing of the first batch that meets the row is applied
         after = snapshot(tables)
         np.testing.assert_array_equal(after["users"], before["users"])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_gradient_that_counts_as_divergence_is_refused(kernel, loss):
+    """Its row is finite, and so would be the sums of its squares."""
+    tables, likes, chosen = problem(kernel, loss=loss)
+    tables.arrays["items"][7, : chosen.n_dims] = 1.7e14
+    before = snapshot(tables)
+    assert make_job(tables, likes, chosen).run(0, likes.nnz).first_non_finite is not None
+    after = snapshot(tables)
+    np.testing.assert_array_equal(after["items"][7], before["items"][7])
+    assert not after["item_accumulators"][7].any()
