@@ -8,11 +8,9 @@ from types import ModuleType
 
 import pytest
 from support import emulated
+from support.kernels import INSTRUCTION_SETS
 
-from cml_fast import _core
 from cml_fast._compute.devices import ISA_VARIABLE, cuda_problem
-
-INSTRUCTION_SETS = _core.build_info()["instruction_sets"]
 
 
 def cuda_or_skip() -> str:

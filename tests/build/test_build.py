@@ -11,8 +11,7 @@ import time
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from conftest import INSTRUCTION_SETS
-from support.kernels import larger_problem, random_tables, settings, snapshot
+from support.kernels import INSTRUCTION_SETS, larger_problem, random_tables, settings, snapshot
 
 import cml_fast
 from cml_fast import Trainer, _core

@@ -1,11 +1,8 @@
-"""The package of data as a whole: its examples run, and it loads nothing that it may not need."""
+"""The package of data as a whole: it loads nothing that it may not need."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import os
-import pkgutil
 import subprocess
 import sys
 
@@ -13,22 +10,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-import cml_fast.data
 from cml_fast.data import Features, Interactions
 
-MODULES = [module.name for module in pkgutil.iter_modules(cml_fast.data.__path__)]
 SLOW = ("matplotlib", "pyarrow")
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
-    module = importlib.import_module(f"cml_fast.data.{name}")
-    assert doctest.testmod(module).failed == 0
-
-
-@pytest.mark.parametrize("name", cml_fast.data.__all__)
-def test_public_objects_have_an_example(name: str) -> None:
-    assert ">>> " in (getattr(cml_fast.data, name).__doc__ or "")
 
 
 @pytest.mark.parametrize("name", ["cml_fast", "cml_fast.data", "cml_fast._cli.app"])

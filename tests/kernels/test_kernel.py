@@ -8,8 +8,8 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import INSTRUCTION_SETS
 from support.kernels import (
+    INSTRUCTION_SETS,
     TABLE_NAMES,
     Tables,
     assert_same_counters,

@@ -4,7 +4,7 @@ nothing, and mistakes are reported."""
 from __future__ import annotations
 
 import pytest
-from conftest import INSTRUCTION_SETS
+from support.kernels import INSTRUCTION_SETS
 from support.sanitizers import BATCHES, BATCHES_CPP, Sanitized
 
 pytestmark = pytest.mark.slow

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from conftest import INSTRUCTION_SETS
 from oracle.training import rounding_unit
 from support.kernels import (
+    INSTRUCTION_SETS,
     Tables,
     check_against_oracle,
     digest,

@@ -21,6 +21,9 @@ from cml_fast._compute.array_api import to_numpy
 from cml_fast._compute.settings import ADAGRAD_EPSILON, Settings
 from support.emulated import EmulatedJob
 
+INSTRUCTION_SETS: list[str] = _core.build_info()[
+    "instruction_sets"
+]  # that run here, the best first
 DEFAULTS = {
     "n_dims": 33,
     "n_negatives": 7,

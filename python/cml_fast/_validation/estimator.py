@@ -12,11 +12,48 @@ class Estimator:
     """Base of a class whose ``__init__`` stores its keyword arguments under their own names."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the hyper-parameters as given. ``deep`` exists for scikit-learn only."""
+        """Return the hyper-parameters as they were given.
+
+        Parameters
+        ----------
+        deep : bool
+            Has no effect; scikit-learn passes it.
+
+        Returns
+        -------
+        dict of str to value
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> Trainer(n_dims=20).get_params()["n_dims"]
+        20
+        """
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self: Self, **params: Any) -> Self:
-        """Change hyper-parameters; an unknown name is a ValueError and changes nothing."""
+        """Change hyper-parameters.
+
+        Parameters
+        ----------
+        **params
+            New values, by name. They are checked when training begins.
+
+        Returns
+        -------
+        The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no hyper-parameter of such a name. Nothing has changed then.
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> Trainer().set_params(n_dims=20)
+        Trainer(n_dims=20)
+        """
         known = list(self._defaults())
         for name in params:
             if name not in known:

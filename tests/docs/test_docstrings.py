@@ -1,0 +1,63 @@
+"""Public docstrings: all have the sections that they need, and their examples run."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import cml_fast
+from cml_fast import data, errors, evaluation, metrics
+
+PUBLIC: dict[str, Any] = {
+    **{f"cml_fast.{name}": getattr(cml_fast, name) for name in cml_fast.__all__},
+    **{f"cml_fast.data.{name}": getattr(data, name) for name in data.__all__},
+    "cml_fast.evaluation.evaluate": evaluation.evaluate,
+    "cml_fast.metrics.Evaluation": metrics.Evaluation,
+    **{f"cml_fast.errors.{name}": value for name, value in vars(errors).items() if name[0] != "_"},
+}
+del PUBLIC["cml_fast.__version__"]
+
+
+def functions() -> Iterator[tuple[str, Any]]:
+    """The public functions, and the public methods of the public classes."""
+    for name, value in PUBLIC.items():
+        if not inspect.isclass(value):
+            yield name, value
+        elif not issubclass(value, Exception):
+            for attribute, member in inspect.getmembers(value):
+                if attribute[0] != "_" and (inspect.isfunction(member) or inspect.ismethod(member)):
+                    yield f"{name}.{attribute}", member
+
+
+FUNCTIONS = dict(functions())
+EVERYTHING = {**PUBLIC, **FUNCTIONS}
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_examples_run(name: str) -> None:
+    document = EVERYTHING[name].__doc__ or ""
+    if "annoy" in document:
+        pytest.importorskip("annoy")
+    test = doctest.DocTestParser().get_doctest(document, {}, name, None, None)
+    assert test.examples, "there is no example"
+    output: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=output.append)
+    assert not failed, "".join(output)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_have_their_sections(name: str) -> None:
+    """Parameters and results, or the name of the function whose they are."""
+    function = FUNCTIONS[name]
+    document = inspect.cleandoc(function.__doc__ or "")
+    signature = inspect.signature(function)
+    refers = "`" in document.split("Examples\n")[0]  # to a function with the same parameters
+    parameters = [p for p in signature.parameters if p not in ("self", "cls")]
+    if parameters and not refers:
+        assert "Parameters\n----------" in document
+    if signature.return_annotation not in ("None", None) and not refers:
+        assert "Returns\n-------" in document
