@@ -1,6 +1,6 @@
 // The training kernels for one instruction set. This file is compiled once for rows of any number
 // of 32-element chunks (CML_CHUNKS=0), and once more for each number in CML_FIXED_CHUNKS: there the
-// loops over chunks are unrolled, which makes pairs of short rows faster.
+// loops over chunks are unrolled, which is faster for short rows.
 //
 // Nothing here may come from the standard library: the linker keeps one copy of its inline
 // functions for the whole module, possibly the one that was compiled for this instruction set.
@@ -146,34 +146,39 @@ static CpuKernel pair_kernel_of(LossList<Policies...>, Loss loss) {
     return kernels[static_cast<int>(loss)];
 }
 
-// The kernel of a pairwise loss for rows of exactly kChunks chunks. It is defined where CML_CHUNKS
-// is that number.
 template <int kChunks>
-CpuKernel fixed_pair_kernel(Loss loss);
+static CpuKernel kernel_of(Loss loss) {
+    return shares_negatives(loss) ? kTileKernel<kChunks>
+                                  : pair_kernel_of<kChunks>(PairwiseLosses{}, loss);
+}
+
+// The kernel for rows of exactly kChunks chunks. It is defined where CML_CHUNKS is that number.
+template <int kChunks>
+CpuKernel fixed_kernel(Loss loss);
 
 #if CML_CHUNKS > 0
 
+// Most of a tile's work does not depend on the number of chunks: it is compiled once.
+extern template class Tile<Lanes, PlainMemory, Alone>;
+
 template <int kChunks>
-CpuKernel fixed_pair_kernel(Loss loss) {
-    return pair_kernel_of<kChunks>(PairwiseLosses{}, loss);
+CpuKernel fixed_kernel(Loss loss) {
+    return kernel_of<kChunks>(loss);
 }
-template CpuKernel fixed_pair_kernel<CML_CHUNKS>(Loss loss);
+template CpuKernel fixed_kernel<CML_CHUNKS>(Loss loss);
 
 }  // namespace CML_TARGET
 }  // namespace cml
 
 #else
 
-template <int... kFixedChunks>
-static CpuKernel pair_kernel(Loss loss, int chunks) {
-    CpuKernel kernel = pair_kernel_of<0>(PairwiseLosses{}, loss);
-    ((chunks == kFixedChunks ? void(kernel = fixed_pair_kernel<kFixedChunks>(loss)) : void()), ...);
-    return kernel;
-}
+template class Tile<Lanes, PlainMemory, Alone>;
 
-// Tiles spend their time in matrix products, which a fixed number of chunks makes no faster.
+template <int... kFixedChunks>
 static CpuKernel kernel_for(Loss loss, int chunks) {
-    return shares_negatives(loss) ? kTileKernel<0> : pair_kernel<CML_FIXED_CHUNKS>(loss, chunks);
+    CpuKernel kernel = kernel_of<0>(loss);
+    ((chunks == kFixedChunks ? void(kernel = fixed_kernel<kFixedChunks>(loss)) : void()), ...);
+    return kernel;
 }
 
 }  // namespace CML_TARGET
@@ -181,7 +186,7 @@ static CpuKernel kernel_for(Loss loss, int chunks) {
 #define CML_JOIN(a, b) a##b
 #define CML_KERNEL_OF(target) CML_JOIN(kernel_, target)
 CpuKernel CML_KERNEL_OF(CML_TARGET)(Loss loss, int n_dims) {
-    return kernel_for(loss, (n_dims + kLanes - 1) / kLanes);
+    return kernel_for<CML_FIXED_CHUNKS>(loss, (n_dims + kLanes - 1) / kLanes);
 }
 
 }  // namespace cml
