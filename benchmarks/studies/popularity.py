@@ -1,4 +1,4 @@
-"""Raise popular items in a trained model (`Model.favour_popular`): what it gains, by weight.
+"""Raise popular items in a trained model (`Model.with_popularity_bias`): what it gains, by weight.
 
     python -m benchmarks.studies.popularity
 
@@ -38,7 +38,7 @@ def run(name: str, folder: Path) -> list[dict[str, float]]:
     model = trainer.fit(train).model_
     rows = []
     for weight in WEIGHTS:
-        raised = model.favour_popular(train, weight) if weight > 0 else model
+        raised = model.with_popularity_bias(train, weight) if weight > 0 else model
         found = evaluate(raised, validation, exclude=[train], ks=(20, 50)).to_dict()
         rows.append({"weight": weight, **{m: round(found[m], DIGITS) for m in METRICS}})
     return rows

@@ -367,7 +367,7 @@ def test_the_build(monkeypatch, installs, usable, status, summary):
     assert "--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real" in commands[0]
     assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(commands[0])
     if installs:
-        assert len(found["kernels"]) == 2
+        assert len(found["kernels"]) == 3
 
 
 def test_every_test_file_has_its_turn(monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ LOADERS = {INTERACTIONS: load_interactions, FEATURES: load_features}
 @pytest.mark.parametrize("kind", LOADERS)
 def test_every_format_and_option_is_documented(kind: PairKind) -> None:
     loader = LOADERS[kind]
-    documented = re.findall(r"^    ``(\w+)`` ", loader.__doc__ or "", re.MULTILINE)
+    documented = re.findall(r"^    - ``(\w+)``: ", loader.__doc__ or "", re.MULTILINE)
     assert documented == list(formats.formats_of(kind))
     options = {option for row in formats.formats_of(kind).values() for option in row.options}
     arguments = set(loader.__annotations__)

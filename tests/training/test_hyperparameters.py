@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from support.trainers import trainer
 
 import cml_fast
-from cml_fast import Trainer
+from cml_fast import Trainer, _core
 from cml_fast._cli.app import main
 from cml_fast._compute.losses import LOSSES
 from cml_fast._training.hyperparameters import HYPERPARAMETERS, check_settings, resolve
@@ -142,6 +142,7 @@ def test_a_new_one_is_one_row(tmp_path: Path) -> None:
     """In a copy of the package: signature, docstring, command line, check and record follow."""
     package = tmp_path / "cml_fast"
     shutil.copytree(Path(cml_fast.__file__).parent, package)
+    shutil.copy(_core.__file__, package)  # it may lie elsewhere
     table = package / "_training" / "hyperparameters.py"
     text = table.read_text()
     place = '        Hyperparameter(\n            "verbose",\n'
