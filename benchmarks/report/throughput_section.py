@@ -75,7 +75,7 @@ def summary(record: Record) -> list[tuple[str, str, str]]:
                 times = [row["ours"][best]["seconds"], row["seconds"]]
                 medians = [statistics.median(seconds) for seconds in times]
                 cells = [f"{medians[0]:.2g} ({best})", f"{medians[1]:.2g} ({peer})"]
-                what = f"CPU-seconds to 99% of the peer's best recall@{found['k']}, {name}"
+                what = f"CPU-seconds to 99% of the recall@{found['k']} of {peer}, {name}"
                 rows.append((what, *better_in_bold(cells, medians, higher=False)))
     for name, found in record.get("compare", {}).items():
         rates = {way: rate["median"] for way, rate in found.get("rates", {}).items()}
@@ -83,7 +83,7 @@ def summary(record: Record) -> list[tuple[str, str, str]]:
         if peers and name == SUMMARISED_DATA:
             both = [FASTEST, max(peers, key=lambda peer: rates[peer])]
             cells = [f"{_millions(rates[way])} ({way})" for way in both]
-            what = f"million pairs per CPU-second, {name}"
+            what = f"million pairs trained per CPU-second, {name}"
             rows.append((what, *better_in_bold(cells, [rates[way] for way in both], higher=True)))
     return rows
 

@@ -45,7 +45,10 @@ def summary(record: Record) -> list[tuple[str, str, str]]:
                 f"{value:.0f} ({model}, {library})"
                 for value, model, (library, _) in zip(values, MODELS, best, strict=True)
             ]
-            what = f"µs a top-{KS[0]} query, {record['allowed_loss']:.0%} of recall lost, {name}"
+            what = (
+                f"µs of an approximate top-{KS[0]} query, with at most "
+                f"{record['allowed_loss']:.0%} less recall than exact search, {name}"
+            )
             rows.append((what, *better_in_bold(cells, values, higher=False)))
     return rows
 

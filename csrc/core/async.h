@@ -25,7 +25,7 @@ class AsyncUpdates {
 
     CML_FN bool apply(int64_t, const Pair& pair, int32_t negative, const PairLoss& loss) const {
         if (negative < 0) return true;
-        if (!(loss.gradient_bound <= kLargestGradient)) return false;
+        if (!(loss.gradient_bound <= kLargestSquaredGradient)) return false;
         const Triplet triplet{pair.user, pair.positive, negative, 2.0f * loss.weight};
         return update_rows<Lanes, kChunks>(job_, memory_, triplet,
                                            [](const Lanes& gradient, auto)

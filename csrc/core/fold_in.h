@@ -34,7 +34,7 @@ class FoldInUpdates {
 
     CML_FN bool apply(int64_t, const Pair& pair, int32_t negative, const PairLoss& loss) const {
         if (negative < 0) return true;
-        if (!(loss.gradient_bound <= kLargestGradient)) return false;
+        if (!(loss.gradient_bound <= kLargestSquaredGradient)) return false;
         float* const user = row_of(job_.users, pair.user);
         return update_row<Lanes, kChunks>(
             job_.hyper, memory_, user, accumulators_of(job_.users, pair.user),

@@ -132,7 +132,7 @@ struct Counters {
     int64_t skipped = 0;    // pairs whose user likes every item, so that no negative exists
     double loss = 0;        // sum over the pairs
     int64_t first_non_finite = INT64_MAX;  // the first sample that was refused (see
-                                           // kLargestGradient); INT64_MAX: none
+                                           // kLargestSquaredGradient); INT64_MAX: none
 };
 
 }  // namespace cml

@@ -138,7 +138,7 @@ class Tile {
     // for rows up to twice the radius of the ball.
     CML_FN float largest_norm(bool items_fixed) const {
         const float twice = 2.0f * job_.hyper.max_norm;
-        return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestGradient;
+        return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestSquaredGradient;
     }
 
     // Copy the rows of a pair to the workspace, that of the user also into a column; zeros if the

@@ -1,5 +1,12 @@
 // The update of a row: one AdaGrad step, then the projection onto the ball of radius max_norm
 // (Hsieh et al., section 3.5).
+//
+//   update_row   updates one row; the caller gives its gradient as a function
+//   step_row     updates one row along a gradient that lies in memory, if that is not too large
+//   update_rows  updates the three rows of a triplet, whose gradients it computes
+//
+// Rows are handled in chunks of 32 elements. Functions of a chunk get its number c and `part`,
+// which says how many of its elements belong to the row (see lanes.h and rows.h).
 #pragma once
 
 #include "rows.h"
@@ -9,11 +16,15 @@ inline namespace CML_TARGET {
 
 // A squared gradient norm above this counts as divergence. The bound keeps the accumulators, sums
 // of such squares, far from overflow.
-constexpr float kLargestGradient = 1e30f;
+constexpr float kLargestSquaredGradient = 1e30f;
 
 // The rows of a triplet are its user (0), its positive (1) and its negative (2). With the factor
-// f = 2 w their gradients are f (v_k - v_j), f (v_j - u) and f (u - v_k): each is f times the
-// difference of two rows, plus_row(t) and minus_row(t).
+// f = 2 w the gradient of row t is f times the difference of two rows, plus_row(t) - minus_row(t):
+//
+//   t             gradient        plus_row  minus_row
+//   0 (user)      f (v_k - v_j)   2         1
+//   1 (positive)  f (v_j - u)     1         0
+//   2 (negative)  f (u - v_k)     0         2
 constexpr int kTripletRows = 3;
 constexpr int plus_row(int t) {
     return 2 - t;
@@ -22,9 +33,10 @@ constexpr int minus_row(int t) {
     return t == 2 ? 2 : 1 - t;
 }
 
-// Project a row onto the ball of radius max_norm and store it. `after` has its new chunks,
-// `squares` the sum of their squares in each lane, and before(c, part) returns the old chunks,
-// which `Memory` may need for writing. A row that is not finite is not stored; returns whether it
+// Project a row onto the ball of radius max_norm and store it. `after` has the new row in chunks,
+// `squares` the sum of their squares in each lane, and before(c, part) returns the old row's chunk
+// c. `Memory` may need that: on CUDA, where others may change the row meanwhile, the difference
+// after - before is added atomically. A row that is not finite is not stored; returns whether it
 // was finite.
 template <class Lanes, int kChunks, class Memory, class Before>
 CML_FN bool store_projected(const Hyperparameters& hyper, const Memory& memory, float* row,
@@ -34,6 +46,7 @@ CML_FN bool store_projected(const Hyperparameters& hyper, const Memory& memory, 
     if (square[0] - square[0] != 0.0f) return false;  // infinite or NaN
     const float norm = square_root(square[0]);
     const float limit = hyper.max_norm;
+    // The scale is 1 inside the ball.
     const Lanes shrink = Lanes::splat(limit / (norm > limit ? norm : limit));
     Chunks<Lanes, kChunks>{hyper.n_dims}.each([&](int c, auto part) CML_INLINE_LAMBDA {
         memory.commit(row + c * kLanes, before(c, part), after[c] * shrink, part);
@@ -41,8 +54,8 @@ CML_FN bool store_projected(const Hyperparameters& hyper, const Memory& memory, 
     return true;
 }
 
-// One AdaGrad step of a row and its projection. gradient(c, part) returns the chunks of its
-// gradient and is called once for each. See store_projected for the rest.
+// One AdaGrad step of a row and its projection. gradient(c, part) returns chunk c of its gradient
+// and is called once for each chunk. before(c, part) and the result are as for store_projected.
 //
 // Row-wise AdaGrad accumulates the mean of the squared elements, so that all elements have the same
 // step size, and the step has the direction of the gradient.
@@ -84,7 +97,7 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     return store_projected<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
-// Whether a gradient in memory is below the bound of divergence.
+// Whether the squared norm of a gradient in memory is at most kLargestSquaredGradient.
 template <class Lanes, int kChunks>
 CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, const float* gradient) {
     Lanes squares = Lanes::splat(0.0f);
@@ -94,11 +107,11 @@ CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, const float* gradie
     });
     float square[1];
     Lanes::sum({squares}, square);
-    return square[0] <= kLargestGradient;
+    return square[0] <= kLargestSquaredGradient;
 }
 
-// One step of a row along the i-th of these gradients. A gradient that counts as divergence changes
-// nothing. Returns whether the gradient and the result were finite.
+// One step of a row along the i-th of these gradients. Returns false, and leaves the row as it was,
+// if the gradient is too large (see is_bounded) or the new row would not be finite.
 template <class Lanes, int kChunks, class Memory>
 CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
                      const RowGradients& gradients, int64_t i) {
@@ -115,8 +128,8 @@ CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
 }
 
 // One step of the three rows of a triplet; all gradients are computed from the old rows.
-// adjust(g, part) returns the chunk to use in place of a chunk g of a gradient. Returns whether all
-// new rows were finite.
+// adjust(g, part) is called with each chunk g of a gradient and returns the chunk to use instead,
+// for example g rounded to fixed point. Returns whether all new rows were finite.
 template <class Lanes, int kChunks, class Memory, class Adjust>
 CML_FN bool update_rows(const Job& job, const Memory& memory, const Triplet& triplet,
                         Adjust adjust) {

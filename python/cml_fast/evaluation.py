@@ -74,22 +74,22 @@ def evaluate(
          1    0.5000    1.0000
          3    1.0000    0.9197
     """
-    lengths = _check_ks(ks)
+    ks = _check_ks(ks)
     n_users, n_items = len(model.user_vectors), len(model.item_vectors)
     space = (np.arange(n_users), model.user_ids, model.item_ids)
-    targets = interaction_rows("test", test, *space)
+    relevant_items = interaction_rows("test", test, *space)
     mask = sp.csr_array((n_users, n_items), dtype=np.float32)
     for matrix in exclude if isinstance(exclude, list | tuple) else [exclude]:
         if matrix is not None:
             mask = mask + interaction_rows("exclude", matrix, *space)
-    for matrix in (targets, mask):
+    for matrix in (relevant_items, mask):
         matrix.data.fill(1)  # only the positions of the entries matter, not their values
-    overlap = targets.multiply(mask).nnz
+    overlap = relevant_items.multiply(mask).nnz
     if overlap:
         warnings.warn(f"{overlap} test items are also excluded and count as missed", stacklevel=2)
-    if targets.nnz == 0:
+    if relevant_items.nnz == 0:
         raise DataError("test has no interactions: there is nothing to evaluate")
-    return measure(model.user_vectors, model.item_vectors, targets, mask, lengths)
+    return measure(model.user_vectors, model.item_vectors, relevant_items, mask, ks)
 
 
 def _check_ks(ks: Iterable[int]) -> list[int]:

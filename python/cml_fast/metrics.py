@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from ._search.exact import nearest
 
-# Entries of rankings that are held at once.
+# Rankings are computed for blocks of users; a block has at most about this many ranked items.
 BLOCK_ENTRIES = 1 << 22
 
 # A function of
@@ -81,7 +81,7 @@ def ndcg(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
     [1.0, 0.5]
     """
     discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
-    # There are no more relevant items than items, so the table is long enough for any k.
+    # The table has min(k, n_items) entries, and n_relevant is at most n_items: the index is valid.
     best = np.cumsum(discounts)[np.minimum(n_relevant, k) - 1]
     gain: np.ndarray = np.where(hits, discounts, 0).sum(axis=1) / best
     return gain
@@ -95,7 +95,7 @@ METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """The metrics of all users that have test items.
+    """The metrics of all users that have relevant items.
 
     Attributes
     ----------
@@ -209,9 +209,9 @@ class Evaluation:
 def measure(
     user_vectors: np.ndarray,
     item_vectors: np.ndarray,
-    targets: sp.csr_array,
+    relevant_items: sp.csr_array,
     exclude: sp.csr_array,
-    lengths: list[int],
+    ks: list[int],
 ) -> Evaluation:
     """Compute the metrics of exact nearest-item rankings, without any check of the arguments.
 
@@ -220,16 +220,16 @@ def measure(
     Parameters
     ----------
     user_vectors, item_vectors : numpy.ndarray, (n_users, r) and (n_items, r), float32
-    targets, exclude : scipy.sparse.csr_array, (n_users, n_items)
-        The relevant items, at least one, and the items left out of the rankings. All stored
-        entries count, whatever their values.
-    lengths : list of int
-        The values of k, ascending.
+    relevant_items, exclude : scipy.sparse.csr_array, (n_users, n_items)
+        The relevant items (there must be at least one in the whole matrix), and the items left out
+        of the rankings. All stored entries count, whatever their values.
+    ks : list of int
+        The lengths of the rankings, ascending.
 
     Returns
     -------
     Evaluation
-        Of the users that have relevant items.
+        The metrics of the users that have at least one relevant item.
 
     Examples
     --------
@@ -244,11 +244,11 @@ def measure(
     def rank(users: np.ndarray, n: int) -> np.ndarray:
         return nearest(user_vectors[users], item_vectors, n, exclude[users])[0]
 
-    return measure_rankings(rank, targets, lengths)
+    return measure_rankings(rank, relevant_items, ks)
 
 
 def measure_rankings(
-    rank: Callable[[np.ndarray, int], np.ndarray], targets: sp.csr_array, lengths: list[int]
+    rank: Callable[[np.ndarray, int], np.ndarray], relevant_items: sp.csr_array, ks: list[int]
 ) -> Evaluation:
     """Compute the metrics of any rankings, without any check of the arguments.
 
@@ -257,15 +257,16 @@ def measure_rankings(
     rank : callable
         ``rank(users, n)`` returns an (m, n) int64 array: for each of m row numbers of users, the
         row numbers of n distinct items, best first, or -1 where there are no more items.
-    targets : scipy.sparse.csr_array, (n_users, n_items)
-        The relevant items, at least one: all stored entries, whatever their values.
-    lengths : list of int
-        The values of k, ascending.
+    relevant_items : scipy.sparse.csr_array, (n_users, n_items)
+        All stored entries are relevant items, whatever their values. There must be at least one in
+        the whole matrix.
+    ks : list of int
+        The lengths of the rankings, ascending.
 
     Returns
     -------
     Evaluation
-        Of the users that have relevant items.
+        The metrics of the users that have at least one relevant item.
 
     Examples
     --------
@@ -273,21 +274,21 @@ def measure_rankings(
     >>> import scipy.sparse as sp
     >>> from cml_fast.metrics import measure_rankings
     >>> ranked = np.array([[2, 0, 1], [0, 1, 2]])
-    >>> targets = sp.csr_array([[1, 0, 1], [0, 0, 1]])
-    >>> measure_rankings(lambda users, n: ranked[users, :n], targets, [2]).recall
+    >>> relevant_items = sp.csr_array([[1, 0, 1], [0, 0, 1]])
+    >>> measure_rankings(lambda users, n: ranked[users, :n], relevant_items, [2]).recall
     {2: 0.5}
     """
-    users = np.flatnonzero(np.diff(targets.indptr))
-    width = min(lengths[-1], targets.shape[1])
+    users = np.flatnonzero(np.diff(relevant_items.indptr))
+    width = min(ks[-1], relevant_items.shape[1])
     step = max(1, BLOCK_ENTRIES // width)
     parts: dict[str, dict[int, list[np.ndarray]]]
-    parts = {name: {k: [] for k in lengths} for name in METRICS}
+    parts = {name: {k: [] for k in ks} for name in METRICS}
     for start in range(0, len(users), step):
         block = users[start : start + step]
-        wanted = targets[block]
-        hits, n_relevant = _hits(rank(block, width), wanted), np.diff(wanted.indptr)
+        relevant = relevant_items[block]
+        hits, n_relevant = _hits(rank(block, width), relevant), np.diff(relevant.indptr)
         for name, metric in METRICS.items():
-            for k in lengths:
+            for k in ks:
                 parts[name][k].append(metric(hits[:, :k], n_relevant, k))
     per_user = {
         name: {k: np.concatenate(blocks) for k, blocks in by_k.items()}
@@ -296,10 +297,10 @@ def measure_rankings(
     return Evaluation(users, per_user)
 
 
-def _hits(ranked: np.ndarray, wanted: sp.csr_array) -> np.ndarray:
-    """Whether each ranked item is stored in the same row of ``wanted``: (m, width), bool."""
-    m, n_items = wanted.shape
+def _hits(ranked: np.ndarray, relevant: sp.csr_array) -> np.ndarray:
+    """Whether each ranked item is stored in the same row of ``relevant``: (m, width), bool."""
+    m, n_items = relevant.shape
     # Each pair of user and item becomes one number; padding becomes -1, which no pair has.
     rows = np.arange(m)
-    pairs = np.repeat(rows, np.diff(wanted.indptr)) * n_items + wanted.indices
+    pairs = np.repeat(rows, np.diff(relevant.indptr)) * n_items + relevant.indices
     return np.isin(np.where(ranked < 0, -1, ranked + rows[:, None] * n_items), pairs)

@@ -272,7 +272,9 @@ def test_the_words_follow_the_numbers(tmp_path):
     assert "| m 8, ef 40 | 1.2 | 2 |" in text
     assert "| Annoy, K = 50 | none |  |  |  | 12.3% at least |" in text
     ((what, ours, theirs),) = readme_rows(record)
-    assert what == "µs a top-10 query, 2% of recall lost, gowalla"
+    assert what == (
+        "µs of an approximate top-10 query, with at most 2% less recall than exact search, gowalla"
+    )
     assert (ours, theirs) == ("**5 (CML, Annoy)**", "20 (MF, Annoy)")
     del record["results"]["gowalla"]["MF"]
     assert "With MF" not in section(record, figures)

@@ -5,11 +5,11 @@
 // A pairwise loss (warp.h) looks at one pair of a user and an item that the user likes, with
 // negatives that were drawn for this pair alone. It picks at most one of them to push away:
 //
-//   PairLoss evaluate<Lanes>(positive, negatives, n, weight)
-//     positive     squared distance between the user and the positive item
-//     negatives    squared distances between the user and the n negatives, followed by infinity up
-//                  to a multiple of kLanes
-//     weight       of the pair
+//   PairLoss evaluate<Lanes>(positive_distance, negative_distances, n, pair_weight)
+//     positive_distance   squared distance between the user and the positive item
+//     negative_distances  squared distances between the user and the n negatives, followed by
+//                         infinity up to a multiple of kLanes
+//     pair_weight         of the pair
 //
 // A loss with shared negatives (softmax.h, contrastive.h) looks at a block of kLanes pairs, one in
 // each lane, which all use the same n negatives. Every negative may move:
