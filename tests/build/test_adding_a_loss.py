@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pybind11
 import pytest
+from support.packages import copy_package
 
 import cml_fast
 
@@ -100,8 +101,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("sources")
     for name in ("csrc", "cmake"):
         shutil.copytree(ROOT / name, copy / name)
-    ignored = shutil.ignore_patterns("_core*.so", "__pycache__")
-    shutil.copytree(Path(cml_fast.__file__).parent, copy / "cml_fast", ignore=ignored)
+    copy_package(copy)
     shutil.copy(ROOT / "CMakeLists.txt", copy)
     add_the_loss(copy)
     build(copy)

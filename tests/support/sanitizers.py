@@ -21,6 +21,7 @@ import pytest
 
 import cml_fast
 from support.emulated import compiler
+from support.packages import copy_package
 
 TESTS = Path(__file__).resolve().parents[1]
 OPTIONS = {
@@ -38,13 +39,8 @@ class Sanitized:
         if not (TESTS.parent / "csrc").is_dir():
             pytest.skip(f"the sources of the compiled module are not beside {TESTS}")
         self._sources, self._build = directory / "sources", directory / "build"
-        self._package = directory / "package" / "cml_fast"
         self._reports = directory / "reports"
-        shutil.copytree(
-            Path(cml_fast.__file__).parent,
-            self._package,
-            ignore=shutil.ignore_patterns("_core*.so", "__pycache__"),
-        )
+        self._package = copy_package(directory / "package")
         for name in ("csrc", "cmake"):
             shutil.copytree(TESTS.parent / name, self._sources / name)
         shutil.copy(TESTS.parent / "CMakeLists.txt", self._sources)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import scipy.sparse as sp
+from support.packages import copy_package
 from support.trainers import trainer
 
-import cml_fast
 from cml_fast import Trainer, _core
 from cml_fast._cli.app import main
 from cml_fast._compute.losses import LOSSES
@@ -140,9 +140,8 @@ NEW_ROW = '''        Hyperparameter(
 
 def test_a_new_one_is_one_row(tmp_path: Path) -> None:
     """In a copy of the package: signature, docstring, command line, check and record follow."""
-    package = tmp_path / "cml_fast"
-    shutil.copytree(Path(cml_fast.__file__).parent, package)
-    shutil.copy(_core.__file__, package)  # it may lie elsewhere
+    package = copy_package(tmp_path)
+    shutil.copy(_core.__file__, package)
     table = package / "_training" / "hyperparameters.py"
     text = table.read_text()
     place = '        Hyperparameter(\n            "verbose",\n'
