@@ -23,7 +23,9 @@ PIP := $(BIN)/python -m pip
 
 # The package is installed as a link to python/cml_fast: a change of Python code needs no new
 # installation. The compiled module is built in build/, where only what changed is compiled again.
-INSTALL := $(PIP) install --quiet --no-build-isolation \
+# Dependencies are installed by a command of their own: some have to be built, which they can only
+# in isolation, with build tools of their own.
+INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation \
 	--config-settings=cmake.define.CML_CUDA=$(CML_CUDA) --editable
 BUILD_REQUIREMENTS := "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.24" ninja
 COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*)
@@ -84,13 +86,14 @@ $(BIN)/python:
 
 $(VENV)/installed: $(BIN)/python $(COMPILED)
 	$(INSTALL) .
+	$(PIP) install --quiet cml-fast
 	touch $@
 
-$(VENV)/installed-for-tests: $(BIN)/python $(COMPILED)
-	$(INSTALL) ".[test]"
-	touch $@ $(VENV)/installed
-
 # What these need besides; the package itself is there.
+$(VENV)/installed-for-tests: $(VENV)/installed
+	$(PIP) install --quiet "cml-fast[test]"
+	touch $@
+
 $(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
 	$(PIP) install --quiet "cml-fast[bench]"
 	touch $@
