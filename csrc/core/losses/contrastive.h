@@ -43,5 +43,7 @@ struct ContrastiveLoss {
     float negative_weight;  // W / U
 };
 
+CML_SHARED_NEGATIVE_LOSS(ContrastiveLoss);
+
 }  // namespace CML_TARGET
 }  // namespace cml

@@ -1,4 +1,6 @@
-// What a loss has to provide: the interface of the files in this folder, listed in registry.h.
+// What a loss has to provide: the interface of the files in this folder. Each of them ends with
+// CML_PAIRWISE_LOSS or CML_SHARED_NEGATIVE_LOSS, which puts the loss in the list of its kind, and
+// registry.h includes them all.
 //
 // There are two kinds of losses, because they see different data.
 //
@@ -57,6 +59,36 @@ struct PairBlockLoss {
     Lanes loss;
     Lanes impostors;  // number of negatives that are too near
 };
+
+template <class... Policies>
+struct LossList {
+    static constexpr int kSize = sizeof...(Policies);
+    template <class Policy>
+    using Add = LossList<Policies..., Policy>;
+};
+
+// The lists are made while the files of the losses are included. The list with n losses is the
+// result type of listed_losses(Position<Kind, n>), which is declared by the n-th loss of the kind
+// and never called. Position<Kind, kMost> converts to all Position<Kind, n>, and overload
+// resolution prefers the largest n that has been declared: the list with all losses so far.
+template <class Kind, int n>
+struct Position : Position<Kind, n - 1> {};
+template <class Kind>
+struct Position<Kind, 0> {};
+constexpr int kMost = 32;  // losses of each kind
+
+struct Pairwise;
+struct SharedNegatives;
+LossList<> listed_losses(Position<Pairwise, 0>);
+LossList<> listed_losses(Position<SharedNegatives, 0>);
+
+#define CML_LOSSES_SO_FAR(Kind) decltype(listed_losses(Position<Kind, kMost>{}))
+#define CML_ADD_LOSS(Kind, Policy) \
+    CML_LOSSES_SO_FAR(Kind)        \
+    ::Add<Policy> listed_losses(Position<Kind, CML_LOSSES_SO_FAR(Kind)::kSize + 1>)
+
+#define CML_PAIRWISE_LOSS(Policy) CML_ADD_LOSS(Pairwise, Policy)
+#define CML_SHARED_NEGATIVE_LOSS(Policy) CML_ADD_LOSS(SharedNegatives, Policy)
 
 }  // namespace CML_TARGET
 }  // namespace cml

@@ -1,7 +1,7 @@
 // The list of all losses. To add one: write a file beside this one (policy.h says what a loss
-// provides), include it here, and put it in the list of its kind below. The names that Python
-// accepts, the kernels of the CPU and of CUDA, and the sizes of the workspaces follow from here.
-// A hyper-parameter that no other loss has is a row of CML_LOSS_PARAMETERS in ../job.h.
+// provides) and include it here. The names that Python accepts, the kernels of the CPU and of CUDA,
+// and the sizes of the workspaces follow from here. A hyper-parameter that no other loss has is a
+// row of CML_LOSS_PARAMETERS in ../job.h.
 #pragma once
 
 #include "contrastive.h"
@@ -11,16 +11,11 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-template <class... Policies>
-struct LossList {
-    static constexpr int kSize = sizeof...(Policies);
-};
-
 // Every pair has negatives of its own.
-using PairwiseLosses = LossList<WarpLoss>;
+using PairwiseLosses = CML_LOSSES_SO_FAR(Pairwise);
 
 // All pairs of a tile have the same negatives.
-using SharedNegativeLosses = LossList<SoftmaxLoss, ContrastiveLoss>;
+using SharedNegativeLosses = CML_LOSSES_SO_FAR(SharedNegatives);
 
 // A Loss is a position in the first list or, counted on from its end, in the second one.
 constexpr bool shares_negatives(Loss loss) {

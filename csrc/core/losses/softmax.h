@@ -57,5 +57,7 @@ struct SoftmaxLoss {
     float importance_weight;  // c
 };
 
+CML_SHARED_NEGATIVE_LOSS(SoftmaxLoss);
+
 }  // namespace CML_TARGET
 }  // namespace cml

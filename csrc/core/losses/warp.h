@@ -53,5 +53,7 @@ struct WarpLoss {
     const float* rank_weights;
 };
 
+CML_PAIRWISE_LOSS(WarpLoss);
+
 }  // namespace CML_TARGET
 }  // namespace cml
