@@ -18,6 +18,8 @@ class Interactions:
         The weight of each interaction; sorted, without duplicates or zeros.
     user_ids, item_ids : numpy.ndarray, (n_users,) and (n_items,), int64 or str
         The external id of each row and column.
+    timestamps : numpy.ndarray, (matrix.nnz,), int64, float64 or datetime64[us], optional
+        When each interaction happened, in the order of ``matrix.data``.
 
     Examples
     --------
@@ -32,6 +34,7 @@ class Interactions:
     matrix: sp.csr_array
     user_ids: np.ndarray
     item_ids: np.ndarray
+    timestamps: np.ndarray | None = None
 
     def __repr__(self) -> str:
         n_users, n_items = self.matrix.shape
