@@ -6,12 +6,15 @@ import gzip
 import re
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 import pytest
 
 from cml_fast.data import load_features, load_interactions
 from cml_fast.data._readers import formats
-from cml_fast.data._readers.pairs import FEATURES, INTERACTIONS, Format, PairKind, Pairs
+from cml_fast.data._readers.builder import PairBuilder
+from cml_fast.data._readers.delimited import COLUMN_OPTIONS
+from cml_fast.data._readers.files import Source, sources
+from cml_fast.data._readers.pairs import FEATURES, INTERACTIONS, Format, PairKind
 
 LOADERS = {INTERACTIONS: load_interactions, FEATURES: load_features}
 
@@ -24,8 +27,8 @@ def test_every_format_and_option_is_documented(kind: PairKind) -> None:
     options = {option for row in formats.formats_of(kind).values() for option in row.options}
     arguments = set(loader.__annotations__)
     # Of the columns, those of the other kind are no arguments.
-    assert options - arguments <= {"user", "item", "rating", "min_rating", "id", "tag"}
-    others = {"path", "format", "return", "user_ids", "item_ids"}
+    assert options - arguments <= {*COLUMN_OPTIONS, "min_rating"}
+    others = {"source", "format", "return", "user_ids", "item_ids", "on_bad_lines"}
     others |= {"ids", "names", "unknown", "min_count"}
     assert arguments - options <= others
 
@@ -36,6 +39,8 @@ def test_every_format_and_option_is_documented(kind: PairKind) -> None:
         (INTERACTIONS, "a.csv", b"user,item,genres\n", "csv"),
         (INTERACTIONS, "a.TSV.gz", gzip.compress(b"user\titem\n"), "tsv"),
         (INTERACTIONS, "a.dat", b"1::2\n", "movielens"),
+        (INTERACTIONS, "u.data", b"196\t242\t3\t881250949\n", "movielens"),
+        (INTERACTIONS, "a.csv", b"userId,movieId,rating,timestamp\r\n", "movielens"),
         (INTERACTIONS, "a.npz", b"PK", "npz"),
         (FEATURES, "a.csv", b"id,tag\n1,genres\n", "csv"),
         (FEATURES, "a.csv", b"movieId,title,genres\n", "genres"),
@@ -47,16 +52,17 @@ def test_every_format_and_option_is_documented(kind: PairKind) -> None:
 def test_auto(tmp_path: Path, kind: PairKind, name: str, content: bytes, format: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    assert formats._choose(path, kind, "auto").name == format
+    (source,) = ((one, formats._recognise(one, kind)) for one in sources(path))
+    assert source[1].name == format
 
 
 def test_a_new_format_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(path: Path, kind: PairKind, *, delimiter: str = "/") -> Pairs:
-        pairs = [line.split(delimiter) for line in path.read_text().split()]
+    def read(source: Source, builder: PairBuilder, *, delimiter: str = "/") -> None:
+        pairs = [line.split(delimiter) for line in source.read().decode().split()]
         users, items = zip(*pairs, strict=True)
-        user_ids, rows = np.unique(users, return_inverse=True)
-        item_ids, columns = np.unique(items, return_inverse=True)
-        return Pairs(rows, user_ids, columns, item_ids)
+        builder.tally.lines += len(pairs)
+        columns = {"user": pa.array(users), "item": pa.array(items)}
+        builder.add(source.name, columns, lambda row: f"line {row + 1}")
 
     row = Format("slashes", read, ("delimiter",), (".pairs",), kinds=(INTERACTIONS,))
     monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, row))
@@ -67,7 +73,7 @@ def test_a_new_format_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert likes.matrix.toarray().tolist() == [[0, 1], [1, 1]]
     path.write_text("ann-tea\n")
     assert load_interactions(path, delimiter="-").item_ids.tolist() == ["tea"]
-    with pytest.raises(ValueError, match=r"header is an option of csv, tsv, not of slashes"):
+    with pytest.raises(ValueError, match=r"header is an option of csv, tsv, .* not of slashes"):
         load_interactions(path, header=False)
     with pytest.raises(ValueError, match="delimiter is an option of csv, slashes, not of tsv"):
         load_interactions(path, format="tsv", delimiter="-")

@@ -28,23 +28,6 @@ def test_import_loads_nothing_slow(name: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_lists_are_read_without_pyarrow(tmp_path) -> None:
-    (tmp_path / "a.txt").write_text("7 30 5\n")
-    code = (
-        "import sys, cml_fast.data as data; "
-        "data.load_interactions(sys.argv[1], format='adjacency'); "
-        "print('pyarrow' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.txt")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "False\n"
-
-
 def test_representations_are_short() -> None:
     matrix = sp.csr_array(np.ones((1200, 3), dtype=np.float32))
     likes = Interactions(matrix, np.arange(1200), np.arange(3))

@@ -31,7 +31,7 @@ class IdIndex:
     Attributes
     ----------
     argument : str
-    array : numpy.ndarray, (n,), int64 or str
+    array : numpy.ndarray, (n,), int64, or object with a str in each place
         The ids; read-only.
     """
 
@@ -51,14 +51,23 @@ class IdIndex:
         if n is not None and self.array.shape != (n,):
             raise ValueError(f"{name} must be {n} ids, one per row, got {len(self.array)}")
         self.array.flags.writeable = False
-        ordered = self.array[self._order]
-        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-        if repeated.size:
-            raise ValueError(f"{name} must be unique, {repeated[0].item()!r} occurs twice")
+        if self.array.dtype.kind == "i":
+            ordered = self.array[self._order]
+            repeated = ordered[1:][ordered[1:] == ordered[:-1]].tolist()
+        else:
+            repeated = [
+                id for row, id in enumerate(self.array.tolist()) if self._rows_by_text[id] != row
+            ]
+        if repeated:
+            raise ValueError(f"{name} must be unique, {repeated[0]!r} occurs twice")
 
     @cached_property
     def _order(self) -> np.ndarray:
         return np.argsort(self.array, kind="stable")
+
+    @cached_property
+    def _rows_by_text(self) -> dict[str, int]:
+        return {id: row for row, id in enumerate(self.array.tolist())}
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """Return the row number, int64, of each of these int64 or str ids; -1 for unknown ids.
@@ -66,29 +75,29 @@ class IdIndex:
         Integers and strings are compared as text, because ids that are integers in one file may
         be strings in another one: the string "7" is the integer 7, but "007" is not.
         """
-        if self.array.dtype.kind == "i" and ids.dtype.kind == "U":
+        if ids.dtype.kind == "U":
+            ids = ids.astype(object)
+        if self.array.dtype.kind == "O":
+            rows = self._rows_by_text
+            texts = ids.tolist() if ids.dtype.kind == "O" else map(str, ids.tolist())
+            return np.array([rows.get(text, -1) for text in texts], dtype=np.int64)
+        if ids.dtype.kind == "O":
             values = [_as_int64(text) for text in ids.tolist()]
             is_number = np.array([value is not None for value in values], dtype=bool)
             found = np.full(len(values), -1, dtype=np.int64)
             integers = [value for value in values if value is not None]
             found[is_number] = self.find(np.array(integers, dtype=np.int64))
             return found
-        wanted = ids if ids.dtype.kind == self.array.dtype.kind else ids.astype(str)
-        places = np.searchsorted(self.array, wanted, sorter=self._order)
-        rows = self._order[np.minimum(places, len(self.array) - 1)]
-        return np.where(self.array[rows] == wanted, rows, -1)
+        places = np.searchsorted(self.array, ids, sorter=self._order)
+        found = self._order[np.minimum(places, len(self.array) - 1)]
+        return np.where(self.array[found] == ids, found, -1)
 
     def rows(self, ids: npt.ArrayLike) -> Any:
         """Return row numbers, a scalar for a scalar; unknown ids are a ValueError."""
         scalar = np.ndim(ids) == 0
-        wanted = _id_array("ids", np.array([ids], dtype=object) if scalar else ids)
+        wanted = _id_array("ids", [ids] if scalar else ids)
         if wanted.size == 0:
             return np.zeros(0, dtype=np.int64)
-        if wanted.dtype.kind != self.array.dtype.kind:
-            raise TypeError(
-                f"ids of {self._what}s must be like {self.array[0].item()!r}, "
-                f"got {wanted[0].item()!r}"
-            )
         rows = self.find(wanted)
         unknown = wanted[rows < 0]
         if unknown.size:
@@ -109,24 +118,41 @@ def _as_int64(text: str) -> int | None:
     return value if str(value) == text and _INT64.min <= value <= _INT64.max else None
 
 
-def _id_array(name: str, ids: npt.ArrayLike) -> np.ndarray:
-    """Return ids as a new int64 or str array."""
+def _id_array(name: str, ids: Any) -> np.ndarray:
+    """Return ids as a new array: int64, or object with a str in each place.
+
+    Text is kept as objects, because an array of NumPy's own text takes the space of the longest id
+    for each, and drops NUL characters at the end.
+    """
     # Through objects, because NumPy would turn [1, "a"] into strings.
-    array = ids if isinstance(ids, np.ndarray) else np.array(ids, dtype=object)
-    if array.ndim == 1 and array.dtype == object:
-        if all(isinstance(value, str) for value in array):
-            array = array.astype(str)
-        elif all(
-            isinstance(value, numbers.Integral) and not isinstance(value, bool) for value in array
+    array = ids if isinstance(ids, np.ndarray) else np.array(_plain(ids), dtype=object)
+    if array.ndim == 1 and array.dtype.kind in "UT":
+        array = array.astype(object)
+    if array.ndim == 1 and array.dtype == object and array.size:
+        values = array.tolist()
+        if all(isinstance(value, str) for value in values):
+            texts = np.empty(len(values), dtype=object)
+            texts[:] = [str(value) for value in values]
+            return texts
+        if all(
+            isinstance(value, numbers.Integral) and not isinstance(value, bool) for value in values
         ):
-            array = np.array(array.tolist())
-    if array.size == 0:
+            array = np.array([int(value) for value in values])
+    if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iuU":
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
             f"{name} must be a one-dimensional sequence of integers, or of strings, got an array "
             f"of {array.dtype} with shape {array.shape}"
         )
     if array.dtype.kind == "u" and array.size and array.max() > _INT64.max:
         raise ValueError(f"{name} must fit into int64, got {array.max()}; use strings instead")
-    return array.astype(str if array.dtype.kind == "U" else np.int64)
+    return array.astype(np.int64)
+
+
+def _plain(ids: Any) -> Any:
+    """Return ids as something that NumPy makes an array of objects from."""
+    for method in ("to_pylist", "tolist"):  # of Arrow, and of pandas
+        if hasattr(ids, method):
+            return getattr(ids, method)()
+    return ids if np.ndim(ids) else list(ids) if np.iterable(ids) else ids

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from .._validation.matrices import FEATURES, check_matrix
 from ..errors import DataError
+from ._readers.report import ReadReport
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,6 +25,8 @@ class Features:
         The external id of each row, None where neither the file nor the caller has any.
     names : numpy.ndarray, (n_features,), int64 or str
         The name of each column.
+    report : ReadReport, optional
+        What became of every line, if the features were read from a file.
 
     Examples
     --------
@@ -38,6 +41,7 @@ class Features:
     matrix: sp.csr_array
     ids: np.ndarray | None
     names: np.ndarray
+    report: ReadReport | None = None
 
     def __repr__(self) -> str:
         n_objects, n_features = self.matrix.shape

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from ._readers.report import ReadReport
+
 
 @dataclass(frozen=True, repr=False)
 class Interactions:
@@ -20,6 +22,8 @@ class Interactions:
         The external id of each row and column.
     timestamps : numpy.ndarray, (matrix.nnz,), int64, float64 or datetime64[us], optional
         When each interaction happened, in the order of ``matrix.data``.
+    report : ReadReport, optional
+        What became of every line, if the interactions were read from a file.
 
     Examples
     --------
@@ -35,6 +39,7 @@ class Interactions:
     user_ids: np.ndarray
     item_ids: np.ndarray
     timestamps: np.ndarray | None = None
+    report: ReadReport | None = None
 
     def __repr__(self) -> str:
         n_users, n_items = self.matrix.shape

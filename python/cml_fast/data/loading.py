@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from .._validation.scalars import check_choice, check_int
+from .._validation.scalars import check_choice, check_int, check_real
 from ..errors import DataError
 from ._ids import IdIndex
 from ._readers.formats import read_pairs
-from ._readers.pairs import FEATURES, INTERACTIONS, PairKind, Pairs, align, to_csr
+from ._readers.pairs import FEATURES, INTERACTIONS, PairKind, Pairs, align, merge, stack_level
+from ._readers.report import ON_BAD_LINES, ReadReport, Tally
 from .features import Features
 from .interactions import Interactions
 
 
+UNKNOWN = ("error", "drop")
+
+
 def load_interactions(
-    path: str | os.PathLike[str],
+    source: Any,
     *,
     format: str = "auto",
     user: str | int | None = None,
@@ -27,11 +33,18 @@ def load_interactions(
     rating: str | int | None = None,
     min_rating: float | None = None,
     weight: str | int | None = None,
+    timestamp: str | int | None = None,
+    where: Mapping[str | int, Any] | None = None,
     delimiter: str | None = None,
-    header: bool = True,
+    header: bool | None = None,
+    quoting: str | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] = (),
+    on_bad_lines: str = "error",
     count_as_item: bool = False,
     user_ids: ArrayLike | None = None,
     item_ids: ArrayLike | None = None,
+    unknown: str = "error",
 ) -> Interactions:
     r"""Read who liked what from a file.
 
@@ -124,33 +137,45 @@ def load_interactions(
     [[1.0, 1.0], [0.0, 1.0]]
     >>> folder.cleanup()
     """
-    path = Path(path)
-    options = {
-        "user": user,
-        "item": item,
-        "rating": rating,
-        "min_rating": min_rating,
-        "weight": weight,
-        "delimiter": delimiter,
-        "header": header,
-        "count_as_item": count_as_item,
-    }
-    pairs = read_pairs(path, INTERACTIONS, format, options)
-    if not pairs.rows.size:
-        raise DataError(f"{path} has no interactions")
+    options = _given(
+        user=user,
+        item=item,
+        rating=rating,
+        min_rating=min_rating,
+        weight=weight,
+        timestamp=timestamp,
+        where=where,
+        delimiter=delimiter,
+        header=header,
+        quoting=quoting,
+        encoding=encoding,
+        missing=missing,
+        count_as_item=count_as_item,
+    )
+    check_choice("unknown", unknown, UNKNOWN)
+    tally = Tally(check_choice("on_bad_lines", on_bad_lines, ON_BAD_LINES))
     users, items = _index("user", "user_ids", user_ids), _index("item", "item_ids", item_ids)
-    return Interactions(*_to_matrix(path, INTERACTIONS, pairs, users, items))
+    name, pairs = read_pairs(source, INTERACTIONS, format, options, tally)
+    matrix, row_ids, column_ids, timestamps, report = _to_matrix(
+        name, INTERACTIONS, pairs, users, items, tally, drop=unknown == "drop"
+    )
+    return Interactions(matrix, row_ids, column_ids, timestamps, report)
 
 
 def load_features(
-    path: str | os.PathLike[str],
+    source: Any,
     *,
     format: str = "auto",
     id: str | int | None = None,
     tag: str | int | None = None,
     weight: str | int | None = None,
+    where: Mapping[str | int, Any] | None = None,
     delimiter: str | None = None,
-    header: bool = True,
+    header: bool | None = None,
+    quoting: str | None = None,
+    encoding: str | None = None,
+    missing: Sequence[str] = (),
+    on_bad_lines: str = "error",
     separator: str | None = None,
     names_file: str | os.PathLike[str] | None = None,
     count_as_item: bool = False,
@@ -258,87 +283,134 @@ def load_features(
     [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
     >>> folder.cleanup()
     """
-    path = Path(path)
-    check_choice("unknown", unknown, ("error", "drop"))
+    check_choice("unknown", unknown, UNKNOWN)
     if check_int("min_count", min_count, 0) and names is not None:
         raise ValueError("min_count has no meaning with names, which say what to keep")
-    options = {
-        "id": id,
-        "tag": tag,
-        "weight": weight,
-        "delimiter": delimiter,
-        "header": header,
-        "separator": separator,
-        "names_file": names_file,
-        "count_as_item": count_as_item,
-    }
-    pairs = read_pairs(path, FEATURES, format, options)
-    if not pairs.rows.size:
-        raise DataError(f"{path} has no features")
-
+    options = _given(
+        id=id,
+        tag=tag,
+        weight=weight,
+        where=where,
+        delimiter=delimiter,
+        header=header,
+        quoting=quoting,
+        encoding=encoding,
+        missing=missing,
+        separator=separator,
+        names_file=names_file,
+        count_as_item=count_as_item,
+    )
+    tally = Tally(check_choice("on_bad_lines", on_bad_lines, ON_BAD_LINES))
     wanted_ids, wanted_names = _index("id", "ids", ids), _index("name", "names", names)
+    name, pairs = read_pairs(source, FEATURES, format, options, tally)
     if not pairs.rows_have_ids and wanted_ids is not None:
-        pairs = _name_rows(path, pairs, wanted_ids)
-    matrix, known_ids, known_names = _to_matrix(
-        path, FEATURES, pairs, wanted_ids, wanted_names, drop=unknown == "drop"
+        pairs = _name_rows(name, pairs, wanted_ids)
+    matrix, known_ids, known_names, _, report = _to_matrix(
+        name, FEATURES, pairs, wanted_ids, wanted_names, tally, drop=unknown == "drop"
     )
     matrix.eliminate_zeros()  # where duplicates added up to one
     if min_count:
-        matrix, known_names = _keep_frequent(path, matrix, known_names, min_count)
-    return Features(matrix, known_ids if pairs.rows_have_ids else None, known_names)
+        matrix, known_names = _keep_frequent(name, matrix, known_names, min_count)
+    return Features(matrix, known_ids if pairs.rows_have_ids else None, known_names, report)
+
+
+def _given(
+    *,
+    min_rating: float | None = None,
+    missing: Sequence[str] = (),
+    where: Mapping[str | int, Any] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return the options that the caller gave, checked as far as that needs no file."""
+    if isinstance(missing, str) or not all(isinstance(word, str) for word in missing):
+        raise TypeError(f"missing must be a list of texts such as ['NULL'], got {missing!r}")
+    if min_rating is not None:
+        check_real("min_rating", min_rating, -np.finfo(float).max)
+    elif options.get("rating") is not None:
+        raise ValueError("rating needs min_rating, the least rating that counts as a like")
+    checked = {
+        "min_rating": min_rating,
+        "where": where,
+        "missing": tuple(missing) or None,
+        **options,
+        "count_as_item": options.get("count_as_item") or None,
+    }
+    return {name: value for name, value in checked.items() if value is not None}
 
 
 def _index(what: str, argument: str, ids: ArrayLike | None) -> IdIndex | None:
     return None if ids is None else IdIndex(what, ids, argument=argument)
 
 
-def _name_rows(path: Path, pairs: Pairs, ids: IdIndex) -> Pairs:
+def _name_rows(name: str, pairs: Pairs, ids: IdIndex) -> Pairs:
     """Give ids to the rows of a matrix whose file holds none."""
     if ids.array.size != pairs.row_ids.size:
         raise DataError(
-            f"{path} has {pairs.row_ids.size} rows, but there are {ids.array.size} ids; it must "
+            f"{name} has {pairs.row_ids.size} rows, but there are {ids.array.size} ids; it must "
             "have one row for each of the ids, in their order"
         )
     return pairs._replace(row_ids=ids.array, rows_have_ids=True)
 
 
 def _to_matrix(
-    path: Path,
+    name: str,
     kind: PairKind,
     pairs: Pairs,
     wanted_rows: IdIndex | None,
     wanted_columns: IdIndex | None,
-    drop: bool = False,
-) -> tuple[sp.csr_array, np.ndarray, np.ndarray]:
-    """Return a float32 matrix and the ids of its rows and columns.
+    tally: Tally,
+    drop: bool,
+) -> tuple[sp.csr_array, np.ndarray, np.ndarray, np.ndarray | None, ReadReport]:
+    """Return a float32 matrix, the ids of its rows and columns, the times and the counts.
 
-    These are the wanted ids, or those of the file where none are wanted. Pairs with other ids are
-    an error, or are left out with ``drop``.
+    The ids are the wanted ones, or those of the file where none are wanted. Pairs with other ids
+    are an error, or are left out with ``drop``.
     """
-    rows, row_ids = align(path, kind.row, pairs.rows, pairs.row_ids, wanted_rows, drop)
+    rows, row_ids = align(name, kind.row, pairs.rows, pairs.row_ids, wanted_rows, drop)
     columns, column_ids = align(
-        path, kind.column, pairs.columns, pairs.column_ids, wanted_columns, drop
+        name, kind.column, pairs.columns, pairs.column_ids, wanted_columns, drop
     )
-    weights = pairs.weights
+    weights, times = pairs.weights, pairs.timestamps
     if drop:
         is_known = (rows >= 0) & (columns >= 0)
         if not is_known.any():
-            raise DataError(f"{path}: none of these ids has any of these names")
+            raise DataError(f"{name}: no {kind.matrix.entry} is between ids that are known")
+        tally.unknown = np.count_nonzero(~is_known)
         rows, columns = rows[is_known], columns[is_known]
         weights = None if weights is None else weights[is_known]
-    matrix = to_csr(path, rows, columns, weights, (row_ids.size, column_ids.size))
-    return matrix, row_ids, column_ids
+        times = None if times is None else times[is_known]
+    shape = (row_ids.size, column_ids.size)
+    matrix, times = merge(name, rows, columns, weights, times, shape)
+    tally.merged += len(rows) - matrix.nnz
+    tally.pairs = matrix.nnz
+    _warn(name, tally)
+    return matrix, row_ids, column_ids, times, tally.report()
+
+
+def _warn(name: str, tally: Tally) -> None:
+    """Warn of lines that may be there by mistake."""
+    if tally.bad:
+        warnings.warn(
+            f"{tally.bad} bad lines were skipped, the first: {tally.first_bad}",
+            stacklevel=stack_level(),
+        )
+    if tally.continued:
+        warnings.warn(
+            f"{tally.first_continued} has line breaks within quotes, as {tally.continued} lines "
+            "that continue a record show; pass quoting='none' if quotes are ordinary characters",
+            stacklevel=stack_level(),
+        )
 
 
 def _keep_frequent(
-    path: Path, matrix: sp.csr_array, names: np.ndarray, min_count: int
+    name: str, matrix: sp.csr_array, names: np.ndarray, min_count: int
 ) -> tuple[sp.csr_array, np.ndarray]:
     """Leave out features that fewer than ``min_count`` objects have."""
     counts = np.bincount(matrix.indices, minlength=names.size)
     is_frequent = counts >= min_count
     if not is_frequent.any():
         raise DataError(
-            f"{path}: no feature occurs in at least min_count={min_count} objects; the most "
+            f"{name}: no feature occurs in at least min_count={min_count} objects; the most "
             f"frequent one occurs in {counts.max()}"
         )
     return matrix[:, is_frequent], names[is_frequent]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from array import array
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .pairs import INTERACTIONS, Format, PairKind, Pairs
-from .text import integer_lines
+from .files import Source
+from .lists import add_lists, integer_lines
+from .pairs import INTERACTIONS, Format
+
+if TYPE_CHECKING:
+    from .builder import PairBuilder
 
 
-def _read(path: Path, kind: PairKind) -> Pairs:
+def _read(source: Source, builder: PairBuilder) -> None:
     """Read lines of ``user item item ...``; a user with several lines has the items of all."""
     users, degrees, items = array("q"), array("q"), array("q")
-    for _, numbers in integer_lines(path):
+    for _, numbers in integer_lines(source):
         if numbers:
             users.append(numbers[0])
             degrees.append(len(numbers) - 1)
             items.extend(numbers[1:])
-    user_ids, rows = np.unique(users, return_inverse=True)
-    item_ids, columns = np.unique(np.array(items, dtype=np.int64), return_inverse=True)
-    return Pairs(np.repeat(rows, degrees), user_ids, columns, item_ids)
+        else:
+            builder.tally.lines += 1
+            builder.tally.empty += 1
+    add_lists(source, builder, np.array(users), np.array(degrees), np.array(items), "user")
 
 
 ADJACENCY = Format("adjacency", _read, kinds=(INTERACTIONS,))

@@ -6,12 +6,13 @@ A new format is a module here that defines a `Format`, and a line in `FORMATS`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from . import adjacency, citeulike, delimited, genres, movielens, npz, parquet
-from .files import check_not_empty, extension, first_line, reading
-from .pairs import Format, PairKind, Pairs
+from .delimited import TABLE_OPTIONS
+from .files import Source, sources
+from .pairs import FEATURES, Format, PairKind, Pairs
+from .report import Tally
 
 FORMATS: tuple[Format, ...] = (
     delimited.CSV,
@@ -24,8 +25,6 @@ FORMATS: tuple[Format, ...] = (
     citeulike.TAGS,
     npz.NPZ,
 )
-# Of the options that are not None by default, what stands for "not given".
-_DEFAULTS = {"header": True, "count_as_item": False}
 
 
 def formats_of(kind: PairKind) -> dict[str, Format]:
@@ -33,47 +32,79 @@ def formats_of(kind: PairKind) -> dict[str, Format]:
     return {format.name: format for format in FORMATS if kind in format.kinds}
 
 
-def read_pairs(path: Path, kind: PairKind, name: str, options: Mapping[str, Any]) -> Pairs:
-    """Read a file in the format ``name``, which may be "auto".
+def read_pairs(
+    source: Any, kind: PairKind, format: str, options: Mapping[str, Any], tally: Tally
+) -> tuple[str, Pairs]:
+    """Read files in a format, which may be "auto", or a data frame.
+
+    ``options`` are those that the caller gave. Returns a name for what was read, and its pairs.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     DataError
-        If the file cannot be read.
+        If it cannot be read.
     ValueError, TypeError
         If there is no such format, or if an option is wrong or not one of the format's.
     """
-    check_not_empty(path)
-    format = _choose(path, kind, name)
-    given = {option: value for option, value in options.items() if value != _DEFAULTS.get(option)}
-    _check_options(format, kind, given)
-    with reading(path, format.name):
-        return format.read(path, kind, **given)
+    if format != "auto" and format not in formats_of(kind):
+        raise ValueError(
+            f"format must be auto or one of {', '.join(formats_of(kind))}, got {format!r}"
+        )
+    from .builder import PairBuilder, Rules  # only now, because pyarrow is slow to load
+    from .tables import filter_roles, is_frame, read_frame
+
+    columns, where = filter_roles(options.get("where"))
+    rules = Rules(
+        options.get("min_rating"),
+        where,
+        frozenset(options.get("missing", ())),
+        tags_may_be_missing=kind is FEATURES,
+    )
+    builder = PairBuilder(kind, rules, tally)
+    of_reader = {
+        name: value
+        for name, value in options.items()
+        if name not in ("min_rating", "where", "missing")
+    }
+    if is_frame(source):
+        name = "the data frame"
+        _check_options(name, TABLE_OPTIONS, kind, options)
+        read_frame(name, source, {**columns, **of_reader}, builder)
+        return name, builder.finish(name)
+    names = []
+    for one in sources(source):
+        names.append(one.name)
+        chosen = formats_of(kind).get(format) or _recognise(one, kind)
+        _check_options(chosen.name, chosen.options, kind, options)
+        builder.missing = rules.missing | set(chosen.missing)
+        chosen.read(one, builder, **columns, **of_reader)
+    name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return name, builder.finish(name)
 
 
-def _choose(path: Path, kind: PairKind, name: str) -> Format:
-    """Return the format asked for; for "auto", the one that the file's name and content tell."""
+def _recognise(source: Source, kind: PairKind) -> Format:
+    """Return the format that the name of a file and its first line tell."""
     formats = formats_of(kind)
-    if name in formats:
-        return formats[name]
-    choices = f"one of {', '.join(formats)}"
-    if name != "auto":
-        raise ValueError(f"format must be auto or {choices}, got {name!r}")
-    possible = [format for format in formats.values() if extension(path) in format.extensions]
+    possible = [row for row in formats.values() if source.extension in row.extensions]
     for format in sorted(possible, key=lambda format: format.sniff is None):
-        if format.sniff is None or format.sniff(first_line(path)):
+        if format.sniff is None or format.sniff(source.first_line()):
             return format
-    raise ValueError(f"{path} does not tell its format by its name; pass format= {choices}")
+    raise ValueError(
+        f"{source.name} does not tell its format by its name; pass format= one of "
+        f"{', '.join(formats)}"
+    )
 
 
-def _check_options(format: Format, kind: PairKind, given: Mapping[str, Any]) -> None:
+def _check_options(
+    name: str, options: tuple[str, ...], kind: PairKind, given: Mapping[str, Any]
+) -> None:
     """Refuse options that would have no effect, and say which formats they belong to."""
     refused = []
     for option in given:
-        if option not in format.options:
+        if option not in options:
             takers = [row.name for row in formats_of(kind).values() if option in row.options]
-            refused.append(f"{option} is an option of {', '.join(takers)}, not of {format.name}")
+            refused.append(f"{option} is an option of {', '.join(takers)}, not of {name}")
     if refused:
         raise ValueError(f"{'; '.join(refused)}; leave it out")

@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ class Pairs(NamedTuple):
     row_ids, column_ids : numpy.ndarray, (n_rows,) and (n_columns,), int64 or str
     weights : numpy.ndarray, (n_pairs,), float32, or None
         None: all weights are 1.
+    timestamps : numpy.ndarray, (n_pairs,), int64, float64 or datetime64[us], or None
     rows_have_ids : bool
         False: the file has no ids of rows, and ``row_ids`` are only row numbers.
     """
@@ -36,6 +36,7 @@ class Pairs(NamedTuple):
     columns: np.ndarray
     column_ids: np.ndarray
     weights: np.ndarray | None = None
+    timestamps: np.ndarray | None = None
     rows_have_ids: bool = True
 
 
@@ -49,6 +50,8 @@ class PairKind(NamedTuple):
 
 INTERACTIONS = PairKind("user", "item", matrices.INTERACTIONS)
 FEATURES = PairKind("id", "tag", matrices.FEATURES)
+# The role of a column of ratings that nobody asked for, which is only looked at.
+UNUSED_RATING = "unused rating"
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Format:
     Attributes
     ----------
     name : str
-    read : function (path, kind, **options) -> Pairs
-        Called with the options that the caller gave, and no others.
+    read : function (source, builder, **options)
+        Adds what is in a `Source` to a `PairBuilder`. It is called with the options that the caller
+        gave, and no others, less those that the builder has.
     options : tuple of str
         The arguments of `load_interactions` and `load_features` that the format takes.
     extensions : tuple of str
@@ -69,27 +73,21 @@ class Format:
         function are tried before those that go by the extension alone.
     kinds : tuple of PairKind
         What files of this format may hold.
+    missing : tuple of str
+        What stands for no id in files of this format.
     """
 
     name: str
-    read: Callable[..., Pairs]
+    read: Callable[..., None]
     options: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     sniff: Callable[[bytes], bool] | None = None
     kinds: tuple[PairKind, ...] = (INTERACTIONS, FEATURES)
-
-
-def drop_unused(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Renumber codes so that the ids in use are sorted and without gaps or repeats."""
-    used = np.bincount(codes, minlength=ids.size) > 0
-    kept, inverse = np.unique(ids[used], return_inverse=True)
-    renumbered = np.zeros(ids.size, dtype=np.int32)
-    renumbered[used] = inverse
-    return renumbered[codes], kept
+    missing: tuple[str, ...] = ()
 
 
 def align(
-    path: Path,
+    name: str,
     role: str,
     codes: np.ndarray,
     ids: np.ndarray,
@@ -106,38 +104,51 @@ def align(
     positions = wanted.find(ids)
     unknown = np.flatnonzero(positions < 0)
     if unknown.size:
+        first = ids[unknown[0]]
         what = (
-            f"{path}: {role} {ids[unknown[0]].item()!r} is not in {wanted.argument} "
-            f"({unknown.size} of the file's {ids.size} {role}s are not)"
+            f"{name}: {role} {first if isinstance(first, str) else int(first)!r} is not in "
+            f"{wanted.argument} ({unknown.size} of the file's {ids.size} {role}s are not)"
         )
-        if not drop or unknown.size == ids.size:
+        if not drop:
+            raise DataError(f"{what}; pass unknown='drop' to leave them out")
+        if unknown.size == ids.size:
             raise DataError(what)
         warnings.warn(f"{what}; left out", stacklevel=stack_level())
     return positions[codes], wanted.array
 
 
-def to_csr(
-    path: Path,
+def merge(
+    name: str,
     rows: np.ndarray,
     columns: np.ndarray,
     weights: np.ndarray | None,
+    timestamps: np.ndarray | None,
     shape: tuple[int, int],
-) -> sp.csr_array:
-    """Return a canonical float32 matrix; duplicate pairs are merged with a warning."""
+) -> tuple[sp.csr_array, np.ndarray | None]:
+    """Return a canonical float32 matrix, and the timestamps of its entries.
+
+    Duplicate pairs are merged with a warning: their weights are added, and the last timestamp is
+    kept.
+    """
     values = np.ones(rows.size, dtype=np.float32) if weights is None else weights
     coordinates = (rows.astype(np.int32, copy=False), columns.astype(np.int32, copy=False))
     matrix = sp.csr_array((values, coordinates), shape=shape)  # sorts, and adds up duplicates
     if matrix.nnz < rows.size:
         how = "to one" if weights is None else "by adding their weights"
         warnings.warn(
-            f"{path}: {rows.size - matrix.nnz} duplicate rows were merged {how}",
+            f"{name}: {rows.size - matrix.nnz} duplicate rows were merged {how}",
             stacklevel=stack_level(),
         )
     if weights is None:
         matrix.data[:] = 1
     elif not np.isfinite(matrix.data).all():
-        raise DataError(f"{path}: the weights of duplicates add up to more than float32 holds")
-    return matrix
+        raise DataError(f"{name}: the weights of duplicates add up to more than float32 holds")
+    if timestamps is None:
+        return matrix, None
+    order = np.lexsort((timestamps, columns, rows))
+    rows, columns = rows[order], columns[order]
+    is_last = np.append((rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1]), True)
+    return matrix, timestamps[order[is_last]]
 
 
 def stack_level() -> int:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .delimited import COLUMN_OPTIONS
-from .pairs import Format, PairKind, Pairs
+from .delimited import TABLE_OPTIONS
+from .files import Source
+from .pairs import Format
+
+if TYPE_CHECKING:
+    from .builder import PairBuilder
 
 
-def _read(path: Path, kind: PairKind, **columns: Any) -> Pairs:
+def _read(source: Source, builder: PairBuilder, **columns: Any) -> None:
     from .tables import read_parquet  # only now, because pyarrow is slow to load
 
-    return read_parquet(path, kind, **columns)
+    read_parquet(source, columns, builder)
 
 
-PARQUET = Format("parquet", _read, COLUMN_OPTIONS, (".parquet",))
+PARQUET = Format("parquet", _read, TABLE_OPTIONS, (".parquet", ".pq"))

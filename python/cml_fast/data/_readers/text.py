@@ -1,62 +1,327 @@
-"""Text files line by line: slow, for lists of ids, a header or the place of a fault.
+"""Text tables: every line is a record, is counted, or is an error that names it.
 
-Tables themselves are parsed by pyarrow, which does not say where in the file a row comes from.
+A file is read in blocks of whole lines. pyarrow parses a block, where it is certain that it sees the
+same records in it as the rules below do, which a count of its rows makes sure of. All other blocks,
+those with a fault or with unusual quotes, are parsed here line by line. That is slower, and knows
+the line of everything.
+
+The rules: a line ends with \\n, \\r\\n or \\r; an empty line is no record; all records have as many
+fields as the first one. With quotes, a field that begins with a double quote ends with one, before
+the next delimiter or the end of the line; two double quotes in it stand for one; elsewhere a double
+quote is a character like any other.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from array import array
-from collections.abc import Iterator
-from itertools import islice
-from pathlib import Path
-from typing import NamedTuple
+import codecs
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
 from ...errors import DataError
-from .files import open_binary
+from .files import Source
+from .report import Tally
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Bytes that are parsed together, and the longest line there may be.
+BLOCK_BYTES = 1 << 24
+LONGEST_LINE = 1 << 26
+# A quoted field may go on over so many lines.
+LONGEST_FIELD_LINES = 1000
+
+QUOTING = ("minimal", "multiline", "none")
+_QUOTE, _NEWLINE = ord('"'), ord("\n")
+# Stands for delimiters of several characters, as pyarrow knows only those of one.
+_UNIT_SEPARATOR = b"\x1f"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-class TextTable(NamedTuple):
-    """A text file with one record a line, or several lines if ``quoted``."""
+class Dialect(NamedTuple):
+    """How a text table is written.
 
-    path: Path
+    Attributes
+    ----------
+    delimiter : str
+        What stands between fields: a character, or several.
+    quoting : {"minimal", "multiline", "none"}
+        "none": a double quote is a character like any other. Otherwise fields may be quoted, and
+        "multiline" says that quoted fields with line breaks are to be expected. They are read with
+        "minimal" as well, unless a line within the quotes looks like a record.
+    encoding : str
+        The name of the encoding in Python.
+    """
+
     delimiter: str
-    quoted: bool
-    header: bool
+    quoting: str = "minimal"
+    encoding: str = "utf-8"
 
-    def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line number, from 1, and the fields of each record that is not empty."""
-        with (
-            open_binary(self.path) as binary,
-            io.TextIOWrapper(
-                binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
-            ) as file,
-        ):
-            if not self.quoted:
-                for number, line in enumerate(file, 1):
-                    if line := line.rstrip("\r\n"):
-                        yield number, line.split(self.delimiter)
-                return
-            reader = csv.reader(file, delimiter=self.delimiter)
+
+class Batch(NamedTuple):
+    """Records in the order of the file, and where each of them is.
+
+    Attributes
+    ----------
+    columns : list of pyarrow.Array, (n_records,)
+        The columns asked for.
+    place : function of int
+        From the number of a record in this batch to its place in the file, such as "line 7".
+    """
+
+    columns: list[pa.Array]
+    place: Callable[[int], str]
+
+
+class BadLine(Exception):
+    """What is wrong with one line; the table decides whether that is an error."""
+
+
+class _Incomplete(Exception):
+    """A quoted field goes on in the next block."""
+
+
+class _Block(NamedTuple):
+    first_line: int  # number of the first line, from 1
+    data: bytes  # whole lines, each ending with \n
+    is_last: bool
+
+
+class TextTable:
+    """A text table that is read once.
+
+    Reading begins with the first record, which says how many fields a record has and perhaps what
+    they are called.
+
+    Attributes
+    ----------
+    first : list of str
+        The fields of the first record.
+    first_place : str
+        Where that is, such as "line 1".
+    """
+
+    def __init__(self, source: Source, dialect: Dialect, tally: Tally) -> None:
+        self._source, self._dialect, self._tally = source, dialect, tally
+        self._delimiter = dialect.delimiter
+        self._width = 0  # not known yet
+        self._blocks = _blocks(source, dialect.encoding)
+        self._block = next(self._blocks, _Block(1, b"", True))
+        self.first, begin, self._header_end = self._first_record()
+        self._header_begin = begin
+        self.first_place = f"line {self._block.first_line + begin}"
+        self._width = len(self.first)
+
+    def _first_record(self) -> tuple[list[str], int, int]:
+        """Return the fields of the first record, and in which lines of the first block it is."""
+        while True:
+            lines = _split_lines(self._block.data)
+            at = next((at for at, line in enumerate(lines) if line), None)
             try:
-                for fields in reader:
-                    if fields:
-                        yield reader.line_num, fields
-            except csv.Error as error:
-                # Python 3.10 refuses NUL, as UTF-16 has it; later ones pass it on.
-                what = "is not UTF-8 text" if "NUL" in str(error) else f"cannot be read: {error}"
-                raise DataError(f"{self.path}: line {reader.line_num} {what}") from error
+                if at is not None:
+                    fields, end = self._record(lines, at)
+                    if not _is_utf8(fields):
+                        raise BadLine(_not_utf8())
+                    return fields, at, end
+            except BadLine as error:
+                raise DataError(f"{self._named(at)} {error}") from None
+            except _Incomplete:
+                if self._block.is_last:
+                    raise DataError(f"{self._named(at)} {_UNCLOSED}") from None
+            if self._block.is_last:
+                raise DataError(f"{self._source.name} has only empty lines")
+            more = next(self._blocks)
+            self._block = _Block(self._block.first_line, self._block.data + more.data, more.is_last)
 
-    def place(self, row: int) -> str:
-        """Return where row number ``row`` below the header is in the file."""
-        return f"line {next(islice(self.records(), row + self.header, None))[0]}"
+    def skip_header(self) -> None:
+        """Take the first record for the names of the columns."""
+        lines = _split_lines(self._block.data)
+        skipped = lines[: self._header_end]
+        self._tally.lines += self._header_end
+        self._tally.empty += self._header_begin
+        self._tally.header += self._header_end - self._header_begin
+        size = sum(len(line) + 1 for line in skipped)
+        first, data, is_last = self._block
+        self._block = _Block(first + self._header_end, data[size:], is_last)
+
+    def batches(self, positions: list[int]) -> Iterator[Batch]:
+        """Yield the columns at these positions, all of them as text."""
+        rest = b""
+        for first_line, data, is_last in self._all_blocks():
+            block = _Block(first_line - rest.count(b"\n"), rest + data, is_last)
+            rest = b""
+            batch = self._parse_fast(block, positions)
+            if batch is not None:
+                yield batch
+            else:
+                rest = yield from self._parse_slowly(block, positions)
+
+    def _all_blocks(self) -> Iterator[_Block]:
+        yield self._block
+        if not self._block.is_last:
+            yield from self._blocks
+
+    def _named(self, at: int) -> str:
+        return f"{self._source.name}: line {self._block.first_line + at}"
+
+    # --- pyarrow -------------------------------------------------------------------------------
+
+    def _parse_fast(self, block: _Block, positions: list[int]) -> Batch | None:
+        """Return the records that pyarrow finds, or None where it may see others than we would."""
+        data, delimiter = block.data, self._delimiter.encode()
+        if b"\0" in data:
+            return None
+        if len(delimiter) > 1:
+            if _UNIT_SEPARATOR in data:
+                return None
+            data, delimiter = data.replace(delimiter, _UNIT_SEPARATOR), _UNIT_SEPARATOR
+        codes = np.frombuffer(data, dtype=np.uint8)
+        ends = np.flatnonzero(codes == _NEWLINE)
+        lengths = np.diff(ends, prepend=-1) - 1
+        quoted = self._dialect.quoting != "none" and b'"' in data
+        if quoted and not _quotes_are_plain(codes, ends, delimiter[0]):
+            return None
+        names = [str(at) for at in range(self._width)]
+        wanted = list(dict.fromkeys(str(at) for at in positions))
+        try:
+            table = pyarrow.csv.read_csv(
+                pa.BufferReader(data),
+                pyarrow.csv.ReadOptions(column_names=names),
+                pyarrow.csv.ParseOptions(
+                    delimiter=delimiter.decode(), quote_char='"' if quoted else False
+                ),
+                pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        n_empty = np.count_nonzero(lengths == 0)
+        if len(table) != len(ends) - n_empty:
+            return None
+        self._tally.lines += len(ends)
+        self._tally.empty += n_empty
+
+        def place(row: int) -> str:
+            at = np.flatnonzero(lengths)[row] if n_empty else row
+            return f"line {block.first_line + int(at)}"
+
+        return Batch([_whole(table[str(at)]) for at in positions], place)
+
+    # --- line by line --------------------------------------------------------------------------
+
+    def _parse_slowly(
+        self, block: _Block, positions: list[int]
+    ) -> Generator[Batch, None, bytes]:
+        """Yield the records of a block, and return the lines to be read with the next one."""
+        lines, tally = _split_lines(block.data), self._tally
+        numbers: list[int] = []
+        columns: list[list[str]] = [[] for _ in positions]
+        at = 0
+        while at < len(lines):
+            number, end = block.first_line + at, at + 1
+            fault = None
+            if not lines[at]:
+                tally.empty += 1
+            else:
+                try:
+                    fields, end = self._record(lines, at)
+                    self._check(fields, positions)
+                except BadLine as error:
+                    fault, end = str(error), at + 1
+                except _Incomplete:
+                    if not block.is_last:
+                        yield self._batch(columns, numbers)
+                        return b"".join(line + b"\n" for line in lines[at:])
+                    fault = _UNCLOSED
+                else:
+                    tally.continue_record(f"{self._source.name}: line {number}", end - at - 1)
+                    numbers.append(number)
+                    for column, position in zip(columns, positions, strict=True):
+                        column.append(fields[position])
+            if fault is not None:
+                if tally.first_bad is None:  # a line before this one may be bad for other reasons
+                    yield self._batch(columns, numbers)
+                    numbers, columns = [], [[] for _ in positions]
+                tally.bad_line(f"{self._source.name}: line {number}", fault)
+            tally.lines += end - at
+            at = end
+        yield self._batch(columns, numbers)
+        return b""
+
+    def _batch(self, columns: list[list[str]], numbers: list[int]) -> Batch:
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        return Batch(arrays, lambda row: f"line {numbers[row]}")
+
+    def _check(self, fields: list[str], positions: list[int]) -> None:
+        if len(fields) != self._width:
+            raise BadLine(f"has {len(fields)} fields, expected {self._width}")
+        if not _is_utf8([fields[at] for at in positions]):
+            raise BadLine(_not_utf8())
+
+    def _record(self, lines: list[bytes], at: int) -> tuple[list[str], int]:
+        """Return the fields of the record that begins at a line, and where the next one begins."""
+        line = _text(lines[at])
+        if self._dialect.quoting == "none" or '"' not in line:
+            return line.split(self._delimiter), at + 1
+        fields, position, end = [], 0, at + 1
+        while True:
+            if not line.startswith('"', position):
+                stop = line.find(self._delimiter, position)
+                fields.append(line[position : stop if stop >= 0 else None])
+            else:
+                while (stop := _closing_quote(line, position + 1)) is None:
+                    line += "\n" + self._next_line(lines, at, end)
+                    end += 1
+                fields.append(line[position + 1 : stop].replace('""', '"'))
+                stop += 1
+                if stop == len(line):
+                    stop = -1
+                elif not line.startswith(self._delimiter, stop):
+                    raise BadLine(
+                        f"has {line[stop : stop + 1]!r} after a quoted field; {_NO_QUOTES}"
+                    )
+            if stop < 0:
+                return fields, end
+            position = stop + len(self._delimiter)
+
+    def _next_line(self, lines: list[bytes], begin: int, at: int) -> str:
+        """Return a line that continues a quoted field of the record that began at ``begin``."""
+        if at - begin >= LONGEST_FIELD_LINES:
+            raise BadLine(_UNCLOSED)
+        if at == len(lines):
+            raise _Incomplete
+        line = _text(lines[at])
+        within = line[: _closing_quote(line, 0)]
+        looks_like_a_record = within.count(self._delimiter) + 1 >= max(self._width, 2)
+        if self._dialect.quoting != "multiline" and looks_like_a_record:
+            raise BadLine(_UNCLOSED)
+        return line
 
 
-def is_utf8(fields: list[str]) -> bool:
-    """Whether fields from `TextTable.records` were valid UTF-8 in the file."""
+_NO_QUOTES = (
+    "if double quotes are ordinary characters in this file, pass quoting='none'"
+)
+_UNCLOSED = (
+    f"has a double quote that is not closed on this line; {_NO_QUOTES}, and if quoted fields have "
+    "line breaks in them, quoting='multiline'"
+)
+
+
+def _not_utf8() -> str:
+    return "is not UTF-8 text; if it is in another encoding, pass it, such as encoding='latin-1'"
+
+
+def _text(line: bytes) -> str:
+    if b"\0" in line:
+        raise BadLine(
+            "has a NUL byte, as no text has; if the file is UTF-16, pass encoding='utf-16'"
+        )
+    return line.decode("utf-8", errors="surrogateescape")
+
+
+def _is_utf8(fields: list[str]) -> bool:
     try:
         "".join(fields).encode()
     except UnicodeEncodeError:  # a surrogate, which stands for a byte that is not UTF-8
@@ -64,18 +329,104 @@ def is_utf8(fields: list[str]) -> bool:
     return True
 
 
-def integer_lines(path: Path) -> Iterator[tuple[int, array[int]]]:
-    """Yield the number, from 1, and the ids of every line; an empty line has none."""
-    with open_binary(path) as file:
-        for line, text in enumerate(file, 1):
-            words = text.removeprefix(_BYTE_ORDER_MARK).split()
-            if words and not b"".join(words).isdigit():
-                word = next(word for word in words if not word.isdigit())
-                raise DataError(
-                    f"{path}: line {line}: {word.decode(errors='backslashreplace')!r} is not an "
-                    "id; ids here are whole numbers, separated by spaces"
-                )
-            try:
-                yield line, array("q", map(int, words))
-            except (OverflowError, ValueError) as error:
-                raise DataError(f"{path}: line {line}: an id has over 64 bits") from error
+def _split_lines(data: bytes) -> list[bytes]:
+    return data.split(b"\n")[:-1]
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    combined: Any = column.combine_chunks()
+    return combined
+
+
+def _closing_quote(line: str, begin: int) -> int | None:
+    """Return where the quoted field ends whose text begins here; None: not on this line."""
+    while True:
+        at = line.find('"', begin)
+        if at < 0:
+            return None
+        if not line.startswith('"', at + 1):
+            return at
+        begin = at + 2
+
+
+def _quotes_are_plain(codes: np.ndarray, line_ends: np.ndarray, delimiter: int) -> bool:
+    """Whether every quote opens or closes a field that ends on its line, or is doubled in one."""
+    quotes = np.flatnonzero(codes == _QUOTE)
+    if quotes.size % 2:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    before, after = codes[opening - 1], codes[closing + 1]  # [-1] is the end of the last line
+    opens = (before == delimiter) | (before == _NEWLINE) | (before == _QUOTE)
+    closes = (after == delimiter) | (after == _NEWLINE) | (after == _QUOTE)
+    if not (opens.all() and closes.all()):
+        return False
+    return bool(
+        (np.searchsorted(line_ends, opening) == np.searchsorted(line_ends, closing)).all()
+    )
+
+
+def _blocks(source: Source, encoding: str) -> Iterator[_Block]:
+    """Yield whole lines as UTF-8, each ending with a newline; at least one block."""
+    number, rest, waiting = 1, b"", None
+    for chunk in _newlines(_utf8_chunks(source, encoding)):
+        rest += chunk
+        end = rest.rfind(b"\n") + 1
+        if end:
+            if waiting is not None:
+                yield waiting
+            waiting = _Block(number, rest[:end], False)
+            number += waiting.data.count(b"\n")
+            rest = rest[end:]
+        if len(rest) > LONGEST_LINE:
+            raise DataError(
+                f"{source.name}: line {number} is longer than {LONGEST_LINE >> 20} MiB; is this a "
+                "text file?"
+            )
+    if rest:
+        if waiting is not None:
+            yield waiting
+        waiting = _Block(number, rest + b"\n", False)
+    if waiting is not None:
+        yield waiting._replace(is_last=True)
+
+
+def _newlines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Turn all ends of lines into newlines."""
+    held = b""
+    for chunk in chunks:
+        chunk = held + chunk
+        held = chunk[-1:] if chunk.endswith(b"\r") else b""  # the newline may be in the next chunk
+        if held:
+            chunk = chunk[:-1]
+        yield chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in chunk else chunk
+    if held:
+        yield b"\n"
+
+
+def _utf8_chunks(source: Source, encoding: str) -> Iterator[bytes]:
+    """Yield the bytes of a text file as UTF-8, without a byte order mark."""
+    chunks = source.chunks(BLOCK_BYTES)
+    if codecs.lookup(encoding).name == "utf-8":
+        for at, chunk in enumerate(chunks):
+            if at == 0 and chunk.startswith(_UTF16_MARKS):
+                raise DataError(f"{source.name} is UTF-16 text; pass encoding='utf-16'")
+            yield chunk.removeprefix(_UTF8_MARK) if at == 0 else chunk
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    lines = 0
+    for chunk in _and_end(chunks):
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(encoding, errors="replace")
+            raise DataError(
+                f"{source.name}: line {lines + before.count(chr(_NEWLINE)) + 1} is not {encoding} "
+                "text; pass the right encoding="
+            ) from error
+        lines += text.count("\n")
+        yield text.encode()
+
+
+def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield from chunks
+    yield b""

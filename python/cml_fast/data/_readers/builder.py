@@ -1,0 +1,283 @@
+"""From the rows of a table to pairs: which rows count, and the coding of ids as they come.
+
+Rows arrive in batches. Only the codes of the ids of a batch are kept, and each different id once, so
+that memory grows with the pairs and not with the text of the file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import DataError
+from .columns import Converted, as_ids, as_numbers, as_times, values_of
+from .pairs import INTERACTIONS, UNUSED_RATING, PairKind, Pairs, stack_level
+from .report import Tally
+
+# A message lists at most this many values.
+_NAMED = 5
+
+
+class Rules(NamedTuple):
+    """Which rows of a table count, and what may stand in them.
+
+    Attributes
+    ----------
+    min_rating : float or None
+    where : dict of str to tuple of str
+        For each column that filters, by role, the values to keep.
+    missing : frozenset of str
+        Texts that stand for no id, besides the empty one.
+    tags_may_be_missing : bool
+        Whether a row without an id of the second kind is counted instead of bad.
+    """
+
+    min_rating: float | None = None
+    where: dict[str, tuple[str, ...]] = {}
+    missing: frozenset[str] = frozenset()
+    tags_may_be_missing: bool = False
+
+
+class IdCoder:
+    """Gives each different id a number, in the order in which ids appear."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    def encode(self, text: pa.Array) -> np.ndarray:
+        """Return the number, int32, of each id."""
+        coded = text.dictionary_encode()
+        codes = self._codes
+        numbers = [codes.setdefault(value, len(codes)) for value in coded.dictionary.to_pylist()]
+        table = np.array(numbers, dtype=np.int32)
+        numbered: np.ndarray = table[coded.indices.to_numpy(zero_copy_only=False)]
+        return numbered
+
+    def sorted_ids(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids in ascending order, and the position in it of each number.
+
+        They are int64 if all of them are integers as Python writes them, so that no two of them
+        become one. Otherwise they are str.
+        """
+        text = pa.array(self._codes, pa.string())
+        keys = text
+        try:
+            numbers = text.cast(pa.int64())
+            if numbers.cast(pa.string()).equals(text):  # not so with leading zeros
+                keys = numbers
+        except pa.ArrowInvalid:
+            pass
+        order = pc.sort_indices(keys)
+        positions = np.empty(len(keys), dtype=np.int32)
+        positions[order.to_numpy()] = np.arange(len(keys), dtype=np.int32)
+        return keys.take(order).to_numpy(zero_copy_only=False), positions
+
+
+class PairBuilder:
+    """Collects pairs from the rows of one or more tables."""
+
+    def __init__(self, kind: PairKind, rules: Rules, tally: Tally) -> None:
+        self.kind, self.tally, self._rules = kind, tally, rules
+        self.missing = rules.missing  # the formats of the files may have words of their own
+        self._coders = {role: IdCoder() for role in (kind.row, kind.column)}
+        self._codes: dict[str, list[np.ndarray]] = {kind.row: [], kind.column: []}
+        self._weights: list[np.ndarray] = []
+        self._times: list[np.ndarray] = []
+        self._seen: dict[str, set[str]] = {role: set() for role in rules.where}
+        self._ratings = (np.inf, -np.inf)
+        self._taken: Pairs | None = None
+        self._names: dict[str, list[str]] = {}
+
+    @property
+    def needs_rating(self) -> bool:
+        """Whether rows are chosen by their rating."""
+        return self._rules.min_rating is not None
+
+    def add(
+        self,
+        name: str,
+        columns: dict[str, pa.Array],
+        place: Callable[[int], str],
+        parents: np.ndarray | None = None,
+    ) -> None:
+        """Add the rows of a batch.
+
+        ``columns`` are given by role, and ``place`` says where a row is. ``parents`` are the rows
+        of the file from which rows were split, ascending.
+        """
+        count = len(next(iter(columns.values())))
+        keep = self._filter(columns, count)
+        converted = self._convert(columns)
+        bad, without_tag = self._bad_rows(name, columns, converted, keep, place)
+        self.tally.without_tag += np.count_nonzero(without_tag)
+        self.register(self.kind.row, columns[self.kind.row].filter(pa.array(without_tag)))
+        keep &= ~bad & ~without_tag
+        if UNUSED_RATING in converted:
+            self._note_ratings(converted[UNUSED_RATING].values[keep])
+        if self._rules.min_rating is not None:
+            ratings = converted["rating"].values
+            self._note_ratings(ratings[keep])
+            low_rows = keep & (ratings < self._rules.min_rating)
+            self.tally.below_min_rating += np.count_nonzero(low_rows)
+            keep &= ~low_rows
+        if "weight" in converted:
+            weights = converted["weight"].values.astype(np.float32)
+            zeros = keep & (weights == 0)
+            self.tally.zero_weight += np.count_nonzero(zeros)
+            keep &= ~zeros
+            self._weights.append(weights[keep])
+        if "timestamp" in converted:
+            self._times.append(converted["timestamp"].values[keep])
+        self.tally.kept += np.count_nonzero(keep if parents is None else np.diff(parents[keep], prepend=-1))
+        chosen = pa.array(keep)
+        for role, coder in self._coders.items():
+            self._codes[role].append(coder.encode(converted[role].values.filter(chosen)))
+
+    def register(self, role: str, ids: pa.Array) -> None:
+        """Give ids a row or column in the result, whether or not pairs with them follow."""
+        self._coders[role].encode(as_ids(role, ids, self.missing).values)
+
+    def rename(self, role: str, names: list[str]) -> None:
+        """Give the ids of a role, which are 0, 1, 2, ..., these names, and keep their order."""
+        self._names[role] = names
+
+    def take(self, pairs: Pairs) -> None:
+        """Take a whole matrix, which can be the only source."""
+        self._taken = pairs
+
+    def _filter(self, columns: dict[str, pa.Array], count: int) -> np.ndarray:
+        """Return which rows have a wanted value in all columns that filter."""
+        keep = np.ones(count, dtype=bool)
+        for role, wanted in self._rules.where.items():
+            values = values_of(columns[role])
+            fits = pc.is_in(values, value_set=pa.array(wanted, pa.string()))
+            keep &= fits.to_numpy(zero_copy_only=False)
+            seen = self._seen[role]
+            if len(seen) < _NAMED:
+                seen.update(pc.unique(values.fill_null("")).to_pylist()[:_NAMED])
+        self.tally.filtered += count - np.count_nonzero(keep)
+        return keep
+
+    def _note_ratings(self, ratings: np.ndarray) -> None:
+        ratings = ratings[np.isfinite(ratings)]
+        if ratings.size:
+            low, high = self._ratings
+            self._ratings = (min(low, ratings.min()), max(high, ratings.max()))
+
+    def _convert(self, columns: dict[str, pa.Array]) -> dict[str, Converted]:
+        converted = {}
+        none = np.zeros(len(next(iter(columns.values()))), dtype=bool)
+        for role, column in columns.items():
+            if role in self._coders:
+                converted[role] = as_ids(role, column, self.missing)
+            elif role in ("rating", "weight"):
+                converted[role] = as_numbers(role, column)
+            elif role == UNUSED_RATING:
+                converted[role] = as_numbers(role, column)._replace(is_bad=none)
+            elif role == "timestamp":
+                converted[role] = as_times(role, column)
+        return converted
+
+    def _bad_rows(
+        self,
+        name: str,
+        columns: dict[str, pa.Array],
+        converted: dict[str, Converted],
+        keep: np.ndarray,
+        place: Callable[[int], str],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return which rows are bad, and which have no tag; the first bad one is named."""
+        faults: list[tuple[np.ndarray, str, str]] = []
+        without_tag = np.zeros_like(keep)
+        for role, values in converted.items():
+            faults.append((values.is_bad, role, values.what))
+            if role == self.kind.column and self._rules.tags_may_be_missing:
+                without_tag = keep & values.is_missing
+            else:
+                faults.append((values.is_missing, role, "is missing"))
+        if "weight" in converted and not self.kind.matrix.signed:
+            faults.append((converted["weight"].values < 0, "weight", "is negative"))
+        if "timestamp" in converted and self._times:
+            values = converted["timestamp"].values
+            if (values.dtype.kind == "M") != (self._times[0].dtype.kind == "M"):
+                what = "is not of the kind of those before, a number or a date"
+                faults.append((np.ones_like(keep), "timestamp", what))
+        bad = np.zeros_like(keep)
+        found = []
+        for fault, role, what in faults:
+            fault = fault & keep
+            if fault.any():
+                bad |= fault
+                found.append((int(fault.argmax()), role, what))
+        if found:
+            row, role, what = min(found)
+            value = columns[role][row].as_py()
+            self.tally.bad_line(
+                f"{name}: {place(row)}:", f"{role} {value!r} {what}", np.count_nonzero(bad)
+            )
+        return bad, without_tag & ~bad
+
+    def finish(self, name: str) -> Pairs:
+        """Return all pairs, with ids in ascending order.
+
+        Raises
+        ------
+        DataError
+            If no pair is left; the message says why.
+        """
+        tally = self.tally
+        if not tally.kept:
+            raise DataError(f"{name} {self._why_nothing()}")
+        if self._taken is not None:
+            return self._taken
+        ids, codes = {}, {}
+        for role, coder in self._coders.items():
+            ids[role], positions = coder.sorted_ids()
+            parts = self._codes.pop(role)
+            codes[role] = positions[np.concatenate(parts)]
+            if role in self._names:
+                ids[role] = np.array(self._names[role], dtype=object)
+        if tally.zero_weight:
+            warnings.warn(
+                f"{name}: {tally.zero_weight} rows of weight 0 were dropped (a zero is the same "
+                "as no row)",
+                stacklevel=stack_level(),
+            )
+        low, high = self._ratings
+        if low < high and not self.needs_rating and self.kind is INTERACTIONS:
+            warnings.warn(
+                f"{name}: all {tally.kept:,} rows count as likes, whatever their rating, which is "
+                f"from {low:g} to {high:g}; keep the high ones with min_rating=, or say that all "
+                f"count with min_rating={low:g}",
+                stacklevel=stack_level(),
+            )
+        row, column = self.kind.row, self.kind.column
+        return Pairs(
+            codes[row],
+            ids[row],
+            codes[column],
+            ids[column],
+            np.concatenate(self._weights) if self._weights else None,
+            np.concatenate(self._times) if self._times else None,
+        )
+
+    def _why_nothing(self) -> str:
+        tally, rules = self.tally, self._rules
+        if tally.below_min_rating:
+            low, high = self._ratings
+            return (
+                f"has no rating of at least min_rating={rules.min_rating:g}; they go from "
+                f"{low:g} to {high:g}"
+            )
+        if tally.filtered:
+            seen = {role: sorted(values)[:_NAMED] for role, values in self._seen.items()}
+            listed = "; ".join(f"{role} has {', '.join(v)}" for role, v in seen.items())
+            return f"has no row that where={dict(rules.where)} keeps: {listed}"
+        if tally.bad:
+            return f"has only bad lines; the first: {tally.first_bad}"
+        return f"has no {self.kind.matrix.entry}s"
