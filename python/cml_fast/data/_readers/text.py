@@ -170,7 +170,7 @@ class TextTable:
     def _parse_fast(self, block: _Block, positions: list[int]) -> Batch | None:
         """Return the records that pyarrow finds, or None where it may see others than we would."""
         data, delimiter = block.data, self._delimiter.encode()
-        if b"\0" in data:
+        if b"\0" in data or data.startswith(_UTF8_MARK):  # which pyarrow would drop
             return None
         if len(delimiter) > 1:
             if _UNIT_SEPARATOR in data:
