@@ -311,7 +311,12 @@ def test_missing_file(tmp_path: Path) -> None:
         ("a.csv", "user,user,item\n1,1,2\n", {}, "several columns 'user'"),
         ("a.csv", "a,b\n1,2\n", {"user": 0, "item": 2, "header": True}, "no column 2; .*: a, b"),
         ("a.csv", "1,2\n", {"header": False, "item": 5}, "no column 5; .*: 2, counted from 0"),
-        ("a.csv", "1,2\n3,4\n", {"user": 0, "item": 1, "header": True}, "line 1 holds numbers.*header=False"),
+        (
+            "a.csv",
+            "1,2\n3,4\n",
+            {"user": 0, "item": 1, "header": True},
+            "line 1 holds numbers.*header=False",
+        ),
         # lines
         ("a.csv", "user,item\n1,2\n3\n", {}, "line 3 has 1 fields, expected 2"),
         ("a.csv", "user,item\n\n1,2\n1,2,3\n", {}, "line 4 has 3 fields, expected 2"),

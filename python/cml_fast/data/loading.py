@@ -20,7 +20,6 @@ from ._readers.report import ON_BAD_LINES, ReadReport, Tally
 from .features import Features
 from .interactions import Interactions
 
-
 UNKNOWN = ("error", "drop")
 
 
@@ -375,7 +374,7 @@ def _to_matrix(
         is_known = (rows >= 0) & (columns >= 0)
         if not is_known.any():
             raise DataError(f"{name}: no {kind.matrix.entry} is between ids that are known")
-        tally.unknown = np.count_nonzero(~is_known)
+        tally.unknown = int((~is_known).sum())
         rows, columns = rows[is_known], columns[is_known]
         weights = None if weights is None else weights[is_known]
         times = None if times is None else times[is_known]

@@ -1,7 +1,7 @@
 """From the rows of a table to pairs: which rows count, and the coding of ids as they come.
 
-Rows arrive in batches. Only the codes of the ids of a batch are kept, and each different id once, so
-that memory grows with the pairs and not with the text of the file.
+Rows arrive in batches. Only the codes of the ids of a batch are kept, and each different id once,
+so that memory grows with the pairs and not with the text of the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError
-from .columns import Converted, as_ids, as_numbers, as_times, values_of
+from .columns import Converted, as_ids, as_numbers, as_times, plain, values_of
 from .pairs import INTERACTIONS, UNUSED_RATING, PairKind, Pairs, stack_level
 from .report import Tally
 
@@ -37,10 +37,10 @@ class Rules(NamedTuple):
         Whether a row without an id of the second kind is counted instead of bad.
     """
 
-    min_rating: float | None = None
-    where: dict[str, tuple[str, ...]] = {}
-    missing: frozenset[str] = frozenset()
-    tags_may_be_missing: bool = False
+    min_rating: float | None
+    where: dict[str, tuple[str, ...]]
+    missing: frozenset[str]
+    tags_may_be_missing: bool
 
 
 class IdCoder:
@@ -110,6 +110,7 @@ class PairBuilder:
         ``columns`` are given by role, and ``place`` says where a row is. ``parents`` are the rows
         of the file from which rows were split, ascending.
         """
+        columns = {role: plain(column) for role, column in columns.items()}
         count = len(next(iter(columns.values())))
         keep = self._filter(columns, count)
         converted = self._convert(columns)
@@ -133,14 +134,16 @@ class PairBuilder:
             self._weights.append(weights[keep])
         if "timestamp" in converted:
             self._times.append(converted["timestamp"].values[keep])
-        self.tally.kept += np.count_nonzero(keep if parents is None else np.diff(parents[keep], prepend=-1))
+        self.tally.kept += np.count_nonzero(
+            keep if parents is None else np.diff(parents[keep], prepend=-1)
+        )
         chosen = pa.array(keep)
         for role, coder in self._coders.items():
-            self._codes[role].append(coder.encode(converted[role].values.filter(chosen)))
+            self._codes[role].append(coder.encode(converted[role].text.filter(chosen)))
 
     def register(self, role: str, ids: pa.Array) -> None:
         """Give ids a row or column in the result, whether or not pairs with them follow."""
-        self._coders[role].encode(as_ids(role, ids, self.missing).values)
+        self._coders[role].encode(as_ids(role, plain(ids), self.missing).text)
 
     def rename(self, role: str, names: list[str]) -> None:
         """Give the ids of a role, which are 0, 1, 2, ..., these names, and keep their order."""
@@ -203,8 +206,8 @@ class PairBuilder:
         if "weight" in converted and not self.kind.matrix.signed:
             faults.append((converted["weight"].values < 0, "weight", "is negative"))
         if "timestamp" in converted and self._times:
-            values = converted["timestamp"].values
-            if (values.dtype.kind == "M") != (self._times[0].dtype.kind == "M"):
+            times = converted["timestamp"].values
+            if (times.dtype.kind == "M") != (self._times[0].dtype.kind == "M"):
                 what = "is not of the kind of those before, a number or a date"
                 faults.append((np.ones_like(keep), "timestamp", what))
         bad = np.zeros_like(keep)
@@ -218,7 +221,7 @@ class PairBuilder:
             row, role, what = min(found)
             value = columns[role][row].as_py()
             self.tally.bad_line(
-                f"{name}: {place(row)}:", f"{role} {value!r} {what}", np.count_nonzero(bad)
+                f"{name}: {place(row)}:", f"{role} {value!r} {what}", int(bad.sum())
             )
         return bad, without_tag & ~bad
 

@@ -19,17 +19,20 @@ class Converted(NamedTuple):
 
     Attributes
     ----------
-    values : pyarrow.Array of string, or numpy.ndarray
-        (n_rows,); what stands at a bad or missing row has no meaning.
+    values : numpy.ndarray, (n_rows,)
+        Of numbers and times; what stands at a bad or missing row has no meaning.
     is_missing, is_bad : numpy.ndarray, (n_rows,), bool
     what : str
         What is wrong with the bad ones.
+    text : pyarrow.Array of string, (n_rows,)
+        Of ids, which have no values.
     """
 
-    values: pa.Array | np.ndarray
+    values: np.ndarray
     is_missing: np.ndarray
     is_bad: np.ndarray
     what: str
+    text: pa.Array = None
 
 
 def as_ids(role: str, column: pa.Array, missing: frozenset[str] = frozenset()) -> Converted:
@@ -42,7 +45,6 @@ def as_ids(role: str, column: pa.Array, missing: frozenset[str] = frozenset()) -
     DataError
         If ids cannot be of this type.
     """
-    column = _decoded(column)
     kind = column.type
     bad = np.zeros(len(column), dtype=bool)
     what = "is not UTF-8 text"
@@ -62,21 +64,22 @@ def as_ids(role: str, column: pa.Array, missing: frozenset[str] = frozenset()) -
     if _is_text(kind) or _is_binary(kind):
         stands_for_none = pc.is_in(text, value_set=pa.array(["", *missing]))
         is_missing |= _as_numpy(stands_for_none.fill_null(False))
-    return Converted(text, is_missing & ~bad, bad, what)
+    return Converted(np.empty(0), is_missing & ~bad, bad, what, text)
 
 
 def as_numbers(role: str, column: pa.Array) -> Converted:
     """Return numbers as float64. Those that are infinite in single precision are bad."""
-    column = _decoded(column)
     if _is_text(column.type) or _is_binary(column.type):
         text, _ = _utf8(column)
         values = _parse_numbers(text)
     elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
         values = column.cast(pa.float64(), safe=False)
     elif pa.types.is_decimal(column.type) or pa.types.is_boolean(column.type):
-        values = column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column.cast(
-            pa.uint8()
-        ).cast(pa.float64())
+        values = (
+            column.cast(pa.float64())
+            if pa.types.is_decimal(column.type)
+            else column.cast(pa.uint8()).cast(pa.float64())
+        )
     elif pa.types.is_null(column.type):
         values = pa.nulls(len(column), pa.float64())
     else:
@@ -89,7 +92,6 @@ def as_numbers(role: str, column: pa.Array) -> Converted:
 
 def as_times(role: str, column: pa.Array) -> Converted:
     """Return moments as int64 or float64, as they are, or dates and times as datetime64[us]."""
-    column = _decoded(column)
     kind = column.type
     none = np.zeros(len(column), dtype=bool)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -125,16 +127,13 @@ def as_times(role: str, column: pa.Array) -> Converted:
 
 def values_of(column: pa.Array) -> pa.Array:
     """Return the values of any column as text, to compare them with."""
-    column = _decoded(column)
     if _is_binary(column.type) or _is_text(column.type):
         return _utf8(column)[0]
     return column.cast(pa.string())
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
-    )
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -142,13 +141,17 @@ def _is_binary(kind: pa.DataType) -> bool:
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
-        or str(kind) == "binary_view"
     )
 
 
-def _decoded(column: pa.Array) -> pa.Array:
+def plain(column: pa.Array) -> pa.Array:
+    """Return a column without a dictionary or views, which not all functions of Arrow know."""
     if pa.types.is_dictionary(column.type):
-        return column.dictionary_decode()
+        return plain(column.dictionary).take(column.indices)
+    if str(column.type) == "string_view":
+        return column.cast(pa.string())
+    if str(column.type) == "binary_view":
+        return column.cast(pa.binary())
     return column
 
 

@@ -36,10 +36,16 @@ def text_format(
 ) -> Format:
     """Describe a format that is a text table; the caller's options go before these values.
 
-    Without a ``delimiter`` it is a comma, unless the caller names another one. A ``rating`` among the columns is only read if there is a ``min_rating``.
+    Without a ``delimiter`` it is a comma, unless the caller names another one. A ``rating`` among
+    the columns decides only if there is a ``min_rating``.
     """
     known = columns or {}
-    own = {"delimiter": delimiter or ",", "quoting": quoting, "encoding": encoding, "header": header}
+    own = {
+        "delimiter": delimiter or ",",
+        "quoting": quoting,
+        "encoding": encoding,
+        "header": header,
+    }
     splits = {} if separator is None else {"separator": separator}
 
     def read(source: Source, builder: PairBuilder, **options: Any) -> None:

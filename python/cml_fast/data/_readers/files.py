@@ -40,19 +40,19 @@ class Compression(NamedTuple):
 
     suffixes: tuple[str, ...]
     magic: re.Pattern[bytes]
-    open: Callable[[IO[bytes]], IO[bytes]]
+    open: Callable[[Any], Any]
 
 
-def _open_zstd(file: IO[bytes]) -> IO[bytes]:
+def _open_zstd(file: Any) -> Any:
     import pyarrow as pa  # only now, because it is slow to load
 
-    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")  # type: ignore[no-any-return]
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
 
 
 COMPRESSIONS = (
-    Compression((".gz", ".gzip"), re.compile(rb"\x1f\x8b"), lambda file: gzip.open(file)),  # type: ignore[arg-type,return-value]
-    Compression((".bz2",), re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), lambda file: bz2.open(file)),  # type: ignore[arg-type,return-value]
-    Compression((".xz",), re.compile(rb"\xfd7zXZ\x00"), lambda file: lzma.open(file)),  # type: ignore[arg-type,return-value]
+    Compression((".gz", ".gzip"), re.compile(rb"\x1f\x8b"), gzip.open),
+    Compression((".bz2",), re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), bz2.open),
+    Compression((".xz",), re.compile(rb"\xfd7zXZ\x00"), lzma.open),
     Compression((".zst", ".zstd"), re.compile(rb"\x28\xb5\x2f\xfd"), _open_zstd),
 )
 _ZIP_SUFFIX, _ZIP_MAGIC = ".zip", b"PK\x03\x04"

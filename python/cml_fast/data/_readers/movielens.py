@@ -1,8 +1,8 @@
 """The format ``movielens``: the ratings of MovieLens, in the forms of all its generations.
 
-    u.data         user<tab>item<tab>rating<tab>timestamp, no header (100k)
-    ratings.dat    user::item::rating::timestamp, no header (1m, 10m)
-    ratings.csv    userId,movieId,rating,timestamp (20m and later, latest)
+u.data         user<tab>item<tab>rating<tab>timestamp, no header (100k)
+ratings.dat    user::item::rating::timestamp, no header (1m, 10m)
+ratings.csv    userId,movieId,rating,timestamp (20m and later, latest)
 """
 
 from __future__ import annotations

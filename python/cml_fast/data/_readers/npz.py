@@ -32,9 +32,7 @@ def _read(source: Source, builder: PairBuilder) -> None:
     except DataError:
         raise
     except Exception as error:  # damaged files end in whatever error comes first
-        raise DataError(
-            f"{source.name} is not a sparse matrix saved by scipy: {error}"
-        ) from error
+        raise DataError(f"{source.name} is not a sparse matrix saved by scipy: {error}") from error
     matrix = check_matrix(source.name, saved, kind=kind.matrix, stacklevel=stack_level() + 1)
     row_ids, column_ids = (np.arange(size, dtype=np.int64) for size in matrix.shape)
     rows = np.repeat(row_ids, np.diff(matrix.indptr))

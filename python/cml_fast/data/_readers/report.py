@@ -40,10 +40,9 @@ class ReadReport:
     Examples
     --------
     >>> from cml_fast.data import load_interactions
-    >>> likes = load_interactions(b"user,item\\nann,tea\\nbob\\n", format="csv", on_bad_lines="skip")
-    ... # doctest: +SKIP
-    >>> print(likes.report)  # doctest: +SKIP
-    3 lines: 1 header, 1 bad, 1 kept; 1 pairs
+    >>> lines = b"user,item,rating\\nann,tea,5\\nbob,tea,1\\n\\nbob,milk,4\\n"
+    >>> print(load_interactions(lines, format="csv", min_rating=4).report)
+    5 lines: 1 header, 1 empty, 1 below min rating, 2 kept; 2 pairs
     """
 
     lines: int = 0

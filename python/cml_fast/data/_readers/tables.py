@@ -47,11 +47,9 @@ class Names(NamedTuple):
         """Return the position of each column asked for, by role."""
         found = {role: self._position(role, column) for role, column in columns.items()}
         for one, other in combinations(found, 2):
-            if found[one] == found[other] and _WHERE not in one + other:
-                if {one, other} != _MAY_SHARE:
-                    raise ValueError(
-                        f"{one} and {other} are the same column: {columns[one]!r}"
-                    )
+            may_share = {one, other} == _MAY_SHARE or _WHERE in one + other
+            if found[one] == found[other] and not may_share:
+                raise ValueError(f"{one} and {other} are the same column: {columns[one]!r}")
         return found
 
     def _position(self, role: str, column: str | int) -> int:
@@ -59,9 +57,7 @@ class Names(NamedTuple):
         if not isinstance(column, str):
             position = check_int(role, column, 0)
             if position >= len(self.names):
-                raise DataError(
-                    f"{self.source} has no column {column}; the columns are: {listing}"
-                )
+                raise DataError(f"{self.source} has no column {column}; the columns are: {listing}")
             return position
         if not self.has_names:
             raise ValueError(
@@ -84,7 +80,9 @@ class Names(NamedTuple):
         return f"; if the columns are separated by {others[0]!r}, pass delimiter=" if others else ""
 
 
-def filter_roles(where: Mapping[str | int, Any] | None) -> tuple[Columns, dict[str, tuple[str, ...]]]:
+def filter_roles(
+    where: Mapping[str | int, Any] | None,
+) -> tuple[Columns, dict[str, tuple[str, ...]]]:
     """Return the columns that ``where`` looks at, by role, and the texts to keep of each role."""
     if where is None:
         return {}, {}
@@ -160,7 +158,9 @@ def _split_field(
 def _complete(names: Names, columns: Columns, builder: PairBuilder) -> Columns:
     """Return the columns to read: those asked for, the default ones, and perhaps the ratings."""
     roles = (builder.kind.row, builder.kind.column)
-    defaults = dict(zip(roles, roles if names.has_names else range(len(roles)), strict=True))
+    defaults: dict[str, str | int] = {
+        role: role if names.has_names else at for at, role in enumerate(roles)
+    }
     complete = {**defaults, **columns}
     if {"rating", "weight", UNUSED_RATING} & set(columns):
         return complete
@@ -238,9 +238,7 @@ def read_frame(name: str, frame: Any, columns: Columns, builder: PairBuilder) ->
         row += len(batch)
 
 
-def _add_rows(
-    name: str, arrays: dict[str, pa.Array], first: int, builder: PairBuilder
-) -> None:
+def _add_rows(name: str, arrays: dict[str, pa.Array], first: int, builder: PairBuilder) -> None:
     builder.tally.lines += len(next(iter(arrays.values())))
     builder.add(name, arrays, lambda row: f"row {first + row}")
 
@@ -266,8 +264,7 @@ def frame_batches(name: str, frame: Any) -> Iterator[pa.RecordBatch]:
         yield from _table_of(frame).to_batches(_BATCH_ROWS)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(
-            f"{name} cannot be read: {error}; a column of mixed values becomes text by "
-            ".astype(str)"
+            f"{name} cannot be read: {error}; a column of mixed values becomes text by .astype(str)"
         ) from error
 
 
@@ -279,7 +276,8 @@ def _table_of(frame: Any) -> pa.Table:
     except TypeError:
         if not hasattr(frame, "__dataframe__"):
             raise TypeError(
-                f"source must be a path, an open file, bytes or a data frame, got {type(frame).__name__}"
+                "source must be a path, an open file, bytes or a data frame, got "
+                f"{type(frame).__name__}"
             ) from None
         from pyarrow.interchange import from_dataframe
 

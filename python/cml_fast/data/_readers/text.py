@@ -1,9 +1,9 @@
 """Text tables: every line is a record, is counted, or is an error that names it.
 
-A file is read in blocks of whole lines. pyarrow parses a block, where it is certain that it sees the
-same records in it as the rules below do, which a count of its rows makes sure of. All other blocks,
-those with a fault or with unusual quotes, are parsed here line by line. That is slower, and knows
-the line of everything.
+A file is read in blocks of whole lines. pyarrow parses a block where it is certain that it sees the
+same records in it as the rules below do; a count of its rows makes sure. All other blocks, those
+with a fault or with unusual quotes, are parsed here line by line. That is slower, and knows the
+line of everything.
 
 The rules: a line ends with \\n, \\r\\n or \\r; an empty line is no record; all records have as many
 fields as the first one. With quotes, a field that begins with a double quote ends with one, before
@@ -117,9 +117,9 @@ class TextTable:
         """Return the fields of the first record, and in which lines of the first block it is."""
         while True:
             lines = _split_lines(self._block.data)
-            at = next((at for at, line in enumerate(lines) if line), None)
+            at = next((at for at, line in enumerate(lines) if line), len(lines))
             try:
-                if at is not None:
+                if at < len(lines):
                     fields, end = self._record(lines, at)
                     if not _is_utf8(fields):
                         raise BadLine(_not_utf8())
@@ -211,9 +211,7 @@ class TextTable:
 
     # --- line by line --------------------------------------------------------------------------
 
-    def _parse_slowly(
-        self, block: _Block, positions: list[int]
-    ) -> Generator[Batch, None, bytes]:
+    def _parse_slowly(self, block: _Block, positions: list[int]) -> Generator[Batch, None, bytes]:
         """Yield the records of a block, and return the lines to be read with the next one."""
         lines, tally = _split_lines(block.data), self._tally
         numbers: list[int] = []
@@ -271,11 +269,11 @@ class TextTable:
                 stop = line.find(self._delimiter, position)
                 fields.append(line[position : stop if stop >= 0 else None])
             else:
-                while (stop := _closing_quote(line, position + 1)) is None:
+                while (closing := _closing_quote(line, position + 1)) is None:
                     line += "\n" + self._next_line(lines, at, end)
                     end += 1
-                fields.append(line[position + 1 : stop].replace('""', '"'))
-                stop += 1
+                fields.append(line[position + 1 : closing].replace('""', '"'))
+                stop = closing + 1
                 if stop == len(line):
                     stop = -1
                 elif not line.startswith(self._delimiter, stop):
@@ -300,9 +298,7 @@ class TextTable:
         return line
 
 
-_NO_QUOTES = (
-    "if double quotes are ordinary characters in this file, pass quoting='none'"
-)
+_NO_QUOTES = "if double quotes are ordinary characters in this file, pass quoting='none'"
 _UNCLOSED = (
     f"has a double quote that is not closed on this line; {_NO_QUOTES}, and if quoted fields have "
     "line breaks in them, quoting='multiline'"
@@ -360,9 +356,7 @@ def _quotes_are_plain(codes: np.ndarray, line_ends: np.ndarray, delimiter: int) 
     closes = (after == delimiter) | (after == _NEWLINE) | (after == _QUOTE)
     if not (opens.all() and closes.all()):
         return False
-    return bool(
-        (np.searchsorted(line_ends, opening) == np.searchsorted(line_ends, closing)).all()
-    )
+    return bool((np.searchsorted(line_ends, opening) == np.searchsorted(line_ends, closing)).all())
 
 
 def _blocks(source: Source, encoding: str) -> Iterator[_Block]:
