@@ -1,7 +1,8 @@
 """Weighting: what the weights of likes become before the kernels multiply losses by them.
 
-One function for each weighting takes the likes and returns the weights of their pairs; the scale of
-what it returns does not matter, because the weights are then divided by their mean. A new weighting
+One function for each weighting takes the likes and returns the weights of their pairs. The scale of
+what it returns does not matter, because the weights are then divided by their mean. It looks at
+each user's likes alone, so that those of new users can be weighed in the same way. A new weighting
 is one function here and one line in `WEIGHTINGS`; docs/studies/weights.md compares these and others
 that were tried.
 """
@@ -108,16 +109,16 @@ def choose_weighting(likes: sp.csr_array, *, stacklevel: int) -> str:
         return "linear"
     warnings.warn(
         f"train: its weights are as unequal as raw counts (standard deviation {spread:.3g} times "
-        f"the mean, largest {largest:.3g} times), so few pairs would outweigh all "
-        "others; they are trained with weighting='saturating'. Name that to choose it without "
-        "this warning, 'linear' to take the weights as they are, 'binary' to ignore them",
+        f"the mean, largest {largest:.3g} times), so a few pairs would outweigh all "
+        "others; they are trained with weighting='saturating'. Name that to choose it without this "
+        "warning, 'linear' to take the weights as they are, 'binary' to ignore them",
         stacklevel=stacklevel,
     )
     return "saturating"
 
 
 def user_medians(likes: sp.csr_array) -> np.ndarray:
-    """The median of each user's weights, NaN without likes: (n_users,), float64."""
+    """The median of each user's float32 weights, NaN without likes: (n_users,), float64."""
     n_liked = np.diff(likes.indptr).astype(np.int64)
     rows = np.repeat(np.arange(likes.shape[0], dtype=np.int64), n_liked)
     # Positive floats are in the order of their bits: one sort of integers puts the weights of
