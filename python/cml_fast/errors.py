@@ -76,7 +76,7 @@ class TrainingDiverged(RuntimeError):
     >>> from cml_fast.errors import TrainingDiverged
     >>> model = Model([[0.0]], [[1.0], [-1.0], [0.5]])
     >>> try:
-    ...     model.fold_in_users(sp.csr_array([[3e38, 3e38, 0]]))
+    ...     model.fold_in_users(sp.csr_array([[1, 1, 0]]), learning_rate=1e38)
     ... except TrainingDiverged as error:
     ...     print(str(error).split(":")[0])
     row 0 of interactions cannot be placed

@@ -384,8 +384,9 @@ class Model:
         Parameters
         ----------
         interactions : scipy.sparse matrix or array, (m, n_items), or Interactions
-            The likes of each new user, at least one; values are weights, as in `Trainer.fit`.
-            Item ids must be the model's, in any order.
+            The likes of each new user, at least one; values are weights, as in `Trainer.fit`, and
+            are treated by the ``weighting`` that the model was trained with. Only how they differ
+            within a user matters. Item ids must be the model's, in any order.
         n_epochs : int
             Passes over the likes of a user.
         n_negatives, margin, learning_rate, max_norm : optional

@@ -76,6 +76,8 @@ class Trainer(Estimator):
         Where training ran, and why there.
     temperature_ : float or None
         Of "softmax": the temperature it was trained with.
+    weighting_ : str
+        The ``weighting`` it was trained with.
 
     Examples
     --------
@@ -136,8 +138,9 @@ class Trainer(Estimator):
         Parameters
         ----------
         train : scipy.sparse matrix or array (n_users, n_items), or Interactions
-            A stored value is a liked pair and its weight, finite and positive; explicit zeros
-            are dropped and duplicates added up, each with a warning. Not changed.
+            A stored value is a liked pair and its weight, finite and positive, of which
+            ``weighting`` makes a factor of the pair's loss; explicit zeros are dropped and
+            duplicates added up, each with a warning. Not changed.
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
         user_features, item_features : scipy.sparse or dense matrix, or Features, optional
@@ -403,6 +406,7 @@ class Trainer(Estimator):
         self.history_ = state.history
         self.device_, self.device_reason_ = inputs.device, inputs.reason
         self.temperature_ = state.temperature
+        self.weighting_ = inputs.weighting
         try:
             training.run()
         finally:
@@ -442,6 +446,7 @@ class Trainer(Estimator):
     def _described(self) -> dict[str, Any]:
         """Hyper-parameters as plain values for the model's record."""
         described = {name: _plain(value) for name, value in recorded(self.get_params()).items()}
+        described["weighting"] = self.weighting_
         if self.temperature_ is not None:
             described["temperature"] = self.temperature_
         return described

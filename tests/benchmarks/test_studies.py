@@ -13,7 +13,14 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.common import machine_speed, ranking
-from benchmarks.studies import cold_start, hyperparameters, memory, popularity, shared_negatives
+from benchmarks.studies import (
+    cold_start,
+    hyperparameters,
+    memory,
+    popularity,
+    shared_negatives,
+    weights,
+)
 from cml_fast import Trainer
 from cml_fast.data import load_interactions, split, synthetic
 
@@ -146,3 +153,35 @@ def test_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for run in result(monkeypatch, cold_start, tmp_path, *arguments)["runs"]:
         assert run["CML+F"] > 2 * run["by chance"]
         assert run["nearest tags"] > 2 * run["by chance"]
+
+
+def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = {"n_users": 300, "n_items": 200, "n_interactions": 6000, "n_tastes": 6}
+    monkeypatch.setattr(weights, "SIZE", size)
+    monkeypatch.setattr(weights, "SETTINGS", {**weights.SETTINGS, "n_dims": 8, "n_epochs": 8})
+    apart, taste = "apart from taste, 2.4", "taste, 2.4"
+    arguments = ["--names", apart, taste, "--seeds", 0, 1, "--losses", "softmax"]
+    found = result(monkeypatch, weights, tmp_path, *arguments)["results"]["softmax"]
+    assert found[apart].keys() == found[taste].keys() == weights.CANDIDATES.keys()
+    for rows in found.values():
+        assert rows["linear"]["recall@50"] < 0.9 * rows["binary"]["recall@50"]
+        assert rows["linear"]["spread of counts"] > 2
+    # What the user thinks of an item shows in the counts, where they are of taste.
+    assert found[taste]["binary"]["favourites@50"] > 1.1 * found[taste]["binary"]["recall@50"]
+    ratio = found[apart]["binary"]["favourites@50"] / found[apart]["binary"]["recall@50"]
+    assert 0.9 < ratio < 1.1
+
+
+def test_the_weights_of_a_study() -> None:
+    counts = sp.csr_array(np.array([[4, 1, 0, 1], [0, 0, 0, 0], [0, 9, 2, 0]], dtype=float))
+    np.testing.assert_allclose(weights.ranks(counts), [3 / 4, 1.5 / 4, 1.5 / 4, 2 / 3, 1 / 3])
+    # implicit's formula, of items x users.
+    idf = np.log(4) - np.log1p([3, 0, 2])
+    length = 0.2 + 0.8 * np.array([4, 10, 2, 1]) / 4.25
+    expected = [
+        counts[user, item] * 101 / (100 * length[item] + counts[user, item]) * max(idf[user], 1e-3)
+        for user, item in [(0, 0), (0, 1), (0, 3), (2, 1), (2, 2)]
+    ]
+    np.testing.assert_allclose(weights.bm25(counts), expected)
+    kept = weights.favourites(sp.csr_array(counts, dtype=np.float32)).toarray()
+    np.testing.assert_array_equal(kept, [[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]])

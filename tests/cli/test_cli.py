@@ -111,6 +111,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
         **{"feature_weight": 2.0, "feature_learning_rate": 0.3, "feature_interval": 50},
         **{"feature_warm_up": 1, "n_hidden": 8, "loss": "contrastive"},
         **{"negative_weight": 3.0, "optimizer": "adagrad", "ema_decay": 0.5},
+        "weighting": "binary",
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     options += ["--validation-share=0.2", "--item-features=tags.csv"]

@@ -292,7 +292,7 @@ EMPTY_ROWS = sp.csr_array(np.eye(9, 30) * (np.arange(9) == 4)[:, None])
         (ONE, {"max_norm": 1e7}, ValueError, "max_norm must be between 1e-06 and 1e\\+06"),
         (ONE, {"n_threads": 0}, ValueError, "n_threads must be between 1 and 4096"),
         (ONE, {"random_state": "x"}, TypeError, "random_state must be an integer"),
-        (ONE * 1e30, {}, TrainingDiverged, "row 0 of interactions cannot be placed"),
+        (ONE, {"learning_rate": 1e38}, TrainingDiverged, "row 0 of interactions cannot be placed"),
     ],
 )
 def test_bad_arguments(

@@ -209,18 +209,6 @@ def test_weight_one_is_no_weight() -> None:
     assert not np.array_equal(vectors(trainer().fit(heavier)), vectors(plain))
 
 
-def test_twice_the_weight_is_twice_the_loss(device: str) -> None:
-    """AdaGrad divides by the size of the gradients, so the steps hardly change."""
-    one, two = (
-        trainer(device=device, loss="warp", n_epochs=1, margin=50.0).fit(
-            weighted(np.full(TINY.nnz, w))
-        )
-        for w in (1, 2)
-    )
-    assert two.history_[0].loss == pytest.approx(2 * one.history_[0].loss, rel=1e-3)
-    assert not np.array_equal(vectors(one), vectors(two))
-
-
 def test_weights_draw_users_to_what_they_like_most(device: str) -> None:
     likes = np.random.default_rng(0).random(TINY.nnz) < 0.5
     one = trainer(device=device, n_epochs=20, n_dims=3)

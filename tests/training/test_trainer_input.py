@@ -225,6 +225,7 @@ BAD_PARAMETERS = [
     *(("update", bad, ValueError) for bad in ("Sync", "", None, 1)),
     *(("loss", bad, ValueError) for bad in ("WARP", "", None, 1)),
     *(("optimizer", bad, ValueError) for bad in ("adam", "", 1)),
+    *(("weighting", bad, ValueError) for bad in ("log", "Binary", "", 1)),
     *(("ema_decay", bad, ValueError) for bad in (1, 1.5, -0.1, np.nan)),
     *(("ema_decay", bad, TypeError) for bad in ("0.5", True)),
     *(("temperature", bad, ValueError) for bad in (1e-10, 1e10)),
@@ -244,7 +245,7 @@ CONTEXT = {
 def refuse(one: Trainer, *args: Any, error: type[Exception], match: str, **options: Any) -> None:
     """Assert that fit fails, and that the trainer is as before, ready to go on."""
     attributes = {name: value for name, value in vars(one).items() if name.endswith("_")}
-    assert len(attributes) == 7
+    assert len(attributes) == 8
     with pytest.raises(error, match=match):
         one.fit(*args, **options)
     assert {name for name in vars(one) if name.endswith("_")} == attributes.keys()

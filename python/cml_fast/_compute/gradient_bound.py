@@ -37,7 +37,7 @@ def gradient_bound(settings: Settings, rank_weights: np.ndarray, weights: np.nda
     rank_weights : numpy.ndarray, (n_negatives + 1,), float32
         Of the loss "warp", by number of impostors.
     weights : numpy.ndarray, (n_pairs,), float32
-        The weights of the liked pairs.
+        The weights of the liked pairs, in training with the mean 1.
 
     Returns
     -------
@@ -58,8 +58,8 @@ def gradient_bound(settings: Settings, rank_weights: np.ndarray, weights: np.nda
         bound = 16 * settings.tile_size * largest_weight * scale
         if settings.batch_size > 0 and bound > LARGEST:
             raise ValueError(
-                f"weights of train up to {largest_weight:g} may give gradients up to {bound:g}, "
-                "and mini-batches add them up exactly up to 1e15; make the weights, or "
-                "1 / temperature or negative_weight, smaller"
+                f"weights of up to {largest_weight:g} times their mean may give gradients up to "
+                f"{bound:g}, and mini-batches add them up exactly up to 1e15; make "
+                "1 / temperature, negative_weight, max_norm or the spread of the weights smaller"
             )
     return float(np.clip(bound, SMALLEST, LARGEST))

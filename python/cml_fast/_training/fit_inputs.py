@@ -18,13 +18,15 @@ from ..data.features import check_features
 from ..errors import DataError
 from .feature_step import has_features, has_likes
 from .hyperparameters import check_settings
+from .weighting import choose_weighting, weigh
 
 
 @dataclass(frozen=True)
 class FitInputs:
     """Checked arguments; the seed of the settings is yet to be drawn."""
 
-    likes: sp.csr_array
+    likes: sp.csr_array  # with the weights for training, whose mean is 1
+    weighting: str  # how these were made from the given ones
     ids: dict[str, np.ndarray]  # external ids of users and items, if train has any
     validation: sp.csr_array | None
     features: dict[str, sp.csr_array | np.ndarray]  # of "users" and "items", where there are any
@@ -59,6 +61,8 @@ def check_fit_inputs(
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
     device, reason = choose_device(trainer.device)
     settings = check_settings(trainer.get_params(), likes.shape)
+    weighting = trainer.weighting or choose_weighting(likes, stacklevel=4)
+    likes = weigh(likes, weighting)
     held_out = _check_validation(validation, train, likes.shape)
     features = {}
     for entity, given, n in zip(
@@ -72,7 +76,7 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
-    return FitInputs(likes, ids, held_out, features, callbacks, device, reason, settings)
+    return FitInputs(likes, weighting, ids, held_out, features, callbacks, device, reason, settings)
 
 
 def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:

@@ -14,6 +14,7 @@ from .._compute.tables import Tables
 from .._validation.scalars import check_int, drawing_from
 from ..errors import DataError, TrainingDiverged
 from .hyperparameters import HYPERPARAMETERS, check_settings
+from .weighting import weigh_by_user
 
 # Users placed by one launch, which cannot be interrupted.
 LAUNCHED = 1024
@@ -49,6 +50,7 @@ def fold_in(
     params |= {name: value for name, value in overrides.items() if value is not None}
     params |= {"n_dims": items.shape[1], "n_threads": n_threads}
     settings = check_settings(params, likes.shape)
+    likes = weigh_by_user(likes, params["weighting"] or "linear")
     with drawing_from(random_state) as generator:
         settings = replace(settings, seed=int(generator.integers(2**63)))
         start = mean_vectors(items, likes, settings.max_norm)
@@ -77,6 +79,6 @@ def train_users(
         if refused is not None:
             raise TrainingDiverged(
                 f"row {refused} of interactions cannot be placed: a value was not finite; the "
-                "weights, or the model's vectors, are too large"
+                "model's vectors, or learning_rate, are too large"
             )
     return tables.vectors()[0]

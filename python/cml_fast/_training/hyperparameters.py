@@ -17,6 +17,7 @@ from .._compute.devices import default_threads, usable_cores
 from .._compute.losses import LOSSES, loss_named
 from .._compute.settings import Settings
 from .._validation.scalars import check_between, check_bool, check_choice, check_int, check_real
+from .weighting import WEIGHTINGS
 
 # Pairs that share negatives, where the loss lets them.
 TILE_SIZE: int = _core.MAX_TILE_SIZE
@@ -193,6 +194,27 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """float or None
         Only with "contrastive": the weight W of the negatives. None: 10.""",
             kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "weighting",
+            None,
+            _choice(WEIGHTINGS),
+            "of weights of likes: linear, saturating (for counts), or binary (default: the first, "
+            "the second if they are as unequal as counts)",
+            """{"linear", "saturating", "binary"} or None
+        What the weights w of the likes multiply their losses by, but for a factor: the result is
+        divided by its mean, so the scale of the weights does not matter.
+
+        - "linear": w.
+        - "saturating": w / (w + m), m the median of the user's weights. For counts, of plays for
+          instance, few of which are large: at most twice as much as the user's median pair.
+        - "binary": 1.
+
+        None: "linear"; "saturating", with a warning, if the standard deviation of the weights is
+        above their mean, as that of raw counts usually is.""",
+            kind=str,
+            nullable=True,
             folds_in=True,
         ),
         Hyperparameter(

@@ -178,8 +178,7 @@ def run_epoch(
             if counters.first_non_finite is not None:
                 raise TrainingDiverged(
                     f"epoch {state.epoch}: an update was not finite and was refused; training "
-                    "stopped with the tables as they were. Lower learning_rate, or the weights of "
-                    "train"
+                    "stopped with the tables as they were. Lower learning_rate"
                 )
             seconds = time.perf_counter() - launched
             state.advance(start + end, state.counters.plus(counters, seconds))

@@ -18,7 +18,7 @@ class EpochReport:
     epoch : int
         Counted from 0 over the life of the trainer, ``warm_start`` included.
     loss : float
-        Mean loss of a pair, to seven digits.
+        Mean loss of a pair, to seven digits. The weights that multiply the losses have the mean 1.
     active_share : float
         Share of pairs that changed the model ("warp": those with at least one impostor), in [0, 1].
     impostor_share : float

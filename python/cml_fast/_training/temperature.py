@@ -43,7 +43,7 @@ def choose(trainer: Any, inputs: FitInputs, say: Callable[[str], None]) -> float
         **trainer.get_params(),
         **dict.fromkeys(features_only()),
         **{"n_epochs": n_epochs, "random_state": 0},
-        **{"warm_start": False, "verbose": False},
+        **{"weighting": "linear", "warm_start": False, "verbose": False},  # weighed already
     }
     recalls = []
     for temperature in TEMPERATURES:
