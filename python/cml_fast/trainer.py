@@ -40,6 +40,7 @@ from ._training.temperature import choose as choose_temperature
 from ._validation.estimator import Estimator
 from ._validation.scalars import check_real, drawing_from
 from .data import Features, Interactions
+from .data._ids import same_ids
 from .errors import DataError
 from .model import Model
 
@@ -504,7 +505,7 @@ def _check_same_ids(
     ids: dict[str, np.ndarray], known: dict[str, np.ndarray], whose: str, otherwise: str
 ) -> None:
     # A matrix has no ids: its rows and columns are taken to be the same users and items.
-    if known and any(not np.array_equal(ids[name], known[name]) for name in ids):
+    if known and any(not same_ids(ids[name], known[name]) for name in ids):
         raise DataError(
             f"the ids of train differ from those of {whose}; load train with its user_ids and "
             f"item_ids, or {otherwise}"

@@ -224,7 +224,7 @@ def test_a_failing_training_leaves_nothing(run, file, tmp_path, monkeypatch, err
         (["--validation-share=x"], ["--validation-share", "'x'"]),
         (["--validation-share=.1", "--validation=likes.csv"], ["not allowed with"]),
         (["--rating-column=item"], ["min_rating"]),
-        (["--delimiter=;;"], ["delimiter"]),
+        (["--where=event"], ["--where must be like event=purchase"]),
         (["--format=xml"], ["--format", "xml"]),
         (["--user=0"], ["--user=0"]),
     ],
@@ -398,7 +398,7 @@ def test_evaluate_leaves_out_the_unknown(run, tmp_path, likes, model):
     assert "2 of 3 interactions left out" in err
     assert json.loads(out) == pytest.approx({**json.loads(out), "recall@30": 1.0, "users": 1})
     (tmp_path / "test.csv").write_text("user,item\n1,2\n")
-    assert refused(run("evaluate", "model", "test.csv"), 3, "test.csv", "training")
+    assert refused(run("evaluate", "model", "test.csv"), 3, "test.csv", "user 1 is not in")
 
 
 @pytest.mark.parametrize("k", ["0", "ten", "", "10,"])

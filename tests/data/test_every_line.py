@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 
 from cml_fast.data import Interactions, load_interactions
 from cml_fast.data._readers import text
+from cml_fast.data._readers.delimited import QUOTING
 from cml_fast.errors import DataError
 
 PIECES = (
@@ -32,7 +33,7 @@ contents = st.lists(st.sampled_from(PIECES), min_size=1, max_size=14).map(b"".jo
 options = st.fixed_dictionaries(
     {
         "header": st.booleans(),
-        "quoting": st.sampled_from(text.QUOTING),
+        "quoting": st.sampled_from(QUOTING),
         "on_bad_lines": st.sampled_from(("error", "skip")),
         "delimiter": st.sampled_from((",", ",", ",", "::", ";")),
     }

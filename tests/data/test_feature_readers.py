@@ -305,7 +305,7 @@ def test_unknown_ids_and_tags(
     path = write(tmp_path / name, text)
     with pytest.raises(DataError, match=rf"{name}: {match}"):
         load_features(path, ids=ids, names=names)
-    with pytest.warns(UserWarning, match=rf"{name}: {match}.*; left out") as caught:
+    with pytest.warns(UserWarning, match=rf"{name}: .* left out: .*{match}") as caught:
         got = load_features(path, ids=ids, names=names, unknown="drop")
     assert caught[0].filename == __file__
     whole = triples(load_features(path))
@@ -329,10 +329,7 @@ def test_dropping_everything_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", TAGS)
     with pytest.raises(DataError, match=r"id 3 is not in ids \(3 of the file's 3 ids"):
         load_features(path, ids=["three", "seven"], unknown="drop")
-    with (
-        pytest.warns(UserWarning, match="left out"),
-        pytest.raises(DataError, match="no feature is between ids that are known"),
-    ):
+    with pytest.raises(DataError, match="no feature is between ids that are known"):
         load_features(path, ids=[3], names=["red"], unknown="drop")
 
 
@@ -522,7 +519,7 @@ def test_movielens_genres(shared_data: Path) -> None:
     names = ["Adventure", "Animation", "Children", "Comedy", "Fantasy"]
     assert whole.names[whole.matrix[[0]].indices].tolist() == names
     train = datasets.load("ml-latest-small", shared_data)[0]
-    with pytest.warns(UserWarning, match=r"\(2955 of the file's 9125 ids are not\); left out"):
+    with pytest.warns(UserWarning, match=r"left out: .*\(2955 of the file's 9125 ids are not\)"):
         got = datasets.features("ml-latest-small", train.item_ids, shared_data)
     assert got.matrix.shape == (train.item_ids.size, 19)
     at = np.searchsorted(whole.ids, train.item_ids)

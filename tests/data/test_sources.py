@@ -227,12 +227,12 @@ def test_frames_with_gaps_and_mixed_columns() -> None:
         assert pairs(load_interactions(frame, on_bad_lines="skip")) == {(1, "a"), (2, "b")}
     with pytest.raises(DataError, match=r"cannot be read.*\.astype\(str\)"):
         load_interactions(pd.DataFrame({"user": [1, "a"], "item": [1, 2]}))
-    with pytest.raises(ValueError, match="encoding is an option of csv, .* not of the data frame"):
+    with pytest.raises(ValueError, match=r"encoding is an option of csv, .* not of the data frame"):
         load_interactions(frame, encoding="latin-1")
 
 
 def test_something_else_is_refused() -> None:
-    with pytest.raises(TypeError, match="source must be a path, .* or a data frame, got int"):
+    with pytest.raises(TypeError, match=r"source must be a path, .* or a data frame, got int"):
         load_interactions(7)
     with pytest.raises(TypeError, match="got dict"):
         load_interactions({"user": [1], "item": [2]})

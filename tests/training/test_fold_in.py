@@ -275,8 +275,8 @@ EMPTY_ROWS = sp.csr_array(np.eye(9, 30) * (np.arange(9) == 4)[:, None])
         (
             Interactions(ONE, np.arange(1), np.arange(30)),
             {},
-            TypeError,
-            "ids of items must be like 'item 0', got 0",
+            ValueError,
+            "the model has no item 0, 1, 2, 3, 4 \\(30 unknown ids\\)",
         ),
         (
             Interactions(ONE, np.arange(1), np.repeat(NAMES[:15], 2)),

@@ -148,7 +148,7 @@ def _example(
     nearest, distances = nearest[nearest >= 0], distances[nearest >= 0]
     held_out = test.matrix.indices[test.matrix.indptr[user] : test.matrix.indptr[user + 1]]
     return {
-        "user": likes.user_ids[user].item(),
+        "user": likes.user_ids[[user]].tolist()[0],
         "n_liked": len(liked),
         "liked": likes.item_ids[some].tolist(),
         "recommended": [

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from ..data import Interactions, load_interactions
 from ..data._ids import IdIndex
-from ..errors import DataError
 from .output import note
 
 
-def load(args: argparse.Namespace, file: Path) -> Interactions:
-    """Read interactions by the options of `parsing.add_reader_options`."""
+def load(args: argparse.Namespace, file: Path, **known: Any) -> Interactions:
+    """Read interactions by the options of `parsing.add_reader_options`.
+
+    ``known`` are further arguments of `load_interactions`.
+    """
     note(f"reading {file}")
     return load_interactions(
         file,
@@ -25,9 +27,16 @@ def load(args: argparse.Namespace, file: Path) -> Interactions:
         rating=args.rating_column,
         min_rating=args.min_rating,
         weight=args.weight_column,
+        timestamp=args.timestamp_column,
+        where=args.where,
         delimiter=args.delimiter,
-        header=not args.no_header,
+        header=args.header,
+        quoting=args.quoting,
+        encoding=args.encoding,
+        missing=args.missing,
+        on_bad_lines=args.on_bad_lines,
         count_as_item=args.count_as_item,
+        **known,
     )
 
 
@@ -39,22 +48,7 @@ def load_known(
     Files that were split by chance or by time always have a few users and items that the training
     data do not have.
     """
-    found = load(args, file)
-    pairs = found.matrix.tocoo()
-    users = IdIndex("user", user_ids).find(found.user_ids)[pairs.row]
-    items = IdIndex("item", item_ids).find(found.item_ids)[pairs.col]
-    known = (users >= 0) & (items >= 0)
-    if not known.any():
-        raise DataError(f"{file} has no interaction between users and items of the training")
-    if not known.all():
-        note(
-            f"warning: {file}: {np.count_nonzero(~known):,} of {known.size:,} interactions left "
-            "out, their user or item was not in training"
-        )
-    matrix = sp.csr_array(
-        (pairs.data[known], (users[known], items[known])), shape=(len(user_ids), len(item_ids))
-    )
-    return Interactions(matrix, user_ids, item_ids)
+    return load(args, file, user_ids=user_ids, item_ids=item_ids, unknown="drop")
 
 
 def rows_of(what: str, ids: np.ndarray, texts: list[str], hint: str = "") -> np.ndarray:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..data._readers.delimited import QUOTING
 from ..data._readers.formats import formats_of
 from ..data._readers.pairs import INTERACTIONS
+from ..data._readers.report import ON_BAD_LINES
 from .output import Outcome
 
 
@@ -76,6 +78,7 @@ def add_reader_options(parser: Parser) -> None:
         ("item", "item ids"),
         ("rating", "ratings, compared with --min-rating"),
         ("weight", "weights"),
+        ("timestamp", "times: numbers, or dates like 2024-01-31"),
     ):
         group.add_argument(
             f"--{role}-column",
@@ -86,15 +89,58 @@ def add_reader_options(parser: Parser) -> None:
     group.add_argument(
         "--min-rating", metavar="X", type=float, help="the least rating that counts as a like"
     )
-    group.add_argument("--delimiter", metavar="C", help="what separates the columns of csv")
     group.add_argument(
-        "--no-header", action="store_true", help="the first line of csv or tsv is data"
+        "--where",
+        metavar="COLUMN=VALUE",
+        action=_Where,
+        help="only rows with this value in this column; for several values or columns, repeat it",
+    )
+    group.add_argument("--delimiter", metavar="TEXT", help="what separates the columns of csv")
+    group.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line of a table has the names of the columns (default: yes; with "
+        "columns given by position that has to be said)",
+    )
+    group.add_argument(
+        "--quoting",
+        choices=QUOTING,
+        help='what a double quote is: around fields of one line ("minimal"), also around fields '
+        'with line breaks ("multiline"), or a character like any other ("none")',
+    )
+    group.add_argument("--encoding", metavar="NAME", help="of text, such as latin-1")
+    group.add_argument(
+        "--missing",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="what stands for no id, besides nothing, such as NULL; may be repeated",
+    )
+    group.add_argument(
+        "--on-bad-lines",
+        choices=ON_BAD_LINES,
+        default=ON_BAD_LINES[0],
+        help="end with an error, or skip and count them (default: %(default)s)",
     )
     group.add_argument(
         "--count-as-item",
         action="store_true",
         help="take the count that begins each line of citeulike for an item too, as the paper did",
     )
+
+
+class _Where(argparse.Action):
+    """Collects COLUMN=VALUE in a dict of lists."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        column, equals, value = values.partition("=")
+        if not (column and equals):
+            parser.error(f"{option} must be like event=purchase, got {values!r}")
+        where = getattr(namespace, self.dest) or {}
+        where.setdefault(_column(column), []).append(value)
+        setattr(namespace, self.dest, where)
 
 
 def _column(text: str) -> str | int:

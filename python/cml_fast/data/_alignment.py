@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from .._validation.matrices import check_matrix
 from ..errors import DataError
-from ._ids import IdIndex
+from ._ids import IdIndex, same_ids
 from .interactions import Interactions
 
 
@@ -38,7 +38,7 @@ def interaction_rows(
             ("user_ids", value.user_ids, user_ids),
             ("item_ids", value.item_ids, item_ids),
         ):
-            if ids.dtype.kind != known.dtype.kind or not np.array_equal(ids, known):
+            if not same_ids(ids, known):
                 raise DataError(
                     f"{name}.{what} are not those of the model; if the rows and columns mean the "
                     f"same, give {name}.matrix"

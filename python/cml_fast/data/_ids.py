@@ -109,6 +109,19 @@ class IdIndex:
         return rows[0] if scalar else rows
 
 
+def same_ids(ids: Any, known: Any) -> bool:
+    """Whether ids are the same, row by row; integers and strings are compared as text."""
+    if ids is known:
+        return True
+    is_ready = isinstance(ids, np.ndarray) and isinstance(known, np.ndarray)
+    if is_ready and ids.dtype == known.dtype:
+        return bool(np.array_equal(ids, known))
+    one, other = _id_array("ids", ids), _id_array("ids", known)
+    if one.dtype != other.dtype:
+        one, other = one.astype(str).astype(object), other.astype(str).astype(object)
+    return bool(np.array_equal(one, other))
+
+
 def _as_int64(text: str) -> int | None:
     """Return the int64 that is written as ``text``; None if there is no such number."""
     try:
@@ -155,4 +168,4 @@ def _plain(ids: Any) -> Any:
     for method in ("to_pylist", "tolist"):  # of Arrow, and of pandas
         if hasattr(ids, method):
             return getattr(ids, method)()
-    return ids if np.ndim(ids) else list(ids) if np.iterable(ids) else ids
+    return ids

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from .._validation.matrices import FEATURES, check_matrix
 from ..errors import DataError
+from ._ids import same_ids
 from ._readers.report import ReadReport
 
 
@@ -67,7 +68,7 @@ def check_features(
     """
     if isinstance(features, Features):
         known = features.ids
-        if ids is not None and known is not None and not np.array_equal(ids, known):
+        if ids is not None and known is not None and not same_ids(ids, known):
             raise DataError(
                 f"{name} must have the ids of train, row by row; load them with "
                 f"ids=train.{name.removesuffix('_features')}_ids"

@@ -45,76 +45,111 @@ def load_interactions(
     item_ids: ArrayLike | None = None,
     unknown: str = "error",
 ) -> Interactions:
-    r"""Read who liked what from a file.
+    r"""Read who liked what from files or a data frame.
+
+    Every line of a file, or row of a frame, becomes a pair of a user and an item, or is counted in
+    the report that comes with the result, or is an error that names it.
 
     Formats:
 
     - ``csv``: a table with one interaction a row and ``"`` as quote.
     - ``tsv``: the same with tabs and without quotes.
     - ``parquet``: a Parquet table with one interaction a row.
-    - ``movielens``: ``user::item::rating::timestamp``, no header.
+    - ``movielens``: ratings of MovieLens, of all generations: ``u.data`` (tabs), ``ratings.dat``
+      (``user::item::rating::timestamp``) and ``ratings.csv``.
     - ``adjacency``: ``user item item ...``, whole numbers, one user a line (Gowalla).
     - ``citeulike``: ``count item item ...``, whole numbers; the user is the line number, from 0
       (users.dat of CiteULike).
     - ``npz``: ``scipy.sparse.save_npz``; values are weights, row and column numbers ids.
 
-    Text is UTF-8 and may be compressed with gzip (``.gz``).
+    Files may be packed by gzip, bzip2, xz or zstd, or be the only file in a zip file.
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    source : path, open file, bytes, data frame, or a list of paths
+        What to read; a file is opened once and read once, so it may be a pipe. A path may have the
+        wildcards ``*`` and ``?``, be a folder of files as Spark and DuckDB write it (values in the
+        names of folders such as ``year=2024`` are columns), or the URL of a remote file (with the
+        extra ``cml-fast[remote]``). A data frame is one of pandas, polars, pyarrow, DuckDB or
+        anything else that narwhals or the Arrow C stream protocol knows.
     format : str, default "auto"
-        One of the formats above. ``auto`` goes by the extension (.csv, .tsv, .parquet, .npz)
-        and takes a .dat file with ``::`` in its first line for ``movielens``.
+        One of the formats above. ``auto`` goes by the extension (.csv, .tsv, .parquet, .npz) and
+        knows MovieLens' files by their first line.
     user, item : str or int, optional
         Columns of a table, by name or by position from 0. Default: ``"user"`` and ``"item"``,
         or 0 and 1 where there is no header.
     rating, min_rating : str or int and float, optional
         Keep the rows of a table whose column ``rating`` is at least ``min_rating``, each as a
-        like of weight 1. For ``movielens`` the rating is column 2 unless given.
+        like of weight 1. If only ``min_rating`` is given, the rating is the column of that name.
     weight : str or int, optional
-        Column of a table whose values become the weights.
+        Column of a table whose values become the weights. For counts, such as plays, see the
+        parameter ``weighting`` of `Trainer`.
+    timestamp : str or int, optional
+        Column of a table with the time of each interaction: numbers, which are kept as they are,
+        or dates and times, in text like ``2024-01-31T12:00:00Z``.
+    where : dict, optional
+        Keep the rows that have these values: ``{"event": "purchase"}``, or one of several:
+        ``{"event": ["purchase", "cart"]}``. Columns by name or position, values as text.
     delimiter : str, optional
-        The character between the columns of ``csv``, if not a comma.
-    header : bool, default True
-        Whether the first line of ``csv`` or ``tsv`` holds the names of the columns.
+        What stands between the columns of ``csv``, if not a comma.
+    header : bool, optional
+        Whether the first line of a text table holds the names of the columns. Default: it does;
+        if columns are given by position, it has to be said.
+    quoting : {"minimal", "multiline", "none"}, optional
+        "minimal", the default of ``csv``: a field may be within double quotes, ``""`` in it stands
+        for one, and it ends on the line on which it begins. Fields that go on over several lines
+        are read as well, with a warning, unless one of these lines looks like a record of its
+        own: then a quote was probably never closed. "multiline" expects such lines. "none", the
+        default of ``tsv``: a double quote is a character like any other.
+    encoding : str, optional
+        The encoding of a text table, such as "latin-1". Default: UTF-8.
+    missing : list of str
+        What stands for no id in a table, such as ``["NULL", "nan"]``, besides empty fields, null
+        and NaN. A row without an id is a bad line.
+    on_bad_lines : {"error", "skip"}, default "error"
+        Whether a line of a table that cannot be read is an error, or is counted and left out.
     count_as_item : bool, default False
         Read the count that begins each ``citeulike`` line as one more item, which it is not. The
         paper did so with CiteULike-t: its Table 1 gives 142,794 pairs, where the data has
         134,860. Only useful for a comparison with the paper's own numbers.
     user_ids, item_ids : array-like of int or str, optional
-        The ids of the result, in this order, to bring several files into one id space; an id
-        outside is an error. Where no file has all ids, join them:
-        ``numpy.union1d(train.item_ids, test.item_ids)``.
+        The ids of the result, in this order, such as those of a model or of the training data.
+    unknown : {"error", "drop"}, default "error"
+        What to do with pairs whose user or item is not in ``user_ids`` or ``item_ids``. If all of
+        them are unknown, that is always an error.
 
     Returns
     -------
     Interactions
-        ``matrix`` is (n_users, n_items) float32 CSR. Ids that are all integers are int64,
-        others str; without ``user_ids`` and ``item_ids`` both are sorted ascending. Integers
-        with leading zeros are str, so that ``007`` stays apart from ``7``. Tables give the
-        users and items that are left after ``min_rating`` and the dropping of zero weights;
-        lists give every user with a line, with items or not; ``citeulike`` lists give the items
-        0 to the largest id.
+        ``matrix`` is (n_users, n_items) float32 CSR. Ids that are all integers are int64, others
+        str; without ``user_ids`` and ``item_ids`` both are sorted ascending. Integers with leading
+        zeros are str, so that ``007`` stays apart from ``7``; spaces around an id are no part of
+        it. Tables give the users and items of the rows that count; lists give every user with a
+        line, with items or not; ``citeulike`` lists give the items 0 to the largest id.
+        ``timestamps`` are int64, float64 or datetime64[us], and ``report`` is a `ReadReport`.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     DataError
-        If the file is empty, truncated, damaged or not UTF-8, lacks a column, has a bad line
-        (named by its number, from 1; in Parquet: row, from 0), an id that is not in
-        ``user_ids`` or ``item_ids``, or if no interaction is left.
+        If a file is empty, truncated, damaged or not in its encoding, lacks a column, has a bad
+        line (named by its number, from 1; in Parquet and frames: row, from 0), an id that is not
+        in ``user_ids`` or ``item_ids``, or if no interaction is left.
     ValueError, TypeError
         If an argument is wrong, or is not an option of the format; the message then names the
         formats that take it.
+    ImportError
+        If a remote file is asked for and fsspec is not installed.
 
     Warns
     -----
     UserWarning
-        Pairs that occur repeatedly are merged (their weights are added; without weights they
-        stay 1) and weights of zero are dropped, each with a warning that counts them.
+        Pairs that occur repeatedly are merged (their weights are added, and the last timestamp is
+        kept; without weights they stay 1), and weights of zero, bad lines with
+        ``on_bad_lines="skip"`` and pairs with ``unknown="drop"`` are left out, each with a warning
+        that counts them. So is a column of ratings that nobody asked for: low ratings are no
+        likes.
 
     Examples
     --------
@@ -130,6 +165,8 @@ def load_interactions(
     >>> likes = load_interactions(path, rating="rating", min_rating=4)
     >>> likes
     Interactions(2 users x 2 items, 3 interactions)
+    >>> print(likes.report)
+    5 lines: 1 header, 1 below min rating, 3 kept; 3 pairs
     >>> likes.item_ids.tolist()
     ['rice', 'tea']
     >>> likes.matrix.toarray().tolist()
@@ -365,25 +402,30 @@ def _to_matrix(
     The ids are the wanted ones, or those of the file where none are wanted. Pairs with other ids
     are an error, or are left out with ``drop``.
     """
-    rows, row_ids = align(name, kind.row, pairs.rows, pairs.row_ids, wanted_rows, drop)
-    columns, column_ids = align(
-        name, kind.column, pairs.columns, pairs.column_ids, wanted_columns, drop
-    )
-    weights, times = pairs.weights, pairs.timestamps
-    if drop:
+    row = align(name, kind.row, pairs.rows, pairs.row_ids, wanted_rows, drop)
+    column = align(name, kind.column, pairs.columns, pairs.column_ids, wanted_columns, drop)
+    rows, columns, weights, times = row.positions, column.positions, pairs.weights, pairs.timestamps
+    why = "; ".join(aligned.unknown for aligned in (row, column) if aligned.unknown)
+    if why:
         is_known = (rows >= 0) & (columns >= 0)
         if not is_known.any():
-            raise DataError(f"{name}: no {kind.matrix.entry} is between ids that are known")
+            raise DataError(f"{name}: no {kind.matrix.entry} is between ids that are known: {why}")
         tally.unknown = int((~is_known).sum())
         rows, columns = rows[is_known], columns[is_known]
         weights = None if weights is None else weights[is_known]
         times = None if times is None else times[is_known]
-    shape = (row_ids.size, column_ids.size)
+        if tally.unknown:
+            warnings.warn(
+                f"{name}: {tally.unknown:,} of {is_known.size:,} {kind.matrix.entry}s left out: "
+                f"{why}",
+                stacklevel=stack_level(),
+            )
+    shape = (row.ids.size, column.ids.size)
     matrix, times = merge(name, rows, columns, weights, times, shape)
     tally.merged += len(rows) - matrix.nnz
     tally.pairs = matrix.nnz
     _warn(name, tally)
-    return matrix, row_ids, column_ids, times, tally.report()
+    return matrix, row.ids, column.ids, times, tally.report()
 
 
 def _warn(name: str, tally: Tally) -> None:

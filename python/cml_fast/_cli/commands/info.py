@@ -25,8 +25,8 @@ def _run(args: argparse.Namespace) -> Outcome:
             "n_users": len(model.user_ids),
             "n_items": len(model.item_ids),
             "n_dims": model.item_vectors.shape[1],
-            "first_user_id": model.user_ids[0].item(),
-            "first_item_id": model.item_ids[0].item(),
+            "first_user_id": model.user_ids[[0]].tolist()[0],
+            "first_item_id": model.item_ids[[0]].tolist()[0],
             "hyperparameters": model.hyperparameters,
         }
     return result, "\n".join(outline(result))

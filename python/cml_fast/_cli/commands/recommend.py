@@ -57,7 +57,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     if args.exclude:
         exclude = load_known(args, args.exclude, model.user_ids, model.item_ids)
     found = model.recommend(user, args.n, exclude)
-    return ranking({"user": model.user_ids[user].item()}, "item", model.item_ids, found)
+    return ranking({"user": model.user_ids[[user]].tolist()[0]}, "item", model.item_ids, found)
 
 
 def _recommend_to_new_person(args: argparse.Namespace) -> Outcome:

@@ -28,7 +28,7 @@ def _run(args: argparse.Namespace) -> Outcome:
         what, ids = "user", model.user_ids
         row = rows_of(what, ids, [args.user])[0]
         found = model.similar_users(row, args.n)
-    return ranking({what: ids[row].item()}, what, ids, found)
+    return ranking({what: ids[[row]].tolist()[0]}, what, ids, found)
 
 
 COMMAND = Command(

@@ -17,7 +17,7 @@ COLUMN_OPTIONS = ("user", "item", "rating", "weight", "timestamp", "id", "tag")
 ROW_OPTIONS = ("min_rating", "where", "missing")
 TEXT_OPTIONS = ("header", "quoting", "encoding")
 TABLE_OPTIONS = (*COLUMN_OPTIONS, *ROW_OPTIONS)
-_QUOTING = ("minimal", "multiline", "none")
+QUOTING = ("minimal", "multiline", "none")
 
 
 def text_format(
@@ -74,7 +74,7 @@ def read_delimited(
     from .text import Dialect
 
     _check_delimiter(delimiter)
-    check_choice("quoting", quoting, _QUOTING)
+    check_choice("quoting", quoting, QUOTING)
     _check_encoding(encoding)
     if separator is not None and not (isinstance(separator, str) and separator):
         raise ValueError(f"separator must be text that stands between tags, got {separator!r}")

@@ -86,35 +86,41 @@ class Format:
     missing: tuple[str, ...] = ()
 
 
-def align(
-    name: str,
-    role: str,
-    codes: np.ndarray,
-    ids: np.ndarray,
-    wanted: IdIndex | None,
-    drop: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes as positions in the ``wanted`` ids, and these; without them, change nothing.
+class Aligned(NamedTuple):
+    """Pairs' ids as positions in the ids of the result, -1 where they are not there.
 
-    Ids of the file that are not wanted are an error, or with ``drop`` get the position -1 and a
-    warning.
+    ``unknown`` says which ids are not, if there are any.
+    """
+
+    positions: np.ndarray
+    ids: np.ndarray
+    unknown: str | None = None
+
+
+def align(
+    name: str, role: str, codes: np.ndarray, ids: np.ndarray, wanted: IdIndex | None, drop: bool
+) -> Aligned:
+    """Return codes as positions in the ``wanted`` ids; without them, change nothing.
+
+    Ids of the file that are not wanted are an error, unless they are to be dropped. If none is
+    wanted, that is always an error.
     """
     if wanted is None:
-        return codes, ids
+        return Aligned(codes, ids)
     positions = wanted.find(ids)
     unknown = np.flatnonzero(positions < 0)
-    if unknown.size:
-        first = ids[unknown[0]]
-        what = (
-            f"{name}: {role} {first if isinstance(first, str) else int(first)!r} is not in "
-            f"{wanted.argument} ({unknown.size} of the file's {ids.size} {role}s are not)"
-        )
-        if not drop:
-            raise DataError(f"{what}; pass unknown='drop' to leave them out")
-        if unknown.size == ids.size:
-            raise DataError(what)
-        warnings.warn(f"{what}; left out", stacklevel=stack_level())
-    return positions[codes], wanted.array
+    if not unknown.size:
+        return Aligned(positions[codes], wanted.array)
+    (first,) = ids[unknown[:1]].tolist()
+    what = (
+        f"{role} {first!r} is not in {wanted.argument} ({unknown.size} of the file's {ids.size} "
+        f"{role}s are not)"
+    )
+    if not drop:
+        raise DataError(f"{name}: {what}; pass unknown='drop' to leave them out")
+    if unknown.size == ids.size:
+        raise DataError(f"{name}: {what}")
+    return Aligned(positions[codes], wanted.array, what)
 
 
 def merge(

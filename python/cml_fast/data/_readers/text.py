@@ -31,7 +31,6 @@ LONGEST_LINE = 1 << 26
 # A quoted field may go on over so many lines.
 LONGEST_FIELD_LINES = 1000
 
-QUOTING = ("minimal", "multiline", "none")
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 # Stands for delimiters of several characters, as pyarrow knows only those of one.
 _UNIT_SEPARATOR = b"\x1f"
