@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from .._validation.scalars import check_choice
 from ..errors import DataError
+from ._arrays import plain_array
 from ._ids import IdIndex, _id_array
 from ._timestamps import timestamp_array
 
@@ -109,8 +110,9 @@ def _number(
     rows = index.find(array) if array.size else np.zeros(0, dtype=np.int64)
     unknown = np.flatnonzero(rows < 0)
     if unknown.size and not drop:
+        first = array[unknown].tolist()[0]
         raise DataError(
-            f"{what} {array[unknown[0]]!r} at position {unknown[0]} is not in {what}_ids "
+            f"{what} {first!r} at position {unknown[0]} is not in {what}_ids "
             f"({unknown.size} of {array.size} interactions are of unknown {what}s); "
             'unknown="drop" leaves them out'
         )
@@ -119,7 +121,7 @@ def _number(
 
 def _weight_array(weights: npt.ArrayLike, n: int) -> np.ndarray:
     """Return ``n`` finite weights that are not negative, float32."""
-    given = np.asarray(weights)
+    given = plain_array("weights", weights)
     if given.ndim != 1 or given.dtype.kind not in "biuf":
         raise TypeError(
             "weights must be a one-dimensional sequence of numbers, got an array of "

@@ -41,7 +41,12 @@ def to_frame(columns: _Columns, backend: str) -> Any:
         raise ImportError(
             f"to_frame({backend!r}) needs {backend}, which is not installed: pip install {backend}"
         ) from error
-    return _BACKENDS[backend](library, columns)
+    try:
+        return _BACKENDS[backend](library, columns)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"a table of {backend} cannot hold the id {error.object!r}, which is no valid Unicode"
+        ) from error
 
 
 def _plain(array: np.ndarray) -> Any:

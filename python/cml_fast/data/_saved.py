@@ -24,7 +24,7 @@ from ..errors import DataError
 from . import _storage
 
 # The number rises with a change that older releases cannot read.
-_FORMAT = b"cml_fast interactions 1"
+_FORMAT = "cml_fast interactions 1:"
 _DTYPES: dict[str, type[np.generic]] = {
     "shape": np.int64,
     "indptr": np.int64,
@@ -43,7 +43,6 @@ def write(
 ) -> None:
     """Write the parts of `Interactions` to one file."""
     arrays = {
-        "format": np.frombuffer(_FORMAT, dtype=np.uint8),
         "shape": np.array(matrix.shape),
         "indptr": matrix.indptr,
         "indices": matrix.indices,
@@ -54,7 +53,8 @@ def write(
     arrays |= _id_arrays("user_ids", user_ids) | _id_arrays("item_ids", item_ids)
     if timestamps is not None:
         arrays["timestamps"] = timestamps
-    _storage.write_arrays(path, arrays)
+    contents = np.frombuffer(_contents(arrays), dtype=np.uint8)
+    _storage.write_arrays(path, {"contents": contents} | arrays)
 
 
 def read(path: Path) -> _Arrays:
@@ -68,11 +68,14 @@ def read(path: Path) -> _Arrays:
         If it is damaged, or was not written by `write`.
     """
     arrays = _storage.read_arrays(path)
-    if "format" not in arrays or arrays["format"].tobytes() != _FORMAT:
+    contents = arrays.pop("contents", np.zeros(0)).tobytes()
+    if not contents.startswith(_FORMAT.encode()):
         raise DataError(
             f"{path} was not written by Interactions.save of this release; load_interactions "
             "reads files of other formats"
         )
+    if contents != _contents(arrays):
+        raise DataError(f"{path} is damaged: it lacks some of its arrays, or has others")
     return arrays
 
 
@@ -84,6 +87,10 @@ def unpack(arrays: _Arrays) -> tuple[sp.csr_array, Any, Any, np.ndarray | None]:
     matrix = sp.csr_array(parts, shape=tuple(arrays["shape"].tolist()))
     user_ids, item_ids = (_ids_of(name, arrays) for name in ("user_ids", "item_ids"))
     return matrix, user_ids, item_ids, arrays.get("timestamps")
+
+
+def _contents(arrays: _Arrays) -> bytes:
+    return " ".join((_FORMAT, *sorted(arrays))).encode()
 
 
 def _id_arrays(name: str, ids: np.ndarray) -> dict[str, np.ndarray]:

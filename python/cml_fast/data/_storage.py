@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,7 +23,10 @@ from ..errors import DataError
 
 _SUFFIX = ".npy"
 # What numpy and the standard library raise for files that are damaged or not archives.
-_FILE_ERRORS = (ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zlib.error)
+_FILE_ERRORS = (
+    *(OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, tokenize.TokenError),
+)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -55,8 +60,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                     member.filename.removesuffix(_SUFFIX): _read_member(archive, member, n_bytes)
                     for member in archive.infolist()
                 }
-        except (zipfile.BadZipFile, *_FILE_ERRORS) as error:
-            raise DataError(f"{path} is damaged or no file of interactions: {error}") from error
+        except _FILE_ERRORS as error:
+            raise DataError(
+                f"{path} is damaged, or Interactions.save did not write it: {error}"
+            ) from error
 
 
 def _write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
@@ -90,6 +97,6 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if version != (1, 0):
         raise ValueError(f"unknown version {version} of the array format")
     shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if is_fortran or dtype.hasobject or len(shape) != 1 or shape[0] < 0 or dtype.itemsize == 0:
+    if is_fortran or dtype.hasobject or min(shape, default=0) < 0 or dtype.itemsize == 0:
         raise ValueError(f"an array of {dtype} with shape {shape} is not expected here")
     return shape, dtype

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from ._arrays import plain_array
 
 MICROSECONDS = np.dtype("datetime64[us]")
 _INT64_MAX = np.iinfo(np.int64).max
@@ -28,7 +29,7 @@ def timestamp_array(name: str, values: npt.ArrayLike, n: int) -> np.ndarray:
     DataError
         If they are not so many, or if one is missing (NaN, NaT) or out of range.
     """
-    array = np.asarray(values)
+    array = plain_array(name, values)
     if array.dtype == object and array.ndim == 1:
         array = _from_objects(array)
     if array.ndim != 1 or array.dtype.kind not in "iufM":
@@ -61,12 +62,15 @@ def moment(name: str, value: Any, timestamps: np.ndarray) -> Any:
     It is a number where they are numbers; else a datetime, a date or an ISO 8601 text.
     """
     if timestamps.dtype.kind == "M":
-        if isinstance(value, datetime.date):
-            value = _without_zone(value)
-        at = np.datetime64("NaT")
-        if isinstance(value, (str, datetime.date, np.datetime64)):
+        given = value
+        if isinstance(value, str):
             with contextlib.suppress(ValueError):
-                at = np.datetime64(value, "us")
+                given = datetime.datetime.fromisoformat(value)
+        at: Any = np.datetime64("NaT")
+        if isinstance(given, datetime.date):
+            at = np.datetime64(_without_zone(given), "us")
+        elif isinstance(given, np.datetime64):
+            at = given.astype(MICROSECONDS)
         if np.isnat(at):
             raise TypeError(
                 f"{name} must be a datetime or a text like '2024-12-31', as the timestamps are "
@@ -85,7 +89,10 @@ def _from_objects(array: np.ndarray) -> np.ndarray:
     return np.array([_without_zone(value) for value in array], dtype=MICROSECONDS)
 
 
-def _without_zone(value: datetime.date) -> datetime.date:
+def _without_zone(value: datetime.date) -> datetime.date | None:
+    """Return a datetime in UTC; None for NaT of pandas, which is not equal to itself."""
+    if value != value:
+        return None
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         return value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     return value
