@@ -6,6 +6,7 @@ import copy
 import datetime
 import io
 import pickle
+import struct
 import sys
 import warnings
 import zipfile
@@ -567,6 +568,23 @@ def test_a_size_that_is_a_lie_allocates_nothing(tmp_path: Path, dtype: str) -> N
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weights.npy", header.getvalue() + bytes(8))
     with pytest.raises(DataError, match=r"likes\.npz .*weights.npy has 136 bytes"):
+        Interactions.load(path)
+
+
+def test_a_directory_that_lies_allocates_nothing(tmp_path: Path) -> None:
+    """Header and directory agree on two gigabytes, which are not there."""
+    path = tmp_path / "likes.npz"
+    n = 250_000_000
+    header = io.BytesIO()
+    description = {"descr": "<i8", "fortran_order": False, "shape": (n,)}
+    np.lib.format.write_array_header_1_0(header, description)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights.npy", header.getvalue() + bytes(8))
+    content = bytearray(path.read_bytes())
+    sizes = content.index(b"PK\x01\x02") + 20  # compressed and not, in the directory
+    content[sizes : sizes + 8] = struct.pack("<II", *[len(header.getvalue()) + 8 * n] * 2)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"likes\.npz .*weights.npy has 2000000128 bytes"):
         Interactions.load(path)
 
 
