@@ -158,7 +158,7 @@ def test_copies_and_pickles() -> None:
         ((MATRIX, [1, 2.5], [7, 8, 9]), TypeError, "user_ids must be .* integers, or of strings"),
         ((MATRIX, [1, 2], [7, 8, None]), TypeError, "item_ids must be .* integers, or of strings"),
         (
-            (MATRIX, np.array([1, 2**63], np.uint64), [7, 8, 9]),
+            (MATRIX, np.array([1, 2**64 - 1], np.uint64), [7, 8, 9]),
             ValueError,
             "user_ids must fit into int64",
         ),
@@ -353,6 +353,7 @@ BAD = "must be a one-dimensional sequence"
         ({"unknown": "keep"}, ValueError, "unknown must be one of"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*ragged nested sequences")  # NumPy before 1.24
 @pytest.mark.filterwarnings("ignore:.*were dropped")
 def test_bad_arrays(arguments: dict[str, Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
