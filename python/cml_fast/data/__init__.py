@@ -4,16 +4,34 @@ from ._readers.report import ReadReport
 from .features import Features
 from .interactions import Interactions
 from .loading import load_features, load_interactions
-from .splitting import split
+from .splitting import (
+    Split,
+    SplitReport,
+    k_fold,
+    leave_one_out,
+    split,
+    split_by_time,
+    split_items,
+    split_last,
+    split_users,
+)
 from .synthetic import Synthetic, synthetic
 
 __all__ = [
     "Features",
     "Interactions",
     "ReadReport",
+    "Split",
+    "SplitReport",
     "Synthetic",
+    "k_fold",
+    "leave_one_out",
     "load_features",
     "load_interactions",
     "split",
+    "split_by_time",
+    "split_items",
+    "split_last",
+    "split_users",
     "synthetic",
 ]

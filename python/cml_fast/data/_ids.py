@@ -45,7 +45,7 @@ class IdIndex:
     ) -> None:
         self._what = what
         self.argument = name = argument or f"{what}_ids"
-        self.array = np.arange(n or 0, dtype=np.int64) if ids is None else _id_array(name, ids)
+        self.array = np.arange(n or 0, dtype=np.int64) if ids is None else id_array(name, ids)
         if n is None and not self.array.size:
             raise ValueError(f"{name} must be at least one id, got none")
         if n is not None and self.array.shape != (n,):
@@ -95,7 +95,7 @@ class IdIndex:
     def rows(self, ids: npt.ArrayLike) -> Any:
         """Return row numbers, a scalar for a scalar; unknown ids are a ValueError."""
         scalar = np.ndim(ids) == 0
-        wanted = _id_array("ids", [ids] if scalar else ids)
+        wanted = id_array("ids", [ids] if scalar else ids)
         if wanted.size == 0:
             return np.zeros(0, dtype=np.int64)
         rows = self.find(wanted)
@@ -116,7 +116,7 @@ def same_ids(ids: Any, known: Any) -> bool:
     is_ready = isinstance(ids, np.ndarray) and isinstance(known, np.ndarray)
     if is_ready and ids.dtype == known.dtype:
         return bool(np.array_equal(ids, known))
-    one, other = _id_array("ids", ids), _id_array("ids", known)
+    one, other = id_array("ids", ids), id_array("ids", known)
     if one.dtype != other.dtype:
         one, other = one.astype(str).astype(object), other.astype(str).astype(object)
     return bool(np.array_equal(one, other))
@@ -131,7 +131,7 @@ def _as_int64(text: str) -> int | None:
     return value if str(value) == text and _INT64.min <= value <= _INT64.max else None
 
 
-def _id_array(name: str, ids: Any) -> np.ndarray:
+def id_array(name: str, ids: Any) -> np.ndarray:
     """Return ids as a new array: int64, or object with a str in each place.
 
     Text is kept as objects, because an array of NumPy's own text takes the space of the longest id
@@ -150,7 +150,9 @@ def _id_array(name: str, ids: Any) -> np.ndarray:
         if all(
             isinstance(value, numbers.Integral) and not isinstance(value, bool) for value in values
         ):
-            array = np.array([int(value) for value in values])
+            if not all(_INT64.min <= value <= _INT64.max for value in values):
+                raise ValueError(f"{name} must fit into int64, got {max(values)}; use strings")
+            array = np.array(values, dtype=np.int64)
     if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -158,7 +160,7 @@ def _id_array(name: str, ids: Any) -> np.ndarray:
             f"{name} must be a one-dimensional sequence of integers, or of strings, got an array "
             f"of {array.dtype} with shape {array.shape}"
         )
-    if array.dtype.kind == "u" and array.size and array.max() > _INT64.max:
+    if array.dtype.kind == "u" and array.size and int(array.max()) > _INT64.max:
         raise ValueError(f"{name} must fit into int64, got {array.max()}; use strings instead")
     return array.astype(np.int64)
 

@@ -71,6 +71,8 @@ def _check_arrays(name: str, file: IO[bytes]) -> None:
             sizes[member.filename] = math.prod(shape)
             if member.filename == "shape.npy":
                 shape_of_matrix = np.frombuffer(opened.read(size), dtype=dtype).tolist()
+    if "contents.npy" in sizes:
+        raise DataError(f"{name} was written by Interactions.save; read it by Interactions.load")
     if "shape.npy" not in sizes or "data.npy" not in sizes:
         raise DataError(f"{name} is not a sparse matrix saved by scipy: it has no shape or data")
     if len(shape_of_matrix) != 2 or not all(

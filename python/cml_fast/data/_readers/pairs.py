@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from ..._validation import matrices
 from ...errors import DataError
 from .._ids import IdIndex
+from .._merging import merge_pairs
 
 
 class Pairs(NamedTuple):
@@ -136,25 +137,16 @@ def merge(
     Duplicate pairs are merged with a warning: their weights are added, and the last timestamp is
     kept.
     """
-    values = np.ones(rows.size, dtype=np.float32) if weights is None else weights
-    coordinates = (rows.astype(np.int32, copy=False), columns.astype(np.int32, copy=False))
-    matrix = sp.csr_array((values, coordinates), shape=shape)  # sorts, and adds up duplicates
+    matrix, timestamps = merge_pairs(rows, columns, weights, timestamps, shape)
     if matrix.nnz < rows.size:
         how = "to one" if weights is None else "by adding their weights"
         warnings.warn(
             f"{name}: {rows.size - matrix.nnz} duplicate rows were merged {how}",
             stacklevel=stack_level(),
         )
-    if weights is None:
-        matrix.data[:] = 1
-    elif not np.isfinite(matrix.data).all():
+    if weights is not None and not np.isfinite(matrix.data).all():
         raise DataError(f"{name}: the weights of duplicates add up to more than float32 holds")
-    if timestamps is None:
-        return matrix, None
-    order = np.lexsort((timestamps, columns, rows))
-    rows, columns = rows[order], columns[order]
-    is_last = np.append((rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1]), True)
-    return matrix, timestamps[order[is_last]]
+    return matrix, timestamps
 
 
 def stack_level() -> int:

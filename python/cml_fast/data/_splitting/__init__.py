@@ -1,0 +1,1 @@
+"""The ways to split interactions; each is a function that says in which part each one is."""
