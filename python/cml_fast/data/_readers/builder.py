@@ -19,6 +19,8 @@ from .columns import Converted, as_ids, as_numbers, as_times, plain, values_of
 from .pairs import INTERACTIONS, UNUSED_RATING, PairKind, Pairs, stack_level
 from .report import Tally
 
+# Batches with fewer different ids wait for others.
+_FEW_IDS = 1 << 20
 # A message lists at most this many values.
 _NAMED = 5
 
@@ -44,38 +46,65 @@ class Rules(NamedTuple):
 
 
 class IdCoder:
-    """Gives each different id a number, in the order in which ids appear."""
+    """Gives each different id a number, in the order in which ids appear.
+
+    Each batch is coded by itself at first. The codes of several batches are translated to those of
+    all together when these batches have as many different ids as all before them, so that the
+    work grows with the number of ids and the text of only a few batches is kept.
+    """
 
     def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
+        self._known = pa.array([], pa.large_string())
+        self._waiting: list[pa.DictionaryArray] = []
+        self._n_waiting = 0
+        self._codes: list[np.ndarray] = []
 
-    def encode(self, text: pa.Array) -> np.ndarray:
-        """Return the number, int32, of each id."""
+    def encode(self, text: pa.Array) -> None:
+        """Add the ids of a batch."""
         coded = text.dictionary_encode()
-        codes = self._codes
-        numbers = [codes.setdefault(value, len(codes)) for value in coded.dictionary.to_pylist()]
-        table = np.array(numbers, dtype=np.int32)
-        numbered: np.ndarray = table[coded.indices.to_numpy(zero_copy_only=False)]
-        return numbered
+        self._waiting.append(coded)
+        self._n_waiting += len(coded.dictionary)
+        if self._n_waiting > max(_FEW_IDS, len(self._known)):
+            self._translate()
 
-    def sorted_ids(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ids in ascending order, and the position in it of each number.
+    def register(self, text: pa.Array) -> None:
+        """Give ids a number without a pair."""
+        self._translate()
+        self._known = pa.concat_arrays([self._known, text.cast(pa.large_string())]).unique()
+
+    def _translate(self) -> None:
+        texts = [coded.dictionary.cast(pa.large_string()) for coded in self._waiting]
+        together = pa.concat_arrays([self._known, *texts]).dictionary_encode()
+        numbers = together.indices.to_numpy()
+        begin = len(self._known)
+        for coded in self._waiting:
+            end = begin + len(coded.dictionary)
+            table = numbers[begin:end].astype(np.int32, copy=False)
+            self._codes.append(table[coded.indices.to_numpy(zero_copy_only=False)])
+            begin = end
+        self._known, self._waiting, self._n_waiting = together.dictionary, [], 0
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the position of each pair's id, int32, in the ids in ascending order, and these.
 
         They are int64 if all of them are integers as Python writes them, so that no two of them
         become one. Otherwise they are str.
         """
-        text = pa.array(self._codes, pa.string())
-        keys = text
+        self._translate()
+        keys = text = self._known
         try:
             numbers = text.cast(pa.int64())
-            if numbers.cast(pa.string()).equals(text):  # not so with leading zeros
+            if numbers.cast(pa.large_string()).equals(text):  # not so with leading zeros
                 keys = numbers
         except pa.ArrowInvalid:
             pass
         order = pc.sort_indices(keys)
         positions = np.empty(len(keys), dtype=np.int32)
         positions[order.to_numpy()] = np.arange(len(keys), dtype=np.int32)
-        return keys.take(order).to_numpy(zero_copy_only=False), positions
+        codes = [positions[part] for part in self._codes]
+        self._codes = []
+        ids = keys.take(order).to_numpy(zero_copy_only=False)
+        return np.concatenate([np.zeros(0, np.int32), *codes]), ids
 
 
 class PairBuilder:
@@ -85,7 +114,6 @@ class PairBuilder:
         self.kind, self.tally, self._rules = kind, tally, rules
         self.missing = rules.missing  # the formats of the files may have words of their own
         self._coders = {role: IdCoder() for role in (kind.row, kind.column)}
-        self._codes: dict[str, list[np.ndarray]] = {kind.row: [], kind.column: []}
         self._weights: list[np.ndarray] = []
         self._times: list[np.ndarray] = []
         self._seen: dict[str, set[str]] = {role: set() for role in rules.where}
@@ -139,11 +167,12 @@ class PairBuilder:
         )
         chosen = pa.array(keep)
         for role, coder in self._coders.items():
-            self._codes[role].append(coder.encode(converted[role].text.filter(chosen)))
+            coder.encode(converted[role].text.filter(chosen))
 
     def register(self, role: str, ids: pa.Array) -> None:
         """Give ids a row or column in the result, whether or not pairs with them follow."""
-        self._coders[role].encode(as_ids(role, plain(ids), self.missing).text)
+        if len(ids):
+            self._coders[role].register(as_ids(role, plain(ids), self.missing).text)
 
     def rename(self, role: str, names: list[str]) -> None:
         """Give the ids of a role, which are 0, 1, 2, ..., these names, and keep their order."""
@@ -240,9 +269,7 @@ class PairBuilder:
             return self._taken
         ids, codes = {}, {}
         for role, coder in self._coders.items():
-            ids[role], positions = coder.sorted_ids()
-            parts = self._codes.pop(role)
-            codes[role] = positions[np.concatenate(parts)]
+            codes[role], ids[role] = coder.finish()
             if role in self._names:
                 ids[role] = np.array(self._names[role], dtype=object)
         if tally.zero_weight:
