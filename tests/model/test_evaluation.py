@@ -42,7 +42,7 @@ def case():
 
 @pytest.mark.parametrize("block", [1, 200, 1 << 22])
 def test_equals_the_definitions(case, monkeypatch, block):
-    monkeypatch.setattr(metrics, "BLOCK_ENTRIES", block)
+    monkeypatch.setattr(metrics.measuring, "BLOCK_ENTRIES", block)
     model, train, valid, test = case
     # Values other than 1 must not matter.
     matrices = [sp.csr_array(part * 2.5) for part in (train, valid, test)]

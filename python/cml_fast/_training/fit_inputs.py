@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,15 @@ class FitInputs:
     device: str
     reason: str
     settings: Settings
+
+    @cached_property
+    def counts(self) -> dict[str, np.ndarray]:
+        """The likes of each user and each item, by the names that `Model` has for them."""
+        n_items = self.likes.shape[1]
+        return {
+            "user_counts": np.diff(self.likes.indptr).astype(np.int64),
+            "item_counts": np.bincount(self.likes.indices, minlength=n_items),
+        }
 
 
 def check_fit_inputs(
