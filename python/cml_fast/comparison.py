@@ -239,7 +239,7 @@ def _wilcoxon(difference: np.ndarray) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for the number of tests by Holm's step-down method.
 
-    As ``statsmodels.stats.multitest.multipletests(p_values, method="holm")`` of statsmodels 0.14.
+    As ``statsmodels.stats.multitest.multipletests(p_values, method="holm")`` of statsmodels 0.15.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")

@@ -359,7 +359,8 @@ def _ways_to_rank(model: Any, data: Data) -> tuple[Rank, Places]:
     n_items = relevant.shape[1]
 
     def n_ranked(users: np.ndarray) -> np.ndarray:
-        return n_items - np.diff(exclude.indptr)[users].astype(np.int64)
+        counts: np.ndarray = n_items - np.diff(exclude.indptr)[users].astype(np.int64)
+        return counts
 
     def rank(users: np.ndarray, n: int) -> np.ndarray:
         if isinstance(model, Model):

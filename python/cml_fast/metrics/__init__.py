@@ -15,14 +15,19 @@ from .accuracy import (
 )
 from .beyond_accuracy import coverage, diversity, novelty, popularity, popularity_lift
 from .measuring import measure, measure_rankings
-from .registry import DEFAULT_METRICS, METRICS, Known
-from .result import Evaluation
+from .registry import DEFAULT_METRICS, METRICS, Known, OfAllLists, OfHits, OfLists, OfOrder
+from .result import Cold, Evaluation
 
 __all__ = [
     "DEFAULT_METRICS",
     "METRICS",
+    "Cold",
     "Evaluation",
     "Known",
+    "OfAllLists",
+    "OfHits",
+    "OfLists",
+    "OfOrder",
     "auc",
     "average_precision",
     "coverage",

@@ -14,6 +14,8 @@ from .bootstrap import check_bootstrap, mean_intervals
 PerUser: TypeAlias = dict[str, dict[int | None, np.ndarray]]
 # A repr names at most this many means.
 NAMED = 6
+# More metrics than this are printed below, not beside each other.
+COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -295,18 +297,26 @@ class Evaluation:
         return lines
 
     def _table(self) -> list[str]:
-        names = [*self.per_user, *self.overall]
-        means = {name: self.means(name) for name in names}
-        columns = {
-            f"{name + '@k':>8}": by_k for name, by_k in means.items() if by_k.keys() != {None}
-        }
-        lines = ["  ".join([f"{'k':>6}", *columns])] if columns else []
-        for k in next(iter(columns.values()), {}):
-            values = [f"{by_k[k]:{len(name)}.4f}" for name, by_k in columns.items()]
-            lines.append("  ".join([f"{k:>6}", *values]))
-        for name, by_k in means.items():
-            if by_k.keys() == {None}:
-                lines.append(f"{name:>6}  {by_k[None]:8.4f}")
+        """Return a line for each k, or for each metric if there are many."""
+        means = {name: self.means(name) for name in (*self.per_user, *self.overall)}
+        by_k = {f"{name}@k": values for name, values in means.items() if None not in values}
+        ks = list(next(iter(by_k.values()), {}))
+        if len(by_k) > COLUMNS:
+            columns = {f"k={k}": [values[k] for values in by_k.values()] for k in ks}
+            labels = list(by_k)
+            width = max(map(len, labels))
+            head = " " * width
+        else:
+            columns = {name: list(values.values()) for name, values in by_k.items()}
+            labels, width, head = [str(k) for k in ks], 6, "k"
+        names = [f"{name:>8}" for name in columns]
+        lines = ["  ".join([f"{head:>{width}}", *names])] if names else []
+        for label, row in zip(labels, zip(*columns.values(), strict=True), strict=True):
+            numbers = [f"{value:{len(name)}.4f}" for name, value in zip(names, row, strict=True)]
+            lines.append("  ".join([f"{label:>{width}}", *numbers]))
+        for name, values in means.items():
+            if None in values:
+                lines.append(f"{name:>{width}}  {values[None]:8.4f}")
         return lines
 
     def _flat(self, separator: str) -> dict[str, float]:
