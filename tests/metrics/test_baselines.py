@@ -85,6 +85,14 @@ def test_random_items_are_uniform_and_the_same_in_each_call():
         RandomItems(TRAIN, -1)
 
 
+def test_recall_of_random_items_is_as_expected():
+    n_candidates = (~KNOWN).sum(axis=1)
+    found = [evaluate(RandomItems(TRAIN, seed), TEST, TRAIN, (10,)).recall for seed in range(40)]
+    tested = np.diff(TEST.matrix.indptr) > 0
+    expected = (10 / n_candidates[tested]).mean()
+    assert np.mean([recall[10] for recall in found]) == pytest.approx(expected, rel=0.05)
+
+
 @pytest.mark.parametrize(("n_neighbors", "block"), [(5, 1 << 24), (1000, 1 << 24), (5, 100)])
 def test_item_knn_by_its_definition(n_neighbors, block, monkeypatch):
     monkeypatch.setattr(baselines, "BLOCK_SCORES", block)
