@@ -71,6 +71,14 @@ class Recommender(Protocol):
             Row numbers of distinct items, best first, -1 where there are no more.
         scores : numpy.ndarray, (m, n)
             A number for each, such as a distance or a score. Evaluation does not look at it.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> from cml_fast.baselines import MostPopular
+        >>> train = sp.csr_array([[1, 0, 1], [0, 0, 1]])
+        >>> MostPopular(train).recommend([1], n=3, exclude=train)[0].tolist()
+        [[0, 1, -1]]
         """
 
 

@@ -83,6 +83,19 @@ class Known:
     own_popularity : numpy.ndarray, (n_users,), float64, or None
         Of each user, the mean number of likes of the items liked in training; NaN without any.
     item_vectors : numpy.ndarray, (n_items, r), or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from cml_fast.metrics import Known, measure_rankings
+    >>> known = Known(item_counts=np.array([4, 1, 2]), n_likers=4)
+    >>> ranked, relevant_items = np.array([[2, 0, 1]]), sp.csr_array([[1, 0, 1]])
+    >>> found = measure_rankings(
+    ...     lambda users, n: ranked[users, :n], relevant_items, [2], ["novelty"], known=known
+    ... )
+    >>> found.means("novelty")
+    {2: 0.5}
     """
 
     item_counts: np.ndarray | None = None

@@ -28,6 +28,18 @@ class Cold:
         Row numbers, ascending.
     users_left_out, items_left_out : bool
         Whether the evaluation is without them, or with them.
+
+    Examples
+    --------
+    User 1 has no likes in training, nor have the items 1 and 2 of the test set:
+
+    >>> import scipy.sparse as sp
+    >>> from cml_fast.baselines import MostPopular
+    >>> from cml_fast.evaluation import evaluate
+    >>> train, test = sp.csr_array([[1, 0, 0], [0, 0, 0]]), sp.csr_array([[0, 1, 0], [0, 0, 1]])
+    >>> cold = evaluate(MostPopular(train), test, train).cold
+    >>> cold.users.tolist(), cold.items.tolist()
+    ([1], [1, 2])
     """
 
     users: np.ndarray
