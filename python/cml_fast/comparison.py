@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .evaluation import Matrix, Recommender, align, check_plan, measure_plan
+from ._evaluation.held_out import Matrix, align
+from ._evaluation.plan import check_plan
+from ._evaluation.run import measure_plan
+from .evaluation import Recommender
 from .metrics.bootstrap import check_bootstrap, mean_intervals
 from .metrics.registry import DEFAULT_METRICS
 from .metrics.result import Evaluation

@@ -105,7 +105,7 @@ def test_auc_is_that_of_scikit_learn(case, monkeypatch):
         def recommend(self, users, n, exclude):
             return model.recommend(users, n, exclude)
 
-    monkeypatch.setattr("cml_fast.evaluation.FULL_ENTRIES", 150)
+    monkeypatch.setattr("cml_fast._evaluation.rankings.FULL_ENTRIES", 150)
     by_ranks = evaluate(
         Ranker(), sp.csr_array(test * 1.0), sp.csr_array(train * 1.0), metrics="auc"
     )
@@ -330,12 +330,18 @@ def test_cold_users_and_items_are_counted_apart(how):
     assert "items of test without likes in training: 1, left out" in str(items)
 
 
-def test_the_likes_of_training_come_before_those_excluded():
+def test_which_likes_of_training_are_believed():
     model, train, test = cold_case()
     everybody = sp.csr_array(np.eye(3, 4))
     found = evaluate(model, test, exclude=sp.csr_array([[0] * 4] * 3), train=everybody)
     assert found.cold.users.tolist() == []
     assert evaluate(model, test, exclude=train, train=everybody).cold.users.tolist() == []
+    counts = {"user_counts": [2, 0, 2], "item_counts": [2, 1, 1, 0]}
+    knowing = Model(model.user_vectors, model.item_vectors, **counts)
+    seen = sp.csr_array(([1.0], ([1], [3])), shape=(3, 4))
+    assert evaluate(model, test, exclude=seen).cold.users.tolist() == [0, 2]
+    assert evaluate(knowing, test, exclude=seen).cold.users.tolist() == [1]
+    assert evaluate(knowing, test, train=everybody).cold.users.tolist() == []
 
 
 def test_unknown_likes_are_no_cold_users():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...evaluation import COLD, evaluate
+from ..._evaluation.plan import COLD
+from ...evaluation import evaluate
 from ...metrics import DEFAULT_METRICS, METRICS
 from ...model import Model
 from ..files import load_known
