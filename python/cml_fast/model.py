@@ -21,7 +21,7 @@ from ._search.exact import nearest, self_mask
 from ._search.index import ItemIndex, build_index, search_index
 from ._search.popular import most_popular
 from ._training.fold_in import fold_in
-from ._validation.matrices import check_counts, check_rows, check_vectors
+from ._validation.matrices import check_counts, check_flags, check_rows, check_vectors
 from ._validation.scalars import check_choice, check_hyperparameters, check_int, check_real
 from .data._alignment import interaction_rows, item_interactions
 from .data._ids import IdIndex
@@ -57,6 +57,8 @@ class Model:
     user_counts, item_counts : array_like, (n_users,) and (n_items,), int, optional
         How many likes each user and each item has in training; both or none. `recommend` knows by
         them for which users the model has learned nothing, and what is popular.
+    placed_users : array_like, (n_users,), bool, optional
+        Users whose features placed them although they have no likes; none by default.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class Model:
         networks: Mapping[str, FeatureNetwork] | None = None,
         user_counts: npt.ArrayLike | None = None,
         item_counts: npt.ArrayLike | None = None,
+        placed_users: npt.ArrayLike | None = None,
     ) -> None:
         self._user_vectors = check_vectors("user_vectors", user_vectors)
         self._item_vectors = check_vectors("item_vectors", item_vectors)
@@ -117,6 +120,9 @@ class Model:
         if user_counts is not None:
             self._user_counts = check_counts("user_counts", user_counts, len(self._user_vectors))
             self._item_counts = check_counts("item_counts", item_counts, len(self._item_vectors))
+        if placed_users is None:
+            placed_users = np.zeros(len(self._user_vectors), dtype=bool)
+        self._placed_users = check_flags("placed_users", placed_users, len(self._user_vectors))
         self._version: str = _core.build_info()["version"]
         self._index: ItemIndex | None = None
 
@@ -153,6 +159,7 @@ class Model:
             "networks": self._networks,
             "user_counts": self._user_counts,
             "item_counts": self._item_counts,
+            "placed_users": self._placed_users,
         }
 
     @property
@@ -230,6 +237,18 @@ class Model:
         [1]
         """
         return self._item_counts
+
+    @property
+    def placed_users(self) -> np.ndarray:
+        """Which users were placed by features, without likes: (n_users,), bool, read-only.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0]]).placed_users.tolist()
+        [False]
+        """
+        return self._placed_users
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -320,8 +339,8 @@ class Model:
             What to do for users without any like in training, whose vectors say nothing: "popular"
             recommends them the items with the most likes, with a warning that counts these users;
             "error" raises an error that names them; "vector" recommends what is near to the vector
-            all the same. It has no effect if `user_counts` is None, or if the model was trained
-            with features of users, which place users without likes (see `embed_users`).
+            all the same. It has no effect if `user_counts` is None, and none on `placed_users`,
+            whose features say where they are (see `embed_users`).
         approximate : bool
             Search the index that `build_index` made instead of all items.
         **search_options
@@ -405,9 +424,9 @@ class Model:
 
     def _is_cold(self, rows: np.ndarray) -> np.ndarray:
         """Return which of these users training has not placed, bool (m,)."""
-        if self._user_counts is None or "users" in self._networks:
+        if self._user_counts is None:
             return np.zeros(len(rows), dtype=bool)
-        return np.asarray(self._user_counts[rows] == 0)
+        return np.asarray((self._user_counts[rows] == 0) & ~self._placed_users[rows])
 
     def _give_popular(
         self, rows: np.ndarray, found: tuple[np.ndarray, np.ndarray], mask: sp.csr_array
@@ -857,7 +876,11 @@ class Model:
             self._networks,
             {}
             if self._user_counts is None or self._item_counts is None
-            else {"users": self._user_counts, "items": self._item_counts},
+            else {
+                "users": self._user_counts,
+                "items": self._item_counts,
+                "placed_users": self._placed_users,
+            },
             self._version,
             self._hyperparameters,
         )
@@ -908,6 +931,7 @@ class Model:
                 networks=stored.networks,
                 user_counts=stored.counts.get("users"),
                 item_counts=stored.counts.get("items"),
+                placed_users=stored.counts.get("placed_users"),
             )
         except (TypeError, ValueError) as error:
             files = ", ".join(map(str, stored.files.values()))

@@ -83,6 +83,8 @@ def test_bad_counts():
         ({"user_counts": [1] * 4, "item_counts": [1] * 6}, TypeError, "user_counts must be 5"),
         ({"user_counts": [1.0] * 5, "item_counts": [1] * 6}, TypeError, "got an array of float64"),
         ({"user_counts": [1] * 5, "item_counts": [-1] * 6}, ValueError, "must not be negative"),
+        ({"placed_users": [1] * 5}, TypeError, "placed_users must be 5 bools"),
+        ({"placed_users": [True]}, TypeError, "placed_users must be 5 bools"),
     ):
         with pytest.raises(error, match=message):
             Model(*VECTORS, **arguments)
@@ -100,17 +102,23 @@ def test_training_records_them():
     assert rows[3].tolist() == rows[8].tolist() == popular.tolist()
 
 
-def test_users_placed_by_features_keep_their_vectors():
+def test_users_placed_by_features_keep_their_vectors(tmp_path):
     made = synthetic(60, 40, 600, random_state=1).interactions
     likes = made.matrix.toarray()
-    likes[3] = 0
+    likes[[3, 8]] = 0
     train = Interactions(sp.csr_array(likes), made.user_ids, made.item_ids)
     features = np.random.default_rng(0).random((60, 4), dtype=np.float32)
+    features[8] = 0  # neither likes nor features
     model = trainer(n_epochs=1).fit(train, user_features=features).model_
-    assert model.user_counts[3] == 0
-    np.testing.assert_array_equal(
-        model.recommend(3)[0], model.recommend_from_vectors(model.user_vectors[3])[0]
-    )
+    assert np.flatnonzero(model.placed_users).tolist() == [3]
+    model.save(tmp_path / "model")
+    for kept in (model, Model.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        assert kept.user_counts[3] == kept.user_counts[8] == 0
+        np.testing.assert_array_equal(
+            kept.recommend(3)[0], kept.recommend_from_vectors(kept.user_vectors[3])[0]
+        )
+        with pytest.raises(ValueError, match="1 users have no likes in training: 'user-00008'"):
+            kept.recommend([3, 8, 9], cold_users="error")
 
 
 def test_added_items_have_no_likes():

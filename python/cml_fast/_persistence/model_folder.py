@@ -5,7 +5,8 @@ Beside the manifest ``model.json`` it holds
     vectors.safetensors    the vectors of "users" and "items", float32
     ids.json               the external ids of "users" and "items"
     networks.safetensors   the feature networks, if the model has any
-    counts.safetensors     the likes in training of "users" and "items", int64, if it has them
+    counts.safetensors     the likes in training of "users" and "items", int64, and which users
+                           features placed ("placed_users", bool), if the model knows the likes
     index.<kind>           the index of the items, if the model has one
 """
 
@@ -49,7 +50,7 @@ class StoredModel:
     vectors: dict[str, np.ndarray]  # of "users" and "items", as ids
     ids: dict[str, list[Any]]
     networks: Mapping[str, FeatureNetwork]
-    counts: dict[str, np.ndarray]  # of "users" and "items", or empty
+    counts: dict[str, np.ndarray]  # of "users" and "items", and "placed_users"; or empty
     version: str
     hyperparameters: dict[str, Any]
     # Only of a model that was read: its verified files, and the description of its index.
@@ -107,7 +108,8 @@ def read_model(folder: Path) -> StoredModel:
     networks = read_networks(files[NETWORKS], entities) if entities else {}
     counts = {}
     if has_counts:
-        counts = read_arrays(files[COUNTS], {"users": np.int64, "items": np.int64})
+        dtypes: dict[str, type[np.generic]] = {"users": np.int64, "items": np.int64}
+        counts = read_arrays(files[COUNTS], {**dtypes, "placed_users": np.bool_})
     version, hyperparameters = info["version"], info["hyperparameters"]
     return StoredModel(vectors, ids, networks, counts, version, hyperparameters, files, index)
 

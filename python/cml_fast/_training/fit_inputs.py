@@ -36,11 +36,16 @@ class FitInputs:
 
     @cached_property
     def counts(self) -> dict[str, np.ndarray]:
-        """The likes of each user and each item, by the names that `Model` has for them."""
+        """What `Model` keeps of the likes, by its names: see there."""
         n_items = self.likes.shape[1]
+        user_counts = np.diff(self.likes.indptr).astype(np.int64)
+        placed = np.zeros(len(user_counts), dtype=bool)
+        if "users" in self.features:
+            placed = has_features(self.features["users"]) & (user_counts == 0)
         return {
-            "user_counts": np.diff(self.likes.indptr).astype(np.int64),
+            "user_counts": user_counts,
             "item_counts": np.bincount(self.likes.indices, minlength=n_items),
+            "placed_users": placed,
         }
 
 

@@ -64,6 +64,19 @@ def check_counts(name: str, counts: Any, n: int) -> np.ndarray:
     return copy
 
 
+def check_flags(name: str, flags: Any, n: int) -> np.ndarray:
+    """Return a read-only copy of n bools."""
+    array = np.asarray(flags)
+    if array.shape != (n,) or array.dtype != bool:
+        raise TypeError(
+            f"{name} must be {n} bools, one for each row, got an array of {array.dtype} with shape "
+            f"{array.shape}"
+        )
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
 def check_vectors(name: str, vectors: npt.ArrayLike) -> np.ndarray:
     """Return a read-only float32 copy."""
     given = np.asarray(vectors)
