@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -236,7 +237,10 @@ def _wilcoxon(difference: np.ndarray) -> float:
     """Return the p-value of the signed-rank test; 1 if all differences are 0."""
     if not difference.any():
         return 1.0
-    return float(stats.wilcoxon(difference, zero_method="pratt", method="approx").pvalue)
+    with warnings.catch_warnings():
+        # Before version 1.13 SciPy warns if there are few users.
+        warnings.filterwarnings("ignore", "Sample size too small", UserWarning)
+        return float(stats.wilcoxon(difference, zero_method="pratt", method="approx").pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

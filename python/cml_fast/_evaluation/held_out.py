@@ -140,7 +140,8 @@ def _space(models: Sequence[Any], matrices: Sequence[Any]) -> tuple[np.ndarray, 
             shape = getattr(matrices[0], "shape", (0, 0))  # what is no matrix is refused later
             ids = np.arange(shape[axis] if len(shape) == 2 else 0, dtype=np.int64)
         for other in known[1:]:
-            if not np.array_equal(other, ids):
+            is_number = [array.dtype == np.int64 for array in (other, ids)]
+            if is_number[0] != is_number[1] or not np.array_equal(other, ids):
                 raise DataError(
                     f"the models must have the same {what}, row by row: make all of them from the "
                     "same Interactions, or all from matrices"
