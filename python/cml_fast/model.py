@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,20 @@ from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network,
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._search.exact import nearest, self_mask
 from ._search.index import ItemIndex, build_index, search_index
+from ._search.popular import most_popular
 from ._training.fold_in import fold_in
-from ._validation.matrices import check_rows, check_vectors
-from ._validation.scalars import check_hyperparameters, check_int, check_real
+from ._validation.matrices import check_counts, check_flags, check_rows, check_vectors
+from ._validation.scalars import check_choice, check_hyperparameters, check_int, check_real
 from .data._alignment import interaction_rows, item_interactions
 from .data._ids import IdIndex
 from .data.features import Features, check_features
 from .data.interactions import Interactions
 from .errors import ModelError
+
+# What `Model.recommend` does for users without likes in training.
+COLD_USERS = ("popular", "error", "vector")
+# A message names at most this many of them.
+NAMED = 5
 
 
 class Model:
@@ -47,12 +54,17 @@ class Model:
     networks : dict of str to FeatureNetwork, optional
         The feature networks of "users" and "items", if the model was trained with features: see
         `embed_users` and `embed_items`.
+    user_counts, item_counts : array_like, (n_users,) and (n_items,), int, optional
+        How many likes each user and each item has in training; both or none. `recommend` knows by
+        them for which users the model has learned nothing, and what is popular.
+    placed_users : array_like, (n_users,), bool, optional
+        Users whose features placed them although they have no likes; none by default.
 
     Raises
     ------
     TypeError, ValueError
-        If vectors have the wrong shape or type or are not finite, ids are not unique, or
-        hyperparameters are not JSON values.
+        If vectors have the wrong shape or type or are not finite, ids are not unique,
+        hyperparameters are not JSON values, or counts are not one for each row or negative.
 
     Notes
     -----
@@ -82,6 +94,9 @@ class Model:
         item_ids: npt.ArrayLike | None = None,
         hyperparameters: dict[str, Any] | None = None,
         networks: Mapping[str, FeatureNetwork] | None = None,
+        user_counts: npt.ArrayLike | None = None,
+        item_counts: npt.ArrayLike | None = None,
+        placed_users: npt.ArrayLike | None = None,
     ) -> None:
         self._user_vectors = check_vectors("user_vectors", user_vectors)
         self._item_vectors = check_vectors("item_vectors", item_vectors)
@@ -98,6 +113,16 @@ class Model:
             arrays = {name: to_numpy(network.parameters[name]) for name in PARAMETERS}
             check_network(arrays, self._item_vectors.shape[1])
             self._networks[entity] = FeatureNetwork.from_arrays(arrays)
+        if (user_counts is None) != (item_counts is None):
+            missing = "user_counts" if user_counts is None else "item_counts"
+            raise ValueError(f"{missing} is missing: give user_counts and item_counts, or neither")
+        self._user_counts = self._item_counts = None
+        if user_counts is not None:
+            self._user_counts = check_counts("user_counts", user_counts, len(self._user_vectors))
+            self._item_counts = check_counts("item_counts", item_counts, len(self._item_vectors))
+        if placed_users is None:
+            placed_users = np.zeros(len(self._user_vectors), dtype=bool)
+        self._placed_users = check_flags("placed_users", placed_users, len(self._user_vectors))
         self._version: str = _core.build_info()["version"]
         self._index: ItemIndex | None = None
 
@@ -132,6 +157,9 @@ class Model:
             "item_ids": self.item_ids,
             "hyperparameters": self._hyperparameters,
             "networks": self._networks,
+            "user_counts": self._user_counts,
+            "item_counts": self._item_counts,
+            "placed_users": self._placed_users,
         }
 
     @property
@@ -181,6 +209,46 @@ class Model:
         [101, 205]
         """
         return self._items.array
+
+    @property
+    def user_counts(self) -> np.ndarray | None:
+        """How many likes each user has in training: (n_users,), int64, read-only.
+
+        None if the model was made without these numbers.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0]], user_counts=[1], item_counts=[1]).user_counts.tolist()
+        [1]
+        """
+        return self._user_counts
+
+    @property
+    def item_counts(self) -> np.ndarray | None:
+        """How many likes each item has in training: (n_items,), int64, read-only.
+
+        None if the model was made without these numbers.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0]], user_counts=[1], item_counts=[1]).item_counts.tolist()
+        [1]
+        """
+        return self._item_counts
+
+    @property
+    def placed_users(self) -> np.ndarray:
+        """Which users were placed by features, without likes: (n_users,), bool, read-only.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0]]).placed_users.tolist()
+        [False]
+        """
+        return self._placed_users
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -252,6 +320,7 @@ class Model:
         n: int = 10,
         exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
         *,
+        cold_users: str = "popular",
         approximate: bool = False,
         **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -266,6 +335,12 @@ class Model:
         exclude : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
             The non-zero entries of a user's row are items not to recommend, usually those of
             training.
+        cold_users : str
+            What to do for users without any like in training, whose vectors say nothing: "popular"
+            recommends them the items with the most likes, with a warning that counts these users;
+            "error" raises an error that names them; "vector" recommends what is near to the vector
+            all the same. It has no effect if `user_counts` is None, and none on `placed_users`,
+            whose features say where they are (see `embed_users`).
         approximate : bool
             Search the index that `build_index` made instead of all items.
         **search_options
@@ -281,13 +356,14 @@ class Model:
             Row numbers of the items, nearest first, equal distances by row number; -1 where
             there are fewer than n items. A scalar user gives shape (n,).
         distances : numpy.ndarray, (m, n), float32
-            Euclidean distances (not squared); +inf where ``rows`` is -1.
+            Euclidean distances (not squared); +inf where ``rows`` is -1, NaN for popular items of
+            users without likes.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is out of range, there is no index for approximate search, or the
-            index has no such option.
+            If an argument is out of range, there is no index for approximate search, the index has
+            no such option, or users have no likes in training and ``cold_users="error"``.
         DataError
             If ``exclude`` is not of the model's shape, or has other ids than the model.
 
@@ -313,13 +389,54 @@ class Model:
         >>> rows.tolist()
         [[1, 2], [0, -1]]
         """
+        n = check_int("n", n, 1)
+        check_choice("cold_users", cold_users, COLD_USERS)
         rows = check_rows("users", users, len(self._user_vectors))
         if exclude is None or rows.size == 0:
             mask = sp.csr_array((len(rows), len(self._item_vectors)), dtype=np.float32)
         else:
             mask = interaction_rows("exclude", exclude, rows, self.user_ids, self.item_ids)
+        cold = rows[self._is_cold(rows)]
+        if cold.size and cold_users == "error":
+            named = ", ".join(map(repr, self.user_ids[cold[:NAMED]].tolist()))
+            raise ValueError(
+                f"{cold.size} users have no likes in training: {named}"
+                f"{', ...' if cold.size > NAMED else ''}; leave them out, place them with "
+                "fold_in_users, or set cold_users='popular'"
+            )
+        if cold.size and cold_users == "popular":
+            warnings.warn(
+                f"{cold.size} of {rows.size} users have no likes in training and get the most "
+                "popular items",
+                stacklevel=2,
+            )
         queries = self._user_vectors[rows]
-        return self._search(users, queries, n, mask, approximate, search_options)
+        found = self._search(queries, n, mask, approximate, search_options)
+        if cold_users == "popular":
+            self._give_popular(rows, found, mask)
+        return _shaped_like(users, found)
+
+    def _ranked(self, rows: np.ndarray, n: int, mask: sp.csr_array) -> np.ndarray:
+        """Return the items that `recommend` gives by default, without checks and warnings."""
+        found = nearest(self._user_vectors[rows], self._item_vectors, n, mask)
+        self._give_popular(rows, found, mask)
+        return found[0]
+
+    def _is_cold(self, rows: np.ndarray) -> np.ndarray:
+        """Return which of these users training has not placed, bool (m,)."""
+        if self._user_counts is None:
+            return np.zeros(len(rows), dtype=bool)
+        return np.asarray((self._user_counts[rows] == 0) & ~self._placed_users[rows])
+
+    def _give_popular(
+        self, rows: np.ndarray, found: tuple[np.ndarray, np.ndarray], mask: sp.csr_array
+    ) -> None:
+        """Replace what was found for users whom training has not placed by popular items."""
+        cold = np.flatnonzero(self._is_cold(rows))
+        if cold.size and self._item_counts is not None:
+            items = most_popular(self._item_counts, found[0].shape[1], mask[cold])
+            found[0][cold] = items
+            found[1][cold] = np.where(items < 0, np.inf, np.nan)
 
     def recommend_from_vectors(
         self,
@@ -360,8 +477,10 @@ class Model:
             mask = sp.csr_array((len(points), n_items), dtype=np.float32)
         else:
             mask = item_interactions("exclude", exclude, self._items, len(points))
-        # The first column tells `_search` whether one point was given or several.
-        return self._search(given[..., 0], points, n, mask, approximate, search_options)
+        n = check_int("n", n, 1)
+        found = self._search(points, n, mask, approximate, search_options)
+        # The first column tells whether one point was given or several.
+        return _shaped_like(given[..., 0], found)
 
     def fold_in_users(
         self,
@@ -473,8 +592,9 @@ class Model:
         """
         rows = check_rows("items", items, len(self._item_vectors))
         mask = self_mask(rows, len(self._item_vectors))
-        queries = self._item_vectors[rows]
-        return self._search(items, queries, n, mask, approximate, search_options)
+        n = check_int("n", n, 1)
+        found = self._search(self._item_vectors[rows], n, mask, approximate, search_options)
+        return _shaped_like(items, found)
 
     def similar_users(self, users: npt.ArrayLike, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Find the ``n`` users nearest to each user, without the user itself.
@@ -597,6 +717,9 @@ class Model:
             "item_vectors": np.concatenate([self._item_vectors, vectors]),
             "item_ids": [*self.item_ids.tolist(), *new.tolist()],
         }
+        if self._item_counts is not None:
+            none = np.zeros(len(vectors), dtype=np.int64)
+            changes["item_counts"] = np.concatenate([self._item_counts, none])
         return Model(**{**self._arguments(), **changes})._with(_version=self._version)
 
     def with_popularity_bias(
@@ -752,6 +875,13 @@ class Model:
             {"users": self._user_vectors, "items": self._item_vectors},
             {"users": self.user_ids.tolist(), "items": self.item_ids.tolist()},
             self._networks,
+            {}
+            if self._user_counts is None or self._item_counts is None
+            else {
+                "users": self._user_counts,
+                "items": self._item_counts,
+                "placed_users": self._placed_users,
+            },
             self._version,
             self._hyperparameters,
         )
@@ -800,6 +930,9 @@ class Model:
                 item_ids=stored.ids["items"],
                 hyperparameters=stored.hyperparameters,
                 networks=stored.networks,
+                user_counts=stored.counts.get("users"),
+                item_counts=stored.counts.get("items"),
+                placed_users=stored.counts.get("placed_users"),
             )
         except (TypeError, ValueError) as error:
             files = ", ".join(map(str, stored.files.values()))
@@ -809,22 +942,20 @@ class Model:
 
     def _search(
         self,
-        asked: npt.ArrayLike,
         queries: np.ndarray,
         n: int,
         mask: sp.csr_array,
         approximate: bool,
         options: dict[str, Any],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the items nearest to ``queries``; one row if ``asked`` is a scalar."""
-        n = check_int("n", n, 1)
+        """Find the items nearest to ``queries``, exactly or with the index."""
         if not approximate:
             for name, value in options.items():
                 raise ValueError(f"{name}={value!r} needs approximate=True")
-            return _shaped_like(asked, nearest(queries, self._item_vectors, n, mask))
+            return nearest(queries, self._item_vectors, n, mask)
         if self._index is None:
             raise ValueError("approximate=True needs an index: model = model.build_index()")
-        return _shaped_like(asked, search_index(self._index, queries, n, mask, options))
+        return search_index(self._index, queries, n, mask, options)
 
 
 def _unpickled(cls: type[Model], arguments: dict[str, Any], version: str) -> Model:

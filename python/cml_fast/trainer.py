@@ -433,6 +433,7 @@ class Trainer(Estimator):
             **state.ids,
             hyperparameters=self._described(),
             networks=state.networks,
+            **inputs.counts,
         )
         self.best_epoch_ = max(state.n_epochs - 1, 0)
         return self.model_.user_vectors, self.model_.item_vectors

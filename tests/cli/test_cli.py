@@ -388,6 +388,25 @@ def test_evaluate_is_the_evaluation_of_the_library(run, tmp_path, likes, model):
     assert json.loads(out) == pytest.approx(expected)
     code, out, _ = run("evaluate", "model", "test.csv", "--exclude", "seen.csv", "--k", "3")
     assert code == 0 and f"{expected['recall@3']:.4f}" in out
+    asked = ("evaluate", "model", "test.csv", "--exclude", "seen.csv", "--json")
+    code, out, _ = run(*asked, "--metrics", "map,auc", "--cold-users", "exclude")
+    expected = evaluate(model, half, rest, metrics=("map", "auc"), cold_users="exclude").to_dict()
+    assert code == 0 and json.loads(out) == pytest.approx(expected)
+    refused(run(*asked, "--metrics", "map,f1"), 2, "metrics must be among", "'f1'")
+
+
+def test_users_without_likes_get_popular_items(run, tmp_path, model):
+    counts = {"user_counts": [1] * 39 + [0], "item_counts": np.arange(30)}
+    ids = {"user_ids": model.user_ids, "item_ids": model.item_ids}
+    Model(model.user_vectors, model.item_vectors, **ids, **counts).save(tmp_path / "counted")
+    asked = ("recommend", "counted", "--user", model.user_ids[39], "--n", "2")
+    code, out, err = run(*asked, "--json")
+    assert code == 0 and "1 of 1 users have no likes in training" in err
+    popular = [{"item": item, "distance": None} for item in model.item_ids[[29, 28]].tolist()]
+    assert json.loads(out)["items"] == popular
+    code, out, _ = run(*asked)
+    assert code == 0 and out.splitlines()[1].split() == ["1", model.item_ids[29], "-"]
+    refused(run(*asked, "--cold-users", "error"), 2, "no likes in training", model.user_ids[39])
 
 
 def test_evaluate_leaves_out_the_unknown(run, tmp_path, likes, model):

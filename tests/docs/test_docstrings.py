@@ -10,13 +10,24 @@ from typing import Any
 import pytest
 
 import cml_fast
-from cml_fast import data, errors, evaluation, metrics
+from cml_fast import baselines, comparison, data, errors, evaluation, metrics
 
 PUBLIC: dict[str, Any] = {
     **{f"cml_fast.{name}": getattr(cml_fast, name) for name in cml_fast.__all__},
     **{f"cml_fast.data.{name}": getattr(data, name) for name in data.__all__},
     "cml_fast.evaluation.evaluate": evaluation.evaluate,
-    "cml_fast.metrics.Evaluation": metrics.Evaluation,
+    "cml_fast.evaluation.Recommender": evaluation.Recommender,
+    "cml_fast.comparison.compare": comparison.compare,
+    "cml_fast.comparison.Comparison": comparison.Comparison,
+    **{
+        f"cml_fast.baselines.{kind.__name__}": kind
+        for kind in (baselines.MostPopular, baselines.RandomItems, baselines.ItemKNN)
+    },
+    **{
+        f"cml_fast.metrics.{name}": getattr(metrics, name)
+        for name in metrics.__all__
+        if callable(getattr(metrics, name)) and not name.startswith("Of")
+    },
     **{f"cml_fast.errors.{name}": value for name, value in vars(errors).items() if name[0] != "_"},
 }
 del PUBLIC["cml_fast.__version__"]

@@ -42,7 +42,7 @@ def case():
 
 @pytest.mark.parametrize("block", [1, 200, 1 << 22])
 def test_equals_the_definitions(case, monkeypatch, block):
-    monkeypatch.setattr(metrics, "BLOCK_ENTRIES", block)
+    monkeypatch.setattr(metrics.measuring, "BLOCK_ENTRIES", block)
     model, train, valid, test = case
     # Values other than 1 must not matter.
     matrices = [sp.csr_array(part * 2.5) for part in (train, valid, test)]
@@ -72,20 +72,26 @@ def test_worked_by_hand():
 
 
 def test_a_new_metric_needs_one_function_and_one_line(case, monkeypatch):
-    def precision(hits, n_relevant, k):
+    def share_of_ranks(hits, n_relevant, k):
         return hits.sum(axis=1) / k
 
-    monkeypatch.setitem(metrics.METRICS, "precision", precision)
+    monkeypatch.setitem(metrics.METRICS, "share", metrics.OfHits(share_of_ranks))
     model, train, _, test = case
-    result = evaluate(model, sp.csr_array(test * 1.0), sp.csr_array(train * 1.0), ks=(5, 200))
+    result = evaluate(
+        model,
+        sp.csr_array(test * 1.0),
+        sp.csr_array(train * 1.0),
+        ks=(5, 200),
+        metrics=("recall", "ndcg", "share"),
+    )
     wanted = test[result.users].sum(axis=1)
     np.testing.assert_allclose(
-        result.per_user["precision"][5], result.per_user["recall"][5] * wanted / 5
+        result.per_user["share"][5], result.per_user["recall"][5] * wanted / 5
     )
-    np.testing.assert_allclose(result.per_user["precision"][200], wanted / 200)
-    assert result.to_dict()["precision@5"] == result.means("precision")[5]
-    assert str(result).splitlines()[1].split() == ["k", "recall@k", "ndcg@k", "precision@k"]
-    assert "precision@200=0.0" in repr(result)
+    np.testing.assert_allclose(result.per_user["share"][200], wanted / 200)
+    assert result.to_dict()["share@5"] == result.means("share")[5]
+    assert str(result).splitlines()[1].split() == ["k", "recall@k", "ndcg@k", "share@k"]
+    assert "share@200=0.0" in repr(result)
 
 
 def test_more_than_all_items(case):
@@ -142,6 +148,8 @@ def test_interactions_and_report(case):
         *(f"recall@{k}" for k in (10, 50, 100)),
         *(f"ndcg@{k}" for k in (10, 50, 100)),
         "users",
+        "cold_users",
+        "cold_items",
     ]
     lines = str(result).splitlines()
     assert lines[0] == f"{len(result.users)} users"

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ..baselines import MostPopular, RandomItems
 from ..data import Interactions, Synthetic, split, synthetic
-from ..evaluation import evaluate
+from ..evaluation import Recommender, evaluate
 from ..model import Model
 from ..trainer import Trainer
 from .map import draw_map
@@ -69,10 +70,14 @@ def run(
 
     note("comparing with baselines")
     known = train.matrix + validation.matrix
+    recommenders: dict[str, Recommender] = {
+        "collaborative metric learning": model,
+        "most popular items": MostPopular(train),
+        "random items": RandomItems(train),
+    }
     recall = {
-        "collaborative metric learning": evaluate(model, test.matrix, known, _KS).recall,
-        "most popular items": evaluate(_most_popular(train), test.matrix, known, _KS).recall,
-        "random order": _random_recall(known, test.matrix),
+        name: evaluate(one, test, known, _KS, metrics="recall").recall
+        for name, one in recommenders.items()
     }
     examples = [
         _example(model, likes, known, test, user) for user in _example_users(known, test.matrix)
@@ -113,20 +118,6 @@ def _write_files(
             files[name] = out / f"{name}.csv"
             _write_csv(part, files[name])
     return files
-
-
-def _most_popular(train: Interactions) -> Model:
-    """Return a model that recommends the most popular items: they are nearest to every user."""
-    popularity = np.bincount(train.matrix.indices, minlength=train.matrix.shape[1])
-    places = np.empty((len(popularity), 1), dtype=np.float32)
-    places[np.argsort(-popularity, kind="stable"), 0] = np.arange(len(popularity))
-    return Model(np.zeros((train.matrix.shape[0], 1), dtype=np.float32), places)
-
-
-def _random_recall(known: sp.csr_array, test: sp.csr_array) -> dict[int, float]:
-    """Return the expected recall@k of a random order of the items that are not known."""
-    n_candidates = known.shape[1] - np.diff(known.indptr)[np.diff(test.indptr) > 0]
-    return {k: float(np.minimum(1, k / n_candidates).mean()) for k in _KS}
 
 
 def _example_users(known: sp.csr_array, test: sp.csr_array) -> np.ndarray:

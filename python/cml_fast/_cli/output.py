@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,13 @@ def ranking(
     """
     rows, distances = (array[found[0] >= 0] for array in found)
     pairs = list(zip(ids[rows].tolist(), distances.tolist(), strict=True))
-    result = {**asked, f"{what}s": [{what: name, "distance": far} for name, far in pairs]}
+    # Popular items, which users without likes in training get, have no distance.
+    found_json = [{what: name, "distance": None if isnan(far) else far} for name, far in pairs]
+    result = {**asked, f"{what}s": found_json}
     width = max([len(what), *(len(str(name)) for name, _ in pairs)])
     lines = [
-        f"{rank:>4}  {name!s:<{width}}  {far:8.4f}" for rank, (name, far) in enumerate(pairs, 1)
+        f"{rank:>4}  {name!s:<{width}}  {'-' if isnan(far) else f'{far:.4f}':>8}"
+        for rank, (name, far) in enumerate(pairs, 1)
     ]
     return result, "\n".join([f"{'rank':>4}  {what:<{width}}  distance", *lines])
 

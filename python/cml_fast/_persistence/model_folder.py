@@ -5,6 +5,8 @@ Beside the manifest ``model.json`` it holds
     vectors.safetensors    the vectors of "users" and "items", float32
     ids.json               the external ids of "users" and "items"
     networks.safetensors   the feature networks, if the model has any
+    counts.safetensors     the likes in training of "users" and "items", int64, and which users
+                           features placed ("placed_users", bool), if the model knows the likes
     index.<kind>           the index of the items, if the model has one
 """
 
@@ -21,6 +23,7 @@ import numpy as np
 
 from .._compute.feature_network import FeatureNetwork
 from .._search.index import KINDS, ItemIndex, describe_index, load_index
+from .._validation.scalars import check_bool
 from ..errors import ModelError
 from .folder import (
     Writer,
@@ -37,6 +40,7 @@ KIND = "model"
 VECTORS = "vectors.safetensors"
 IDS = "ids.json"
 NETWORKS = "networks.safetensors"
+COUNTS = "counts.safetensors"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class StoredModel:
     vectors: dict[str, np.ndarray]  # of "users" and "items", as ids
     ids: dict[str, list[Any]]
     networks: Mapping[str, FeatureNetwork]
+    counts: dict[str, np.ndarray]  # of "users" and "items", and "placed_users"; or empty
     version: str
     hyperparameters: dict[str, Any]
     # Only of a model that was read: its verified files, and the description of its index.
@@ -61,12 +66,15 @@ def write_model(folder: Path, model: StoredModel, index: ItemIndex | None) -> No
     }
     if model.networks:
         files[NETWORKS] = network_writer(model.networks)
+    if model.counts:
+        files[COUNTS] = partial(write_arrays, arrays=model.counts)
     if index is not None:
         files[_index_file(index.kind)] = index.save
     info = {
         "version": model.version,
         "hyperparameters": model.hyperparameters,
         "networks": sorted(model.networks),
+        "counts": bool(model.counts),
         "index": None if index is None else describe_index(index, model.vectors["items"]),
     }
     write_folder(folder, KIND, files, info)
@@ -81,11 +89,14 @@ def read_model(folder: Path) -> StoredModel:
     try:
         entities = check_entities(info.get("networks"))
         index = _check_index(info.get("index"))
+        has_counts = check_bool("counts", info.get("counts", False))
     except TypeError as error:
         raise ModelError(f"{manifest}: {error}") from error
     needed = {VECTORS, IDS}
     if entities:
         needed.add(NETWORKS)
+    if has_counts:
+        needed.add(COUNTS)
     if index is not None:
         needed.add(_index_file(index["kind"]))
     if files.keys() != needed:
@@ -95,8 +106,12 @@ def read_model(folder: Path) -> StoredModel:
     if not isinstance(ids, dict) or not all(isinstance(ids.get(key), list) for key in vectors):
         raise ModelError(f"{files[IDS]} must hold the lists {sorted(vectors)}")
     networks = read_networks(files[NETWORKS], entities) if entities else {}
+    counts = {}
+    if has_counts:
+        dtypes: dict[str, type[np.generic]] = {"users": np.int64, "items": np.int64}
+        counts = read_arrays(files[COUNTS], {**dtypes, "placed_users": np.bool_})
     version, hyperparameters = info["version"], info["hyperparameters"]
-    return StoredModel(vectors, ids, networks, version, hyperparameters, files, index)
+    return StoredModel(vectors, ids, networks, counts, version, hyperparameters, files, index)
 
 
 def read_index(model: StoredModel, item_vectors: np.ndarray) -> ItemIndex | None:

@@ -89,6 +89,54 @@ def nearest(
     return found, distances
 
 
+def places(
+    queries: np.ndarray, points: np.ndarray, wanted: sp.csr_array, exclude: sp.csr_array
+) -> np.ndarray:
+    """Count how many points are nearer to a query than each wanted one.
+
+    Points are compared by their float32 scores, so that two at nearly the same distance may be
+    in either order. Neither rankings nor all scores are held in memory.
+
+    Parameters
+    ----------
+    queries, points, exclude
+        As for `nearest`.
+    wanted : scipy.sparse.csr_array, (m, p)
+        Its stored entries are the pairs to find the places of.
+
+    Returns
+    -------
+    numpy.ndarray, (wanted.nnz,), float64
+        In the order of ``wanted``. A point at the same distance counts half. That of an excluded
+        point is the number of points that are not excluded.
+    """
+    m, p = len(queries), len(points)
+    found = np.empty(wanted.nnz)
+    norms = np.einsum("ij,ij->i", points, points)
+    step = max(1, BLOCK_BYTES // (4 * p))
+
+    def count(row: int, scores: np.ndarray) -> None:
+        scores[exclude.indices[exclude.indptr[row] : exclude.indptr[row + 1]]] = np.inf
+        part = slice(wanted.indptr[row], wanted.indptr[row + 1])
+        values = scores[wanted.indices[part]]
+        left_out = np.isinf(values)
+        n_left = p - (exclude.indptr[row + 1] - exclude.indptr[row])
+        found[part] = n_left
+        for at in np.flatnonzero(~left_out):
+            nearer = np.count_nonzero(scores < values[at])
+            same = np.count_nonzero(scores == values[at]) - 1
+            found[wanted.indptr[row] + at] = nearer + same / 2
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for start in range(0, m, step):
+            stop = min(start + step, m)
+            with np.errstate(invalid="ignore"):
+                scores = np.matmul(-2 * queries[start:stop], points.T)
+            scores += norms
+            list(pool.map(count, range(start, stop), scores))
+    return found
+
+
 def self_mask(rows: np.ndarray, n_points: int) -> sp.csr_array:
     """Return the ``exclude`` that leaves each point out of its own neighbours."""
     starts = np.arange(len(rows) + 1)

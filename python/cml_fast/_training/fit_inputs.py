@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,20 @@ class FitInputs:
     device: str
     reason: str
     settings: Settings
+
+    @cached_property
+    def counts(self) -> dict[str, np.ndarray]:
+        """What `Model` keeps of the likes, by its names: see there."""
+        n_items = self.likes.shape[1]
+        user_counts = np.diff(self.likes.indptr).astype(np.int64)
+        placed = np.zeros(len(user_counts), dtype=bool)
+        if "users" in self.features:
+            placed = has_features(self.features["users"]) & (user_counts == 0)
+        return {
+            "user_counts": user_counts,
+            "item_counts": np.bincount(self.likes.indices, minlength=n_items),
+            "placed_users": placed,
+        }
 
 
 def check_fit_inputs(

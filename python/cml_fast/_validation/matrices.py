@@ -49,6 +49,34 @@ def check_rows(name: str, rows: Any, n_rows: int) -> np.ndarray:
     return array.astype(np.int64, copy=False)
 
 
+def check_counts(name: str, counts: Any, n: int) -> np.ndarray:
+    """Return a read-only int64 copy of n numbers that are not negative."""
+    array = np.asarray(counts)
+    if array.shape != (n,) or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must be {n} integers, one for each row, got an array of {array.dtype} with "
+            f"shape {array.shape}"
+        )
+    if array.min() < 0:
+        raise ValueError(f"{name} must not be negative, got {array.min()}")
+    copy = array.astype(np.int64)
+    copy.flags.writeable = False
+    return copy
+
+
+def check_flags(name: str, flags: Any, n: int) -> np.ndarray:
+    """Return a read-only copy of n bools."""
+    array = np.asarray(flags)
+    if array.shape != (n,) or array.dtype != bool:
+        raise TypeError(
+            f"{name} must be {n} bools, one for each row, got an array of {array.dtype} with shape "
+            f"{array.shape}"
+        )
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy
+
+
 def check_vectors(name: str, vectors: npt.ArrayLike) -> np.ndarray:
     """Return a read-only float32 copy."""
     given = np.asarray(vectors)

@@ -17,10 +17,12 @@ def interaction_rows(
     rows: np.ndarray,
     user_ids: np.ndarray,
     item_ids: np.ndarray,
+    *,
+    stacklevel: int = 3,
 ) -> sp.csr_array:
     """Return a copy of some rows of interactions that must be of these users and items.
 
-    Warnings point at the caller of the caller.
+    Warnings point at the caller of the caller, or elsewhere by ``stacklevel``.
 
     Raises
     ------
@@ -32,7 +34,7 @@ def interaction_rows(
     shape = (len(user_ids), len(item_ids))
     matrix = value.matrix if isinstance(value, Interactions) else value
     if not sp.issparse(matrix) or matrix.shape != shape or matrix.format != "csr":
-        matrix = check_matrix(name, matrix, shape, stacklevel=4)
+        matrix = check_matrix(name, matrix, shape, stacklevel=stacklevel + 1)
     if isinstance(value, Interactions):
         for what, ids, known in (
             ("user_ids", value.user_ids, user_ids),
@@ -46,7 +48,7 @@ def interaction_rows(
     # Only these rows are looked at: one user's recommendations cost no pass over the matrix.
     chosen = sp.csr_array(matrix)[rows]
     try:
-        return check_matrix(name, chosen, chosen.shape, stacklevel=4)
+        return check_matrix(name, chosen, chosen.shape, stacklevel=stacklevel + 1)
     except DataError:
         check_matrix(name, matrix, shape)  # the same fault, but with the user's own row number
         raise

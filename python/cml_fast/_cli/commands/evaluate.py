@@ -1,11 +1,13 @@
-"""``cml-fast evaluate``: measure recall and NDCG on held-out interactions."""
+"""``cml-fast evaluate``: measure recall, NDCG and other metrics on held-out interactions."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from ..._evaluation.plan import COLD
 from ...evaluation import evaluate
+from ...metrics import DEFAULT_METRICS, METRICS
 from ...model import Model
 from ..files import load_known
 from ..output import Outcome
@@ -32,6 +34,19 @@ def _add_options(parser: Parser) -> None:
         default=_DEFAULT_LENGTHS,
         help=f"lengths of the rankings (default: {','.join(map(str, _DEFAULT_LENGTHS))})",
     )
+    parser.add_argument(
+        "--metrics",
+        metavar="NAME,...",
+        type=lambda text: text.split(","),
+        default=DEFAULT_METRICS,
+        help=f"some of {', '.join(METRICS)} (default: {','.join(DEFAULT_METRICS)})",
+    )
+    parser.add_argument(
+        "--cold-users",
+        choices=COLD,
+        default=COLD[0],
+        help="include or exclude users without likes in training (default: %(default)s)",
+    )
     add_reader_options(parser)
 
 
@@ -46,7 +61,9 @@ def _run(args: argparse.Namespace) -> Outcome:
     model = Model.load(args.model)
     test = load_known(args, args.file, model.user_ids, model.item_ids)
     exclude = [load_known(args, file, model.user_ids, model.item_ids) for file in args.exclude]
-    evaluation = evaluate(model, test, exclude, args.k)
+    evaluation = evaluate(
+        model, test, exclude, args.k, metrics=args.metrics, cold_users=args.cold_users
+    )
     return evaluation.to_dict(), str(evaluation)
 
 

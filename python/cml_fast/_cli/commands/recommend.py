@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from ...model import Model
+from ...model import COLD_USERS, Model
 from ..files import load_known, rows_of
 from ..output import Outcome, ranking
 from ..parsing import Command, Parser, add_model, add_n, add_reader_options
@@ -34,6 +34,13 @@ def _add_options(parser: Parser) -> None:
         type=Path,
         help="with --user: interactions not to recommend again",
     )
+    parser.add_argument(
+        "--cold-users",
+        choices=COLD_USERS,
+        default=COLD_USERS[0],
+        help="with --user: what a user without likes in training gets: popular items, an error, or "
+        "what is near to a vector that says nothing (default: %(default)s)",
+    )
     add_reader_options(parser)
 
 
@@ -56,7 +63,7 @@ def _run(args: argparse.Namespace) -> Outcome:
     exclude = None
     if args.exclude:
         exclude = load_known(args, args.exclude, model.user_ids, model.item_ids)
-    found = model.recommend(user, args.n, exclude)
+    found = model.recommend(user, args.n, exclude, cold_users=args.cold_users)
     return ranking({"user": model.user_ids[[user]].tolist()[0]}, "item", model.item_ids, found)
 
 
