@@ -18,6 +18,7 @@ from benchmarks.studies import (
     hyperparameters,
     memory,
     popularity,
+    reading,
     shared_negatives,
     weights,
 )
@@ -185,3 +186,13 @@ def test_the_weights_of_a_study() -> None:
     np.testing.assert_allclose(weights.bm25(counts), expected)
     kept = weights.favourites(sp.csr_array(counts, dtype=np.float32)).toarray()
     np.testing.assert_array_equal(kept, [[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
+
+
+def test_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("polars", reason="polars is not installed")
+    found = result(monkeypatch, reading, tmp_path, "--pairs", 3000)["results"]
+    assert found.keys() == {".csv", ".parquet"}
+    for readers in found.values():
+        for name in reading.READERS:
+            assert readers[name]["pairs"] == 3000
+            assert readers[name]["peak GiB"] > 0

@@ -6,11 +6,17 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cml_fast import Model, Trainer
 from cml_fast.data import Interactions, load_interactions
 from cml_fast.errors import DataError
+
+try:
+    import pandas as pd
+except ImportError:
+    pd = None
 
 OPEN_QUOTE = b'user,item\nann,Kraftwerk\nben,"Heroes\ncai,Can\ndee,Neu!\neva,Faust\nfay,Can\n'
 
@@ -73,6 +79,12 @@ def test_an_id_is_an_id() -> None:
         np.array([5, 6, 7], dtype=np.uint32),
         np.array([5, 6, 7], dtype=object),
         np.array([5, 6, 7], dtype=np.int8),
+        pa.array([5, 6, 7]),
+        pa.chunked_array([["a"], ["b", "c"]]),
+        pa.array(["a", "b", "c"]).dictionary_encode(),
+        pd.Index([5, 6, 7]) if pd else (5, 6, 7),
+        pd.Series(list("abc"), dtype="category") if pd else ("a", "b", "c"),
+        pd.Series([5, 6, 7], dtype="Int64") if pd else range(5, 8),
     ],
     ids=lambda ids: f"{type(ids).__name__} of {getattr(ids, 'dtype', type(ids[0]).__name__)}",
 )
@@ -117,8 +129,6 @@ def test_memory_is_in_proportion_to_the_text() -> None:
 
 
 def test_nul_characters_stay(tmp_path: Path) -> None:
-    import pyarrow as pa
-
     got = load_interactions(pa.table({"user": ["a", "a\0"], "item": ["x", "x"]}))
     assert got.user_ids.tolist() == ["a", "a\0"]
     model = Model(np.zeros((2, 1)), np.ones((1, 1)), user_ids=got.user_ids)
@@ -127,8 +137,6 @@ def test_nul_characters_stay(tmp_path: Path) -> None:
 
 
 def test_unsigned_codes_and_whole_doubles() -> None:
-    import pyarrow as pa
-
     codes = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.uint32()), ["ann", "bob"])
     got = load_interactions(pa.table({"user": codes, "item": [1.0, 2.0]}))
     assert (got.user_ids.tolist(), got.item_ids.tolist()) == (["ann", "bob"], [1, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from ..data import Interactions, load_interactions
 from ..data._ids import IdIndex
 from .output import note
 
+# As a file: what is piped to the command.
+STDIN = "-"
+
 
 def load(args: argparse.Namespace, file: Path, **known: Any) -> Interactions:
     """Read interactions by the options of `parsing.add_reader_options`.
@@ -20,7 +24,7 @@ def load(args: argparse.Namespace, file: Path, **known: Any) -> Interactions:
     """
     note(f"reading {file}")
     return load_interactions(
-        file,
+        sys.stdin.buffer if str(file) == STDIN else file,
         format=args.format,
         user=args.user_column,
         item=args.item_column,
@@ -48,7 +52,7 @@ def load_known(
     Files that were split by chance or by time always have a few users and items that the training
     data do not have.
     """
-    return load(args, file, user_ids=user_ids, item_ids=item_ids, unknown="drop")
+    return load(args, file, user_ids=user_ids, item_ids=item_ids, unknown=args.unknown)
 
 
 def rows_of(what: str, ids: np.ndarray, texts: list[str], hint: str = "") -> np.ndarray:

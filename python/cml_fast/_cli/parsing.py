@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..data._readers.delimited import QUOTING
 from ..data._readers.formats import formats_of
 from ..data._readers.pairs import INTERACTIONS
 from ..data._readers.report import ON_BAD_LINES
+from ..data.loading import UNKNOWN
 from .output import Outcome
 
 
@@ -25,7 +27,9 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} (see {self.prog} --help)")
+        option = re.fullmatch(r"argument ([^:]+): expected (one|at least one) argument", message)
+        hint = f"; a value that begins with - is given as {option[1]}=VALUE" if option else ""
+        raise ValueError(f"{message}{hint} (see {self.prog} --help)")
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,14 @@ def add_reader_options(parser: Parser) -> None:
         action="append",
         default=[],
         help="what stands for no id, besides nothing, such as NULL; may be repeated",
+    )
+    group.add_argument(
+        "--unknown",
+        choices=UNKNOWN,
+        default="drop",
+        help="in further files, such as those of --validation and --exclude: leave out pairs of "
+        "users or items that training did not have, with a warning, or end with an error "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--on-bad-lines",
