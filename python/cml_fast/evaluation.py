@@ -25,6 +25,8 @@ def evaluate(
     | Sequence[sp.sparray | sp.spmatrix | Interactions]
     | None = None,
     ks: Iterable[int] = (10, 50, 100),
+    *,
+    n_threads: int | None = None,
 ) -> Evaluation:
     """Rank all items for each user that has test items, and measure the k nearest.
 
@@ -43,6 +45,9 @@ def evaluate(
         that is excluded counts as missed, with a warning.
     ks : iterable of int
         Lengths of the rankings, each at least 1. A length above n_items counts as n_items.
+    n_threads : int or None
+        CPU threads, those of BLAS included; None uses all cores that this process may use. The
+        result does not depend on it.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def evaluate(
         warnings.warn(f"{overlap} test items are also excluded and count as missed", stacklevel=2)
     if relevant_items.nnz == 0:
         raise DataError("test has no interactions: there is nothing to evaluate")
-    return measure(model.user_vectors, model.item_vectors, relevant_items, mask, ks)
+    return measure(model.user_vectors, model.item_vectors, relevant_items, mask, ks, n_threads)
 
 
 def _check_ks(ks: Iterable[int]) -> list[int]:

@@ -212,6 +212,7 @@ def measure(
     relevant_items: sp.csr_array,
     exclude: sp.csr_array,
     ks: list[int],
+    n_threads: int | None = None,
 ) -> Evaluation:
     """Compute the metrics of exact nearest-item rankings, without any check of the arguments.
 
@@ -225,6 +226,8 @@ def measure(
         of the rankings. All stored entries count, whatever their values.
     ks : list of int
         The lengths of the rankings, ascending.
+    n_threads : int or None
+        CPU threads, those of BLAS included; None uses all cores that this process may use.
 
     Returns
     -------
@@ -242,7 +245,7 @@ def measure(
     """
 
     def rank(users: np.ndarray, n: int) -> np.ndarray:
-        return nearest(user_vectors[users], item_vectors, n, exclude[users])[0]
+        return nearest(user_vectors[users], item_vectors, n, exclude[users], n_threads)[0]
 
     return measure_rankings(rank, relevant_items, ks)
 

@@ -21,6 +21,7 @@ from ._compute.devices import instruction_set
 from ._compute.feature_network import FeatureNetwork
 from ._compute.kernels import launch_granularity, make_job
 from ._compute.tables import Tables
+from ._threads import blas_threads
 from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._training.covariance import CovarianceStep
 from ._training.feature_step import FeatureStep, has_likes, place_cold_start
@@ -415,13 +416,14 @@ class Trainer(Estimator):
         """Make ``model_`` the present state of the tables, and return its vectors."""
         state = self._state
         vectors = dict(zip(("users", "items"), state.vectors(), strict=True))
-        for entity, network in state.networks.items():
-            place_cold_start(
-                vectors[entity],
-                network,
-                inputs.features[entity],
-                has_likes(inputs.likes, entity),
-            )
+        with blas_threads(inputs.settings.n_threads):
+            for entity, network in state.networks.items():
+                place_cold_start(
+                    vectors[entity],
+                    network,
+                    inputs.features[entity],
+                    has_likes(inputs.likes, entity),
+                )
         self.model_ = Model(
             vectors["users"],
             vectors["items"],
