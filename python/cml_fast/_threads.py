@@ -106,14 +106,30 @@ def blas_threads(limit: int) -> Iterator[None]:
     finally:
         with _lock:
             _limits.remove(limit)
-            _apply_limits()
+            _apply_limits(ours=True)
 
 
-def _apply_limits() -> None:
+def _apply_limits(*, ours: bool = False) -> None:
+    """Set what the limits in force amount to; ``ours``: a thread of ours may have set the number.
+
+    threadpoolctl lets the first thread that sets the number of OpenBLAS's threads set it again,
+    and ignores the others. The limits here are of several threads, so whichever of them has to set
+    it takes over from the one before.
+    """
     for library, n_threads in _before:
         wanted = min([n_threads, *_limits])
         if library.get_num_threads() != wanted:
+            if ours or len(_limits) > 1:
+                _release(library)
             library.set_num_threads(wanted)
+            if not _limits:
+                _release(library)
+
+
+def _release(library: Any) -> None:
+    # Before threadpoolctl 3.8, and for other libraries, every thread may set the number.
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
 
 
 @functools.cache
