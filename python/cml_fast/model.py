@@ -16,6 +16,7 @@ from . import _core
 from ._compute.array_api import to_numpy
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
+from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
 from ._search.exact import nearest, self_mask
 from ._search.index import ItemIndex, build_index, search_index
 from ._threads import blas_threads, thread_count
@@ -61,7 +62,9 @@ class Model:
     `user_rows` and `item_rows` translate external ids to row numbers. Indexing `user_ids` and
     `item_ids` with row numbers translates back, except for the -1 that stands for no item.
 
-    Pickling a model that has an index is a TypeError; use `save`.
+    Models can be pickled, also by joblib and cloudpickle; an index goes along as the bytes of its
+    file. To keep a model, use `save`: its folder is verified when it is read, and unlike a pickle
+    it cannot execute code.
 
     Examples
     --------
@@ -120,9 +123,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, because unpickled arrays are writable.
-        if self._index is not None:
-            raise TypeError("a model with an index cannot be pickled: use Model.save")
-        return _unpickled, (type(self), self._arguments(), self._version)
+        packed = self._index and pack_index(self._index, self._item_vectors)
+        return _unpickled, (type(self), self._arguments(), self._version, packed)
 
     def _arguments(self) -> dict[str, Any]:
         """Return constructor arguments that make this model again, but for version and index."""
@@ -853,8 +855,11 @@ class Model:
         return _shaped_like(asked, search_index(self._index, queries, n, mask, options))
 
 
-def _unpickled(cls: type[Model], arguments: dict[str, Any], version: str) -> Model:
-    return cls(**arguments)._with(_version=version)
+def _unpickled(
+    cls: type[Model], arguments: dict[str, Any], version: str, packed: PackedIndex | None
+) -> Model:
+    model = cls(**arguments)._with(_version=version)
+    return model if packed is None else model._with(_index=unpack_index(packed, model.item_vectors))
 
 
 def _shaped_like(
