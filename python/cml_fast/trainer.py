@@ -21,6 +21,7 @@ from ._compute.devices import instruction_set
 from ._compute.feature_network import FeatureNetwork
 from ._compute.kernels import launch_granularity, make_job
 from ._compute.tables import Tables
+from ._scikit_learn import LikesTransformer
 from ._threads import blas_threads
 from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._training.covariance import CovarianceStep
@@ -38,11 +39,11 @@ from ._training.reports import EpochReport
 from ._training.scheduled import ScheduledJob, ScheduledStep
 from ._training.state import TrainingState
 from ._training.temperature import choose as choose_temperature
-from ._validation.estimator import Estimator
 from ._validation.scalars import check_real, drawing_from
 from .data import Features, Interactions
 from .errors import DataError
 from .model import Model
+from .model_selection import Likes, Pairs, likes_of
 
 logger = logging.getLogger("cml_fast")
 
@@ -52,7 +53,7 @@ Callback = Callable[["Trainer", EpochReport], "bool | None"]
 FeatureMatrix: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
 
 
-class Trainer(Estimator):
+class Trainer(LikesTransformer):
     __doc__ = f"""Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
 
     Follows scikit-learn's conventions: hyper-parameters are stored as given and checked in
@@ -77,6 +78,8 @@ class Trainer(Estimator):
         Where training ran, and why there.
     temperature_ : float or None
         Of "softmax": the temperature it was trained with.
+    n_features_in_ : int
+        The number of items, which scikit-learn calls features.
 
     Examples
     --------
@@ -123,9 +126,10 @@ class Trainer(Estimator):
 
     def fit(
         self,
-        train: sp.sparray | sp.spmatrix | Interactions,
+        train: Likes,
+        y: None = None,
         *,
-        validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        validation: Likes | None = None,
         user_features: FeatureMatrix | None = None,
         item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
@@ -136,9 +140,11 @@ class Trainer(Estimator):
 
         Parameters
         ----------
-        train : scipy.sparse matrix or array (n_users, n_items), or Interactions
+        train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
             A stored value is a liked pair and its weight, finite and positive; explicit zeros
             are dropped and duplicates added up, each with a warning. Not changed.
+        y : None
+            Not used; scikit-learn passes it.
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
         user_features, item_features : scipy.sparse or dense matrix, or Features, optional
@@ -195,6 +201,12 @@ class Trainer(Estimator):
         >>> 0 < trainer.history_[-1].recall <= 1
         True
         """
+        if sp.issparse(y) or isinstance(y, Interactions | Pairs):
+            raise TypeError(
+                "the second argument of fit is y, which is not used; for likes to validate on, "
+                "name the argument: validation="
+            )
+        train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         if not inputs.features:
             check_features_used(self.get_params())
@@ -400,7 +412,8 @@ class Trainer(Estimator):
             if checkpoint is not None:
                 checkpoint.check_writable()
             self._announce(inputs)
-        self._state = state
+        self._state, self._likes = state, inputs.likes
+        self.n_features_in_ = inputs.likes.shape[1]
         self.history_ = state.history
         self.device_, self.device_reason_ = inputs.device, inputs.reason
         self.temperature_ = state.temperature
