@@ -87,15 +87,14 @@ class Pairs:
         Parameters
         ----------
         key : slice, array_like of int, or array_like of bool, (n_pairs,)
-            Distinct positions of pairs, in any order.
+            Distinct positions of pairs, in any order; an ellipsis may follow, as scikit-learn has
+            it.
 
         Raises
         ------
         IndexError, ValueError
             If there is no such pair, or one is named twice.
         """
-        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
-            key = key[0]  # as scikit-learn indexes arrays
         positions = np.arange(len(self))[key]
         if positions.ndim != 1:
             raise IndexError(f"pairs are indexed by a slice or by several positions, got {key!r}")

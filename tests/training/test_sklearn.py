@@ -38,6 +38,15 @@ from sklearn.model_selection import (  # noqa: E402
 from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
 from sklearn.utils.validation import check_is_fitted  # noqa: E402
 
+
+def version() -> tuple[int, ...]:
+    return tuple(int(part) for part in sklearn.__version__.split(".")[:2])
+
+
+needs_tags = pytest.mark.skipif(version() < (1, 6), reason="tags are objects from 1.6 on")
+needs_routing = pytest.mark.skipif(version() < (1, 4), reason="searches route from 1.4 on")
+
+
 LIKES = synthetic(60, 200, 1500).interactions
 TRAIN, TEST = split(LIKES, (0.8, 0.2))
 FEATURES = np.eye(200, 5, dtype=np.float32)
@@ -362,6 +371,15 @@ def test_pipeline_of_weights_and_trainer(convert: Any) -> None:
     assert RankingScore("ndcg", 3)(pipe, convert(plays)) == score
 
 
+def test_scoring_of_a_pipeline_changes_the_weights() -> None:
+    """New users are placed by them."""
+    plays = counts().matrix
+    pipe = make_pipeline(WeightTransformer(), trainer(n_epochs=5)).fit(plays[:30])
+    found = RankingScore("ndcg", 50)(pipe, plays[30:][:20])
+    assert found == pipe[-1].score(plays.log1p()[30:][:20], metric="ndcg")
+    assert found != pipe[-1].score(plays[30:][:20], metric="ndcg")
+
+
 def vectors_differ(one: Trainer, other: Trainer) -> bool:
     return not np.array_equal(one.model_.item_vectors, other.model_.item_vectors)
 
@@ -410,6 +428,7 @@ def routing() -> Iterator[None]:
         yield
 
 
+@needs_routing
 @pytest.mark.usefixtures("routing")
 def test_features_are_routed_to_the_trainer() -> None:
     pairs = Pairs(LIKES)
@@ -427,6 +446,7 @@ def test_features_are_routed_to_the_trainer() -> None:
             assert search.cv_results_["mean_test_score"][0] == expected
 
 
+@needs_routing
 @pytest.mark.usefixtures("routing")
 def test_requests() -> None:
     one = trainer().set_fit_request(item_features="tags", callbacks=False)
@@ -525,7 +545,12 @@ CANNOT_APPLY = {
 
 
 def sparse(X: Any) -> Any:
-    return X if sp.issparse(X) else sp.csr_array(np.asarray(X))
+    if sp.issparse(X):
+        return X
+    array = np.asarray(X)
+    if array.ndim != 2:  # older releases of SciPy make one row of it
+        raise ValueError(f"two dimensions are needed, got {array.ndim}")
+    return sp.csr_array(array)
 
 
 class OfDense(Trainer):
@@ -547,13 +572,6 @@ class OfDense(Trainer):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = True
         return tags
-
-
-def version() -> tuple[int, ...]:
-    return tuple(int(part) for part in sklearn.__version__.split(".")[:2])
-
-
-needs_tags = pytest.mark.skipif(version() < (1, 6), reason="tags are objects from 1.6 on")
 
 
 @needs_tags
@@ -585,8 +603,7 @@ def test_default_constructible(estimator: Any) -> None:
     )
 
     name = type(estimator).__name__
-    given = estimator if version() >= (1, 6) else type(estimator)
-    check_parameters_default_constructible(name, given)
+    check_parameters_default_constructible(name, estimator)
     check_no_attributes_set_in_init(name, estimator)
     check_get_params_invariance(name, estimator)
     check_set_params(name, estimator)
