@@ -15,6 +15,8 @@ from ._validation.matrices import check_matrix
 from .data.interactions import Interactions
 from .errors import DataError
 
+__all__ = ["Pairs", "RankingScore", "WeightTransformer"]
+
 
 class Pairs:
     """Likes as samples: one pair of a user and an item is one sample.
@@ -325,7 +327,16 @@ class WeightTransformer(Estimator):
         return replace(X, matrix=changed) if isinstance(X, Interactions) else changed
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Return `transform` of the likes."""
+        """Return likes with other weights, as `transform` does.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> from cml_fast.model_selection import WeightTransformer
+        >>> WeightTransformer(np.sqrt).fit_transform(sp.csr_array([[0, 9]])).data
+        array([3.], dtype=float32)
+        """
         return self.transform(X)
 
     def __sklearn_tags__(self) -> Any:

@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 
 import cml_fast
-from cml_fast import data, errors, evaluation, metrics
+from cml_fast import data, errors, evaluation, metrics, model_selection
 
 PUBLIC: dict[str, Any] = {
     **{f"cml_fast.{name}": getattr(cml_fast, name) for name in cml_fast.__all__},
     **{f"cml_fast.data.{name}": getattr(data, name) for name in data.__all__},
     "cml_fast.evaluation.evaluate": evaluation.evaluate,
     "cml_fast.metrics.Evaluation": metrics.Evaluation,
+    **{
+        f"cml_fast.model_selection.{name}": getattr(model_selection, name)
+        for name in model_selection.__all__
+    },
     **{f"cml_fast.errors.{name}": value for name, value in vars(errors).items() if name[0] != "_"},
 }
 del PUBLIC["cml_fast.__version__"]
@@ -40,8 +44,9 @@ EVERYTHING = {**PUBLIC, **FUNCTIONS}
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_examples_run(name: str) -> None:
     document = EVERYTHING[name].__doc__ or ""
-    if "annoy" in document:
-        pytest.importorskip("annoy")
+    for package in ("annoy", "sklearn"):
+        if package in document:
+            pytest.importorskip(package)
     test = doctest.DocTestParser().get_doctest(document, {}, name, None, None)
     assert test.examples, "there is no example"
     output: list[str] = []
