@@ -63,7 +63,7 @@ def score(
             users = model.fold_in_users(exclude, n_threads=n_threads)
     if wanted.nnz == 0:
         raise DataError("X has no likes to be found, so there is nothing to score")
-    found = measure(users, model.item_vectors, wanted, exclude, [k], n_threads)
+    found = measure(users, model.item_vectors, wanted, exclude, [k], n_threads=n_threads)
     return found.means(metric)[k]
 
 

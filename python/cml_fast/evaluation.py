@@ -94,7 +94,9 @@ def evaluate(
         warnings.warn(f"{overlap} test items are also excluded and count as missed", stacklevel=2)
     if relevant_items.nnz == 0:
         raise DataError("test has no interactions: there is nothing to evaluate")
-    return measure(model.user_vectors, model.item_vectors, relevant_items, mask, ks, n_threads)
+    return measure(
+        model.user_vectors, model.item_vectors, relevant_items, mask, ks, n_threads=n_threads
+    )
 
 
 def _check_ks(ks: Iterable[int]) -> list[int]:

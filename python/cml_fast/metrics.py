@@ -212,6 +212,7 @@ def measure(
     relevant_items: sp.csr_array,
     exclude: sp.csr_array,
     ks: list[int],
+    *,
     n_threads: int | None = None,
 ) -> Evaluation:
     """Compute the metrics of exact nearest-item rankings, without any check of the arguments.

@@ -272,11 +272,11 @@ def test_interrupted_after_the_last_pair_of_an_epoch(
     expected = outcome(trainer(**NEVER_MIND).fit(TRAIN, validation=VALIDATION))
     measure, calls = loop.measure, []
 
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return measure(*args)
+        return measure(*args, **options)
 
     monkeypatch.setattr(loop, "measure", fail)
     with pytest.raises(KeyboardInterrupt):

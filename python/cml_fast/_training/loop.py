@@ -119,7 +119,11 @@ class Training:
             vectors = self.publish()
         if self.validation is not None:
             recall = measure(
-                *vectors, self.validation, self.likes, [VALIDATION_K], self.settings.n_threads
+                *vectors,
+                self.validation,
+                self.likes,
+                [VALIDATION_K],
+                n_threads=self.settings.n_threads,
             ).recall[VALIDATION_K]
             report = replace(report, recall=recall)
             if best is None or recall > best.recall:

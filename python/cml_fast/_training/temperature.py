@@ -60,7 +60,7 @@ def choose(trainer: Any, inputs: FitInputs, say: Callable[[str], None]) -> float
                     wanted,
                     known,
                     [K],
-                    inputs.settings.n_threads,
+                    n_threads=inputs.settings.n_threads,
                 ).recall[K]
             )
     best = TEMPERATURES[int(np.argmax(recalls))]
