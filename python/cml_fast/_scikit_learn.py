@@ -42,7 +42,7 @@ class LikesTransformer(Estimator):
         metric : str
             A name in `metrics.METRICS`.
         k : int
-            The length of the rankings.
+            The length of the rankings. If there are not more items than that, the recall is 1.
 
         Returns
         -------

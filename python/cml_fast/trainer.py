@@ -237,9 +237,9 @@ class Trainer(LikesTransformer):
     def resume(
         cls,
         path: str | os.PathLike[str],
-        train: sp.sparray | sp.spmatrix | Interactions,
+        train: Likes,
         *,
-        validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        validation: Likes | None = None,
         user_features: FeatureMatrix | None = None,
         item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
@@ -304,6 +304,7 @@ class Trainer(LikesTransformer):
                 )
         checkpoint, state = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
+        train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         checkpoint.check_data(inputs, state)
         _check_same_ids(inputs.ids, state.ids, "the checkpoint", "begin anew with fit")

@@ -142,7 +142,7 @@ def test_blocks_run_and_print_what_is_shown(
 ) -> None:
     name = name_of(page)
     for package in NEEDED.get(name, ()):
-        pytest.importorskip(package)
+        pytest.importorskip(package, reason=f"{name} needs {package}: cml-fast[test] has it")
     monkeypatch.chdir(tmp_path)
     compare = prepare_files(name, tmp_path, request)
     namespace: dict[str, Any] = {"__name__": "__main__"}

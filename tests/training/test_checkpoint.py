@@ -238,7 +238,7 @@ def test_early_stopping_goes_on_counting(
     """Patience, and the best epoch with its accumulators, come from before the interruption."""
     script = [0.1, 0.3, 0.2, 0.2, 0.9]
 
-    def fake(model: Any, *rest: Any) -> Any:
+    def fake(model: Any, *rest: Any, **options: Any) -> Any:
         return SimpleNamespace(recall={50: script[len(seen)]})
 
     seen: list[EpochReport] = []

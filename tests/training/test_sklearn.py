@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,11 @@ def test_validation_may_be_pairs() -> None:
     one = trainer().fit(TRAIN, validation=Pairs(TEST))
     assert_same(one, trainer().fit(TRAIN, validation=TEST))
     assert one.history_[0].recall is not None
+
+
+def test_resume_takes_pairs(tmp_path: Path) -> None:
+    begun = trainer(n_epochs=4).fit(TRAIN, checkpoint=tmp_path, callbacks=[lambda *_: True])
+    assert Trainer.resume(tmp_path, Pairs(TRAIN)).score(Pairs(TEST)) == begun.score(TEST)
 
 
 NEEDS_FIT: dict[str, Callable[[Trainer], Any]] = {
