@@ -238,7 +238,7 @@ def test_pairs_are_indexed_like_an_array() -> None:
             assert pairs_of(part.likes) == expected
             assert part.shape == (len(chosen),)
             assert part.likes.matrix.shape == (60, 200)
-            assert part.likes.user_ids is LIKES.user_ids
+            np.testing.assert_array_equal(part.likes.user_ids, LIKES.user_ids)
     assert pairs_of(Pairs(LIKES.matrix)[[5, 2]].likes) == pairs_of(pairs[[5, 2]].likes)
     assert len(pairs) == 1500
 
