@@ -21,7 +21,7 @@ class LikesTransformer(Estimator):
     _likes: sp.csr_array
     n_threads: int | None
 
-    def score(self, X: Likes, y: None = None, *, metric: str = METRIC, k: int = K) -> float:
+    def score(self, X: Likes, y: Any = None, *, metric: str = METRIC, k: int = K) -> float:
         """Return how well the model ranks likes: recall@50, or the mean of another metric.
 
         What is ranked for whom depends on the users, which are the rows of ``X``:
@@ -37,7 +37,7 @@ class LikesTransformer(Estimator):
         ----------
         X : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
             Values do not matter, except that other users are placed by them.
-        y : None
+        y
             Not used; scikit-learn passes it.
         metric : str
             A name in `metrics.METRICS`.
@@ -103,7 +103,7 @@ class LikesTransformer(Estimator):
         self._check_fitted("model_")
         return self.model_.fold_in_users(likes_of(X), n_threads=self.n_threads)
 
-    def fit_transform(self, train: Likes, y: None = None, **fit_params: Any) -> np.ndarray:
+    def fit_transform(self, train: Likes, y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and compute vectors of the users from their likes: `fit`, then `transform`.
 
         Examples

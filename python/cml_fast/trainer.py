@@ -127,7 +127,7 @@ class Trainer(LikesTransformer):
     def fit(
         self,
         train: Likes,
-        y: None = None,
+        y: Any = None,
         *,
         validation: Likes | None = None,
         user_features: FeatureMatrix | None = None,
@@ -143,7 +143,7 @@ class Trainer(LikesTransformer):
         train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
             A stored value is a liked pair and its weight, finite and positive; explicit zeros
             are dropped and duplicates added up, each with a warning. Not changed.
-        y : None
+        y
             Not used; scikit-learn passes it.
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
