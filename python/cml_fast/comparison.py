@@ -128,6 +128,7 @@ def compare(
     confidence: float = 0.95,
     n_resamples: int = 1000,
     random_state: int = 0,
+    n_threads: int | None = None,
 ) -> Comparison:
     """Evaluate models on the same users, and test their differences from one of them.
 
@@ -154,6 +155,8 @@ def compare(
         How often users are drawn, at least 1.
     random_state : int
         Seed of the draws.
+    n_threads : int or None
+        As for `evaluation.evaluate`.
 
     Returns
     -------
@@ -183,7 +186,9 @@ def compare(
     check_bootstrap(confidence, n_resamples, random_state)
     plan = check_plan(ks, metrics, cold_users, cold_items, segments=False)
     data = align(list(models.values()), test, exclude, train, stacklevel=3).without_cold(plan)
-    evaluations = {name: measure_plan(model, data, plan) for name, model in models.items()}
+    evaluations = {
+        name: measure_plan(model, data, plan, n_threads=n_threads) for name, model in models.items()
+    }
     if baseline is None:
         first = {
             name: next(iter(found.means(plan.metrics[0]).values()))

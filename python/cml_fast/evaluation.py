@@ -83,6 +83,7 @@ def evaluate(
     cold_items: str = "include",
     segments: bool = False,
     progress: bool | Progress = False,
+    n_threads: int | None = None,
 ) -> Evaluation:
     """Rank all items for each user that has test items, and measure the first k.
 
@@ -120,6 +121,9 @@ def evaluate(
         all likes.
     progress : bool or callable
         True shows a bar on stderr. A callable gets the numbers of users done and of all users.
+    n_threads : int or None
+        CPU threads, those of BLAS included; None uses all cores that this process may use. The
+        result does not depend on it.
 
     Returns
     -------
@@ -163,4 +167,4 @@ def evaluate(
     counts = [getattr(model, f"{what}_counts", None) for what in ("user", "item")]
     if train is None and counts[0] is not None and counts[1] is not None:
         data = replace(data, user_counts=counts[0], item_counts=counts[1])
-    return measure_plan(model, data.without_cold(plan), plan, progress)
+    return measure_plan(model, data.without_cold(plan), plan, progress, n_threads)

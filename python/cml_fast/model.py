@@ -17,9 +17,11 @@ from . import _core
 from ._compute.array_api import to_numpy
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
+from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
 from ._search.exact import nearest, self_mask
 from ._search.index import ItemIndex, build_index, search_index
 from ._search.popular import most_popular
+from ._threads import blas_threads, thread_count
 from ._training.fold_in import fold_in
 from ._validation.matrices import check_counts, check_flags, check_rows, check_vectors
 from ._validation.scalars import check_choice, check_hyperparameters, check_int, check_real
@@ -72,7 +74,9 @@ class Model:
     `user_rows` and `item_rows` translate external ids to row numbers. Indexing `user_ids` and
     `item_ids` with row numbers translates back, except for the -1 that stands for no item.
 
-    Pickling a model that has an index is a TypeError; use `save`.
+    Models can be pickled, also by joblib and cloudpickle; an index goes along as the bytes of its
+    file. To keep a model, use `save`: its folder is verified when it is read, and unlike a pickle
+    it cannot execute code.
 
     Examples
     --------
@@ -144,9 +148,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, because unpickled arrays are writable.
-        if self._index is not None:
-            raise TypeError("a model with an index cannot be pickled: use Model.save")
-        return _unpickled, (type(self), self._arguments(), self._version)
+        packed = self._index and pack_index(self._index, self._item_vectors)
+        return _unpickled, (type(self), self._arguments(), self._version, packed)
 
     def _arguments(self) -> dict[str, Any]:
         """Return constructor arguments that make this model again, but for version and index."""
@@ -322,6 +325,7 @@ class Model:
         *,
         cold_users: str = "popular",
         approximate: bool = False,
+        n_threads: int | None = None,
         **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Recommend the ``n`` items nearest to each user.
@@ -343,6 +347,9 @@ class Model:
             whose features say where they are (see `embed_users`).
         approximate : bool
             Search the index that `build_index` made instead of all items.
+        n_threads : int or None
+            CPU threads of exact search, those of BLAS included; None uses all cores that this
+            process may use. An "annoy" index is searched in one thread.
         **search_options
             Options of the index, only with ``approximate=True``. An "annoy" index has
             ``search_k``, an int, the number of nodes to look at: with more nodes the search is
@@ -369,9 +376,9 @@ class Model:
 
         Notes
         -----
-        Exact search takes time proportional to m x n_items x r. It uses all cores and holds at
-        most 64 MiB of distances at a time (or 4 bytes per item, if that is more). Its result is
-        the same on every machine.
+        Exact search takes time proportional to m x n_items x r. It holds at most
+        64 MiB of distances at a time (or 4 bytes per item, if that is more). Its result is the same
+        on every machine, with any number of threads.
 
         Examples
         --------
@@ -411,14 +418,16 @@ class Model:
                 stacklevel=2,
             )
         queries = self._user_vectors[rows]
-        found = self._search(queries, n, mask, approximate, search_options)
+        found = self._search(queries, n, mask, approximate, n_threads, search_options)
         if cold_users == "popular":
             self._give_popular(rows, found, mask)
         return _shaped_like(users, found)
 
-    def _ranked(self, rows: np.ndarray, n: int, mask: sp.csr_array) -> np.ndarray:
+    def _ranked(
+        self, rows: np.ndarray, n: int, mask: sp.csr_array, n_threads: int | None
+    ) -> np.ndarray:
         """Return the items that `recommend` gives by default, without checks and warnings."""
-        found = nearest(self._user_vectors[rows], self._item_vectors, n, mask)
+        found = nearest(self._user_vectors[rows], self._item_vectors, n, mask, n_threads)
         self._give_popular(rows, found, mask)
         return found[0]
 
@@ -445,6 +454,7 @@ class Model:
         exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
         *,
         approximate: bool = False,
+        n_threads: int | None = None,
         **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Recommend the ``n`` items nearest to each of some points, such as those of
@@ -478,7 +488,7 @@ class Model:
         else:
             mask = item_interactions("exclude", exclude, self._items, len(points))
         n = check_int("n", n, 1)
-        found = self._search(points, n, mask, approximate, search_options)
+        found = self._search(points, n, mask, approximate, n_threads, search_options)
         # The first column tells whether one point was given or several.
         return _shaped_like(given[..., 0], found)
 
@@ -514,7 +524,7 @@ class Model:
         random_state : int, numpy Generator or RandomState, or None
             Seed of the order of the likes and of the negatives.
         n_threads : int or None
-            CPU threads; None uses all cores.
+            CPU threads; None uses all cores that this process may use.
 
         Returns
         -------
@@ -576,6 +586,7 @@ class Model:
         n: int = 10,
         *,
         approximate: bool = False,
+        n_threads: int | None = None,
         **search_options: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the ``n`` items nearest to each item, without the item itself.
@@ -593,10 +604,14 @@ class Model:
         rows = check_rows("items", items, len(self._item_vectors))
         mask = self_mask(rows, len(self._item_vectors))
         n = check_int("n", n, 1)
-        found = self._search(self._item_vectors[rows], n, mask, approximate, search_options)
+        found = self._search(
+            self._item_vectors[rows], n, mask, approximate, n_threads, search_options
+        )
         return _shaped_like(items, found)
 
-    def similar_users(self, users: npt.ArrayLike, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def similar_users(
+        self, users: npt.ArrayLike, n: int = 10, *, n_threads: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Find the ``n`` users nearest to each user, without the user itself.
 
         Parameters, results and errors are those of `recommend`; the search is always exact, and
@@ -613,10 +628,15 @@ class Model:
         n = check_int("n", n, 1)
         rows = check_rows("users", users, len(self._user_vectors))
         mask = self_mask(rows, len(self._user_vectors))
-        found = nearest(self._user_vectors[rows], self._user_vectors, n, mask)
+        found = nearest(self._user_vectors[rows], self._user_vectors, n, mask, n_threads)
         return _shaped_like(users, found)
 
-    def embed_users(self, features: sp.sparray | sp.spmatrix | np.ndarray | Features) -> np.ndarray:
+    def embed_users(
+        self,
+        features: sp.sparray | sp.spmatrix | np.ndarray | Features,
+        *,
+        n_threads: int | None = None,
+    ) -> np.ndarray:
         """Compute vectors of users that training did not have, from their features.
 
         Parameters, result and errors are those of `embed_items`, with features of users.
@@ -633,9 +653,14 @@ class Model:
         >>> model.embed_users(features[:3]).shape
         (3, 8)
         """
-        return self._embed("users", features)
+        return self._embed("users", features, n_threads)
 
-    def embed_items(self, features: sp.sparray | sp.spmatrix | np.ndarray | Features) -> np.ndarray:
+    def embed_items(
+        self,
+        features: sp.sparray | sp.spmatrix | np.ndarray | Features,
+        *,
+        n_threads: int | None = None,
+    ) -> np.ndarray:
         """Compute vectors of items that training did not have, from their features.
 
         A network f learns during training where features place an item (Hsieh et al., WWW 2017,
@@ -645,6 +670,8 @@ class Model:
         ----------
         features : scipy.sparse matrix, dense array or Features, (m, n_features)
             With the columns that the model was trained with.
+        n_threads : int or None
+            CPU threads of BLAS; None uses all cores that this process may use.
 
         Returns
         -------
@@ -672,12 +699,14 @@ class Model:
         >>> model.embed_items(features[:3]).shape
         (3, 8)
         """
-        return self._embed("items", features)
+        return self._embed("items", features, n_threads)
 
     def add_items(
         self,
         ids: npt.ArrayLike,
         features: sp.sparray | sp.spmatrix | np.ndarray | Features,
+        *,
+        n_threads: int | None = None,
     ) -> Model:
         """Return a model that has further items, with the vectors of `embed_items`.
 
@@ -685,7 +714,8 @@ class Model:
         ----------
         ids : array_like, (m,), int or str
             External ids of the new items, of the type of `item_ids`.
-        features : as for `embed_items`, (m, n_features)
+        features, n_threads
+            As for `embed_items`: (m, n_features), and the number of threads.
 
         Returns
         -------
@@ -710,7 +740,7 @@ class Model:
         Model(n_users=50, n_items=32, r=8)
         """
         new = np.atleast_1d(np.asarray(ids))
-        vectors = self.embed_items(features)
+        vectors = self.embed_items(features, n_threads=n_threads)
         if new.shape != (len(vectors),):
             raise ValueError(f"ids must be one for each row of features, got {new.shape}")
         changes = {
@@ -794,7 +824,7 @@ class Model:
         n_dims: int = self._item_vectors.shape[1]
         return n_dims - 1 if "popularity_weight" in self._hyperparameters else n_dims
 
-    def _embed(self, entity: str, features: Any) -> np.ndarray:
+    def _embed(self, entity: str, features: Any, n_threads: int | None) -> np.ndarray:
         name = f"{entity[:-1]}_features"
         network = self._networks.get(entity)
         if network is None:
@@ -803,7 +833,9 @@ class Model:
             )
         n_rows = getattr(getattr(features, "matrix", features), "shape", (0,))[0]
         learned = self._user_vectors if entity == "users" else self._item_vectors
-        return cold_start_vectors(network, check_features(name, features, n_rows, None), learned)
+        checked = check_features(name, features, n_rows, None)
+        with blas_threads(thread_count(n_threads)):
+            return cold_start_vectors(network, checked, learned)
 
     def build_index(self, kind: str = "annoy", **options: Any) -> Model:
         """Return this model with an index of the items for approximate search.
@@ -946,20 +978,24 @@ class Model:
         n: int,
         mask: sp.csr_array,
         approximate: bool,
+        n_threads: int | None,
         options: dict[str, Any],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the items nearest to ``queries``, exactly or with the index."""
         if not approximate:
             for name, value in options.items():
                 raise ValueError(f"{name}={value!r} needs approximate=True")
-            return nearest(queries, self._item_vectors, n, mask)
+            return nearest(queries, self._item_vectors, n, mask, n_threads)
         if self._index is None:
             raise ValueError("approximate=True needs an index: model = model.build_index()")
         return search_index(self._index, queries, n, mask, options)
 
 
-def _unpickled(cls: type[Model], arguments: dict[str, Any], version: str) -> Model:
-    return cls(**arguments)._with(_version=version)
+def _unpickled(
+    cls: type[Model], arguments: dict[str, Any], version: str, packed: PackedIndex | None
+) -> Model:
+    model = cls(**arguments)._with(_version=version)
+    return model if packed is None else model._with(_index=unpack_index(packed, model.item_vectors))
 
 
 def _shaped_like(

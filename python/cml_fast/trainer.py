@@ -21,6 +21,8 @@ from ._compute.devices import instruction_set
 from ._compute.feature_network import FeatureNetwork
 from ._compute.kernels import launch_granularity, make_job
 from ._compute.tables import Tables
+from ._scikit_learn import LikesTransformer
+from ._threads import blas_threads
 from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._training.covariance import CovarianceStep
 from ._training.feature_step import FeatureStep, has_likes, place_cold_start
@@ -37,12 +39,12 @@ from ._training.reports import EpochReport
 from ._training.scheduled import ScheduledJob, ScheduledStep
 from ._training.state import TrainingState
 from ._training.temperature import choose as choose_temperature
-from ._validation.estimator import Estimator
 from ._validation.scalars import check_real, drawing_from
 from .data import Features, Interactions
 from .data._ids import same_ids
 from .errors import DataError
 from .model import Model
+from .model_selection import Likes, Pairs, likes_of
 
 logger = logging.getLogger("cml_fast")
 
@@ -52,7 +54,7 @@ Callback = Callable[["Trainer", EpochReport], "bool | None"]
 FeatureMatrix: TypeAlias = sp.sparray | sp.spmatrix | np.ndarray | Features
 
 
-class Trainer(Estimator):
+class Trainer(LikesTransformer):
     __doc__ = f"""Collaborative Metric Learning (Hsieh et al., WWW 2017) on CPU or CUDA.
 
     Follows scikit-learn's conventions: hyper-parameters are stored as given and checked in
@@ -79,6 +81,8 @@ class Trainer(Estimator):
         Of "softmax": the temperature it was trained with.
     weighting_ : str
         The ``weighting`` it was trained with.
+    n_features_in_ : int
+        The number of items, which scikit-learn calls features.
 
     Examples
     --------
@@ -125,9 +129,10 @@ class Trainer(Estimator):
 
     def fit(
         self,
-        train: sp.sparray | sp.spmatrix | Interactions,
+        train: Likes,
+        y: Any = None,
         *,
-        validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        validation: Likes | None = None,
         user_features: FeatureMatrix | None = None,
         item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
@@ -138,10 +143,12 @@ class Trainer(Estimator):
 
         Parameters
         ----------
-        train : scipy.sparse matrix or array (n_users, n_items), or Interactions
+        train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
             A stored value is a liked pair and its weight, finite and positive, of which
             ``weighting`` makes a factor of the pair's loss; explicit zeros are dropped and
             duplicates added up, each with a warning. Not changed.
+        y
+            Not used; scikit-learn passes it.
         validation : like train, same shape (and ids), optional
             Likes to rank after each epoch, those of ``train`` left out.
         user_features, item_features : scipy.sparse or dense matrix, or Features, optional
@@ -198,6 +205,12 @@ class Trainer(Estimator):
         >>> 0 < trainer.history_[-1].recall <= 1
         True
         """
+        if sp.issparse(y) or isinstance(y, Interactions | Pairs):
+            raise TypeError(
+                "the second argument of fit is y, which is not used; for likes to validate on, "
+                "name the argument: validation="
+            )
+        train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         if not inputs.features:
             check_features_used(self.get_params())
@@ -228,9 +241,9 @@ class Trainer(Estimator):
     def resume(
         cls,
         path: str | os.PathLike[str],
-        train: sp.sparray | sp.spmatrix | Interactions,
+        train: Likes,
         *,
-        validation: sp.sparray | sp.spmatrix | Interactions | None = None,
+        validation: Likes | None = None,
         user_features: FeatureMatrix | None = None,
         item_features: FeatureMatrix | None = None,
         callbacks: Iterable[Callback] = (),
@@ -295,6 +308,7 @@ class Trainer(Estimator):
                 )
         checkpoint, state = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
+        train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         checkpoint.check_data(inputs, state)
         _check_same_ids(inputs.ids, state.ids, "the checkpoint", "begin anew with fit")
@@ -403,7 +417,8 @@ class Trainer(Estimator):
             if checkpoint is not None:
                 checkpoint.check_writable()
             self._announce(inputs)
-        self._state = state
+        self._state, self._likes = state, inputs.likes
+        self.n_features_in_ = inputs.likes.shape[1]
         self.history_ = state.history
         self.device_, self.device_reason_ = inputs.device, inputs.reason
         self.temperature_ = state.temperature
@@ -420,13 +435,14 @@ class Trainer(Estimator):
         """Make ``model_`` the present state of the tables, and return its vectors."""
         state = self._state
         vectors = dict(zip(("users", "items"), state.vectors(), strict=True))
-        for entity, network in state.networks.items():
-            place_cold_start(
-                vectors[entity],
-                network,
-                inputs.features[entity],
-                has_likes(inputs.likes, entity),
-            )
+        with blas_threads(inputs.settings.n_threads):
+            for entity, network in state.networks.items():
+                place_cold_start(
+                    vectors[entity],
+                    network,
+                    inputs.features[entity],
+                    has_likes(inputs.likes, entity),
+                )
         self.model_ = Model(
             vectors["users"],
             vectors["items"],

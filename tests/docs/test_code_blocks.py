@@ -34,6 +34,8 @@ REASONS = {"needs a GPU", "needs implicit", "needs LightFM", "an excerpt"}
 # What these pages show is the output for the real files of MovieLens.
 MOVIELENS_PAGES = {"docs/getting-started.md"}
 MOVIELENS_FILES = ("ratings.csv", "movies.csv")
+# What these pages need besides the dependencies of the package; `make test` installs it.
+NEEDED = {"docs/user-guide/scikit-learn.md": ("sklearn", "optuna")}
 ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -139,6 +141,8 @@ def test_blocks_run_and_print_what_is_shown(
     request: pytest.FixtureRequest,
 ) -> None:
     name = name_of(page)
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package, reason=f"{name} needs {package}: cml-fast[test] has it")
     monkeypatch.chdir(tmp_path)
     compare = prepare_files(name, tmp_path, request)
     namespace: dict[str, Any] = {"__name__": "__main__"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import cml_fast
-from cml_fast import baselines, comparison, data, errors, evaluation, metrics
+from cml_fast import baselines, comparison, data, errors, evaluation, metrics, model_selection
 
 PUBLIC: dict[str, Any] = {
     **{f"cml_fast.{name}": getattr(cml_fast, name) for name in cml_fast.__all__},
@@ -27,6 +27,10 @@ PUBLIC: dict[str, Any] = {
         f"cml_fast.metrics.{name}": getattr(metrics, name)
         for name in metrics.__all__
         if callable(getattr(metrics, name)) and not name.startswith("Of")
+    },
+    **{
+        f"cml_fast.model_selection.{name}": getattr(model_selection, name)
+        for name in model_selection.__all__
     },
     **{f"cml_fast.errors.{name}": value for name, value in vars(errors).items() if name[0] != "_"},
 }
@@ -51,8 +55,9 @@ EVERYTHING = {**PUBLIC, **FUNCTIONS}
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_examples_run(name: str) -> None:
     document = EVERYTHING[name].__doc__ or ""
-    if "annoy" in document:
-        pytest.importorskip("annoy")
+    for package in ("annoy", "sklearn"):
+        if package in document:
+            pytest.importorskip(package)
     test = doctest.DocTestParser().get_doctest(document, {}, name, None, None)
     assert test.examples, "there is no example"
     output: list[str] = []

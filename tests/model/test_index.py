@@ -1,8 +1,10 @@
 """Kinds of index: what each of them must do, and what a new one needs."""
 
 import copy
+import io
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,10 +99,49 @@ def test_a_model_gets_an_index_without_changing(kind, model):
     assert indexed.user_vectors is model.user_vectors
     with pytest.raises(ValueError, match=r"needs an index: model = model\.build_index\(\)"):
         model.recommend(0, approximate=True)
-    # Immutable, so a copy may be the model itself; what is inside of an index cannot be copied.
-    assert_same(copy.deepcopy(indexed).recommend(0, approximate=True), model.recommend(0))
-    with pytest.raises(TypeError, match=r"cannot be pickled: use Model\.save"):
-        pickle.dumps(indexed)
+
+
+def through_joblib(model):
+    joblib = pytest.importorskip("joblib")
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "cloudpickle": lambda model: pickle.loads(pytest.importorskip("cloudpickle").dumps(model)),
+    "joblib": through_joblib,
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_copies_have_the_index(kind, model, copied, tmp_path):
+    indexed = model.build_index(kind)
+    expected = indexed.recommend(range(20), approximate=True)
+    again = copied(copied(indexed))
+    for one in (again, indexed):  # what was copied is still of use
+        assert_same(one.recommend(range(20), approximate=True), expected)
+        with pytest.raises(ValueError, match="read-only"):
+            one.item_vectors[0] = 1
+    again.save(tmp_path / "saved")
+    saved = Model.load(tmp_path / "saved")
+    assert_same(saved.recommend(range(20), approximate=True), expected)
+    assert_same(copied(saved).recommend(range(20), approximate=True), expected)
+
+
+def test_a_pickled_index_that_cannot_be_used_is_left_out(kind, model, monkeypatch):
+    pickled = pickle.dumps(model.build_index(kind))
+    monkeypatch.delitem(KINDS, kind)
+    with pytest.warns(UserWarning, match=f"left out: its kind '{kind}' is not one of") as caught:
+        again = pickle.loads(pickled)
+    assert [Path(one.filename).name for one in caught] == ["test_index.py"]
+    assert_same(again.recommend(0), model.recommend(0))
+    with pytest.raises(ValueError, match=r"needs an index: model = model\.build_index\(\)"):
+        again.recommend(0, approximate=True)
 
 
 def test_options_reach_the_index(model, monkeypatch, tmp_path):

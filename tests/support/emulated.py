@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from cml_fast import _core
-from cml_fast._compute.devices import usable_cores
 from cml_fast._compute.settings import ADAGRAD_EPSILON, Settings
+from cml_fast._threads import usable_cores
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FLAGS = [

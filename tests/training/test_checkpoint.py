@@ -238,7 +238,7 @@ def test_early_stopping_goes_on_counting(
     """Patience, and the best epoch with its accumulators, come from before the interruption."""
     script = [0.1, 0.3, 0.2, 0.2, 0.9]
 
-    def fake(model: Any, *rest: Any) -> Any:
+    def fake(model: Any, *rest: Any, **options: Any) -> Any:
         return SimpleNamespace(recall={50: script[len(seen)]})
 
     seen: list[EpochReport] = []
@@ -272,11 +272,11 @@ def test_interrupted_after_the_last_pair_of_an_epoch(
     expected = outcome(trainer(**NEVER_MIND).fit(TRAIN, validation=VALIDATION))
     measure, calls = loop.measure, []
 
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return measure(*args)
+        return measure(*args, **options)
 
     monkeypatch.setattr(loop, "measure", fail)
     with pytest.raises(KeyboardInterrupt):

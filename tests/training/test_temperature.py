@@ -23,7 +23,7 @@ class Judged:
         self.seen = []
         monkeypatch.setattr(temperature, "measure", self)
 
-    def __call__(self, users, items, wanted, known, ks):
+    def __call__(self, users, items, wanted, known, ks, *, n_threads):
         self.seen.append((items, wanted, known))
         return type("Found", (), {"recall": {ks[0]: self.left.pop(0)}})
 

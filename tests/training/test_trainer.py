@@ -150,8 +150,8 @@ def test_best_epoch_is_what_a_shorter_fit_gives() -> None:
 def test_validation_users(monkeypatch: pytest.MonkeyPatch) -> None:
     ranked = []
 
-    def spy(users: Any, items: Any, test: Any, *rest: Any) -> Any:
-        result = measure(users, items, test, *rest)
+    def spy(users: Any, items: Any, test: Any, *rest: Any, **options: Any) -> Any:
+        result = measure(users, items, test, *rest, **options)
         ranked.append(result.users)
         rows = VALIDATION.matrix[result.users]
         np.testing.assert_array_equal(test[result.users].toarray(), rows.toarray())

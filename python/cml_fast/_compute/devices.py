@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from .. import _core
+from .._threads import usable_cores
 from ..errors import DeviceUnavailable
 
 ISA_VARIABLE = "CML_FAST_ISA"
@@ -60,13 +61,6 @@ def instruction_set() -> str:
     if not usable:
         raise DeviceUnavailable("this CPU is older than x86-64-v2 (SSE4.2): no kernel runs on it")
     return usable[0]
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def default_threads(n_users: int, n_items: int) -> int:

@@ -16,7 +16,7 @@ from .held_out import HeldOut
 FULL_ENTRIES = 1 << 22
 
 
-def ways_to_rank(model: Any, data: HeldOut) -> tuple[Rank, Places]:
+def ways_to_rank(model: Any, data: HeldOut, n_threads: int | None = None) -> tuple[Rank, Places]:
     """Return functions that rank the first items, and that find the places of the test items."""
     relevant, exclude = data.relevant, data.exclude
     n_items = relevant.shape[1]
@@ -27,14 +27,14 @@ def ways_to_rank(model: Any, data: HeldOut) -> tuple[Rank, Places]:
 
     def rank(users: np.ndarray, n: int) -> np.ndarray:
         if isinstance(model, Model):
-            return model._ranked(users, n, exclude[users])
+            return model._ranked(users, n, exclude[users], n_threads)
         return _check_ranking(model, model.recommend(users, n, exclude), n, exclude[users])
 
     def places(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if not isinstance(model, Model):
             return places_in_rankings(users), n_ranked(users)
         vectors = model.user_vectors[users], model.item_vectors
-        before = exact_places(*vectors, relevant[users], exclude[users])
+        before = exact_places(*vectors, relevant[users], exclude[users], n_threads)
         cold = model._is_cold(users)
         if cold.any():  # the most popular items are first, not the nearest
             pairs = np.repeat(cold, np.diff(relevant.indptr)[users])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._threads import blas_threads, thread_count
 from ..metrics.measuring import Progress, measure_rankings
 from ..metrics.registry import check_known
 from ..metrics.result import Evaluation
@@ -18,7 +19,11 @@ from .rankings import ways_to_rank
 
 
 def measure_plan(
-    model: Any, data: HeldOut, plan: Plan, progress: bool | Progress = False
+    model: Any,
+    data: HeldOut,
+    plan: Plan,
+    progress: bool | Progress = False,
+    n_threads: int | None = None,
 ) -> Evaluation:
     """Rank the items for the users, and measure what the plan says."""
     known = data.known(model)
@@ -31,8 +36,8 @@ def measure_plan(
         # Users without likes that were left out are in no segment.
         by_user = user_segments(data.user_counts)
         by_item = item_segments(data.item_counts)
-    rank, places = ways_to_rank(model, data)
-    with Reporting(progress) as report:
+    rank, places = ways_to_rank(model, data, n_threads)
+    with Reporting(progress) as report, blas_threads(thread_count(n_threads)):
         found = measure_rankings(
             rank,
             data.relevant,

@@ -117,25 +117,35 @@ def read_model(folder: Path) -> StoredModel:
 def read_index(model: StoredModel, item_vectors: np.ndarray) -> ItemIndex | None:
     """Open the index that a model was saved with, if there is one.
 
-    An index that cannot be used here, because this release does not know its kind or the package
-    for it is not installed, is left out with a warning that points at the caller of the caller.
+    Warnings, which point at the caller of the caller, and errors are those of `open_index`.
+    """
+    if model.index is None:
+        return None
+    path = model.files[_index_file(model.index["kind"])]
+    return open_index(path, item_vectors, model.index, stacklevel=4)
+
+
+def open_index(
+    path: Path, item_vectors: np.ndarray, description: dict[str, Any], *, stacklevel: int
+) -> ItemIndex | None:
+    """Open an index.
+
+    One that cannot be used here, because this release does not know its kind or the package for it
+    is not installed, is left out with a warning.
 
     Raises
     ------
     ModelError
         If the index is damaged or was made of other vectors.
     """
-    if model.index is None:
-        return None
-    kind = model.index["kind"]
-    path = model.files[_index_file(kind)]
+    kind = description["kind"]
     problem = f"its kind {kind!r} is not one of {list(KINDS)}"
     if kind in KINDS:
         try:
-            return load_index(path, item_vectors, model.index)
+            return load_index(path, item_vectors, description)
         except ImportError as error:
             problem = str(error)
-    warnings.warn(f"the index {path} was left out: {problem}", stacklevel=3)
+    warnings.warn(f"the index {path} was left out: {problem}", stacklevel=stacklevel)
     return None
 
 

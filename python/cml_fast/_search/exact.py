@@ -10,13 +10,16 @@ a block.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+
+from .._threads import blas_threads, thread_count
 
 # Scores held at once; a block has at least one row, so 4 bytes x points if that is more.
 BLOCK_BYTES = 64 << 20
@@ -30,7 +33,11 @@ GROUPS_PER_NEIGHBOR = 4
 
 
 def nearest(
-    queries: np.ndarray, points: np.ndarray, n: int, exclude: sp.csr_array
+    queries: np.ndarray,
+    points: np.ndarray,
+    n: int,
+    exclude: sp.csr_array,
+    n_threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the ``n`` points nearest to each query.
 
@@ -43,6 +50,8 @@ def nearest(
         At least 1; may exceed p.
     exclude : scipy.sparse.csr_array, (m, p)
         Its stored entries are pairs that may not be found.
+    n_threads : int or None
+        As for `thread_count`. The result does not depend on it.
 
     Returns
     -------
@@ -52,6 +61,7 @@ def nearest(
     distances : numpy.ndarray, (m, n), float32
         Euclidean distances; +inf where ``rows`` is -1.
     """
+    n_threads = thread_count(n_threads)
     m, p = len(queries), len(points)
     found = np.full((m, n), -1, dtype=np.int64)
     distances = np.full((m, n), np.inf, dtype=np.float32)
@@ -75,8 +85,8 @@ def nearest(
             rows, columns, lengths, last - first, wanted
         )
 
-    # BLAS uses all cores for the product; the threads of the pool share the selection after it.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    # BLAS has its own threads for the product; those of the pool share the selection after it.
+    with blas_threads(n_threads), _mapping(n_threads) as in_threads:
         for start in range(0, m, block_rows):
             stop = min(start + block_rows, m)
             # All numbers are finite, but BLAS may compute with others in lanes that it discards.
@@ -85,12 +95,26 @@ def nearest(
             firsts = range(start, stop, slice_rows)
             lasts = [min(first + slice_rows, stop) for first in firsts]
             parts = [scores[a - start : b - start] for a, b in zip(firsts, lasts, strict=True)]
-            list(pool.map(select, firsts, lasts, parts))
+            list(in_threads(select, firsts, lasts, parts))
     return found, distances
 
 
+@contextlib.contextmanager
+def _mapping(n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Yield a ``map`` that works in so many threads; a single one is the caller's own."""
+    if n_threads == 1:
+        yield map
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            yield pool.map
+
+
 def places(
-    queries: np.ndarray, points: np.ndarray, wanted: sp.csr_array, exclude: sp.csr_array
+    queries: np.ndarray,
+    points: np.ndarray,
+    wanted: sp.csr_array,
+    exclude: sp.csr_array,
+    n_threads: int | None = None,
 ) -> np.ndarray:
     """Count how many points are nearer to a query than each wanted one.
 
@@ -99,7 +123,7 @@ def places(
 
     Parameters
     ----------
-    queries, points, exclude
+    queries, points, exclude, n_threads
         As for `nearest`.
     wanted : scipy.sparse.csr_array, (m, p)
         Its stored entries are the pairs to find the places of.
@@ -127,13 +151,14 @@ def places(
             same = np.count_nonzero(scores == values[at]) - 1
             found[wanted.indptr[row] + at] = nearer + same / 2
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    n_threads = thread_count(n_threads)
+    with blas_threads(n_threads), _mapping(n_threads) as in_threads:
         for start in range(0, m, step):
             stop = min(start + step, m)
             with np.errstate(invalid="ignore"):
                 scores = np.matmul(-2 * queries[start:stop], points.T)
             scores += norms
-            list(pool.map(count, range(start, stop), scores))
+            list(in_threads(count, range(start, stop), scores))
     return found
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
-from .._compute.devices import default_threads, usable_cores
+from .._compute.devices import default_threads
 from .._compute.losses import LOSSES, loss_named
 from .._compute.settings import Settings
+from .._threads import MAX_THREADS, usable_cores
 from .._validation.scalars import check_between, check_bool, check_choice, check_int, check_real
 from .weighting import WEIGHTINGS
 
@@ -26,7 +27,6 @@ TEMPERATURES = (0.21, 0.3, 0.15)
 UPDATES = ("sync", "async")
 OPTIMIZERS = ("rowwise_adagrad", "adagrad")
 DEVICES = ("auto", "cpu", "cuda")
-MAX_THREADS = 4096
 MAX_HIDDEN = 2**16
 # Squared distances in float32 neither vanish nor overflow between these.
 NORM_RANGE = (1e-6, 1e6)
@@ -376,9 +376,11 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_threads",
             None,
             _integer(1, MAX_THREADS),
-            "CPU threads (default: all cores)",
+            "CPU threads (default: all cores that are ours)",
             """int or None
-        CPU threads. None: all cores.""",
+        CPU threads, those of BLAS included. None: all cores that this process may use, by its
+        affinity and the CPU quota of its cgroup; with ``update="async"`` fewer for few users or
+        items.""",
             nullable=True,
         ),
         Hyperparameter(

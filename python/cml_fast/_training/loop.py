@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from .._compute.kernels import launch_granularity
 from .._compute.settings import Settings
+from .._threads import blas_threads
 from ..errors import ModelError, TrainingDiverged
 from ..metrics import measure
 from .checkpoint import Checkpoint
@@ -117,9 +118,13 @@ class Training:
         if self.validation is not None or self.callbacks:
             vectors = self.publish()
         if self.validation is not None:
-            recall = measure(*vectors, self.validation, self.likes, [VALIDATION_K]).recall[
-                VALIDATION_K
-            ]
+            recall = measure(
+                *vectors,
+                self.validation,
+                self.likes,
+                [VALIDATION_K],
+                n_threads=self.settings.n_threads,
+            ).recall[VALIDATION_K]
             report = replace(report, recall=recall)
             if best is None or recall > best.recall:
                 networks = {entity: f.copy() for entity, f in state.networks.items()}
@@ -173,7 +178,7 @@ def run_epoch(
     while (done := state.position - start) < size:
         end = min(-(-min(done + step, size) // granularity) * granularity, state.n_pairs)
         launched = time.perf_counter()
-        with uninterrupted():
+        with uninterrupted(), blas_threads(n_threads):
             counters = job.run(start + done, start + end)
             if counters.first_non_finite is not None:
                 raise TrainingDiverged(

@@ -54,7 +54,14 @@ def choose(trainer: Any, inputs: FitInputs, say: Callable[[str], None]) -> float
             recalls.append(0.0)
         else:
             recalls.append(
-                measure(model.user_vectors, model.item_vectors, wanted, known, [K]).recall[K]
+                measure(
+                    model.user_vectors,
+                    model.item_vectors,
+                    wanted,
+                    known,
+                    [K],
+                    n_threads=inputs.settings.n_threads,
+                ).recall[K]
             )
     best = TEMPERATURES[int(np.argmax(recalls))]
     tried = ", ".join(

@@ -285,6 +285,13 @@ class Interactions:
         """
         return _summary.describe(self.matrix, self.timestamps)
 
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        # NumPy would make an array of one object, which scikit-learn's searches cannot divide.
+        raise TypeError(
+            "Interactions are not an array: give their .matrix or, to scikit-learn's searches, "
+            "cml_fast.model_selection.Pairs(likes)"
+        )
+
     def __repr__(self) -> str:
         n_users, n_items = self.matrix.shape
         return (

@@ -27,8 +27,11 @@ def measure(
     relevant_items: sp.csr_array,
     exclude: sp.csr_array,
     ks: list[int],
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    *,
+    n_threads: int | None = None,
 ) -> Evaluation:
-    """Compute recall and NDCG of exact nearest-item rankings, without any check of the arguments.
+    """Compute metrics of hits of exact nearest-item rankings, without any check of the arguments.
 
     `evaluation.evaluate` checks them.
 
@@ -40,6 +43,10 @@ def measure(
         of the rankings. All stored entries count, whatever their values.
     ks : list of int
         The lengths of the rankings, ascending.
+    metrics : sequence of str
+        Names in `METRICS` of metrics that need nothing but the hits.
+    n_threads : int or None
+        CPU threads, those of BLAS included; None uses all cores that this process may use.
 
     Returns
     -------
@@ -57,9 +64,9 @@ def measure(
     """
 
     def rank(users: np.ndarray, n: int) -> np.ndarray:
-        return nearest(user_vectors[users], item_vectors, n, exclude[users])[0]
+        return nearest(user_vectors[users], item_vectors, n, exclude[users], n_threads)[0]
 
-    return measure_rankings(rank, relevant_items, ks)
+    return measure_rankings(rank, relevant_items, ks, metrics)
 
 
 def measure_rankings(

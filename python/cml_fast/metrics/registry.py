@@ -68,6 +68,7 @@ METRICS: dict[str, Metric] = {
 }
 
 DEFAULT_METRICS = ("recall", "ndcg")
+METRICS_OF_HITS = tuple(name for name, metric in METRICS.items() if isinstance(metric, OfHits))
 
 
 @dataclass(frozen=True)

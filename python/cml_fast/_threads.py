@@ -1,0 +1,138 @@
+"""How many threads: the cores that are ours, and a limit for those of BLAS."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from ._validation.scalars import check_int
+
+MAX_THREADS = 4096
+# The period of a cgroup's quota in microseconds, where its file does not say.
+DEFAULT_PERIOD = 100_000
+
+
+def thread_count(n_threads: int | None) -> int:
+    """Return ``n_threads``, checked, or the number of cores that are ours for None."""
+    if n_threads is None:
+        return usable_cores()
+    return check_int("n_threads", n_threads, 1, MAX_THREADS)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: by its affinity, and by the CPU quota of its cgroup."""
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    quota = cgroup_quota(Path("/"))
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+@functools.cache
+def cgroup_quota(root: Path) -> float | None:
+    """How many cores' time the cgroup of this process may use; None without a limit.
+
+    A group has no more than each of the groups that contain it. Inside a container these may be
+    out of sight; the top folder is then the container's own group.
+
+    Parameters
+    ----------
+    root : path
+        The folder with ``proc`` and ``sys``.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        mounts = root / "sys/fs/cgroup"
+        if not controllers:
+            top, read = mounts, _quota_v2
+        elif "cpu" in controllers.split(","):
+            top, read = mounts / controllers, _quota_v1
+            top = top if top.is_dir() else mounts / "cpu"
+        else:
+            continue
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):  # no such file, or nothing we know
+                quotas.append(read(folder))
+            if folder == top:
+                break
+    limited = [quota for quota in quotas if quota is not None]
+    return min(limited) if limited else None
+
+
+def _quota_v2(folder: Path) -> float | None:
+    quota, *period = (folder / "cpu.max").read_text().split()
+    return None if quota == "max" else int(quota) / int(period[0] if period else DEFAULT_PERIOD)
+
+
+def _quota_v1(folder: Path) -> float | None:
+    quota = int((folder / "cpu.cfs_quota_us").read_text())
+    return None if quota < 0 else quota / int((folder / "cpu.cfs_period_us").read_text())
+
+
+_lock = threading.Lock()
+# The limits that are in force, and what each BLAS library had before the first of them.
+_limits: list[int] = []
+_before: list[tuple[Any, int]] = []
+
+
+@contextlib.contextmanager
+def blas_threads(limit: int) -> Iterator[None]:
+    """Let BLAS use at most ``limit`` threads in this block.
+
+    BLAS has one number for all threads of a process. So the lowest limit of the blocks that run at
+    a time holds for all of them, and after the last one the number is what it was before the first.
+    """
+    with _lock:
+        if not _limits:
+            _before[:] = [(library, library.get_num_threads()) for library in _blas_libraries()]
+        _limits.append(limit)
+        _apply_limits()
+    try:
+        yield
+    finally:
+        with _lock:
+            _limits.remove(limit)
+            _apply_limits(ours=True)
+
+
+def _apply_limits(*, ours: bool = False) -> None:
+    """Set what the limits in force amount to; ``ours``: a thread of ours may have set the number.
+
+    threadpoolctl lets the first thread that sets the number of OpenBLAS's threads set it again,
+    and ignores the others. The limits here are of several threads, so whichever of them has to set
+    it takes over from the one before.
+    """
+    for library, n_threads in _before:
+        wanted = min([n_threads, *_limits])
+        if library.get_num_threads() != wanted:
+            if ours or len(_limits) > 1:
+                _release(library)
+            library.set_num_threads(wanted)
+            if not _limits:
+                _release(library)
+
+
+def _release(library: Any) -> None:
+    # Before threadpoolctl 3.8, and for other libraries, every thread may set the number.
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
+
+
+@functools.cache
+def _blas_libraries() -> list[Any]:
+    """The BLAS libraries that are loaded, NumPy's among them; looking for them takes a while."""
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
