@@ -40,7 +40,8 @@ def _order(keys: np.ndarray) -> np.ndarray:
 
     It counts the keys, as scipy does to make a CSR matrix, instead of comparing them.
     """
-    positions = np.arange(keys.size)
+    positions = np.arange(keys.size, dtype=np.min_scalar_type(-keys.size))
+    nothing = np.zeros(keys.size, dtype=np.int8)
     shape = (int(keys.max(initial=0)) + 1, keys.size)
-    order: np.ndarray = sp.csr_array((positions, (keys, positions)), shape=shape).indices
+    order: np.ndarray = sp.csr_array((nothing, (keys, positions)), shape=shape).indices
     return order
