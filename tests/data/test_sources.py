@@ -234,5 +234,9 @@ def test_frames_with_gaps_and_mixed_columns() -> None:
 def test_something_else_is_refused() -> None:
     with pytest.raises(TypeError, match=r"source must be a path, .* or a data frame, got int"):
         load_interactions(7)
+    with pytest.raises(
+        TypeError, match="with a column of users and one of items, got ChunkedArray"
+    ):
+        load_interactions(pa.chunked_array([[1, 2]]))
     with pytest.raises(TypeError, match="got dict"):
         load_interactions({"user": [1], "item": [2]})

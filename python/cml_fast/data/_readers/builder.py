@@ -141,7 +141,10 @@ class PairBuilder:
         columns = {role: plain(column) for role, column in columns.items()}
         count = len(next(iter(columns.values())))
         keep = self._filter(columns, count)
-        converted = self._convert(columns)
+        try:
+            converted = self._convert(columns)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
         bad, without_tag = self._bad_rows(name, columns, converted, keep, place)
         self.tally.without_tag += np.count_nonzero(without_tag)
         self.register(self.kind.row, columns[self.kind.row].filter(pa.array(without_tag)))

@@ -184,7 +184,7 @@ def _opened(source: Any) -> Iterator[Source]:
     else:
         raise TypeError(
             "source must be a path, several of them, an open file, bytes or a data frame, got "
-            f"{type(source).__name__}"
+            f"{type(source).__name__}; arrays of ids are for Interactions.from_arrays"
         )
 
 

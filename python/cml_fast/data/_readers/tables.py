@@ -263,6 +263,11 @@ def frame_batches(name: str, frame: Any) -> Iterator[pa.RecordBatch]:
             return
         yield from _table_of(frame).to_batches(_BATCH_ROWS)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        if "non-struct" in str(error):  # a column alone
+            raise TypeError(
+                f"source must be a data frame with a column of users and one of items, got "
+                f"{type(frame).__name__}"
+            ) from error
         raise DataError(
             f"{name} cannot be read: {error}; a column of mixed values becomes text by .astype(str)"
         ) from error
