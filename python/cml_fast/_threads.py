@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +99,7 @@ def blas_threads(limit: int) -> Iterator[None]:
     """
     with _lock:
         if not _limits:
-            _before[:] = [(library, library.get_num_threads()) for library in _blas_libraries()]
+            _before[:] = [(library, library.get_num_threads()) for library in blas_libraries()]
         _limits.append(limit)
         _apply_limits()
     try:
@@ -132,7 +133,15 @@ def _release(library: Any) -> None:
         library.clear_controlling_thread(force=True)
 
 
-@functools.cache
-def _blas_libraries() -> list[Any]:
-    """The BLAS libraries that are loaded, NumPy's among them; looking for them takes a while."""
+def blas_libraries() -> list[Any]:
+    """The BLAS libraries that are loaded, NumPy's among them.
+
+    Looking for them takes a while, so it is done again only if more modules are loaded than before:
+    one of them may have brought another library, as SciPy does.
+    """
+    return _libraries_with(len(sys.modules))
+
+
+@functools.lru_cache(maxsize=1)
+def _libraries_with(n_modules: int) -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)

@@ -119,7 +119,7 @@ def blas() -> set[int]:
 @contextlib.contextmanager
 def blas_of(n_threads: int) -> Iterator[None]:
     with threadpool_limits(n_threads, user_api="blas"):
-        for library in _threads._blas_libraries():
+        for library in _threads.blas_libraries():
             _threads._release(library)  # other threads may set the number, too
         yield
 
