@@ -125,11 +125,34 @@ def as_times(role: str, column: pa.Array) -> Converted:
     return numbers._replace(what=what)
 
 
-def values_of(column: pa.Array) -> pa.Array:
-    """Return the values of any column as text, to compare them with."""
+def values_of(role: str, column: pa.Array) -> pa.Array:
+    """Return the values of any column as text, to compare them with.
+
+    Raises
+    ------
+    DataError
+        If values of this type have no text.
+    """
     if _is_binary(column.type) or _is_text(column.type):
         return _utf8(column)[0]
-    return column.cast(pa.string())
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"column {role} has type {column.type}; it must hold text or numbers"
+        ) from error
+
+
+def is_blank(column: pa.Array, missing: frozenset[str] = frozenset()) -> np.ndarray:
+    """Return which values are null, NaN, empty text or one of the texts ``missing``."""
+    if pa.types.is_floating(column.type):
+        return _as_numpy(pc.is_null(column, nan_is_null=True))
+    blank = _as_numpy(pc.is_null(column))
+    if _is_text(column.type) or _is_binary(column.type):
+        text = pc.utf8_trim_whitespace(_utf8(column)[0])
+        stands_for_none = pc.is_in(text, value_set=pa.array(["", *missing]))
+        blank |= _as_numpy(stands_for_none.fill_null(False))
+    return blank
 
 
 def _is_text(kind: pa.DataType) -> bool:
