@@ -6,6 +6,7 @@ import datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -52,6 +53,10 @@ TEXT = [
     *(pa.binary(), pa.large_binary(), pa.binary_view()),
 ]
 
+# Called text, as some Parquet files do with bytes.
+NO_TEXT = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"a\xff")]
+)
 ROLES = ("weight", "timestamp", "where")
 
 
@@ -102,6 +107,7 @@ def test_ids_at_the_limits(users: pa.Array, expected: list[tuple[object, str, fl
         (pa.array([1, 2.0**53]), r"row 1: user 9007199254740992\.0 is not a whole number"),
         (pa.array([Decimal("1.00"), Decimal("1.50")]), "row 1: user .*1.50.* not a whole number"),
         (pa.array([b"a", b"\xff"]), "row 1: user .*xff.* is not UTF-8 text"),
+        (NO_TEXT, "row 1: user b'.xff' is not UTF-8 text"),
         (pa.array([b"a", b"\xff"], pa.large_binary()), "row 1: user .*xff.* is not UTF-8 text"),
         (pa.array([True, False]), "user ids has type bool; ids are integers or text"),
         (pa.array([[1], [2]]), "user ids has type list"),

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from cml_fast.data import Features, Interactions, load_features, load_interactions
+from cml_fast.data._readers.files import sources
+from cml_fast.data._readers.formats import _recognise
+from cml_fast.data._readers.pairs import INTERACTIONS
 from cml_fast.errors import DataError
 
 USER = "00000c289a1829a808ac09c00daf10bc3c4e223b"
@@ -255,6 +258,47 @@ def test_columns_of_json_are_keys() -> None:
         load_interactions(b'{"u": 1, "item": 2}', format="jsonl")
     got = load_interactions(b'{"u": 1, "item": 2}', format="jsonl", user="u")
     assert pairs(got) == {(1, 2): 1}
+    with pytest.raises(ValueError, match="user=0 is a position; columns of jsonl are keys"):
+        load_interactions(b'{"u": 1, "item": 2}', format="jsonl", user=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", b"1 2 3\n"),
+        ("a.txt", b"1: 2\n"),
+        ("a.dat", b"userID\tartistID\n"),
+        ("a.data", b"1\t2\n"),
+        ("a.inter", b"user_id\titem_id\n1\t2\n"),
+        ("a.inter", b"user_id:token\titem_id:int\n1\t2\n"),
+        ("a.json", b'{"user": 1, "item": 2}\n'),
+    ],
+)
+def test_what_may_be_anything_is_not_guessed(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="does not tell its format by its name"):
+        load_interactions(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"user,item,rating,timestamp\n1,2,3,4\n",
+        b"userId,movieId,rating\n1,2,3\n",
+        b"1,2,5.0,1123804800\n",
+        b"AB,0001713353,5.0,1123804800\n",
+        b"1,Portal,bought,1.0,0\n",
+        b"timestamp,visitorid,event,itemid\n1,2,view,3\n",
+    ],
+)
+def test_a_csv_file_is_of_a_data_set_only_if_its_first_line_is(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    (format,) = (_recognise(one, INTERACTIONS) for one in sources(path))
+    assert format.name == "csv"
 
 
 def test_the_order_of_amazons_columns_is_asked_for_where_it_is_not_certain(tmp_path: Path) -> None:
@@ -264,7 +308,7 @@ def test_the_order_of_amazons_columns_is_asked_for_where_it_is_not_certain(tmp_p
         load_interactions(path, format="amazon")
     got = load_interactions(path, format="amazon", user=1, item=0, min_rating=1)
     assert pairs(got) == {("B000031887", "0001713353"): 1}
-    with pytest.raises(DataError, match="may be a header or data|no column 'user'"):
+    with pytest.raises(DataError, match=r"may be a header or data|no column 'user'"):
         load_interactions(path)  # which is not told to be Amazon's by itself
 
 
@@ -482,3 +526,25 @@ def test_a_weight_with_a_least_rating_needs_the_rating() -> None:
     assert pairs(got) == {(1, 2): 3}
     with pytest.raises(ValueError, match="min_rating needs rating"):
         load_interactions(b"user,item,n\n1,2,3\n", format="csv", weight="n", min_rating=4)
+
+
+def test_files_with_and_without_times_are_not_mixed(tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(b"1::2::5::7\n")
+    (tmp_path / "b.dat").write_bytes(b"1::3::5\n")
+    with pytest.raises(DataError, match=r"b\.dat has no timestamp, and files before it have a"):
+        load_interactions(tmp_path, min_rating=1)
+    for name in ("a.dat", "b.dat"):
+        assert load_interactions(tmp_path / name, min_rating=1).matrix.nnz == 1
+
+
+def test_times_of_bad_lines_may_be_of_any_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cml_fast.data._readers.text.BLOCK_BYTES", 4)
+    monkeypatch.setattr("cml_fast.data._readers.files.HEAD_BYTES", 4)
+    content = b"user,item,t\n1,2,2024-01-31\n,2,7\n3,4,2024-02-01\n5,4,8\n"
+    with pytest.warns(UserWarning, match="2 bad lines were skipped"):
+        got = load_interactions(content, format="csv", timestamp="t", on_bad_lines="skip")
+    assert got.timestamps is not None
+    assert got.timestamps.astype(str).tolist() == [
+        "2024-01-31T00:00:00.000000",
+        "2024-02-01T00:00:00.000000",
+    ]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError
-from .columns import Converted, as_ids, as_numbers, as_times, plain, values_of
+from .columns import Converted, as_ids, as_numbers, as_times, plain, shown, values_of
 from .pairs import INTERACTIONS, UNUSED_RATING, PairKind, Pairs, stack_level
 from .report import Tally
 from .tags import Fault, TagRows
@@ -89,6 +89,7 @@ class PairBuilder:
         self._codes: dict[str, list[np.ndarray]] = {kind.row: [], kind.column: []}
         self._weights: list[np.ndarray] = []
         self._times: list[np.ndarray] = []
+        self._optional: set[str] | None = None  # which of weights and times there are
         self._seen: dict[str, set[str]] = {role: set() for role in rules.where}
         self._ratings = (np.inf, -np.inf)
         self._taken: Pairs | None = None
@@ -136,6 +137,7 @@ class PairBuilder:
             converted = self._convert(columns)
         except DataError as error:  # of a column as a whole
             raise DataError(f"{name}: {error}") from error
+        self._check_alike(name, converted)
         faults = [*faults, *self._faults(columns, converted)]
         bad = self._bad_rows(name, faults, keep, place, parents)
         without_tag = np.zeros_like(bad)
@@ -159,11 +161,25 @@ class PairBuilder:
             keep &= ~zeros
             self._weights.append(weights[keep])
         if "timestamp" in converted:
-            self._times.append(converted["timestamp"].values[keep])
+            times = converted["timestamp"].values[keep]
+            if times.size:  # those of bad rows may be of another kind
+                self._times.append(times)
         self.tally.kept += _count(keep, parents)
         chosen = pa.array(keep)
         for role, coder in self._coders.items():
             self._codes[role].append(coder.encode(converted[role].text.filter(chosen)))
+
+    def _check_alike(self, name: str, converted: dict[str, Converted]) -> None:
+        """Refuse files of which only some have weights, or times."""
+        optional = {"weight", "timestamp"} & set(converted)
+        known = self._optional = optional if self._optional is None else self._optional
+        if optional != known:
+            role = min(optional ^ known)
+            this, others = ("a", "no") if role in optional else ("no", "a")
+            raise DataError(
+                f"{name} has {this} {role}, and files before it have {others} {role}; read those "
+                "of one kind together"
+            )
 
     def register(self, role: str, ids: pa.Array) -> None:
         """Give ids a row or column in the result, whether or not pairs with them follow."""
@@ -252,7 +268,7 @@ class PairBuilder:
                 bad = np.isin(parents, parents[bad])
             self.tally.bad_line(
                 f"{name}: {place(row)}:",
-                f"{label} {faults[at].values[row].as_py()!r} {faults[at].what}",
+                f"{label} {shown(faults[at].values, row)} {faults[at].what}",
                 _count(bad, parents),
             )
         return bad

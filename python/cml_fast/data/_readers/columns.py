@@ -167,6 +167,21 @@ def _is_binary(kind: pa.DataType) -> bool:
     )
 
 
+def _is_large(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def shown(column: pa.Array, row: int) -> str:
+    """Return a value for a message, whatever it is."""
+    value = column[row]
+    try:
+        return repr(value.as_py())
+    except UnicodeDecodeError:
+        return repr(column.slice(row, 1).cast(pa.binary())[0].as_py())
+    except (ValueError, OverflowError):  # a time that Python has not
+        return str(column.slice(row, 1).cast(pa.string())[0])
+
+
 def plain(column: pa.Array) -> pa.Array:
     """Return a column without a dictionary or views, which not all functions of Arrow know."""
     if pa.types.is_dictionary(column.type):
@@ -187,8 +202,10 @@ def _utf8(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """Return text or bytes as text, and which rows are not UTF-8."""
     bad = np.zeros(len(column), dtype=bool)
     try:
+        column.validate(full=True)  # a Parquet file may call text what is not
         return column.cast(pa.string()), bad
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        column = column.cast(pa.large_binary() if _is_large(column.type) else pa.binary())
         texts: list[str | None] = []
         for at, value in enumerate(column.to_pylist()):
             try:

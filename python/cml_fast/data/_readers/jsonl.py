@@ -23,9 +23,13 @@ def _read(source: Source, builder: PairBuilder, *, encoding: str = "utf-8", **co
     import pyarrow as pa  # only now, because pyarrow is slow to load
 
     from .tables import Rows
+    from .tags import take_tags
     from .text import line_blocks
 
     check_encoding(encoding)
+    for role, column in take_tags(columns)[0].items():
+        if not isinstance(column, str):
+            raise ValueError(f"{role}={column!r} is a position; columns of jsonl are keys of text")
     tally = builder.tally
     reader: Rows | None = None
     for block in line_blocks(source, encoding):

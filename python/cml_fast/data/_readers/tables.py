@@ -77,7 +77,7 @@ class Names(NamedTuple):
 
     def _delimiter_hint(self) -> str:
         """Say what the delimiter may be, where all columns seem to be one."""
-        if len(self.names) > 1:
+        if len(self.names) != 1:
             return ""
         others = [sign for sign in _OTHER_DELIMITERS if sign in self.names[0]]
         return f"; if the columns are separated by {others[0]!r}, pass delimiter=" if others else ""
