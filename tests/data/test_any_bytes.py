@@ -7,10 +7,12 @@ more memory than the bytes justify.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import tracemalloc
 import warnings
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -244,19 +246,56 @@ def run_examples(format: str, kind: str, n_files: int, seed: int = 0) -> None:
     run()
 
 
-@pytest.mark.parametrize(("format", "kind"), CASES)
-def test_changed_files(format: str, kind: str) -> None:
-    """Within the memory that a file of a few hundred bytes may cost."""
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    """Fail if more memory is taken than a file of a few hundred bytes may cost."""
     pool, arrow = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
     pa.set_memory_pool(arrow)
     tracemalloc.start()
     try:
-        run_examples(format, kind, 100)
+        yield
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
         pa.set_memory_pool(pool)
     assert peak + arrow.max_memory() < MOST_BYTES
+
+
+@pytest.mark.parametrize(("format", "kind"), CASES)
+def test_changed_files(format: str, kind: str) -> None:
+    with little_memory():
+        run_examples(format, kind, 100)
+
+
+def hostile_npz(shape: tuple[int, ...], indices: list[int], indptr: list[int]) -> bytes:
+    file = io.BytesIO()
+    np.savez(
+        file,
+        format=b"csr",
+        shape=np.array(shape, np.int64),
+        data=np.ones(len(indices), np.float32),
+        indices=np.array(indices, np.int64),
+        indptr=np.array(indptr, np.int64),
+    )
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "match"),
+    [
+        ("citeulike", b"1 200000000\n", "has an item 200000000, but lists only 1 items"),
+        ("npz", hostile_npz((1, 50_000_000), [5], [0, 1]), "the shape .*, but only 1 entries"),
+        ("npz", hostile_npz((1, -3), [5], [0, 1]), "the shape"),
+        ("npz", hostile_npz((1, 1 << 62), [5], [0, 1]), "the shape"),
+        ("npz", hostile_npz((3,), [0], [0, 1]), "the shape"),
+        ("npz", hostile_npz((1, 3), [7], [0, 1]), "row or column indices outside its shape"),
+        ("npz", hostile_npz((1, 3), [-1], [0, 1]), "row or column indices outside its shape"),
+        ("npz", hostile_npz((2, 3), [0], [0, 9, 1]), "indptr must have 3 entries"),
+    ],
+)
+def test_sizes_are_checked_before_memory_is_taken(format: str, content: bytes, match: str) -> None:
+    with little_memory(), pytest.raises(DataError, match=match):
+        load_interactions(content, format=format)
 
 
 @pytest.mark.slow

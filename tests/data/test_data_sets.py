@@ -491,6 +491,13 @@ def test_an_object_whose_tag_is_blank_has_a_row() -> None:
     assert got.matrix.toarray().tolist() == [[1], [0]]
 
 
+def test_tags_of_the_caller_go_before_those_of_the_data_set() -> None:
+    content = b"1|Toy (1995)|01-Jan-1995||http://x|0|0|0|1|1\n"
+    assert pairs(load_features(content, format="movielens", tag="title")) == {(1, "Toy (1995)"): 1}
+    got = load_features(content, format="movielens", numbers=["Animation"])
+    assert pairs(got) == {(1, "Animation"): 1}
+
+
 def test_ratings_are_no_tags() -> None:
     with pytest.raises(DataError, match="does not begin as a file of films, users or tags"):
         load_features(b"1::1193::5::978300760\n", format="movielens")
@@ -516,6 +523,8 @@ def test_backslashes_within_quotes() -> None:
     content = b'user,item,text\n1,"a \\"b\\", c","x\\\\"\n2,"d ""e""",\\"\n3,f\\g,"h\\i"\n'
     got = load_interactions(content, format="csv", quoting="backslash")
     assert pairs(got) == {(1, 'a "b", c'): 1, (2, 'd "e"'): 1, (3, "f\\g"): 1}
+    got = load_interactions(b'user,item\n1,"a\\\\b"\n', format="csv", quoting="backslash")
+    assert pairs(got) == {(1, "a\\b"): 1}
     with pytest.raises(DataError, match=r"line 2 has 'b' after a quoted field"):
         load_interactions(content, format="csv")
 

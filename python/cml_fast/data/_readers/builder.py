@@ -264,8 +264,6 @@ class PairBuilder:
                 found.append((int(of_kept.argmax()), fault.label, at))
         if found:
             row, label, at = min(found)
-            if parents is not None:  # a row of the file is bad as a whole
-                bad = np.isin(parents, parents[bad])
             self.tally.bad_line(
                 f"{name}: {place(row)}:",
                 f"{label} {shown(faults[at].values, row)} {faults[at].what}",
