@@ -529,6 +529,11 @@ def test_backslashes_within_quotes() -> None:
         load_interactions(content, format="csv")
 
 
+def test_a_delimiter_of_two_characters_within_quotes() -> None:
+    got = load_interactions(b'1::"a::b"\n2::c\n', format="csv", delimiter="::", header=False)
+    assert pairs(got) == {(1, "a::b"): 1, (2, "c"): 1}
+
+
 def test_a_weight_with_a_least_rating_needs_the_rating() -> None:
     content = b"user,item,n,rating\n1,2,3,4\n1,3,3,1\n"
     got = load_interactions(content, format="csv", weight="n", min_rating=4)

@@ -194,14 +194,14 @@ class TextTable:
         data, delimiter = block.data, self._delimiter.encode()
         if b"\0" in data or data.startswith(_UTF8_MARK):  # which pyarrow would drop
             return None
+        quoted = self._dialect.quoting != "none" and b'"' in data
         if len(delimiter) > 1:
-            if _UNIT_SEPARATOR in data:
+            if _UNIT_SEPARATOR in data or quoted:  # a quoted field may have the delimiter in it
                 return None
             data, delimiter = data.replace(delimiter, _UNIT_SEPARATOR), _UNIT_SEPARATOR
         codes = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(codes == _NEWLINE)
         lengths = np.diff(ends, prepend=-1) - 1
-        quoted = self._dialect.quoting != "none" and b'"' in data
         if quoted and not _quotes_are_plain(codes, ends, delimiter[0]):
             return None
         if quoted and self._escapes and b"\\" in data:
