@@ -233,7 +233,7 @@ def test_bad_netflix_blocks(content: bytes, match: str) -> None:
         (b'{"user": true, "item": 2}', "line 2 has a bad user: true is neither"),
         (b'{"user": [1], "item": 2}', "line 2 has a bad user: it is nested"),
         (b'{"user": 1.5, "item": 2}', r"line 2 has a bad user: 1\.5 is not a whole number"),
-        (b'{"user": "\\ud800", "item": 2}', "line 2 has a bad user: it is half of"),
+        (b'{"user": "\\ud800", "item": 2}', "line 2 has a bad user: it has half of"),
         (b'{"item": 2}', "line 2: user None is missing"),
         (b'{"user": null, "item": 2}', "line 2: user None is missing"),
         (b'{"user": "", "item": 2}', "line 2: user '' is missing"),

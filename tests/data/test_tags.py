@@ -105,6 +105,13 @@ def test_parquet_and_frames(
     assert counts(got)["lines"] == 3
 
 
+def test_a_part_of_a_frame() -> None:
+    whole = pa.table({"id": [0, 1, 2, 3], "tag": [["x", "y"], ["a", "b"], None, ["c"]]})
+    got = load_features(whole.slice(1))
+    assert triples(got) == {(1, "a"): 1, (1, "b"): 1, (3, "c"): 1}
+    assert counts(got)["without_tag"] == 1
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .delimited import TABLE_OPTIONS, check_encoding
@@ -11,18 +12,19 @@ from .pairs import Format
 
 if TYPE_CHECKING:
     from .builder import PairBuilder
+    from .report import Tally
+    from .tables import Rows
+    from .text import Block
 
 # From here on a float64 stands for several whole numbers.
-INEXACT = 2.0**53
+_INEXACT = 2.0**53
 # Columns in which true and false are values, not mistakes.
 _MAY_BE_BOOLEAN = ("where ", "numbers ")
 _IDS = ("user", "item", "id", "tag")
 
 
 def _read(source: Source, builder: PairBuilder, *, encoding: str = "utf-8", **columns: Any) -> None:
-    import pyarrow as pa  # only now, because pyarrow is slow to load
-
-    from .tables import Rows
+    from .tables import Rows  # only now, because pyarrow is slow to load
     from .tags import take_tags
     from .text import line_blocks
 
@@ -30,51 +32,52 @@ def _read(source: Source, builder: PairBuilder, *, encoding: str = "utf-8", **co
     for role, column in take_tags(columns)[0].items():
         if not isinstance(column, str):
             raise ValueError(f"{role}={column!r} is a position; columns of jsonl are keys of text")
-    tally = builder.tally
-    reader: Rows | None = None
+    rows: Rows | None = None
+    wanted: dict[str, str] = {}
     for block in line_blocks(source, encoding):
-        records, numbers, faults = [], [], []
-        lines = block.data.split(b"\n")[:-1]
-        for number, line in enumerate(lines, block.first_line):
-            tally.lines += 1
-            if not line.strip():
-                tally.empty += 1
-                continue
+        records, faults = _records(block, builder.tally)
+        if rows is None and records:
+            keys = list(dict.fromkeys(_shown(key) for one in records.values() for key in one))
+            rows = Rows(source.name, keys, True, columns, builder, source.columns)
+            wanted = {role: keys[at] for role, at in rows.positions.items()}
+        good: dict[int, list[str | None]] = {}
+        for line, record in records.items():
             try:
-                records.append(_object(line))
-                numbers.append(number)
+                good[line] = [_text(role, key, record.get(key)) for role, key in wanted.items()]
             except ValueError as error:
-                faults.append((number, str(error)))
-        if records and reader is None:
-            keys = list(dict.fromkeys(_shown(key) for record in records for key in record))
-            reader = Rows(source.name, keys, True, columns, builder, source.columns)
-            wanted = {role: keys[at] for role, at in reader.positions.items()}
-        if reader is not None:
-            table, bad = _values(records, numbers, wanted)
-            faults = sorted([*faults, *bad.items()])
-            good = [at for at, number in enumerate(numbers) if number not in bad]
+                faults[line] = str(error)
         # The rows before the first bad line first, because they may be bad for other reasons.
-        first_fault = faults[0][0] if faults and tally.first_bad is None else 0
-        if reader is not None:
-            before = [at for at in good if numbers[at] < first_fault]
-            _add(reader, table, numbers, before, pa)
-            good = good[len(before) :]
-        for number, what in faults:
-            tally.bad_line(f"{source.name}: line {number}", what)
-        if reader is not None:
-            _add(reader, table, numbers, good, pa)
+        first = min(faults) if faults and builder.tally.first_bad is None else 0
+        _add(rows, wanted, {line: values for line, values in good.items() if line < first})
+        for line in sorted(faults):
+            builder.tally.bad_line(f"{source.name}: line {line}", faults[line])
+        _add(rows, wanted, {line: values for line, values in good.items() if line >= first})
 
 
-def _add(
-    reader: Any, table: dict[str, list[str | None]], numbers: list[int], rows: list[int], pa: Any
-) -> None:
-    """Add some rows of a block."""
-    if rows:
-        arrays = {
-            role: pa.array([values[at] for at in rows], pa.string())
-            for role, values in table.items()
-        }
-        reader.add(arrays, lambda row: f"line {numbers[rows[row]]}")
+def _records(block: Block, tally: Tally) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+    """Return the objects of a block by line, and what is wrong with the other lines."""
+    records, faults = {}, {}
+    for number, line in enumerate(block.data.split(b"\n")[:-1], block.first_line):
+        tally.lines += 1
+        if not line.strip():
+            tally.empty += 1
+            continue
+        try:
+            records[number] = _object(line)
+        except ValueError as error:
+            faults[number] = str(error)
+    return records, faults
+
+
+def _add(rows: Rows | None, roles: Iterable[str], values: dict[int, list[str | None]]) -> None:
+    """Add rows, given by line."""
+    import pyarrow as pa
+
+    if rows is not None and values:
+        lines = list(values)
+        columns = zip(*values.values(), strict=True)
+        arrays = {role: pa.array(c, pa.string()) for role, c in zip(roles, columns, strict=True)}
+        rows.add(arrays, lambda row: f"line {lines[row]}")
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -94,45 +97,28 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _values(
-    records: list[dict[str, Any]], numbers: list[int], columns: dict[str, str]
-) -> tuple[dict[str, list[str | None]], dict[int, str]]:
-    """Return the values of each column as text, and what is wrong with which lines."""
-    bad: dict[int, str] = {}
-    table: dict[str, list[str | None]] = {}
-    for role, key in columns.items():
-        values = table[role] = []
-        for number, record in zip(numbers, records, strict=True):
-            try:
-                values.append(_text(role, record.get(key)))
-            except ValueError as error:
-                values.append(None)
-                bad.setdefault(number, f"has a bad {key}: {error}")
-    return table, bad
-
-
-def _text(role: str, value: Any) -> str | None:
+def _text(role: str, key: str, value: Any) -> str | None:
     """Return a value as text; a ValueError says why it is none."""
     if value is None:
         return None
     if isinstance(value, bool):
         if not role.startswith(_MAY_BE_BOOLEAN):
-            raise ValueError(f"{str(value).lower()} is neither a number nor text")
+            raise ValueError(f"has a bad {key}: {str(value).lower()} is neither a number nor text")
         return str(value).lower() if role.startswith("where ") else str(int(value))
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        if value.is_integer() and abs(value) < INEXACT:
+        if value.is_integer() and abs(value) < _INEXACT:
             return str(int(value))
         if role.startswith(_IDS):
-            raise ValueError(f"{value} is not a whole number")
+            raise ValueError(f"has a bad {key}: {value} is not a whole number")
         return repr(value)
     if not isinstance(value, str):
-        raise ValueError("it is nested, not a number or text")
+        raise ValueError(f"has a bad {key}: it is nested, not a number or text")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("it is half of a surrogate pair, which is no character") from None
+        raise ValueError(f"has a bad {key}: it has half of a character of two parts") from None
     return value
 
 

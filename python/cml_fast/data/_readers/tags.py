@@ -156,6 +156,7 @@ def tag_rows(
         Fault(fault.rows[parents[order]], fault.label, fault.what, fault.values.take(rows))
         for part in parts
         for fault in part.faults
+        if fault.rows.any()
     ]
     return TagRows(columns, parents[order], faults)
 
