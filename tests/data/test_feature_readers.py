@@ -435,19 +435,22 @@ def test_an_object_without_a_tag_is_counted_and_stays(tmp_path: Path) -> None:
 
 
 def test_unknown_extension_lists_the_formats(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="csv, tsv, parquet, genres, citeulike, npz"):
+    with pytest.raises(ValueError, match=r"csv, tsv, parquet, .*genres, .*citeulike, npz"):
         load_features(write(tmp_path / "a.txt", TAGS))
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"format": "movielens"}, "format must be auto or one of csv.*'movielens'"),
+        ({"format": "steam"}, "format must be auto or one of csv.*'steam'"),
         ({"format": "citeulike", "id": 0, "weight": 2}, "id is .*; weight is an option of csv"),
-        ({"format": "citeulike", "header": False}, "header is an option of csv, tsv, genres, not"),
+        (
+            {"format": "citeulike", "header": False},
+            "header is an option of csv, tsv, .*genres, .* not",
+        ),
         ({"format": "npz", "tag": 1}, "tag is an option of .*, not of npz; leave it"),
         ({"format": "tsv", "delimiter": ","}, "delimiter is an option of csv, genres, not of"),
-        ({"separator": "|"}, "separator is an option of genres, not of csv"),
+        ({"format": "npz", "separator": "|"}, "separator is an option of csv, .*, not of npz"),
         ({"names_file": "tags.dat"}, "names_file is an option of citeulike, not of csv"),
         ({"count_as_item": True}, "count_as_item is an option of citeulike, not of"),
         ({"format": "genres", "separator": ""}, "separator must be text .* got ''"),

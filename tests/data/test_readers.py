@@ -452,7 +452,9 @@ def test_npz_without_a_sparse_matrix(tmp_path: Path) -> None:
 def test_unknown_extension_lists_the_formats(tmp_path: Path, name: str) -> None:
     content = b"1 2\n"
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
-    with pytest.raises(ValueError, match="csv, tsv, parquet, movielens, adjacency, citeulike, npz"):
+    with pytest.raises(
+        ValueError, match=r"csv, tsv, parquet, .*movielens, .*adjacency, citeulike, npz"
+    ):
         load_interactions(path)
 
 
@@ -462,12 +464,12 @@ def test_unknown_extension_lists_the_formats(tmp_path: Path, name: str) -> None:
         ({"format": "json"}, "format must be auto or one of csv.*'json'"),
         (
             {"format": "adjacency", "user": 1},
-            "user is an option of csv, tsv, parquet, movielens, not",
+            "user is an option of csv, tsv, parquet, .*movielens, .* not",
         ),
         ({"format": "citeulike", "min_rating": 1}, "min_rating is an option .* not of citeulike"),
         (
             {"format": "npz", "weight": 1, "header": False},
-            "weight is .*; header is an option of csv, tsv, movielens, not",
+            "weight is .*; header is an option of csv, tsv, movielens, .* not",
         ),
         (
             {"format": "adjacency", "count_as_item": True},

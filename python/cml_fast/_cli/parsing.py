@@ -110,7 +110,8 @@ def add_reader_options(parser: Parser) -> None:
         "--quoting",
         choices=QUOTING,
         help='what a double quote is: around fields of one line ("minimal"), also around fields '
-        'with line breaks ("multiline"), or a character like any other ("none")',
+        'with line breaks ("multiline") or with backslashes before quotes ("backslash"), or a '
+        'character like any other ("none")',
     )
     group.add_argument("--encoding", metavar="NAME", help="of text, such as latin-1")
     group.add_argument(

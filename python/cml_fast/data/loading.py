@@ -55,8 +55,25 @@ def load_interactions(
     - ``csv``: a table with one interaction a row and ``"`` as quote.
     - ``tsv``: the same with tabs and without quotes.
     - ``parquet``: a Parquet table with one interaction a row.
+    - ``jsonl``: an object of JSON on each line, with the columns as its keys. A key that is absent
+      or null is missing; values within values, and true and false as ids, make a bad line.
     - ``movielens``: ratings of MovieLens, of all generations: ``u.data`` (tabs), ``ratings.dat``
       (``user::item::rating::timestamp``) and ``ratings.csv``.
+    - ``recbole``: ``.inter`` files of RecBole, with the types of the columns in the header;
+      ``user_id``, ``item_id`` and, where they are there, ``rating`` and ``timestamp``.
+    - ``bookcrossing``: ``BX-Book-Ratings.csv`` of Book-Crossing. A rating of 0 says only that
+      somebody read the book; ``min_rating=1`` leaves such rows out.
+    - ``lastfm``: ``usersha1-artmbid-artname-plays.tsv`` of Last.fm 360K, where the item is the
+      MusicBrainz id of the artist, or the name if that is blank (``item="artist"``: always the
+      name), and ``user_artists.dat`` of HetRec 2011. Plays are weights.
+    - ``amazon``: ratings of Amazon's products: ``user,item,rating,timestamp`` (2014) and
+      ``item,user,rating,timestamp`` (2018) without a header, told apart by what the ids look like,
+      and the files of 2023 with a header.
+    - ``steam``: ``steam-200k.csv``, with the columns ``user``, ``item``, ``event`` and ``value``:
+      hours played are ``where={"event": "play"}, weight="value"``.
+    - ``retailrocket``: ``events.csv``; ``where={"event": "transaction"}`` keeps what was bought.
+    - ``netflix``: files of the Netflix Prize: a line ``item:``, and a line ``user,rating,date`` for
+      each rating of it. Give several files as a list or folder.
     - ``adjacency``: ``user item item ...``, whole numbers, one user a line (Gowalla).
     - ``citeulike``: ``count item item ...``, whole numbers; the user is the line number, from 0
       (users.dat of CiteULike).
@@ -73,8 +90,8 @@ def load_interactions(
         extra ``cml-fast[remote]``). A data frame is one of pandas, polars, pyarrow, DuckDB or
         anything else that narwhals or the Arrow C stream protocol knows.
     format : str, default "auto"
-        One of the formats above. ``auto`` goes by the extension (.csv, .tsv, .parquet, .npz) and
-        knows MovieLens' files by their first line.
+        One of the formats above. ``auto`` goes by the extension (.csv, .tsv, .parquet, .jsonl,
+        .npz), and knows files of data sets by their first line where that is certain.
     user, item : str or int, optional
         Columns of a table, by name or by position from 0. Default: ``"user"`` and ``"item"``,
         or 0 and 1 where there is no header.
@@ -95,12 +112,13 @@ def load_interactions(
     header : bool, optional
         Whether the first line of a text table holds the names of the columns. Default: it does;
         if columns are given by position, it has to be said.
-    quoting : {"minimal", "multiline", "none"}, optional
+    quoting : {"minimal", "multiline", "none", "backslash"}, optional
         "minimal", the default of ``csv``: a field may be within double quotes, ``""`` in it stands
         for one, and it ends on the line on which it begins. Fields that go on over several lines
         are read as well, with a warning, unless one of these lines looks like a record of its
         own: then a quote was probably never closed. "multiline" expects such lines. "none", the
-        default of ``tsv``: a double quote is a character like any other.
+        default of ``tsv``: a double quote is a character like any other. "backslash" is "minimal",
+        and within quotes a backslash makes an ordinary character of the next one.
     encoding : str, optional
         The encoding of a text table, such as "latin-1". Default: UTF-8.
     missing : list of str
@@ -203,7 +221,8 @@ def load_features(
     *,
     format: str = "auto",
     id: str | int | None = None,
-    tag: str | int | None = None,
+    tag: str | int | Sequence[str | int] | None = None,
+    numbers: Sequence[str | int] | None = None,
     weight: str | int | None = None,
     where: Mapping[str | int, Any] | None = None,
     delimiter: str | None = None,
@@ -212,7 +231,7 @@ def load_features(
     encoding: str | None = None,
     missing: Sequence[str] = (),
     on_bad_lines: str = "error",
-    separator: str | None = None,
+    separator: str | Mapping[str | int, str] | None = None,
     names_file: str | os.PathLike[str] | None = None,
     count_as_item: bool = False,
     ids: ArrayLike | None = None,
@@ -220,40 +239,69 @@ def load_features(
     unknown: str = "error",
     min_count: int = 0,
 ) -> Features:
-    r"""Read features of users or items from a file.
+    r"""Read features of users or items from files or a data frame.
+
+    A feature is a tag, which an object has or has not, perhaps with a weight. Every line of a file
+    gives tags, or is counted in the report that comes with the result, or is an error that names
+    it.
 
     Formats:
 
-    - ``csv``: a table with one id and one tag of it a row, and ``"`` as quote.
+    - ``csv``: a table with one object a row and its tags in one or more columns, and ``"`` as
+      quote.
     - ``tsv``: the same with tabs and without quotes.
-    - ``parquet``: a Parquet table with one id and one tag of it a row.
+    - ``parquet``: the same as a Parquet table; a column of lists has several tags of an object.
+    - ``jsonl``: the same as an object of JSON on each line, with the columns as its keys.
+    - ``movielens``: ``movies.dat`` and ``u.item`` (genres), ``users.dat`` and ``u.user`` (gender,
+      age and occupation, as ``gender=F``), ``tags.dat`` and ``tags.csv``.
     - ``genres``: a table as ``csv``, with all tags of an id in one column: ``Action|Comedy``
       (movies.csv of MovieLens).
+    - ``recbole``: ``.item`` and ``.user`` files of RecBole. All columns are read, as the types in
+      the header say: ``token`` is a category, ``token_seq`` several tags separated by spaces,
+      ``float`` a number.
+    - ``bookcrossing``: ``BX-Books.csv`` (author and publisher) and ``BX-Users.csv`` (location and
+      age).
+    - ``lastfm``: ``user_taggedartists.dat`` of HetRec 2011.
     - ``citeulike``: ``count id id ...``, whole numbers, one tag a line (tag-item.dat of
       CiteULike).
     - ``npz``: ``scipy.sparse.save_npz``: a row for each object, a column for each feature.
 
-    Text is UTF-8 and may be compressed with gzip (``.gz``).
+    Files may be packed by gzip, bzip2, xz or zstd, or be the only file in a zip file.
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    source : path, open file, bytes, data frame, or a list of paths
+        What to read; see `load_interactions`.
     format : str, default "auto"
-        One of the formats above. ``auto`` goes by the extension (.csv, .tsv, .parquet, .npz;
-        .dat is ``citeulike``) and takes a .csv file with a column ``genres`` for ``genres``.
-    id, tag : str or int, optional
-        Columns of a table, by name or by position from 0. Default: ``"id"`` and ``"tag"``, in
-        ``genres`` ``"movieId"`` and ``"genres"``, or 0 and 1 where there is no header.
+        One of the formats above. ``auto`` goes by the extension (.csv, .tsv, .parquet, .jsonl,
+        .ndjson, .npz; .dat is ``citeulike``) and knows the files of the data sets named above by
+        their first line.
+    id : str or int, optional
+        Column with the ids of the objects, by name or by position from 0. Default: ``"id"``, or 0
+        where there is no header; the data sets named above have their own.
+    tag : str or int, or a list of them, optional
+        Column of tags. Of several columns ``["gender", "age"]`` the tags are called ``gender=F``
+        and ``age=25``, so that equal values of two columns stay apart. Default: ``"tag"``, or 1
+        where there is no header, or none with ``numbers``.
+    numbers : list of str or int, optional
+        Columns of numbers. The tag is the name of the column, and the number its weight; an object
+        with a zero does not have it. So are columns of 0 and 1, such as the genres of ``u.item``.
     weight : str or int, optional
         Column of a table whose values become the weights; without it they are 1.
+    where : dict, optional
+        Keep the rows that have these values; see `load_interactions`.
     delimiter : str, optional
-        The character between the columns of ``csv`` or ``genres``, if not a comma.
-    header : bool, default True
-        Whether the first line of a table that is text holds the names of the columns.
-    separator : str, optional
-        What stands between the tags of ``genres``, if not ``|``. An empty column and ``(no
-        genres listed)`` mean none.
+        What stands between the columns of ``csv`` or ``genres``, if not a comma.
+    header, quoting, encoding : optional
+        How a text table is written; see `load_interactions`. The names of films in MovieLens' old
+        files are "latin-1".
+    missing : list of str
+        What stands for no id or no tag, besides empty fields, null and NaN.
+    on_bad_lines : {"error", "skip"}, default "error"
+        Whether a line of a table that cannot be read is an error, or is counted and left out.
+    separator : str, or dict from column to str, optional
+        What stands between several tags in one field, ``"|"`` in ``Action|Comedy``: in all columns
+        of tags, or in those of the dict.
     names_file : str or path, optional
         The names of ``citeulike`` tags, one a line (tags.dat of CiteULike). Without it they are
         the line numbers, from 0.
@@ -275,8 +323,9 @@ def load_features(
     -------
     Features
         ``matrix`` is (n_objects, n_features) float32 CSR. Ids and names that are all integers are
-        int64, others str, as in `load_interactions`; those of ``genres`` are str. Without ``ids``
-        and ``names`` both are sorted ascending, and ``citeulike`` lists give the ids that occur.
+        int64, others str, as in `load_interactions`. Without ``ids`` and ``names`` both are sorted
+        ascending, and ``citeulike`` lists give the ids that occur. A row without a tag is counted
+        in the report as ``without_tag``, and its object has a row of zeros.
         From ``npz`` names are the column numbers, and there are no ids. With a ``names_file``
         names keep its order.
 
@@ -285,9 +334,9 @@ def load_features(
     FileNotFoundError
         If there is no such file.
     DataError
-        If the file is empty, truncated, damaged or not UTF-8, lacks a column, has a bad line
-        (named by its number, from 1; in Parquet: row, from 0), a weight that is not finite, a
-        wrong number of rows or names, something unknown, or if no feature is left.
+        If a file is empty, truncated, damaged or not in its encoding, lacks a column, has a bad
+        line (named by its number, from 1; in Parquet: row, from 0), a weight that is not finite,
+        a wrong number of rows or names, something unknown, or if no feature is left.
     ValueError, TypeError
         If an argument is wrong, or is not an option of the format; the message then names the
         formats that take it.
@@ -318,6 +367,17 @@ def load_features(
     >>> features.matrix.toarray().tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
     >>> folder.cleanup()
+
+    Several columns of tags, and one of numbers:
+
+    >>> people = b"id,gender,team,is_new\n1,F,red,0\n2,M,,1\n"
+    >>> features = load_features(
+    ...     people, format="csv", id="id", tag=["gender", "team"], numbers=["is_new"]
+    ... )
+    >>> features.names.tolist()
+    ['gender=F', 'gender=M', 'is_new', 'team=red']
+    >>> features.matrix.toarray().tolist()
+    [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]]
     """
     check_choice("unknown", unknown, UNKNOWN)
     if check_int("min_count", min_count, 0) and names is not None:
@@ -325,6 +385,7 @@ def load_features(
     options = _given(
         id=id,
         tag=tag,
+        numbers=numbers,
         weight=weight,
         where=where,
         delimiter=delimiter,

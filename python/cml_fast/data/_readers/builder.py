@@ -7,7 +7,7 @@ so that memory grows with the pairs and not with the text of the file.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError
-from .columns import Converted, as_ids, as_numbers, as_times, plain, values_of
+from .columns import Converted, as_ids, as_numbers, as_times, plain, shown, values_of
 from .pairs import INTERACTIONS, UNUSED_RATING, PairKind, Pairs, stack_level
 from .report import Tally
+from .tags import Fault, TagRows
 
 # Batches with fewer different ids wait for others.
 _FEW_IDS = 1 << 20
@@ -116,6 +117,7 @@ class PairBuilder:
         self._coders = {role: IdCoder() for role in (kind.row, kind.column)}
         self._weights: list[np.ndarray] = []
         self._times: list[np.ndarray] = []
+        self._optional: set[str] | None = None  # which of weights and times there are
         self._seen: dict[str, set[str]] = {role: set() for role in rules.where}
         self._ratings = (np.inf, -np.inf)
         self._taken: Pairs | None = None
@@ -131,21 +133,44 @@ class PairBuilder:
         name: str,
         columns: dict[str, pa.Array],
         place: Callable[[int], str],
-        parents: np.ndarray | None = None,
     ) -> None:
         """Add the rows of a batch.
 
-        ``columns`` are given by role, and ``place`` says where a row is. ``parents`` are the rows
-        of the file from which rows were split, ascending.
+        ``columns`` are given by role, and ``place`` says where a row is.
         """
+        self._add(name, columns, place, ())
+
+    def add_tags(self, name: str, tags: TagRows, place: Callable[[int], str]) -> None:
+        """Add a batch of tags, of which several may be of one row of the file."""
+        parents = tags.parents
+
+        def place_of_row(tag: int) -> str:
+            return place(int(parents[tag]))
+
+        self._add(name, tags.columns, place_of_row, tags.faults, parents)
+
+    def _add(
+        self,
+        name: str,
+        columns: dict[str, pa.Array],
+        place: Callable[[int], str],
+        faults: Sequence[Fault],
+        parents: np.ndarray | None = None,
+    ) -> None:
+        """Add rows that come from the rows ``parents``, ascending, of the file."""
         columns = {role: plain(column) for role, column in columns.items()}
         count = len(next(iter(columns.values())))
-        keep = self._filter(columns, count)
         try:
+            keep = self._filter(columns, count, parents)
             converted = self._convert(columns)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from None
-        bad, without_tag = self._bad_rows(name, columns, converted, keep, place)
+        except DataError as error:  # of a column as a whole
+            raise DataError(f"{name}: {error}") from error
+        self._check_alike(name, converted)
+        faults = [*faults, *self._faults(columns, converted)]
+        bad = self._bad_rows(name, faults, keep, place, parents)
+        without_tag = np.zeros_like(bad)
+        if self._rules.tags_may_be_missing:
+            without_tag = keep & ~bad & converted[self.kind.column].is_missing
         self.tally.without_tag += np.count_nonzero(without_tag)
         self.register(self.kind.row, columns[self.kind.row].filter(pa.array(without_tag)))
         keep &= ~bad & ~without_tag
@@ -155,22 +180,34 @@ class PairBuilder:
             ratings = converted["rating"].values
             self._note_ratings(ratings[keep])
             low_rows = keep & (ratings < self._rules.min_rating)
-            self.tally.below_min_rating += np.count_nonzero(low_rows)
+            self.tally.below_min_rating += _count(low_rows, parents)
             keep &= ~low_rows
         if "weight" in converted:
             weights = converted["weight"].values.astype(np.float32)
             zeros = keep & (weights == 0)
-            self.tally.zero_weight += np.count_nonzero(zeros)
+            self.tally.zero_weight += _count(zeros, parents)
             keep &= ~zeros
             self._weights.append(weights[keep])
         if "timestamp" in converted:
-            self._times.append(converted["timestamp"].values[keep])
-        self.tally.kept += np.count_nonzero(
-            keep if parents is None else np.diff(parents[keep], prepend=-1)
-        )
+            times = converted["timestamp"].values[keep]
+            if times.size:  # those of bad rows may be of another kind
+                self._times.append(times)
+        self.tally.kept += _count(keep, parents)
         chosen = pa.array(keep)
         for role, coder in self._coders.items():
             coder.encode(converted[role].text.filter(chosen))
+
+    def _check_alike(self, name: str, converted: dict[str, Converted]) -> None:
+        """Refuse files of which only some have weights, or times."""
+        optional = {"weight", "timestamp"} & set(converted)
+        known = self._optional = optional if self._optional is None else self._optional
+        if optional != known:
+            role = min(optional ^ known)
+            this, others = ("a", "no") if role in optional else ("no", "a")
+            raise DataError(
+                f"{name} has {this} {role}, and files before it have {others} {role}; read those "
+                "of one kind together"
+            )
 
     def register(self, role: str, ids: pa.Array) -> None:
         """Give ids a row or column in the result, whether or not pairs with them follow."""
@@ -185,17 +222,19 @@ class PairBuilder:
         """Take a whole matrix, which can be the only source."""
         self._taken = pairs
 
-    def _filter(self, columns: dict[str, pa.Array], count: int) -> np.ndarray:
+    def _filter(
+        self, columns: dict[str, pa.Array], count: int, parents: np.ndarray | None
+    ) -> np.ndarray:
         """Return which rows have a wanted value in all columns that filter."""
         keep = np.ones(count, dtype=bool)
         for role, wanted in self._rules.where.items():
-            values = values_of(columns[role])
+            values = values_of(role.removeprefix("where "), columns[role])
             fits = pc.is_in(values, value_set=pa.array(wanted, pa.string()))
             keep &= fits.to_numpy(zero_copy_only=False)
             seen = self._seen[role]
             if len(seen) < _NAMED:
                 seen.update(pc.unique(values.fill_null("")).to_pylist()[:_NAMED])
-        self.tally.filtered += count - np.count_nonzero(keep)
+        self.tally.filtered += _count(~keep, parents)
         return keep
 
     def _note_ratings(self, ratings: np.ndarray) -> None:
@@ -218,44 +257,48 @@ class PairBuilder:
                 converted[role] = as_times(role, column)
         return converted
 
-    def _bad_rows(
-        self,
-        name: str,
-        columns: dict[str, pa.Array],
-        converted: dict[str, Converted],
-        keep: np.ndarray,
-        place: Callable[[int], str],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return which rows are bad, and which have no tag; the first bad one is named."""
-        faults: list[tuple[np.ndarray, str, str]] = []
-        without_tag = np.zeros_like(keep)
+    def _faults(self, columns: dict[str, pa.Array], converted: dict[str, Converted]) -> list[Fault]:
+        """Return what is wrong with which rows."""
+        faults = []
         for role, values in converted.items():
-            faults.append((values.is_bad, role, values.what))
-            if role == self.kind.column and self._rules.tags_may_be_missing:
-                without_tag = keep & values.is_missing
-            else:
-                faults.append((values.is_missing, role, "is missing"))
+            faults.append(Fault(values.is_bad, role, values.what, columns[role]))
+            if role != self.kind.column or not self._rules.tags_may_be_missing:
+                faults.append(Fault(values.is_missing, role, "is missing", columns[role]))
         if "weight" in converted and not self.kind.matrix.signed:
-            faults.append((converted["weight"].values < 0, "weight", "is negative"))
+            is_negative = converted["weight"].values < 0
+            faults.append(Fault(is_negative, "weight", "is negative", columns["weight"]))
         if "timestamp" in converted and self._times:
             times = converted["timestamp"].values
             if (times.dtype.kind == "M") != (self._times[0].dtype.kind == "M"):
                 what = "is not of the kind of those before, a number or a date"
-                faults.append((np.ones_like(keep), "timestamp", what))
+                of_all = np.ones(len(times), dtype=bool)
+                faults.append(Fault(of_all, "timestamp", what, columns["timestamp"]))
+        return faults
+
+    def _bad_rows(
+        self,
+        name: str,
+        faults: Sequence[Fault],
+        keep: np.ndarray,
+        place: Callable[[int], str],
+        parents: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return which rows are bad; the first one is named."""
         bad = np.zeros_like(keep)
         found = []
-        for fault, role, what in faults:
-            fault = fault & keep
-            if fault.any():
-                bad |= fault
-                found.append((int(fault.argmax()), role, what))
+        for at, fault in enumerate(faults):
+            of_kept = fault.rows & keep
+            if of_kept.any():
+                bad |= of_kept
+                found.append((int(of_kept.argmax()), fault.label, at))
         if found:
-            row, role, what = min(found)
-            value = columns[role][row].as_py()
+            row, label, at = min(found)
             self.tally.bad_line(
-                f"{name}: {place(row)}:", f"{role} {value!r} {what}", int(bad.sum())
+                f"{name}: {place(row)}:",
+                f"{label} {shown(faults[at].values, row)} {faults[at].what}",
+                _count(bad, parents),
             )
-        return bad, without_tag & ~bad
+        return bad
 
     def finish(self, name: str) -> Pairs:
         """Return all pairs, with ids in ascending order.
@@ -308,9 +351,21 @@ class PairBuilder:
                 f"{low:g} to {high:g}"
             )
         if tally.filtered:
-            seen = {role: sorted(values)[:_NAMED] for role, values in self._seen.items()}
-            listed = "; ".join(f"{role} has {', '.join(v)}" for role, v in seen.items())
-            return f"has no row that where={dict(rules.where)} keeps: {listed}"
+            begin = "where "
+            wanted = {
+                role.removeprefix(begin): values[0] if len(values) == 1 else list(values)
+                for role, values in rules.where.items()
+            }
+            listed = "; ".join(
+                f"{role.removeprefix(begin)} has {', '.join(sorted(values)[:_NAMED])}"
+                for role, values in self._seen.items()
+            )
+            return f"has no row that where={wanted} keeps: {listed}"
         if tally.bad:
             return f"has only bad lines; the first: {tally.first_bad}"
         return f"has no {self.kind.matrix.entry}s"
+
+
+def _count(rows: np.ndarray, parents: np.ndarray | None) -> int:
+    """Return how many rows of the file these are; ``parents`` are ascending."""
+    return int(np.count_nonzero(rows if parents is None else np.diff(parents[rows], prepend=-1)))

@@ -125,11 +125,34 @@ def as_times(role: str, column: pa.Array) -> Converted:
     return numbers._replace(what=what)
 
 
-def values_of(column: pa.Array) -> pa.Array:
-    """Return the values of any column as text, to compare them with."""
+def values_of(role: str, column: pa.Array) -> pa.Array:
+    """Return the values of any column as text, to compare them with.
+
+    Raises
+    ------
+    DataError
+        If values of this type have no text.
+    """
     if _is_binary(column.type) or _is_text(column.type):
         return _utf8(column)[0]
-    return column.cast(pa.string())
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"column {role} has type {column.type}; it must hold text or numbers"
+        ) from error
+
+
+def is_blank(column: pa.Array, missing: frozenset[str] = frozenset()) -> np.ndarray:
+    """Return which values are null, NaN, empty text or one of the texts ``missing``."""
+    if pa.types.is_floating(column.type):
+        return _as_numpy(pc.is_null(column, nan_is_null=True))
+    blank = _as_numpy(pc.is_null(column))
+    if _is_text(column.type) or _is_binary(column.type):
+        text = pc.utf8_trim_whitespace(_utf8(column)[0])
+        stands_for_none = pc.is_in(text, value_set=pa.array(["", *missing]))
+        blank |= _as_numpy(stands_for_none.fill_null(False))
+    return blank
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -142,6 +165,21 @@ def _is_binary(kind: pa.DataType) -> bool:
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
     )
+
+
+def _is_large(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def shown(column: pa.Array, row: int) -> str:
+    """Return a value for a message, whatever it is."""
+    value = column[row]
+    try:
+        return repr(value.as_py())
+    except UnicodeDecodeError:
+        return repr(column.slice(row, 1).cast(pa.binary())[0].as_py())
+    except (ValueError, OverflowError):  # a time that Python has not
+        return str(column.slice(row, 1).cast(pa.string())[0])
 
 
 def plain(column: pa.Array) -> pa.Array:
@@ -164,8 +202,10 @@ def _utf8(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """Return text or bytes as text, and which rows are not UTF-8."""
     bad = np.zeros(len(column), dtype=bool)
     try:
+        column.validate(full=True)  # a Parquet file may call text what is not
         return column.cast(pa.string()), bad
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        column = column.cast(pa.large_binary() if _is_large(column.type) else pa.binary())
         texts: list[str | None] = []
         for at, value in enumerate(column.to_pylist()):
             try:

@@ -8,7 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import adjacency, citeulike, delimited, genres, movielens, npz, parquet
+from . import (
+    adjacency,
+    amazon,
+    citeulike,
+    data_sets,
+    delimited,
+    genres,
+    jsonl,
+    movielens,
+    netflix,
+    npz,
+    parquet,
+    recbole,
+)
 from .delimited import TABLE_OPTIONS
 from .files import Source, sources
 from .pairs import FEATURES, Format, PairKind, Pairs
@@ -18,8 +31,20 @@ FORMATS: tuple[Format, ...] = (
     delimited.CSV,
     delimited.TSV,
     parquet.PARQUET,
-    movielens.MOVIELENS,
+    jsonl.JSONL,
+    movielens.RATINGS,
+    movielens.FEATURES_OF_BOTH,
     genres.GENRES,
+    recbole.LIKES,
+    recbole.TAGS,
+    data_sets.BOOKS_READ,
+    data_sets.BOOKS,
+    data_sets.PLAYS,
+    data_sets.TAGGED_ARTISTS,
+    amazon.AMAZON,
+    data_sets.STEAM,
+    data_sets.RETAILROCKET,
+    netflix.NETFLIX,
     adjacency.ADJACENCY,
     citeulike.USERS,
     citeulike.TAGS,

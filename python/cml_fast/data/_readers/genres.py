@@ -7,6 +7,8 @@ import re
 from .delimited import text_format
 from .pairs import FEATURES
 
+NO_GENRES = "(no genres listed)"
+
 
 def _has_column_genres(line: bytes) -> bool:
     return re.search(rb"\bgenres\b", line) is not None
@@ -16,7 +18,7 @@ GENRES = text_format(
     "genres",
     columns={"id": "movieId", "tag": "genres"},
     separator="|",
-    missing=("(no genres listed)",),
+    missing=(NO_GENRES,),
     extensions=(".csv",),
     sniff=_has_column_genres,
     kinds=(FEATURES,),

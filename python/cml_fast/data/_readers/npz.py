@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A matrix may have so many rows and columns without an entry, for each entry that it has.
 _MOST_EMPTY = 1000
-_SMALL = 10_000_000
+_SMALL = 1_000_000
 
 
 def _read(source: Source, builder: PairBuilder) -> None:

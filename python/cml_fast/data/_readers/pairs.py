@@ -53,6 +53,8 @@ INTERACTIONS = PairKind("user", "item", matrices.INTERACTIONS)
 FEATURES = PairKind("id", "tag", matrices.FEATURES)
 # The role of a column of ratings that nobody asked for, which is only looked at.
 UNUSED_RATING = "unused rating"
+# The role of a column with another id of the item, for rows in which that of the item is blank.
+SPARE_ITEM = "item if it is blank"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
@@ -19,11 +19,14 @@ from ..._validation.scalars import check_int
 from ...errors import DataError
 from .builder import PairBuilder
 from .files import Source
-from .pairs import UNUSED_RATING, PairKind
-from .text import Batch, Dialect, TextTable
+from .pairs import FEATURES, INTERACTIONS, SPARE_ITEM, UNUSED_RATING, PairKind
+from .tags import TagColumns, is_list, tag_rows, take_tags
+from .text import Dialect, TextTable
 
 # Columns by role, such as "user", each by its name or position.
 Columns = Mapping[str, str | int]
+# What pyarrow raises for files that are damaged or of a kind that it does not know.
+PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, OverflowError)
 # Roles that may name one column together.
 _MAY_SHARE = {"rating", "weight"}
 _WHERE = "where "
@@ -65,7 +68,7 @@ class Names(NamedTuple):
             )
         if self.names.count(column) != 1:
             what = "several columns" if column in self.names else "no column"
-            argument = "where" if role.startswith(_WHERE) else role
+            argument = "rating" if role == UNUSED_RATING else role.split(" ")[0]
             raise DataError(
                 f"{self.source} has {what} {column!r}; the columns are: {listing}. "
                 f"Name the right one with {argument}={self._delimiter_hint()}"
@@ -74,7 +77,7 @@ class Names(NamedTuple):
 
     def _delimiter_hint(self) -> str:
         """Say what the delimiter may be, where all columns seem to be one."""
-        if len(self.names) > 1:
+        if len(self.names) != 1:
             return ""
         others = [sign for sign in _OTHER_DELIMITERS if sign in self.names[0]]
         return f"; if the columns are separated by {others[0]!r}, pass delimiter=" if others else ""
@@ -99,75 +102,122 @@ def filter_roles(
     return columns, wanted
 
 
+class Rows:
+    """Adds the rows of a table to a builder: which column is what, and the tags in them.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for error messages.
+    names : list of str
+        The names of the columns, or what stands in their place.
+    has_names : bool
+    columns : dict
+        By role, as the caller and the format give them.
+    builder : PairBuilder
+    constants : dict of str to str
+        More columns, with one value for all rows.
+
+    Attributes
+    ----------
+    positions : dict of str to int
+        The columns to read by role, without constant ones.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: list[str],
+        has_names: bool,
+        columns: Mapping[str, Any],
+        builder: PairBuilder,
+        constants: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        single, self._tags = take_tags(columns)
+        known = Names(name, [*names, *constants], has_names)
+        positions = known.positions(_complete(known, single, builder, self._tags))
+        self.positions = {role: at for role, at in positions.items() if at < len(names)}
+        values = list(constants.values())
+        self._constants = {
+            role: values[at - len(names)] for role, at in positions.items() if at >= len(names)
+        }
+        self._labels = {
+            role: known.names[at] if has_names else str(at) for role, at in positions.items()
+        }
+        self._name, self._builder = name, builder
+
+    def add(self, arrays: dict[str, pa.Array], place: Callable[[int], str]) -> None:
+        """Add a batch, by role; ``place`` says where a row is."""
+        count = len(next(iter(arrays.values()))) if arrays else 0
+        arrays |= {role: pa.array([value] * count) for role, value in self._constants.items()}
+        spare = arrays.pop(SPARE_ITEM, None)
+        if spare is not None:
+            item = self._builder.kind.column
+            is_blank = pc.equal(pc.utf8_trim_whitespace(arrays[item]), "")
+            arrays[item] = pc.if_else(is_blank, spare, arrays[item])
+        kind, tags = self._builder.kind, self._tags
+        if tags is None and kind is FEATURES and is_list(arrays[kind.column]):
+            tags = TagColumns((kind.column,), (), {})
+        if tags is None:
+            self._builder.add(self._name, arrays, place)
+            return
+        try:
+            rows = tag_rows(arrays, tags, self._labels, self._builder.missing)
+        except DataError as error:  # of a column as a whole
+            raise DataError(f"{self._name}: {error}") from error
+        self._builder.add_tags(self._name, rows, place)
+
+
 def read_text(
     source: Source,
     dialect: Dialect,
     header: bool | None,
-    columns: Columns,
+    columns: Mapping[str, Any],
     builder: PairBuilder,
-    separator: str | None = None,
+    names: tuple[str, ...] = (),
 ) -> None:
     """Add the rows of a text table. ``header=None`` means that it is to be found out.
 
-    With a ``separator`` a row may have several ids of the second kind in one field.
+    ``names`` are those of columns that have none in the file.
     """
+    single, _ = take_tags(columns)
     table = TextTable(source, dialect, builder.tally)
     first = [name.strip() for name in table.first]
     if header is None:
-        header = _has_header(source, table.first_place, first, columns, builder.kind)
-    elif header and _are_numbers(first) and any(isinstance(c, int) for c in columns.values()):
+        header = _has_header(source, table.first_place, first, single, builder.kind)
+    elif header and _are_numbers(first) and any(isinstance(c, int) for c in single.values()):
         raise DataError(
             f"{source.name}: {table.first_place} holds numbers, not the names of columns; if "
             "there is no header, pass header=False, else give the columns by name"
         )
-    names = Names(source.name, first + list(source.columns), header)
-    positions = names.positions(_complete(names, columns, builder))
-    in_file = {role: at for role, at in positions.items() if at < len(first)}
     if header:
         table.skip_header()
-    for batch in table.batches(list(in_file.values())):
-        arrays = dict(zip(in_file, batch.columns, strict=True))
-        arrays |= _constants(source, first, positions, arrays)
-        if separator is None:
-            builder.add(source.name, arrays, batch.place)
-        else:
-            builder.add(source.name, *_split_field(arrays, builder.kind.column, separator, batch))
+    if names:
+        first = [names[at] if at < len(names) else str(at) for at in range(len(first))]
+    rows = Rows(source.name, first, header or bool(names), columns, builder, source.columns)
+    for batch in table.batches(list(rows.positions.values())):
+        rows.add(dict(zip(rows.positions, batch.columns, strict=True)), batch.place)
 
 
-def _split_field(
-    arrays: dict[str, pa.Array], role: str, separator: str, batch: Batch
-) -> tuple[dict[str, pa.Array], Callable[[int], str], np.ndarray]:
-    """Return a row for each part of a field, the place of each, and the row that it comes from.
-
-    A field with nothing in it gives a row with an empty part.
-    """
-    parts = pc.split_pattern(arrays[role], separator)
-    parents = pc.list_parent_indices(parts).to_numpy()
-    flat = pc.utf8_trim_whitespace(pc.list_flatten(parts))
-    is_blank = pc.equal(flat, "").to_numpy(zero_copy_only=False)
-    is_first = np.diff(parents, prepend=-1) > 0
-    has_more = np.bincount(parents[~is_blank], minlength=len(batch.columns[0]))[parents] > 0
-    used = ~is_blank | (is_first & ~has_more)
-    parents = parents[used]
-    rows = pa.array(parents)
-    split = {name: column.take(rows) for name, column in arrays.items() if name != role}
-    split[role] = flat.filter(pa.array(used))
-    return split, lambda row: batch.place(int(parents[row])), parents
-
-
-def _complete(names: Names, columns: Columns, builder: PairBuilder) -> Columns:
+def _complete(
+    names: Names, columns: Columns, builder: PairBuilder, tags: TagColumns | None = None
+) -> Columns:
     """Return the columns to read: those asked for, the default ones, and perhaps the ratings."""
     roles = (builder.kind.row, builder.kind.column)
     defaults: dict[str, str | int] = {
         role: role if names.has_names else at for at, role in enumerate(roles)
     }
+    if tags is not None and builder.kind.column not in tags.categories:
+        del defaults[builder.kind.column]
     complete = {**defaults, **columns}
-    if {"rating", "weight", UNUSED_RATING} & set(columns):
+    is_needed = builder.needs_rating and "rating" not in columns
+    is_known = {"rating", "weight", UNUSED_RATING} & set(columns)
+    if builder.kind is not INTERACTIONS or (is_known and not is_needed):
         return complete
     ratings = [name for name in names.names if names.has_names and _RATING_NAMES.fullmatch(name)]
     if builder.needs_rating and not ratings:
         raise ValueError("min_rating needs rating, the column to compare with it")
-    if ratings:
+    if ratings and (is_needed or ratings[0] not in complete.values()):
         # Read even if nobody asked for them: low ratings are no likes, and somebody should know.
         complete["rating" if builder.needs_rating else UNUSED_RATING] = ratings[0]
     return complete
@@ -191,56 +241,43 @@ def _are_numbers(fields: list[str]) -> bool:
     return all(field.isdigit() for field in fields)
 
 
-def _constants(
-    source: Source, first: list[str], positions: dict[str, int], arrays: dict[str, pa.Array]
-) -> dict[str, pa.Array]:
-    """Return the columns that come from the names of folders."""
-    values = list(source.columns.values())
-    count = len(next(iter(arrays.values()))) if arrays else 0
-    return {
-        role: pa.array([values[at - len(first)]] * count)
-        for role, at in positions.items()
-        if at >= len(first)
-    }
-
-
-def read_parquet(source: Source, columns: Columns, builder: PairBuilder) -> None:
+def read_parquet(source: Source, columns: Mapping[str, Any], builder: PairBuilder) -> None:
     """Add the rows of a Parquet file."""
-    with source.reading("parquet", (pa.ArrowException, OSError)):
+    with source.reading("parquet", PARQUET_ERRORS):
         file = pyarrow.parquet.ParquetFile(source.seekable())
         names = file.schema_arrow.names
-        wanted = Names(source.name, names + list(source.columns), True)
-        positions = wanted.positions(_complete(wanted, columns, builder))
-        read = sorted({names[at] for at in positions.values() if at < len(names)})
+    rows = Rows(source.name, names, True, columns, builder, source.columns)
+    read = sorted({names[at] for at in rows.positions.values()})
+    repeated = next((name for name in read if names.count(name) > 1), None)
+    if repeated is not None:
+        raise DataError(f"{source.name} has several columns {repeated!r}; rename them")
+    with source.reading("parquet", PARQUET_ERRORS):
         batches = file.iter_batches(_BATCH_ROWS, columns=read)
     row = 0
     while True:
-        with source.reading("parquet", (pa.ArrowException, OSError)):
+        with source.reading("parquet", PARQUET_ERRORS):
             batch = next(batches, None)
         if batch is None:
             return
-        arrays = {
-            role: batch.column(names[at]) for role, at in positions.items() if at < len(names)
-        }
-        arrays |= _constants(source, names, positions, arrays)
-        _add_rows(source.name, arrays, row, builder)
+        builder.tally.lines += len(batch)
+        arrays = {role: batch.column(names[at]) for role, at in rows.positions.items()}
+        rows.add(arrays, _place_of_row(row))
         row += len(batch)
 
 
-def read_frame(name: str, frame: Any, columns: Columns, builder: PairBuilder) -> None:
+def read_frame(name: str, frame: Any, columns: Mapping[str, Any], builder: PairBuilder) -> None:
     """Add the rows of a data frame."""
     row = 0
     for batch in frame_batches(name, frame):
-        names = Names(name, batch.schema.names, True)
-        positions = names.positions(_complete(names, columns, builder))
-        arrays = {role: batch.column(at) for role, at in positions.items()}
-        _add_rows(name, arrays, row, builder)
+        rows = Rows(name, batch.schema.names, True, columns, builder)
+        builder.tally.lines += len(batch)
+        arrays = {role: batch.column(at) for role, at in rows.positions.items()}
+        rows.add(arrays, _place_of_row(row))
         row += len(batch)
 
 
-def _add_rows(name: str, arrays: dict[str, pa.Array], first: int, builder: PairBuilder) -> None:
-    builder.tally.lines += len(next(iter(arrays.values())))
-    builder.add(name, arrays, lambda row: f"row {first + row}")
+def _place_of_row(first: int) -> Callable[[int], str]:
+    return lambda row: f"row {first + row}"
 
 
 def is_frame(source: Any) -> bool:

@@ -14,15 +14,15 @@ quote is a character like any other.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
 from ...errors import DataError
-from .files import Source
 from .report import Tally
 
 # Bytes that are parsed together, and the longest line there may be.
@@ -34,6 +34,8 @@ LONGEST_FIELD_LINES = 1000
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 # Stands for delimiters of several characters, as pyarrow knows only those of one.
 _UNIT_SEPARATOR = b"\x1f"
+_ONLY_QUOTE, _QUOTE_OR_BACKSLASH = re.compile('"'), re.compile(r'["\\]')
+_ESCAPED = re.compile(r'\\(.)|"(")', re.DOTALL)
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -45,10 +47,11 @@ class Dialect(NamedTuple):
     ----------
     delimiter : str
         What stands between fields: a character, or several.
-    quoting : {"minimal", "multiline", "none"}
+    quoting : {"minimal", "multiline", "backslash", "none"}
         "none": a double quote is a character like any other. Otherwise fields may be quoted, and
         "multiline" says that quoted fields with line breaks are to be expected. They are read with
-        "minimal" as well, unless a line within the quotes looks like a record.
+        "minimal" as well, unless a line within the quotes looks like a record. "backslash" is
+        "minimal", and within quotes a backslash makes an ordinary character of the next one.
     encoding : str
         The name of the encoding in Python.
     """
@@ -65,26 +68,45 @@ class Batch(NamedTuple):
     ----------
     columns : list of pyarrow.Array, (n_records,)
         The columns asked for.
-    place : function of int
-        From the number of a record in this batch to its place in the file, such as "line 7".
+    lines : function
+        Returns the number of the line on which each record begins, (n_records,), int64.
     """
 
     columns: list[pa.Array]
-    place: Callable[[int], str]
+    lines: Callable[[], np.ndarray]
+
+    def place(self, record: int) -> str:
+        """Return where a record is, such as "line 7"."""
+        return f"line {self.lines()[record]}"
 
 
 class BadLine(Exception):
     """What is wrong with one line; the table decides whether that is an error."""
 
 
+class NoRecords(DataError):
+    """A text table has only empty lines."""
+
+
 class _Incomplete(Exception):
     """A quoted field goes on in the next block."""
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
+    """Whole lines, each ending with \\n."""
+
     first_line: int  # number of the first line, from 1
     data: bytes  # whole lines, each ending with \n
     is_last: bool
+
+
+class Chunks(Protocol):
+    """What text is read from: a `Source`, or what stands between it and a table."""
+
+    name: str
+
+    def chunks(self, size: int, /) -> Iterator[bytes]:
+        """Yield bytes, about ``size`` at a time."""
 
 
 class TextTable:
@@ -101,12 +123,13 @@ class TextTable:
         Where that is, such as "line 1".
     """
 
-    def __init__(self, source: Source, dialect: Dialect, tally: Tally) -> None:
+    def __init__(self, source: Chunks, dialect: Dialect, tally: Tally) -> None:
         self._source, self._dialect, self._tally = source, dialect, tally
         self._delimiter = dialect.delimiter
+        self._escapes = dialect.quoting == "backslash"
         self._width = 0  # not known yet
-        self._blocks = _blocks(source, dialect.encoding)
-        self._block = next(self._blocks, _Block(1, b"", True))
+        self._blocks = line_blocks(source, dialect.encoding)
+        self._block = next(self._blocks, Block(1, b"", True))
         self.first, begin, self._header_end = self._first_record()
         self._header_begin = begin
         self.first_place = f"line {self._block.first_line + begin}"
@@ -129,9 +152,9 @@ class TextTable:
                 if self._block.is_last:
                     raise DataError(f"{self._named(at)} {_UNCLOSED}") from None
             if self._block.is_last:
-                raise DataError(f"{self._source.name} has only empty lines")
+                raise NoRecords(f"{self._source.name} has only empty lines")
             more = next(self._blocks)
-            self._block = _Block(self._block.first_line, self._block.data + more.data, more.is_last)
+            self._block = Block(self._block.first_line, self._block.data + more.data, more.is_last)
 
     def skip_header(self) -> None:
         """Take the first record for the names of the columns."""
@@ -142,13 +165,13 @@ class TextTable:
         self._tally.header += self._header_end - self._header_begin
         size = sum(len(line) + 1 for line in skipped)
         first, data, is_last = self._block
-        self._block = _Block(first + self._header_end, data[size:], is_last)
+        self._block = Block(first + self._header_end, data[size:], is_last)
 
     def batches(self, positions: list[int]) -> Iterator[Batch]:
         """Yield the columns at these positions, all of them as text."""
         rest = b""
         for first_line, data, is_last in self._all_blocks():
-            block = _Block(first_line - rest.count(b"\n"), rest + data, is_last)
+            block = Block(first_line - rest.count(b"\n"), rest + data, is_last)
             rest = b""
             batch = self._parse_fast(block, positions)
             if batch is not None:
@@ -156,7 +179,7 @@ class TextTable:
             else:
                 rest = yield from self._parse_slowly(block, positions)
 
-    def _all_blocks(self) -> Iterator[_Block]:
+    def _all_blocks(self) -> Iterator[Block]:
         yield self._block
         if not self._block.is_last:
             yield from self._blocks
@@ -166,20 +189,22 @@ class TextTable:
 
     # --- pyarrow -------------------------------------------------------------------------------
 
-    def _parse_fast(self, block: _Block, positions: list[int]) -> Batch | None:
+    def _parse_fast(self, block: Block, positions: list[int]) -> Batch | None:
         """Return the records that pyarrow finds, or None where it may see others than we would."""
         data, delimiter = block.data, self._delimiter.encode()
         if b"\0" in data or data.startswith(_UTF8_MARK):  # which pyarrow would drop
             return None
+        quoted = self._dialect.quoting != "none" and b'"' in data
         if len(delimiter) > 1:
-            if _UNIT_SEPARATOR in data:
+            if _UNIT_SEPARATOR in data or quoted:  # a quoted field may have the delimiter in it
                 return None
             data, delimiter = data.replace(delimiter, _UNIT_SEPARATOR), _UNIT_SEPARATOR
         codes = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(codes == _NEWLINE)
         lengths = np.diff(ends, prepend=-1) - 1
-        quoted = self._dialect.quoting != "none" and b'"' in data
         if quoted and not _quotes_are_plain(codes, ends, delimiter[0]):
+            return None
+        if quoted and self._escapes and b"\\" in data:
             return None
         names = [str(at) for at in range(self._width)]
         wanted = list(dict.fromkeys(str(at) for at in positions))
@@ -202,15 +227,14 @@ class TextTable:
         self._tally.lines += len(ends)
         self._tally.empty += n_empty
 
-        def place(row: int) -> str:
-            at = np.flatnonzero(lengths)[row] if n_empty else row
-            return f"line {block.first_line + int(at)}"
+        def numbers() -> np.ndarray:
+            return block.first_line + np.flatnonzero(lengths)
 
-        return Batch([_whole(table[str(at)]) for at in positions], place)
+        return Batch([_whole(table[str(at)]) for at in positions], numbers)
 
     # --- line by line --------------------------------------------------------------------------
 
-    def _parse_slowly(self, block: _Block, positions: list[int]) -> Generator[Batch, None, bytes]:
+    def _parse_slowly(self, block: Block, positions: list[int]) -> Generator[Batch, None, bytes]:
         """Yield the records of a block, and return the lines to be read with the next one."""
         lines, tally = _split_lines(block.data), self._tally
         numbers: list[int] = []
@@ -249,7 +273,7 @@ class TextTable:
 
     def _batch(self, columns: list[list[str]], numbers: list[int]) -> Batch:
         arrays = [pa.array(column, pa.string()) for column in columns]
-        return Batch(arrays, lambda row: f"line {numbers[row]}")
+        return Batch(arrays, lambda: np.array(numbers, dtype=np.int64))
 
     def _check(self, fields: list[str], positions: list[int]) -> None:
         if len(fields) != self._width:
@@ -268,10 +292,10 @@ class TextTable:
                 stop = line.find(self._delimiter, position)
                 fields.append(line[position : stop if stop >= 0 else None])
             else:
-                while (closing := _closing_quote(line, position + 1)) is None:
+                while (closing := _closing_quote(line, position + 1, self._escapes)) is None:
                     line += "\n" + self._next_line(lines, at, end)
                     end += 1
-                fields.append(line[position + 1 : closing].replace('""', '"'))
+                fields.append(_unquoted(line[position + 1 : closing], self._escapes))
                 stop = closing + 1
                 if stop == len(line):
                     stop = -1
@@ -290,7 +314,7 @@ class TextTable:
         if at == len(lines):
             raise _Incomplete
         line = _text(lines[at])
-        within = line[: _closing_quote(line, 0)]
+        within = line[: _closing_quote(line, 0, self._escapes)]
         looks_like_a_record = within.count(self._delimiter) + 1 >= max(self._width, 2)
         if self._dialect.quoting != "multiline" and looks_like_a_record:
             raise BadLine(_UNCLOSED)
@@ -333,15 +357,19 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return combined
 
 
-def _closing_quote(line: str, begin: int) -> int | None:
+def _closing_quote(line: str, begin: int, escapes: bool) -> int | None:
     """Return where the quoted field ends whose text begins here; None: not on this line."""
-    while True:
-        at = line.find('"', begin)
-        if at < 0:
-            return None
-        if not line.startswith('"', at + 1):
+    while found := (_QUOTE_OR_BACKSLASH if escapes else _ONLY_QUOTE).search(line, begin):
+        at = found.start()
+        if line[at] == '"' and not line.startswith('"', at + 1):
             return at
         begin = at + 2
+    return None
+
+
+def _unquoted(text: str, escapes: bool) -> str:
+    """Return the text of a quoted field."""
+    return _ESCAPED.sub(r"\1\2", text) if escapes else text.replace('""', '"')
 
 
 def _quotes_are_plain(codes: np.ndarray, line_ends: np.ndarray, delimiter: int) -> bool:
@@ -358,7 +386,7 @@ def _quotes_are_plain(codes: np.ndarray, line_ends: np.ndarray, delimiter: int) 
     return bool((np.searchsorted(line_ends, opening) == np.searchsorted(line_ends, closing)).all())
 
 
-def _blocks(source: Source, encoding: str) -> Iterator[_Block]:
+def line_blocks(source: Chunks, encoding: str) -> Iterator[Block]:
     """Yield whole lines as UTF-8, each ending with a newline; at least one block."""
     number, rest, waiting = 1, b"", None
     for chunk in _newlines(_utf8_chunks(source, encoding)):
@@ -367,7 +395,7 @@ def _blocks(source: Source, encoding: str) -> Iterator[_Block]:
         if end:
             if waiting is not None:
                 yield waiting
-            waiting = _Block(number, rest[:end], False)
+            waiting = Block(number, rest[:end], False)
             number += waiting.data.count(b"\n")
             rest = rest[end:]
         if len(rest) > LONGEST_LINE:
@@ -378,7 +406,7 @@ def _blocks(source: Source, encoding: str) -> Iterator[_Block]:
     if rest:
         if waiting is not None:
             yield waiting
-        waiting = _Block(number, rest + b"\n", False)
+        waiting = Block(number, rest + b"\n", False)
     if waiting is not None:
         yield waiting._replace(is_last=True)
 
@@ -396,7 +424,7 @@ def _newlines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield b"\n"
 
 
-def _utf8_chunks(source: Source, encoding: str) -> Iterator[bytes]:
+def _utf8_chunks(source: Chunks, encoding: str) -> Iterator[bytes]:
     """Yield the bytes of a text file as UTF-8, without a byte order mark."""
     chunks = source.chunks(BLOCK_BYTES)
     if codecs.lookup(encoding).name == "utf-8":
