@@ -48,18 +48,6 @@ def model(tmp_path, likes):
     return made
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in the folder of the files; return its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*argv):
-        code = main([str(word) for word in argv])
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def refused(outcome, code, *words):
     """Check that a command failed with one line that has these words."""
     assert outcome[:2] == (code, "")

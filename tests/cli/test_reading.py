@@ -8,21 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from cml_fast._cli.app import main
 from cml_fast.model import Model
 
 QUICK = ("--n-dims", "4", "--n-epochs", "1", "--temperature", "0.3", "--device", "cpu", "--json")
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*argv):
-        code = main([str(word) for word in argv])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def trained(outcome):
