@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from decimal import Decimal
 from typing import Any
@@ -132,7 +133,10 @@ def test_weights_of_every_type(kind: pa.DataType) -> None:
         weights = pa.array([Decimal(10), Decimal(7)], kind)
     else:
         weights = pa.array([10, 7]).cast(kind)
-    for column in (weights, weights.dictionary_encode() if kind not in TEXT else weights):
+    columns = [weights]
+    with contextlib.suppress(pa.ArrowNotImplementedError):  # of half floats in older releases
+        columns.append(weights.dictionary_encode())
+    for column in columns:
         table = pa.table({"user": [1, 2], "item": ["a", "b"], "w": column})
         try:
             parquet(table)
