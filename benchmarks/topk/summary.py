@@ -45,7 +45,8 @@ def _library(points: list[Point], builds: list[Point]) -> dict[str, Any]:
     if best is not None:
         built = next(build for build in builds if build["build"] == best["build"])
         best = {
-            **{name: value for name, value in best.items() if name not in ("k", "speedups")},
+            **{name: value for name, value in best.items() if name != "k"},
+            "info": built["info"],
             "build_seconds": built["seconds"],
             "bytes": built["bytes"],
         }

@@ -10,11 +10,14 @@ import scipy.sparse as sp
 
 from .._validation.scalars import check_int
 from ..errors import ModelError
-from .exact import rank_proposals
+from .proposals import INT32_MAX, nearest_of_proposed, rising
 
-INT32_MAX = 2**31 - 1  # Annoy's parameters are C ints
 # The search_k that stands for n_trees times the number of items fetched, as in Annoy itself.
 AUTOMATIC = -1
+# A wish for recall is searched between these numbers of nodes for each tree,
+LEAST_NODES, MOST_NODES = 4, 100
+# or up to so many for each item; with more, exact search is faster.
+MOST_LOOKS = 4
 
 
 class AnnoyIndex:
@@ -69,28 +72,35 @@ class AnnoyIndex:
         """Write the forest to a file."""
         self._forest.save(str(path))
 
+    def add(self, vectors: np.ndarray) -> None:
+        """Return None: a forest that is built cannot grow."""
+
+    def efforts(self) -> tuple[str, list[int]]:
+        """Return the option that makes the search more exact, and its values."""
+        n_trees = self.info["n_trees"]
+        most = max(n_trees * MOST_NODES, MOST_LOOKS * len(self._vectors))
+        return "search_k", rising(n_trees * LEAST_NODES, min(most, INT32_MAX))
+
     def nearest(
         self, queries: np.ndarray, n: int, exclude: sp.csr_array, *, search_k: int = AUTOMATIC
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find about the ``n`` nearest items; arguments and results as in `exact.nearest`.
 
         For each query, n items and as many more as the query excludes are fetched. ``search_k`` is
-        the number of nodes to look at. An item is at most once in a tree, so the automatic value,
-        ``n_trees`` times the number of items fetched, always finds n items if there are n. A
-        smaller ``search_k`` may find fewer.
+        the number of nodes to look at, by default ``n_trees`` times the number of items fetched.
         """
         if search_k != AUTOMATIC:
             search_k = check_int("search_k", search_k, 1, INT32_MAX)
-        n_items = len(self._vectors)
-        proposals = []
-        for query, n_excluded in zip(
-            queries.tolist(), np.diff(exclude.indptr).tolist(), strict=True
-        ):
-            fetched = min(n + n_excluded, n_items)
-            nodes = min(self.info["n_trees"] * fetched, INT32_MAX)
-            nodes = nodes if search_k == AUTOMATIC else search_k
-            proposals.append(self._forest.get_nns_by_vector(query, fetched, nodes))
-        return rank_proposals(queries, self._vectors, proposals, n, exclude)
+
+        def propose(queries: np.ndarray, k: int) -> np.ndarray:
+            nodes = min(self.info["n_trees"] * k, INT32_MAX) if search_k == AUTOMATIC else search_k
+            found = np.full((len(queries), k), -1)
+            for row, query in zip(found, queries.tolist(), strict=True):
+                proposed = self._forest.get_nns_by_vector(query, k, nodes)
+                row[: len(proposed)] = proposed
+            return found
+
+        return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
 
 def _empty_forest(r: int) -> Any:
