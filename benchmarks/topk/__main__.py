@@ -3,19 +3,20 @@
     python -m benchmarks.topk
 
 Users with test items, drawn at random, are asked for one by one, on one thread: the k items nearest
-to the user's vector that the user has not had yet. Every method is a call of `Model.recommend`: exact
-search, and every kind of index of the package with several settings each (``indexes.py``), and
+to the user's vector that the user has not had yet. Every method is a call of `Model.recommend`:
+exact search, every kind of index of the package with several settings each (``indexes.py``), and
 "auto", which chooses the kind and the setting for a recall of 0.98 itself.
 
-The vectors are those of CML, and on gowalla of matrix factorisation (MF), whose maximum inner product
-search becomes a nearest neighbour search by the augmentation of Bachrach et al.
+The vectors are those of CML, and on gowalla of matrix factorisation (MF), whose maximum inner
+product search becomes a nearest neighbour search by the augmentation of Bachrach et al.
 (``trained_vectors.py``).
 
-All settings that share an index are measured in turn with exact search, `Model.recommend` without an
-index and faiss's flat index, on parts of the users. A speed-up over the former is the median over the
-parts of the ratio of CPU times (``queries.py``); exact search is asked for every ``EXACT_EVERY``-th user of a part. Its recall and its items come from one batch of
-all users (`Model.recommend`, all cores), whose time is shown, too. The loss is the share of that
-recall which is lost; its error is the standard error over the users.
+All settings that share an index are measured in turn with exact search, `Model.recommend` without
+an index and faiss's flat index, on parts of the users. A speed-up over the former is the median
+over the parts of the ratio of CPU times (``queries.py``); exact search is asked for every
+``EXACT_EVERY``-th user of a part. Its recall and its items come from one batch of all users
+(`Model.recommend`, all cores), whose time is shown, too. The loss is the share of that recall
+which is lost; its error is the standard error over the users.
 
 Vectors and finished measurements are kept in ``--work``: the same command continues where it was
 interrupted.

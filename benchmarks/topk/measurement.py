@@ -129,7 +129,10 @@ def prepared(data: str, model: str, args: argparse.Namespace) -> tuple[Questions
     """The vectors as a model that knows how many likes its users have, and whom to ask for."""
     train, test = trained_vectors.likes(data, args.scale, args.folder)
     users, items, seconds = trained_vectors.trained(data, model, args.scale, args.folder, args.work)
-    counts = {"user_counts": train.count_nonzero(axis=1), "item_counts": train.count_nonzero(axis=0)}
+    counts = {
+        "user_counts": train.count_nonzero(axis=1),
+        "item_counts": train.count_nonzero(axis=0),
+    }
     wanted = sample_of_users(test, args.users)
     asked = np.flatnonzero(np.diff(wanted.indptr))
     shape = {"users": train.shape[0], "items": train.shape[1], "likes": train.nnz + test.nnz}
@@ -155,9 +158,7 @@ def run(data: str, model: str, libraries: Sequence[Library], args: argparse.Name
             found[library.name] = kept(
                 args.work / f"{data} {model} {library.name}.json",
                 [*asked, names, library.kind, library.builds, library.searches],
-                lambda library=library: measure_library(
-                    questions()[0], exact, library, exact_ones
-                ),
+                lambda library=library: measure_library(questions()[0], exact, library, exact_ones),
             )
     del exact["ranked"]
     return {"settings": settings, "exact": exact, "libraries": found}

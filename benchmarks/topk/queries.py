@@ -1,7 +1,7 @@
 """Ask for the top K items of one user after another: measure the time, and what is found.
 
-Every method of search is a call of `Model.recommend` with the items that the user has had in training
-as ``exclude``: all that it does for one user is within the measured time.
+Every method of search is a call of `Model.recommend` with the items that the user has had in
+training as ``exclude``: all that it does for one user is within the measured time.
 """
 
 from __future__ import annotations

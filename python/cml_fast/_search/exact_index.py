@@ -40,9 +40,9 @@ class ExactIndex:
         """Return an index of ``vectors``, the first of which are those of this index."""
         return type(self)(vectors, self.info)
 
-    def efforts(self) -> tuple[str, list[int]]:
-        """Return no option: the search is exact."""
-        return "", []
+    def efforts(self) -> list[dict[str, Any]]:
+        """Return no options: the search is exact."""
+        return [{}]
 
     def nearest(
         self, queries: np.ndarray, n: int, exclude: sp.csr_array

@@ -20,8 +20,11 @@ from .sealed import read_sealed, write_sealed
 FLAT_BELOW = 1000
 # Lists per square root of the number of items.
 LISTS_PER_ROOT = 0.5
+# Vectors of so many dimensions are long enough for codes of two dimensions each.
+SHARED_FROM = 64
 # Compressed vectors propose so many times the items that are then ranked by their float32 vectors.
 K_FACTOR = 4.0
+MORE_K_FACTORS = 16.0, 64.0
 # faiss warns of fewer training points for a centroid, on standard error.
 POINTS_PER_CENTROID = 1
 # Sets of search parameters, which differ by the number of items fetched from a graph.
@@ -35,7 +38,7 @@ class FaissIndex:
     """Any index of faiss's factory (https://github.com/facebookresearch/faiss); see `ItemIndex`.
 
     By default it is an inverted file: the items are in lists around centroids, compressed to four
-    bits for two dimensions. Those of the ``nprobe`` lists nearest to a query are looked at
+    bits for one or two dimensions. Those of the ``nprobe`` lists nearest to a query are looked at
     (Jégou et al., "Product quantization for nearest neighbor search", TPAMI 2011).
     """
 
@@ -106,15 +109,21 @@ class FaissIndex:
         index.add(vectors[len(self._vectors) :])
         return type(self)(index, vectors, self.info)
 
-    def efforts(self) -> tuple[str, list[int]]:
-        """Return the option that makes the search more exact, and its values."""
+    def efforts(self) -> list[dict[str, Any]]:
+        """Return search options, the more exact and slower the later."""
         faiss = _faiss()
+        efforts: list[dict[str, Any]] = [{}]
         for part in _parts(self._index):
             if isinstance(part, faiss.IndexIVF):
-                return "nprobe", rising(1, part.nlist)
+                efforts = [{"nprobe": value} for value in rising(1, part.nlist)]
             if isinstance(part, faiss.IndexHNSW):
-                return "ef_search", rising(LEAST_EF_SEARCH, min(MOST_EF_SEARCH, len(self._vectors)))
-        return "", []
+                most = min(MOST_EF_SEARCH, len(self._vectors))
+                efforts = [{"ef_search": value} for value in rising(LEAST_EF_SEARCH, most)]
+        if (
+            "k_factor" in self._options
+        ):  # seldom needed: what compression loses, more proposals find
+            efforts += [{**efforts[-1], "k_factor": value} for value in MORE_K_FACTORS]
+        return efforts
 
     def nearest(
         self,
@@ -129,13 +138,15 @@ class FaissIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find about the ``n`` nearest items; arguments and results as in `exact.nearest`."""
         n_threads = check_threads(n_threads, len(queries))
-        given = {
-            "nprobe": nprobe and check_int("nprobe", nprobe, 1, INT32_MAX),
-            "ef_search": ef_search and check_int("ef_search", ef_search, 1, INT32_MAX),
-            "k_factor": k_factor and check_real("k_factor", k_factor, 1),
-        }
+        given = {"nprobe": nprobe, "ef_search": ef_search, "k_factor": k_factor}
         for name, value in given.items():
-            if value is not None and name not in self._options:
+            if value is None:
+                continue
+            if name == "k_factor":
+                check_real(name, value, 1)
+            else:
+                check_int(name, value, 1, INT32_MAX)
+            if name not in self._options:
                 raise ValueError(f"{name} has no effect on {self.info['factory']!r}: leave it out")
 
         def propose(queries: np.ndarray, k: int) -> np.ndarray:
@@ -152,9 +163,10 @@ def default_factory(n_items: int, r: int) -> str:
     """Return the description of an index that is fast for so many items."""
     if n_items < FLAT_BELOW:
         return "Flat"
-    padded = r + r % 2  # two dimensions share a code
+    shared = 1 if r < SHARED_FROM else 2  # dimensions of a code
+    padded = r + r % shared
     pad = f"Pad{padded}," if padded > r else ""
-    return f"{pad}IVF{round(LISTS_PER_ROOT * n_items**0.5)},PQ{padded // 2}x4fs,RFlat"
+    return f"{pad}IVF{round(LISTS_PER_ROOT * n_items**0.5)},PQ{padded // shared}x4fs,RFlat"
 
 
 def _parts(index: Any) -> Iterator[Any]:
@@ -176,9 +188,7 @@ def _options(index: Any) -> set[str]:
         faiss.IndexHNSW: "ef_search",
         faiss.IndexRefine: "k_factor",
     }
-    return {
-        name for part in _parts(index) for of, name in names.items() if isinstance(part, of)
-    }
+    return {name for part in _parts(index) for of, name in names.items() if isinstance(part, of)}
 
 
 def _search_parameters(

@@ -63,11 +63,8 @@ class ItemIndex(Protocol):
         None if this kind has to be built again. This index stays as it is.
         """
 
-    def efforts(self) -> tuple[str, list[int]]:
-        """Return the search option that trades time for recall, and rising values to try.
-
-        ("", []) if there is none.
-        """
+    def efforts(self) -> list[dict[str, Any]]:
+        """Return search options to try, the more exact and slower the later; at least one dict."""
 
     def nearest(
         self, queries: np.ndarray, n: int, exclude: sp.csr_array, *args: Any, **options: Any

@@ -46,9 +46,11 @@ def nearest_of_proposed(
 
 
 def rising(least: int, most: int) -> list[int]:
-    """Return values of an option from ``least`` to ``most``, each about sqrt(2) times the last."""
-    values = least * 2 ** (np.arange(2 * np.log2(most / least)) / 2) if most > least else []
-    return sorted({*np.rint(values).astype(int).tolist(), max(least, most)})
+    """Return values of an option from ``least`` to ``most``, each about 1.4 times the last."""
+    values = [least]
+    while values[-1] < most:
+        values.append(min(most, max(values[-1] + 1, round(values[-1] * 2**0.5))))
+    return values
 
 
 def check_threads(n_threads: int | None, n_queries: int | None = None) -> int:

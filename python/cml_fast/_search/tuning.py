@@ -19,7 +19,7 @@ MOST_LIKES = 200
 class Tunable(Protocol):
     """What `tune` needs of an index."""
 
-    def efforts(self) -> tuple[str, list[int]]: ...
+    def efforts(self) -> list[dict[str, Any]]: ...
 
     def nearest(
         self, queries: np.ndarray, n: int, exclude: sp.csr_array, **options: Any
@@ -49,38 +49,40 @@ class Trial:
         if counts is not None:
             likes = np.minimum(counts[drawn], min(MOST_LIKES, max(0, len(items) - n)))
         nothing = sp.csr_array((len(drawn), len(items)))
-        nearest, _ = exact.nearest(self.queries, items, n + int(likes.max()), nothing)
+        nearest, distances = exact.nearest(self.queries, items, n + int(likes.max()), nothing)
         first = np.arange(nearest.shape[1]) < likes[:, None]
         self.exclude = sp.csr_array(
             (np.ones(likes.sum()), nearest[first], np.concatenate([[0], np.cumsum(likes)])),
             shape=nothing.shape,
         )
-        self.wanted = np.take_along_axis(nearest, likes[:, None] + np.arange(n), axis=1)
+        wanted = np.take_along_axis(distances, likes[:, None] + np.arange(n), axis=1)
+        self.available = np.isfinite(wanted).sum(axis=1)
+        self.farthest = np.where(np.isfinite(wanted), wanted, 0).max(axis=1)
 
     def recall(self, index: Tunable, options: Mapping[str, Any]) -> tuple[float, float]:
-        """Return the recall of a search and its standard error."""
-        found, _ = index.nearest(self.queries, self.n, self.exclude, **options)
-        hits = (found[:, :, None] == self.wanted[:, None, :]) & (self.wanted >= 0)[:, None, :]
-        shares = hits.sum(axis=(1, 2)) / np.maximum(1, (self.wanted >= 0).sum(axis=1))
+        """Return the recall of a search and its standard error.
+
+        What is found counts if it is as near as one of the items wanted: of items at the same
+        distance, others may be found. If a user has had all items, nothing is missed.
+        """
+        _, distances = index.nearest(self.queries, self.n, self.exclude, **options)
+        hits = (distances <= self.farthest[:, None]).sum(axis=1)
+        shares = np.where(self.available, hits / np.maximum(1, self.available), 1)
         return float(shares.mean()), float(shares.std() / len(shares) ** 0.5)
 
 
-def tune(index: Tunable, trial: Trial, wish: float) -> tuple[dict[str, int], float]:
+def tune(index: Tunable, trial: Trial, wish: float) -> tuple[dict[str, Any], float]:
     """Find the least effort with at least the wished recall, beyond the error of the sample.
 
     Returns
     -------
     options : dict
-        The search option and its value; the greatest effort if none reaches ``wish``, empty if
-        the index has no such option.
+        Search options; those of the greatest effort if none reaches ``wish``.
     recall : float
-        What was measured with it.
+        What was measured with them.
     """
-    name, values = index.efforts()
-    if not values:
-        return {}, trial.recall(index, {})[0]
-    for value in values:
-        recall, error = trial.recall(index, {name: value})
+    for options in index.efforts():
+        recall, error = trial.recall(index, options)
         if recall - error >= wish:
             break
-    return {name: value}, recall
+    return options, recall

@@ -81,9 +81,10 @@ class UsearchIndex:
         graph.add(np.arange(known, len(vectors)), vectors[known:], threads=usable_cores())
         return type(self)(graph, vectors, self.info)
 
-    def efforts(self) -> tuple[str, list[int]]:
-        """Return the option that makes the search more exact, and its values."""
-        return "ef_search", rising(LEAST_EF_SEARCH, min(MOST_EF_SEARCH, len(self._vectors)))
+    def efforts(self) -> list[dict[str, Any]]:
+        """Return search options, the more exact and slower the later."""
+        most = min(MOST_EF_SEARCH, len(self._vectors))
+        return [{"ef_search": value} for value in rising(LEAST_EF_SEARCH, most)]
 
     def nearest(
         self,
