@@ -3,19 +3,20 @@
     python -m benchmarks.topk
 
 Users with test items, drawn at random, are asked for one by one, on one thread: the k items nearest
-to the user's vector that the user has not had yet. Every method of search fetches k items and as
-many more as the user has had, and these are then removed, in the same code and within the time.
-Exact search is a product in NumPy or faiss's flat index; the faster of the two is what approximate
-search, several libraries with several settings each (``indexes.py``), is compared with.
+to the user's vector that the user has not had yet. Every method is a call of `Model.recommend`:
+exact search, every kind of index of the package with several settings each (``indexes.py``), and
+"auto", which chooses the kind and the setting for a recall of 0.98 itself.
 
-The vectors are those of CML, and of matrix factorisation (MF), whose maximum inner product search
-becomes a nearest neighbour search by the augmentation of Bachrach et al. (``trained_vectors.py``).
+The vectors are those of CML, and on gowalla of matrix factorisation (MF), whose maximum inner
+product search becomes a nearest neighbour search by the augmentation of Bachrach et al.
+(``trained_vectors.py``).
 
-All settings that share an index are measured in turn with exact search on parts of the users. A
-speed-up is the median over the parts of the ratio of CPU times (``queries.py``); exact search is
-asked for every ``EXACT_EVERY``-th user of a part. Its recall and its items come from one batch of
-all users (`Model.recommend`, all cores), whose time is shown, too. The loss is the share of that
-recall which is lost; its error is the standard error over the users.
+All settings that share an index are measured in turn with exact search, `Model.recommend` without
+an index and faiss's flat index, on parts of the users. A speed-up over the former is the median
+over the parts of the ratio of CPU times (``queries.py``); exact search is asked for every
+``EXACT_EVERY``-th user of a part. Its recall and its items come from one batch of all users
+(`Model.recommend`, all cores), whose time is shown, too. The loss is the share of that recall
+which is lost; its error is the standard error over the users.
 
 Vectors and finished measurements are kept in ``--work``: the same command continues where it was
 interrupted.
@@ -33,7 +34,7 @@ from ..common import datasets, results_file
 from ..recommenders import ALL as RECOMMENDERS
 from ..recommenders import why_absent
 from . import trained_vectors
-from .indexes import ALL, BUILD_THREADS
+from .indexes import ALL, BUILD_THREADS, WISH
 from .measurement import KS, Point, run
 from .summary import ALLOWED_LOSS, summary
 
@@ -62,7 +63,8 @@ def show(data: str, model: str, result: Point) -> None:
                 loss = f"{point['loss']:.1%} ± {point['loss_error']:.1%}"
                 print(
                     f"  {name:12} {point['speedup']:6.1f} times as fast, "
-                    f"{point['us_mean']:6.0f} us, loss {loss}, {point['build']} {point['search']}"
+                    f"{point['us_mean']:6.0f} us, loss {loss}, finds {point['overlap']:.1%}, "
+                    f"{point['build']} {point['search']}"
                 )
 
 
@@ -105,7 +107,9 @@ def main() -> None:
         ]
     results: dict[str, Any] = {}
     for data in args.data:
-        for model in [model for model in trained_vectors.MODELS if model not in left_out]:
+        for model in trained_vectors.MODELS:
+            if model in left_out or (data, model) not in trained_vectors.SETTINGS:
+                continue
             result = summary(run(data, model, libraries, args))
             show(data, model, result)
             results.setdefault(data, {})[model] = result
@@ -114,6 +118,7 @@ def main() -> None:
         "scale": args.scale,
         "build_threads": BUILD_THREADS,
         "allowed_loss": ALLOWED_LOSS,
+        "wish": WISH,
         "left_out": left_out,
         "results": results,
     }

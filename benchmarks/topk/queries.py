@@ -1,7 +1,7 @@
 """Ask for the top K items of one user after another: measure the time, and what is found.
 
-Every method of search fetches K items and as many more as the user has had in training (at most all
-items). The latter are then removed, in the same code for all methods, within the measured time.
+Every method of search is a call of `Model.recommend` with the items that the user has had in
+training as ``exclude``: all that it does for one user is within the measured time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from cml_fast import Model
 from cml_fast.metrics import measure_rankings
 
 from .indexes import Search
@@ -21,18 +22,12 @@ ROUNDS, WARM_UP = 5, 20
 
 
 class Questions(NamedTuple):
-    """Users to find items for, one in each row."""
+    """Users to find items for."""
 
-    queries: np.ndarray
-    had: sp.csr_array  # items of training
-    wanted: sp.csr_array  # held-out items, at least one
-
-
-def answer(search: Search, questions: Questions, row: int, k: int) -> list[int]:
-    had = questions.had
-    own = set(had.indices[had.indptr[row] : had.indptr[row + 1]].tolist())
-    found = search(questions.queries[row], min(k + len(own), had.shape[1]))
-    return [item for item in found if item not in own][:k]
+    model: Model
+    users: np.ndarray  # rows of the model
+    had: sp.csr_array  # items of training, of all users
+    wanted: sp.csr_array  # held-out items, at least one; of the users asked for
 
 
 # --- time ---------------------------------------------------------------------------------------
@@ -49,13 +44,10 @@ def ask(search: Search, questions: Questions, rows: Sequence[int], k: int) -> An
     cpu = time.process_time()
     for row in rows:
         started = time.perf_counter()
-        found.append(answer(search, questions, row, k))
+        found.append(search(int(questions.users[row]), k))
         wall.append(time.perf_counter() - started)
     cpu = (time.process_time() - cpu) / len(rows)
-    ranked = np.full((len(rows), k), -1, dtype=np.int64)
-    for row, items in zip(ranked, found, strict=True):
-        row[: len(items)] = items
-    return Answers(ranked, np.array(wall), [cpu])
+    return Answers(np.array(found), np.array(wall), [cpu])
 
 
 def in_turn(
@@ -64,7 +56,7 @@ def in_turn(
     """Ask each method, for every so-many-th user, in turn on parts of the users, on one thread."""
     from threadpoolctl import threadpool_limits
 
-    rows = np.arange(len(questions.queries))
+    rows = np.arange(len(questions.users))
     parts: dict[str, list[Answers]] = {name: [] for name in ways}
     with threadpool_limits(1):
         for search, _ in ways.values():

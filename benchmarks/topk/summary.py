@@ -40,17 +40,27 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _library(points: list[Point], builds: list[Point]) -> dict[str, Any]:
-    """The fastest setting with at most the allowed loss, and (loss, speed-up) of the frontier."""
+    """The fastest setting with at most the allowed loss, and (loss, speed-up) of the frontier.
+
+    Of a library that finds its setting itself also that, whatever it loses.
+    """
     best = fastest(points)
-    if best is not None:
-        built = next(build for build in builds if build["build"] == best["build"])
-        best = {
-            **{name: value for name, value in best.items() if name not in ("k", "speedups")},
-            "build_seconds": built["seconds"],
-            "bytes": built["bytes"],
-        }
-    return {
-        "fastest": best,
+    found = {
+        "fastest": best and _with_build(best, builds),
         "least_loss": min(point["loss"] for point in points),
         "frontier": [[point["loss"], point["speedup"]] for point in frontier(points)],
+    }
+    if len(points) == 1:
+        found["automatic"] = _with_build(points[0], builds)
+    return found
+
+
+def _with_build(point: Point, builds: list[Point]) -> Point:
+    built = next(build for build in builds if build["build"] == point["build"])
+    return {
+        **{name: value for name, value in point.items() if name != "k"},
+        "info": built["info"],
+        "build_seconds": built["seconds"],
+        "build_cpu_seconds": built["cpu_seconds"],
+        "bytes": built["bytes"],
     }

@@ -91,12 +91,6 @@ SETTINGS: dict[tuple[str, str], Settings] = {
         "regularization": 0.8802,
         "iterations": 5,
     },
-    ("synthetic", "MF"): {
-        "n_factors": 100,
-        "alpha": 40.0,
-        "regularization": 10.0,
-        "iterations": 10,
-    },
 }
 
 

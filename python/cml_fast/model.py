@@ -18,8 +18,9 @@ from ._compute.array_api import to_numpy
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
+from ._search.choice import choose_index
 from ._search.exact import nearest, self_mask
-from ._search.index import ItemIndex, build_index, search_index
+from ._search.index import ItemIndex, search_index
 from ._search.popular import most_popular
 from ._threads import blas_threads, thread_count
 from ._training.fold_in import fold_in
@@ -348,14 +349,15 @@ class Model:
         approximate : bool
             Search the index that `build_index` made instead of all items.
         n_threads : int or None
-            CPU threads of exact search, those of BLAS included; None uses all cores that this
-            process may use. An "annoy" index is searched in one thread.
+            CPU threads, those of BLAS included; None uses all cores that this process may use, or
+            one for one user with an index. An "annoy" index is always searched in one thread.
         **search_options
-            Options of the index, only with ``approximate=True``. An "annoy" index has
-            ``search_k``, an int, the number of nodes to look at: with more nodes the search is
-            more exact and slower. The default, -1, stands for ``n_trees`` times the number of
-            items fetched (n and the user's excluded items) and always finds n items if there are
-            n. With a smaller value it may find fewer.
+            Options of the index, only with ``approximate=True``, instead of those that
+            `build_index` found: ``ef_search`` (hnswlib, usearch, and graphs of faiss), an int, the
+            items that a search keeps; ``nprobe`` (inverted files of faiss), an int, the lists to
+            look at; ``k_factor`` (faiss with refinement), a number, the compressed vectors for
+            each item to find; ``search_k`` (annoy), an int, the nodes to look at. The larger, the
+            more exact and the slower.
 
         Returns
         -------
@@ -720,7 +722,8 @@ class Model:
         Returns
         -------
         Model
-            Its last m rows of items are the new ones. It has no index: build one.
+            Its last m rows of items are the new ones, also in its index, if this model has one.
+            An index of Annoy cannot grow and is left out, with a warning: build it again.
 
         Raises
         ------
@@ -750,7 +753,15 @@ class Model:
         if self._item_counts is not None:
             none = np.zeros(len(vectors), dtype=np.int64)
             changes["item_counts"] = np.concatenate([self._item_counts, none])
-        return Model(**{**self._arguments(), **changes})._with(_version=self._version)
+        model = Model(**{**self._arguments(), **changes})
+        index = None if self._index is None else self._index.add(model.item_vectors)
+        if index is None and self._index is not None:
+            warnings.warn(
+                f"an index of kind {self._index.kind!r} cannot take further items and was left "
+                "out: call build_index again",
+                stacklevel=2,
+            )
+        return model._with(_version=self._version, _index=index)
 
     def with_popularity_bias(
         self, interactions: sp.sparray | sp.spmatrix | Interactions, weight: float = 0.02
@@ -837,19 +848,47 @@ class Model:
         with blas_threads(thread_count(n_threads)):
             return cold_start_vectors(network, checked, learned)
 
-    def build_index(self, kind: str = "annoy", **options: Any) -> Model:
+    def build_index(
+        self,
+        kind: str = "auto",
+        *,
+        recall: float | None = 0.98,
+        n: int = 10,
+        **options: Any,
+    ) -> Model:
         """Return this model with an index of the items for approximate search.
 
-        The new model shares the vectors with this one. `save` saves the index too.
+        How exact the search is follows from ``recall``: the effort of a search is raised, on a
+        sample of the model's users, until its results have that share of those of exact search.
+        `index_info` says what was reached. The new model shares the vectors with this one. `save`
+        saves the index too.
 
         Parameters
         ----------
         kind : str
-            "annoy" (https://github.com/spotify/annoy) is the only kind.
+            "exact", all items; "faiss", "hnswlib", "usearch" or "annoy", which need the extra of
+            that name, such as ``cml-fast[faiss]``; or "auto": "exact" for up to 1,000,000 numbers
+            in `item_vectors`, else the first of "faiss", "hnswlib", "usearch" and "annoy" that is
+            installed and reaches ``recall``, and "exact" if none does.
+        recall : float or None
+            The share of the ``n`` nearest items that a search is to find on average, in (0, 1].
+            Each user's likes in training, as many as `user_counts` says, are left out before, and
+            the nearest items stand for them. None: the search options of the library.
+        n : int
+            The length of the lists that ``recall`` is about, at least 1. Longer ones may miss more.
         **options
-            Those of "annoy" are ``n_trees``, an int, 50 by default: with more trees the search is
-            more exact, and the index larger and slower to build; and ``seed``, an int in
-            [0, 2^31), 0 by default: the same vectors and options give the same index.
+            How to build the index, not with "auto":
+
+            - "faiss": ``factory``, a str of faiss's index factory, such as "Flat", "IVF256,Flat"
+              or "HNSW32" (by default an inverted file of compressed vectors); ``n_threads``.
+            - "hnswlib" and "usearch": ``m``, an int, the links of each item (16), and
+              ``ef_construction``, an int, the candidates for them (200): with more, the search is
+              more exact, and the index larger and slower to build; ``n_threads``; ``seed`` of
+              hnswlib (0).
+            - "annoy": ``n_trees``, an int (50), as ``m``; ``seed``, an int in [0, 2^31) (0).
+
+            ``n_threads`` is all usable cores by default. With several threads, the graphs of
+            hnswlib and usearch are not the same every time.
 
         Returns
         -------
@@ -858,20 +897,45 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            If the kind is unknown, has no such option, or an option is out of range.
+            If the kind is unknown, has no such option, or an argument is out of range.
         ImportError
             If the package that this kind needs is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If the index of a kind that was given does not reach ``recall``.
 
         Examples
         --------
         >>> from cml_fast import Model
         >>> model = Model([[0.0, 0.0]], [[0.0, 1.0], [3.0, 4.0], [6.0, 8.0]])
-        >>> model = model.build_index("annoy", n_trees=10)
+        >>> model = model.build_index()
         >>> rows, distances = model.recommend(0, n=2, approximate=True)
         >>> rows.tolist(), distances.tolist()
         ([0, 1], [1.0, 5.0])
         """
-        return self._with(_index=build_index(kind, self._item_vectors, options))
+        vectors = self._item_vectors, self._user_vectors
+        index = choose_index(kind, *vectors, self._user_counts, recall, n, options)
+        return self._with(_index=index)
+
+    @property
+    def index_info(self) -> dict[str, Any] | None:
+        """What the index is: a dict of plain JSON values, a new copy at each access.
+
+        None if the model has no index. "kind" and the options that it was built with; "search",
+        the search options that are used unless others are given; and "recall", the share of the
+        "n" nearest items that they found for a sample of so many "users" when it was built.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> Model([[0.0]], [[3.0], [4.0]]).build_index("exact", n=1).index_info
+        {'kind': 'exact', 'search': {}, 'recall': 1.0, 'n': 1, 'users': 1}
+        """
+        if self._index is None:
+            return None
+        return {"kind": self._index.kind, **copy.deepcopy(self._index.info)}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Save the model, and its index if it has one, into a folder.
@@ -988,7 +1052,7 @@ class Model:
             return nearest(queries, self._item_vectors, n, mask, n_threads)
         if self._index is None:
             raise ValueError("approximate=True needs an index: model = model.build_index()")
-        return search_index(self._index, queries, n, mask, options)
+        return search_index(self._index, queries, n, mask, {**options, "n_threads": n_threads})
 
 
 def _unpickled(

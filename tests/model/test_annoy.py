@@ -28,7 +28,7 @@ def model():
 def test_looking_at_everything_is_exact(model):
     rng = np.random.default_rng(1)
     exclude = sp.csr_array((rng.random((40, 1500)) < 0.3) * 1.0)
-    model = model.build_index()
+    model = model.build_index("annoy", recall=None)
     # 50 trees of 1,500 items: this many nodes are all there are.
     found = model.recommend(range(40), 20, exclude, approximate=True, search_k=10**6)
     exact = model.recommend(range(40), 20, exclude)
@@ -42,7 +42,7 @@ def test_looking_at_everything_is_exact(model):
 
 @needs_annoy
 def test_default_search_finds_most_and_distances_are_true(model):
-    model = model.build_index()
+    model = model.build_index("annoy", recall=None)
     rows, distances = model.recommend(range(40), 10, approximate=True)
     exact, _ = model.recommend(range(40), 10)
     assert np.mean([np.isin(a, b).mean() for a, b in zip(rows, exact, strict=True)]) > 0.8
@@ -57,7 +57,7 @@ def test_default_search_finds_most_and_distances_are_true(model):
 @pytest.mark.parametrize("n_trees", [1, 10])
 def test_n_are_found_whatever_is_excluded(model, n_trees):
     """Exclude the nearest 700 of each user, those that the index finds first."""
-    model = model.build_index(n_trees=n_trees)
+    model = model.build_index("annoy", recall=None, n_trees=n_trees)
     nearest, _ = model.recommend(range(40), 700)
     rows = np.repeat(np.arange(40), 700)
     exclude = sp.csr_array((np.ones(rows.size), (rows, nearest.ravel())), shape=(40, 1500))
@@ -71,7 +71,7 @@ def test_n_are_found_whatever_is_excluded(model, n_trees):
 @needs_annoy
 def test_nasty_shapes():
     model = Model([[2.0]], [[5.0]])
-    model = model.build_index(n_trees=3)
+    model = model.build_index("annoy", recall=None, n_trees=3)
     rows, distances = model.recommend([0], 2, approximate=True)
     assert rows.tolist() == [[0, -1]] and distances.tolist() == [[3, np.inf]]
     rows, _ = model.similar_items(0, 2, approximate=True)
@@ -79,7 +79,7 @@ def test_nasty_shapes():
     rows, _ = model.recommend([], 2, approximate=True)
     assert rows.shape == (0, 2)
     model = Model(np.zeros((2, 3)), np.ones((300, 3)))
-    model = model.build_index()
+    model = model.build_index("annoy", recall=None)
     rows, distances = model.recommend([1], 300, approximate=True)
     assert rows.tolist() == [list(range(300))]
     assert (distances == np.float32(np.sqrt(3))).all()
@@ -87,7 +87,7 @@ def test_nasty_shapes():
 
 @needs_annoy
 def test_saved_with_the_model(model, tmp_path):
-    model = model.build_index(n_trees=7, seed=3)
+    model = model.build_index("annoy", recall=None, n_trees=7, seed=3)
     expected = model.recommend(range(40), approximate=True)
     model.save(tmp_path / "a")
     np.testing.assert_array_equal(model.recommend(range(40), approximate=True)[0], expected[0])
@@ -107,7 +107,7 @@ def test_saved_with_the_model(model, tmp_path):
 def test_few_items_survive_saving(tmp_path, n_items):
     rng = np.random.default_rng(n_items)
     model = Model(rng.standard_normal((5, 8)), rng.standard_normal((n_items, 8)))
-    model = model.build_index(n_trees=4)
+    model = model.build_index("annoy", recall=None, n_trees=4)
     model.save(tmp_path)
     found = Model.load(tmp_path).recommend(range(5), 60, approximate=True)
     exact = model.recommend(range(5), 60)
@@ -118,14 +118,14 @@ def test_few_items_survive_saving(tmp_path, n_items):
 @needs_annoy
 def test_same_seed_same_index(model, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        model.build_index(n_trees=5, seed=seed).save(tmp_path / name)
+        model.build_index("annoy", recall=None, n_trees=5, seed=seed).save(tmp_path / name)
     a, b, c = (next((tmp_path / name).glob("*.annoy")).read_bytes() for name in "abc")
     assert a == b and a != c
 
 
 @needs_annoy
 def test_damaged_index(model, tmp_path):
-    model = model.build_index(n_trees=2)
+    model = model.build_index("annoy", recall=None, n_trees=2)
     model.save(tmp_path)
     (path,) = tmp_path.glob("*.annoy")
     data = bytearray(path.read_bytes())
@@ -150,9 +150,36 @@ def test_index_of_other_vectors_is_refused(model, tmp_path):
     AnnoyIndex.build(model.item_vectors[:9], n_trees=2).save(path)
     with pytest.raises(ModelError, match="9 items instead of 1500"):
         load_index(path, model.item_vectors, description)
-    path.write_bytes(b"x" * 101)
-    with pytest.raises(ModelError, match="not an Annoy index"):
-        load_index(path, model.item_vectors, description)
+    for content in (b"", b"x" * 101):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match="not an Annoy index"):
+            load_index(path, model.item_vectors, description)
+
+
+@needs_annoy
+@pytest.mark.parametrize("n_items", [1, 9, 10, 11, 200])
+def test_a_forest_that_refers_to_what_does_not_exist_is_refused(tmp_path, n_items):
+    """Annoy would follow the number, and crash. Leaves of 8 dimensions have up to 10 items."""
+    vectors = np.random.default_rng(n_items).standard_normal((n_items, 8), dtype=np.float32)
+    path = tmp_path / "index.annoy"
+    index = AnnoyIndex.build(vectors, n_trees=3)
+    index.save(path)
+    description = describe_index(index, vectors)
+    load_index(path, vectors, description)
+    good = np.fromfile(path, dtype=np.int32).reshape(-1, 12)
+    assert len(good) > n_items
+    for node, word, value in (
+        (0, 0, 5),  # an item that claims to be a leaf
+        (n_items, 0, 0),
+        (n_items, 2, -1),  # the first item of the first leaf
+        (n_items, 2, n_items),
+        (len(good) - 1, 2, 10**6),  # the first child of the last root
+    ):
+        nodes = good.copy()
+        nodes[node, word] = value
+        nodes.tofile(path)
+        with pytest.raises(ModelError, match=r"is damaged|items instead of"):
+            load_index(path, vectors, description)
 
 
 @needs_annoy
@@ -180,12 +207,12 @@ def without_annoy(monkeypatch):
 def test_not_installed(model, without_annoy):
     without_annoy()
     with pytest.raises(ImportError, match=r"pip install cml-fast\[annoy\]"):
-        model.build_index()
+        model.build_index("annoy", recall=None)
 
 
 @needs_annoy
 def test_model_loads_without_annoy(model, tmp_path, without_annoy):
-    model = model.build_index(n_trees=2)
+    model = model.build_index("annoy", recall=None, n_trees=2)
     model.save(tmp_path)
     without_annoy()
     with pytest.warns(UserWarning, match=r"left out: .*pip install cml-fast\[annoy\]"):
@@ -198,12 +225,12 @@ def test_model_loads_without_annoy(model, tmp_path, without_annoy):
 @needs_annoy
 def test_bad_arguments(model):
     for call, message in (
-        (lambda: model.build_index(n_trees=0), "n_trees must be between"),
-        (lambda: model.build_index(seed=-1), "seed must be between"),
+        (lambda: model.build_index("annoy", recall=None, n_trees=0), "n_trees must be between"),
+        (lambda: model.build_index("annoy", seed=-1), "seed must be between"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
-    model = model.build_index(n_trees=1)
+    model = model.build_index("annoy", recall=None, n_trees=1)
     for search_k in (0, -2):
         with pytest.raises(ValueError, match="search_k"):
             model.recommend(0, approximate=True, search_k=search_k)

@@ -39,7 +39,13 @@ class ToyIndex:
     def save(self, path):
         path.write_text(json.dumps("toy"))
 
-    def nearest(self, queries, n, exclude, *, most=10**6):
+    def add(self, vectors):
+        return type(self)(vectors, self.info)
+
+    def efforts(self):
+        return [{"most": 1}, {"most": 10**6}]
+
+    def nearest(self, queries, n, exclude, *, most=10**6, n_threads=None):
         proposed = np.arange(self.info["first"], len(self._vectors))[:most]
         return rank_proposals(queries, self._vectors, [proposed] * len(queries), n, exclude)
 
@@ -146,7 +152,7 @@ def test_a_pickled_index_that_cannot_be_used_is_left_out(kind, model, monkeypatc
 
 def test_options_reach_the_index(model, monkeypatch, tmp_path):
     monkeypatch.setitem(KINDS, "toy", ToyIndex)
-    model = model.build_index("toy", first=10)
+    model = model.build_index("toy", recall=None, first=10)
     rows, _ = model.recommend(0, 30, approximate=True)
     assert sorted(rows) == [-1] * 10 + list(range(10, 30))
     rows, _ = model.recommend(0, 3, approximate=True, most=2)
@@ -166,8 +172,10 @@ def test_unknown_kinds_and_options(model, monkeypatch):
     message = r"no option 'trees' to build an index of kind 'toy'; there are \['first'\]"
     with pytest.raises(TypeError, match=message):
         model.build_index("toy", trees=3)
-    model = model.build_index("toy")
-    message = r"no option 'depth' to search an index of kind 'toy'; there are \['most'\]"
+    with pytest.raises(TypeError, match=r"first=1 needs a kind: one of \('exact', .*, not 'auto'"):
+        model.build_index(first=1)
+    model = model.build_index("toy", recall=None)
+    message = r"no option 'depth' to search an index of kind 'toy'; there are \['most', 'n_threads'\]"
     with pytest.raises(TypeError, match=message):
         model.similar_items(0, approximate=True, depth=3)
     with pytest.raises(ValueError, match="most=3 needs approximate=True"):
@@ -177,7 +185,7 @@ def test_unknown_kinds_and_options(model, monkeypatch):
 def test_saved_index_of_an_unknown_kind_is_left_out(model, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setitem(KINDS, "toy", ToyIndex)
-        model.build_index("toy").save(tmp_path)
+        model.build_index("toy", recall=None).save(tmp_path)
     with pytest.warns(UserWarning, match=r"left out: its kind 'toy' is not one of \[") as caught:
         loaded = Model.load(tmp_path)
     assert caught[0].filename == __file__

@@ -10,11 +10,16 @@ import scipy.sparse as sp
 
 from .._validation.scalars import check_int
 from ..errors import ModelError
-from .exact import rank_proposals
+from .proposals import INT32_MAX, nearest_of_proposed, rising
 
-INT32_MAX = 2**31 - 1  # Annoy's parameters are C ints
 # The search_k that stands for n_trees times the number of items fetched, as in Annoy itself.
 AUTOMATIC = -1
+# The file of a forest: 32-bit words of a node besides its vector, and where its children are.
+FIXED_NODE_WORDS, LEAF_START = 4, 2
+# A wish for recall is searched between these numbers of nodes for each tree,
+LEAST_NODES, MOST_NODES = 4, 100
+# or up to so many for each item; with more, exact search is faster.
+MOST_LOOKS = 4
 
 
 class AnnoyIndex:
@@ -54,43 +59,87 @@ class AnnoyIndex:
         if not isinstance(n_trees, int) or not 1 <= n_trees <= INT32_MAX:
             raise ModelError(f"{path} is described wrongly in the model's manifest: {info!r}")
         forest = _empty_forest(vectors.shape[1])
+        _check_nodes(path, *vectors.shape)
         try:
             forest.load(str(path))
         except OSError as error:
             raise ModelError(f"{path} is not an Annoy index: {error}") from error
-        # The trees are not compared: Annoy miscounts them when all items fit into one leaf.
-        if forest.get_n_items() != len(vectors):
-            raise ModelError(
-                f"{path} has {forest.get_n_items()} items instead of {len(vectors)}, build it again"
-            )
         return cls(forest, vectors, info)
 
     def save(self, path: Path) -> None:
         """Write the forest to a file."""
         self._forest.save(str(path))
 
+    def add(self, vectors: np.ndarray) -> None:
+        """Return None: a forest that is built cannot grow."""
+
+    def efforts(self) -> list[dict[str, Any]]:
+        """Return search options, the more exact and slower the later."""
+        n_trees = self.info["n_trees"]
+        most = max(n_trees * MOST_NODES, MOST_LOOKS * len(self._vectors))
+        values = rising(n_trees * LEAST_NODES, min(most, INT32_MAX))
+        return [{"search_k": value} for value in values]
+
     def nearest(
-        self, queries: np.ndarray, n: int, exclude: sp.csr_array, *, search_k: int = AUTOMATIC
+        self,
+        queries: np.ndarray,
+        n: int,
+        exclude: sp.csr_array,
+        *,
+        search_k: int = AUTOMATIC,
+        n_threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find about the ``n`` nearest items; arguments and results as in `exact.nearest`.
 
         For each query, n items and as many more as the query excludes are fetched. ``search_k`` is
-        the number of nodes to look at. An item is at most once in a tree, so the automatic value,
-        ``n_trees`` times the number of items fetched, always finds n items if there are n. A
-        smaller ``search_k`` may find fewer.
+        the number of nodes to look at, by default ``n_trees`` times the number of items fetched.
         """
         if search_k != AUTOMATIC:
             search_k = check_int("search_k", search_k, 1, INT32_MAX)
-        n_items = len(self._vectors)
-        proposals = []
-        for query, n_excluded in zip(
-            queries.tolist(), np.diff(exclude.indptr).tolist(), strict=True
-        ):
-            fetched = min(n + n_excluded, n_items)
-            nodes = min(self.info["n_trees"] * fetched, INT32_MAX)
-            nodes = nodes if search_k == AUTOMATIC else search_k
-            proposals.append(self._forest.get_nns_by_vector(query, fetched, nodes))
-        return rank_proposals(queries, self._vectors, proposals, n, exclude)
+
+        def propose(queries: np.ndarray, k: int) -> np.ndarray:
+            nodes = min(self.info["n_trees"] * k, INT32_MAX) if search_k == AUTOMATIC else search_k
+            found = np.full((len(queries), k), -1)
+            for row, query in zip(found, queries.tolist(), strict=True):
+                proposed = self._forest.get_nns_by_vector(query, k, nodes)
+                row[: len(proposed)] = proposed
+            return found
+
+        return nearest_of_proposed(propose, queries, self._vectors, n, exclude, n_threads)
+
+
+def _check_nodes(path: Path, n_items: int, r: int) -> None:
+    """Raise ModelError unless every node of a saved forest refers to nodes and items that exist.
+
+    Annoy follows the numbers in its file wherever they lead. The file is an array of nodes of the
+    same size: int32 number of descendants, float32 offset, then, in a split, two int32 children and
+    the float32 normal of a plane, or, in a leaf, int32 items in the place of both. The first
+    nodes are the items themselves, the last ones are roots, and children come before parents.
+    """
+    width = FIXED_NODE_WORDS + r
+    if path.stat().st_size == 0 or path.stat().st_size % (4 * width):
+        raise ModelError(f"{path} is not an Annoy index of {r} dimensions, build it again")
+    nodes = np.memmap(path, dtype=np.int32, mode="r").reshape(-1, width)
+    counts = nodes[:, 0]
+    if counts[-1] != n_items:
+        raise ModelError(f"{path} has {counts[-1]} items instead of {n_items}, build it again")
+    most_in_leaf = width - LEAF_START
+    numbers = np.arange(n_items, len(nodes))
+    inner = counts[n_items:]
+    leaf = inner <= most_in_leaf
+    splits = nodes[numbers[~leaf], LEAF_START : LEAF_START + 2]
+    leaves = nodes[numbers[leaf], LEAF_START:]
+    listed = leaves[np.arange(most_in_leaf) < inner[leaf, None]]
+    sound = (
+        (counts[:n_items] == 1).all()
+        and (inner >= 1).all()
+        and (splits >= 0).all()
+        and (splits < numbers[~leaf, None]).all()
+        and (listed >= 0).all()
+        and (listed < n_items).all()
+    )
+    if not sound:
+        raise ModelError(f"{path} is damaged: it refers to nodes that do not exist, build it again")
 
 
 def _empty_forest(r: int) -> Any:

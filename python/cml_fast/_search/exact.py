@@ -171,7 +171,7 @@ def self_mask(rows: np.ndarray, n_points: int) -> sp.csr_array:
 def rank_proposals(
     queries: np.ndarray,
     points: np.ndarray,
-    proposals: Sequence[npt.ArrayLike],
+    proposals: np.ndarray | Sequence[npt.ArrayLike],
     n: int,
     exclude: sp.csr_array,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -181,25 +181,41 @@ def rank_proposals(
     ----------
     queries, points, n, exclude
         As for `nearest`. What ``exclude`` stores is left out.
-    proposals : sequence of array_like of int, one for each query
-        Row numbers of points, in any order.
+    proposals : numpy.ndarray, (m, k), int, or sequence of array_like of int, one for each query
+        Row numbers of points, in any order; -1 is no proposal.
 
     Returns
     -------
     rows, distances : numpy.ndarray, (m, n)
         As for `nearest`, with the proposed points only.
     """
-    if len(queries) == 0:
+    m, p = len(queries), len(points)
+    if m == 0:
         return np.empty((0, n), dtype=np.int64), np.empty((0, n), dtype=np.float32)
-    kept = [
-        np.setdiff1d(np.asarray(proposed, dtype=np.int64), exclude.indices[first:last])
-        for proposed, first, last in zip(
-            proposals, exclude.indptr[:-1], exclude.indptr[1:], strict=True
-        )
-    ]
-    rows = np.repeat(np.arange(len(kept)), [len(columns) for columns in kept])
-    columns = np.concatenate(kept)
-    return rank(rows, columns, pair_distances(queries, points, rows, columns), len(kept), n)
+    if isinstance(proposals, np.ndarray):
+        counts, columns = proposals.shape[1], proposals.ravel().astype(np.int64)
+    else:
+        parts = [np.asarray(proposed, dtype=np.int64) for proposed in proposals]
+        counts, columns = np.array([part.size for part in parts]), np.concatenate(parts)
+    # One number for each pair of query and point, in the order of queries, then points.
+    pairs, left_out = columns, exclude.indices.astype(np.int64)
+    if m > 1:
+        pairs = np.repeat(np.arange(m) * p, counts) + columns
+        left_out += np.repeat(np.arange(m) * p, np.diff(exclude.indptr))
+    pairs = pairs[columns >= 0]
+    pairs.sort()
+    if left_out.size:
+        left_out.sort()
+        at = np.minimum(left_out.searchsorted(pairs), left_out.size - 1)
+        pairs = pairs[left_out[at] != pairs]
+    if (pairs[1:] == pairs[:-1]).any():
+        pairs = np.unique(pairs)
+    rows, columns = np.divmod(pairs, p)
+    distances = pair_distances(queries, points, rows, columns)
+    if m == 1 and columns.size >= n:  # what a server asks for: the same as below, in half the time
+        order = np.argsort(distances, kind="stable")[:n]
+        return columns[None, order], distances[None, order]
+    return rank(rows, columns, distances, m, n)
 
 
 def pair_distances(
