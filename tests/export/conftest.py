@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from places import DuckDB, File, LanceDB, Place, PostgreSQL, Qdrant, new_database
+from places import DuckDB, File, LanceDB, Place, PostgreSQL, Qdrant
 
 FILES = ("parquet", "arrow")
 CLIENTS = {
@@ -17,7 +20,8 @@ CLIENTS = {
     "qdrant": "qdrant_client",
     "postgresql": "psycopg",
 }
-FOLDERS = {"duckdb": DuckDB, "lancedb": LanceDB, "qdrant": Qdrant}
+FOLDERS = {"duckdb": DuckDB, "lancedb": LanceDB}
+MEMORY = "/dev/shm"
 DATABASES = [pytest.param(name, marks=pytest.mark.slow) for name in CLIENTS]
 
 
@@ -30,23 +34,32 @@ def need(module: str) -> None:
         pytest.skip(reason)
 
 
-def make_place(name: str, folder: Path, request: pytest.FixtureRequest) -> Place:
+@contextlib.contextmanager
+def make_place(name: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
     if name in FILES:
-        return File(folder, name)
+        yield File(folder, name)
+        return
     need(CLIENTS[name])
-    if name in FOLDERS:
-        return FOLDERS[name](folder)
-    with new_database(request.getfixturevalue("postgresql_server")) as url:
-        return PostgreSQL(url)
+    if name == "postgresql":
+        server = request.getfixturevalue("postgresql_server")
+        yield PostgreSQL(server.create(f"shop_{secrets.token_hex(4)}"))
+    elif name == "qdrant":
+        # In memory where possible: its client waits for the disk after each point.
+        with tempfile.TemporaryDirectory(dir=MEMORY if Path(MEMORY).is_dir() else None) as memory:
+            yield Qdrant(Path(memory))
+    else:
+        yield FOLDERS[name](folder)
 
 
 @pytest.fixture(params=[*FILES, *DATABASES])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each target in turn."""
-    yield make_place(request.param, tmp_path, request)
+    with make_place(request.param, tmp_path, request) as made:
+        yield made
 
 
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each target that holds several tables."""
-    yield make_place(request.param, tmp_path, request)
+    with make_place(request.param, tmp_path, request) as made:
+        yield made

@@ -6,7 +6,7 @@ What `nearest` does is what the guide tells users to write: the plain L2 search 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -214,14 +214,3 @@ class PostgreSQL:
     def names(self) -> set[str]:
         rows = self._query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         return {row["tablename"] for row in rows}
-
-
-@contextlib.contextmanager
-def new_database(server: Any) -> Iterator[str]:
-    """Create a database, and yield its URL."""
-    import psycopg
-
-    with psycopg.connect(server.url("postgres"), autocommit=True) as database:
-        (number,) = database.execute("SELECT count(*) FROM pg_database").fetchone()
-        database.execute(f"CREATE DATABASE shop_{number}")
-    yield server.url(f"shop_{number}")

@@ -32,6 +32,19 @@ class Server:
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"
 
+    def variables(self) -> dict[str, str]:
+        """Return the variables by which clients find the server without being told."""
+        values = {"HOST": "127.0.0.1", "PORT": str(self.port), "USER": USER, "PASSWORD": PASSWORD}
+        return {f"PG{name}": value for name, value in values.items()}
+
+    def create(self, database: str) -> str:
+        """Create a database, and return its URL."""
+        import psycopg
+
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {database}")
+        return self.url(database)
+
 
 def is_installed() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
@@ -52,9 +65,9 @@ def running() -> Iterator[Server]:
         data, password = folder / "data", folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
+        initdb = [programs / "initdb", "--pgdata", data, "--username", USER, "--pwfile", password]
         subprocess.run(
-            [programs / "initdb", "--pgdata", data, "--username", USER, "--pwfile", password]
-            + ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync"],
+            [*initdb, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync"],
             **as_nobody,
         )
         with socket.socket() as probe:

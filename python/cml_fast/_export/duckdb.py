@@ -18,7 +18,7 @@ def _write(
     is_new = not path.exists()
     try:
         with (
-            reported(destination, duckdb.Error, OSError),
+            reported(destination, duckdb.Error, OSError, TypeError),
             duckdb.connect(str(path), **connection) as database,
         ):
             database.begin()

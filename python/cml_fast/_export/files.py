@@ -60,6 +60,4 @@ def _write(
 PARQUET = Target(
     "parquet", partial(_write, _open_parquet), suffixes=(".parquet", ".pq"), is_file=True
 )
-ARROW = Target(
-    "arrow", partial(_write, _open_arrow), suffixes=(".arrow", ".feather"), is_file=True
-)
+ARROW = Target("arrow", partial(_write, _open_arrow), suffixes=(".arrow", ".feather"), is_file=True)

@@ -17,7 +17,7 @@ def _write(
     lancedb = import_client("lancedb", "lancedb")
     is_new = "://" not in destination and not Path(destination).exists()
     # LanceDB raises RuntimeError for all that fails in its own code.
-    with reported(destination, RuntimeError, ValueError, OSError):
+    with reported(destination, RuntimeError, ValueError, OSError, TypeError):
         database = lancedb.connect(destination, **connection)
         versions = {table.name: _version(database, table.name) for table in tables}
         for name, version in versions.items():

@@ -50,11 +50,11 @@ def align(
         if names.count(column) > 1:
             raise DataError(f"{name} has two columns {column!r}: rename one")
         if column in (ID, VECTOR) and column != id_column:
-            raise DataError(f"{name} has a column {column!r}, a name of the export's own: rename it")
+            raise DataError(f"{name} has a column {column!r}, as the export itself: rename it")
     if id_column not in names:
         raise DataError(
-            f"{name} has no column {id_column!r}; the columns are: {', '.join(names)}. Name the one "
-            "with the ids with id_column"
+            f"{name} has no column {id_column!r}; the columns are: {', '.join(names)}. Name the "
+            "one with the ids with id_column"
         )
     columns = {column: _plain(name, column, table[column]) for column in names}
     given = columns.pop(id_column)
@@ -96,7 +96,7 @@ def _read(name: str, metadata: Any, id_column: str) -> pa.Table:
     if isinstance(metadata, Mapping):
         try:
             return pa.table({str(key): _array(values) for key, values in metadata.items()})
-        except (pa.ArrowException, TypeError, UnicodeEncodeError) as error:
+        except (pa.ArrowException, TypeError, OverflowError, UnicodeEncodeError) as error:
             raise DataError(f"{name} cannot be made a table: {_line(error)}") from error
     if not is_frame(metadata):
         raise TypeError(

@@ -68,7 +68,7 @@ def _prepare_vectors(psycopg: Any, database: Any, place: str) -> None:
         )
     info.register(database)
 
-    class VectorDumper(psycopg.adapt.Dumper):  # type: ignore[misc, name-defined]
+    class VectorDumper(psycopg.adapt.Dumper):  # type: ignore[misc]
         """The bytes in which pgvector sends and receives a vector."""
 
         format = psycopg.pq.Format.BINARY
@@ -86,9 +86,11 @@ def _create(psycopg: Any, database: Any, table: Table, place: str, replace: bool
     So readers of an old table wait only for the end.
     """
     sql = psycopg.sql
-    name = sql.Identifier(table.name)
-    filled = sql.Identifier(f"{table.name}_new")
-    if not replace and database.execute("SELECT to_regclass(%s)", [f'"{table.name}"']).fetchone()[0]:
+    (schema,) = database.execute("SELECT coalesce(current_schema(), 'public')").fetchone()
+    name = sql.Identifier(schema, table.name)
+    filled = sql.Identifier(schema, f"{table.name}_new")
+    known = database.execute("SELECT to_regclass(%s)", [name.as_string(database)]).fetchone()[0]
+    if known and not replace:
         raise table_exists(place, table.name)
     types = {field.name: _sql_type(field.type, table) for field in table.schema}
     columns = sql.SQL(", ").join(
@@ -101,9 +103,12 @@ def _create(psycopg: Any, database: Any, table: Table, place: str, replace: bool
         copy.set_types([type.partition("(")[0] for type in types.values()])
         for row in _rows(table):
             copy.write_row(row)
-    database.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
-    database.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(filled, name))
-    database.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})").format(name, sql.Identifier(ID)))
+    if known:
+        database.execute(sql.SQL("DROP TABLE {}").format(name))
+    rename = sql.SQL("ALTER TABLE {} RENAME TO {}")
+    database.execute(rename.format(filled, sql.Identifier(table.name)))
+    add_key = sql.SQL("ALTER TABLE {} ADD PRIMARY KEY ({})")
+    database.execute(add_key.format(name, sql.Identifier(ID)))
 
 
 def _rows(table: Table) -> Any:

@@ -30,8 +30,9 @@ def _write(
     from qdrant_client.http.exceptions import ApiException
 
     errors = (ApiException, RuntimeError, ValueError, OSError, sqlite3.Error)
+    wrong_options = (TypeError, AssertionError)
     with (
-        reported(destination, *errors),
+        reported(destination, *errors, *wrong_options),
         contextlib.closing(_connect(qdrant, destination, connection)) as client,
     ):
         old = {alias.alias_name: alias.collection_name for alias in client.get_aliases().aliases}

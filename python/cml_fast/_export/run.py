@@ -14,14 +14,13 @@ from .._validation.scalars import check_choice
 from ..data._ids import IdIndex
 from .metadata import UNKNOWN, align, no_metadata
 from .tables import Table
+from .target import Target
 from .targets import target_of
 
 WHAT = ("items", "users", "both")
 IF_EXISTS = ("error", "replace")
-# Such names need no quotes in any of the databases.
-_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# PostgreSQL cuts longer names.
-_LONGEST_PREFIX = 40
+# Such names need no quotes in any of the databases; PostgreSQL cuts longer ones.
+_PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 def export(
@@ -45,25 +44,14 @@ def export(
     if not isinstance(address, str):
         raise TypeError(f"destination must be a path or a URL, got {destination!r}")
     target = target_of(address, to)
-    check_choice("what", what, WHAT)
     check_choice("unknown", unknown, UNKNOWN)
     check_choice("if_exists", if_exists, IF_EXISTS)
-    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix) or len(prefix) > _LONGEST_PREFIX:
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
         raise ValueError(
-            f"prefix must be at most {_LONGEST_PREFIX} letters, digits and underscores and not "
-            f"begin with a digit, got {prefix!r}"
+            "prefix must be at most 40 lower-case letters, digits and underscores and not begin "
+            f"with a digit, got {prefix!r}"
         )
-    chosen = [name for name in entities if what in (name, "both")]
-    if target.is_file and len(chosen) > 1:
-        raise ValueError(
-            f"a file of {target.name} holds one table: export what='items' and what='users' to a "
-            "file each"
-        )
-    for name, value in metadata.items():
-        if value is not None and name not in chosen:
-            raise ValueError(
-                f"{name[:-1]}_metadata is given, but {name} are not exported: what='both' does both"
-            )
+    chosen = _chosen(what, target, metadata)
     tables = []
     for name in chosen:
         ids, vectors = entities[name]
@@ -76,6 +64,23 @@ def export(
     if target.is_file:
         return {address: len(tables[0])}
     return {table.name: len(table) for table in tables}
+
+
+def _chosen(what: str, target: Target, metadata: Mapping[str, Any]) -> list[str]:
+    """Return which of "items" and "users" are exported."""
+    check_choice("what", what, WHAT)
+    chosen = ["items", "users"] if what == "both" else [what]
+    if target.is_file and len(chosen) > 1:
+        raise ValueError(
+            f"a file of {target.name} holds one table: export what='items' and what='users' to a "
+            "file each"
+        )
+    for name, value in metadata.items():
+        if value is not None and name not in chosen:
+            raise ValueError(
+                f"{name[:-1]}_metadata is given, but {name} are not exported: what='both' does both"
+            )
+    return chosen
 
 
 def _arrow_ids(ids: IdIndex) -> pa.Array:

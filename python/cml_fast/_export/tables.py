@@ -42,8 +42,9 @@ class Table:
     def schema(self) -> pa.Schema:
         """The columns: id, vector and those of the metadata."""
         vector_type = pa.list_(pa.float32(), self.vectors.shape[1])
-        own = [pa.field(ID, self.ids.type, nullable=False), pa.field(VECTOR, vector_type, nullable=False)]
-        return pa.schema([*own, *self.metadata.schema])
+        own = {ID: self.ids.type, VECTOR: vector_type}
+        fields = [pa.field(name, type, nullable=False) for name, type in own.items()]
+        return pa.schema([*fields, *self.metadata.schema])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, a few megabytes at a time."""

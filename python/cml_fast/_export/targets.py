@@ -10,9 +10,7 @@ from .postgresql import POSTGRESQL
 from .qdrant import QDRANT
 from .target import Target
 
-TARGETS = {
-    target.name: target for target in (PARQUET, ARROW, DUCKDB, LANCEDB, QDRANT, POSTGRESQL)
-}
+TARGETS = {target.name: target for target in (PARQUET, ARROW, DUCKDB, LANCEDB, QDRANT, POSTGRESQL)}
 
 
 def target_of(destination: str, to: str | None) -> Target:
@@ -27,7 +25,8 @@ def target_of(destination: str, to: str | None) -> Target:
                 for target in TARGETS.values()
                 for sign in (*target.suffixes, *(f"{scheme}://" for scheme in target.schemes))
             ]
-            shown = destination.partition("://")[0] + "://..." if "://" in destination else destination
+            scheme, is_url, _ = destination.partition("://")
+            shown = f"{scheme}://..." if is_url else destination  # without a password
             raise ValueError(
                 f"what {shown!r} is cannot be told by its name, which has none of {signs}: say it "
                 f"with to=, one of {list(TARGETS)}"

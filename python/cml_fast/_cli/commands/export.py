@@ -9,11 +9,11 @@ from ...model import Model
 from ..output import Outcome
 from ..parsing import Command, Parser, add_model
 
-# As in _export, which is slow to load.
-_WHAT = ("items", "users", "both")
-_TARGETS = ("parquet", "arrow", "duckdb", "lancedb", "qdrant", "postgresql")
-_UNKNOWN = ("error", "drop")
-_IF_EXISTS = ("error", "replace")
+# As in _export, which is slow to load; a test compares them.
+WHAT = ("items", "users", "both")
+TARGETS = ("parquet", "arrow", "duckdb", "lancedb", "qdrant", "postgresql")
+UNKNOWN = ("error", "drop")
+IF_EXISTS = ("error", "replace")
 
 
 def _add_options(parser: Parser) -> None:
@@ -27,10 +27,10 @@ def _add_options(parser: Parser) -> None:
         "QDRANT_API_KEY",
     )
     parser.add_argument(
-        "--what", choices=_WHAT, default=_WHAT[0], help="what to export (default: %(default)s)"
+        "--what", choices=WHAT, default=WHAT[0], help="what to export (default: %(default)s)"
     )
     parser.add_argument(
-        "--to", choices=_TARGETS, help="what the destination is (default: by its name)"
+        "--to", choices=TARGETS, help="what the destination is (default: by its name)"
     )
     parser.add_argument(
         "--prefix",
@@ -54,15 +54,15 @@ def _add_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--unknown",
-        choices=_UNKNOWN,
-        default=_UNKNOWN[0],
+        choices=UNKNOWN,
+        default=UNKNOWN[0],
         help="where these tables have ids that the model does not have: end with an error, or drop "
         "them with a warning (default: %(default)s)",
     )
     parser.add_argument(
         "--if-exists",
-        choices=_IF_EXISTS,
-        default=_IF_EXISTS[0],
+        choices=IF_EXISTS,
+        default=IF_EXISTS[0],
         help="where there is such a table already: end with an error, or replace it "
         "(default: %(default)s)",
     )
