@@ -22,7 +22,7 @@ from places import PostgreSQL
 from support.postgresql import PASSWORD
 
 from cml_fast import Model
-from cml_fast._export import qdrant
+from cml_fast._export import qdrant, tables
 from cml_fast.errors import ExportError
 
 slow = pytest.mark.slow
@@ -144,7 +144,6 @@ def test_lancedb_where_a_file_is(tmp_path):
 @slow
 def test_lancedb_leaves_no_folder_of_its_own(tmp_path, monkeypatch):
     need("lancedb")
-    from cml_fast._export import tables
 
     def full(self):
         raise OSError("no space left")
@@ -242,6 +241,26 @@ def test_postgresql_a_table_that_a_view_needs_is_not_replaced(postgresql):
         make(10).export(postgresql.destination, if_exists="replace")
     sentence_of(error)
     assert postgresql.rows("cml_items") == before and postgresql.names() == {"cml_items"}
+
+
+@slow
+def test_postgresql_readers_do_not_wait(postgresql, monkeypatch):
+    """While a table is replaced, the old one can be read."""
+    import psycopg
+
+    make(10).export(postgresql.destination)
+    whole, counts = tables.Table.batches, []
+
+    def batches(self):
+        yield from whole(self)
+        with psycopg.connect(postgresql.destination) as database:
+            database.execute("SET lock_timeout = '5s'")
+            counts.append(database.execute("SELECT count(*) FROM cml_items").fetchone()[0])
+
+    monkeypatch.setattr(tables.Table, "batches", batches)
+    make(20).export(postgresql.destination, if_exists="replace")
+    assert counts == [10]
+    assert len(postgresql.rows("cml_items")) == 20
 
 
 @slow
