@@ -41,7 +41,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m "not slow"
 
-check: lint docs bench-check wheel
+check: lint docs bench-check wheel $(VENV)/installed-for-databases
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
@@ -96,6 +96,10 @@ $(VENV)/installed-for-tests: $(VENV)/installed
 
 $(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
 	$(PIP) install --quiet "cml-fast[bench]"
+	touch $@
+
+$(VENV)/installed-for-databases: $(VENV)/installed-for-tests
+	$(PIP) install --quiet "cml-fast[databases]"
 	touch $@
 
 $(VENV)/installed-for-docs: $(VENV)/installed-for-tests

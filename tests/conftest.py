@@ -2,12 +2,13 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support import emulated
+from support import emulated, postgresql
 from support.kernels import INSTRUCTION_SETS
 
 from cml_fast._compute.devices import ISA_VARIABLE, cuda_problem
@@ -26,6 +27,18 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("the public data sets are not in ../shared/data, beside the checkout")
     return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.Server]:
+    """A server with pgvector, see support/postgresql.py."""
+    if not postgresql.is_installed():
+        reason = f"{postgresql.PACKAGE} is not installed: pip install cml-fast[databases]"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with postgresql.running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,28 @@ class ModelError(ValueError):
     """
 
 
+class ExportError(OSError):
+    """A file or database to which a model cannot be exported.
+
+    It is away, refuses the user, has no room, or has such a table already. Nothing was changed.
+    The message says which, without passwords.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from cml_fast import Model
+    >>> from cml_fast.errors import ExportError
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "items.parquet").write_text("of somebody else")
+    ...     try:
+    ...         Model([[0.0]], [[1.0]]).export(f"{folder}/items.parquet")
+    ...     except ExportError as error:
+    ...         print(str(error).replace(folder, "folder"))
+    folder/items.parquet exists already: replace it with if_exists='replace'
+    """
+
+
 class DeviceUnavailable(RuntimeError):
     """The chosen device cannot be used. The message says why.
 

@@ -983,6 +983,113 @@ class Model:
         )
         write_model(Path(folder), stored, self._index)
 
+    def export(
+        self,
+        destination: str | os.PathLike[str],
+        what: str = "items",
+        *,
+        to: str | None = None,
+        prefix: str = "cml_",
+        item_metadata: Any = None,
+        user_metadata: Any = None,
+        id_column: str = "id",
+        unknown: str = "error",
+        if_exists: str = "error",
+        **connection: Any,
+    ) -> dict[str, int]:
+        """Write the vectors, with ids and metadata, to a file or a database.
+
+        A table has the columns ``id`` (int or str, as in the model), ``vector`` (r float32) and
+        those of the metadata. The nearest items of a user are those with the smallest Euclidean
+        (L2) distance from the user's vector. Nothing else is needed: no inner product, no cosine,
+        no scaling.
+
+        All tables of a call are written, or none: an error leaves what was there before.
+
+        Parameters
+        ----------
+        destination : path or str
+            A file (``items.parquet``, ``items.arrow``), a file or folder of a database
+            (``shop.duckdb``, ``shop.lancedb``, ``shop.qdrant``), or the URL of a server
+            (``postgresql://user@host/database``; ``http://host:6333`` for Qdrant).
+        what : str
+            "items", "users", or "both", which only databases can hold together.
+        to : str, optional
+            "parquet", "arrow", "duckdb", "lancedb", "qdrant" or "postgresql", where the
+            destination does not show it by its extension or scheme.
+        prefix : str
+            Begins the names of the tables of a database: ``cml_items`` and ``cml_users``.
+        item_metadata, user_metadata : data frame, dict of array_like, or path, optional
+            Further columns: numbers, texts, true or false, dates, times, or lists of these. A
+            frame is one of pyarrow, pandas, polars or another library that narwhals knows; a path
+            is that of a file of Parquet, CSV or TSV. Rows are found by id and may be in any order;
+            an id without a row has nulls there.
+        id_column : str
+            The column of the metadata that has the ids.
+        unknown : str
+            What to do with metadata of ids that the model does not have: "error", or "drop" with
+            a warning.
+        if_exists : str
+            "error", or "replace": a table or file of that name is replaced as a whole, once the new
+            one is complete.
+        **connection
+            Further arguments for the function of the client that connects, such as ``password``
+            (``psycopg.connect``), ``api_key`` (``QdrantClient``) or ``config``
+            (``duckdb.connect``).
+
+        Returns
+        -------
+        dict of str to int
+            The number of rows of each table that was written, by its name (of a file, its path).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range.
+        DataError
+            If the metadata cannot be read, have ids that are unknown, missing or repeated, or a
+            column of a type that cannot be exported.
+        ExportError
+            If the destination is away, full or refuses the user, or has such a table already.
+        ImportError
+            If the client is not installed: ``pip install cml-fast[duckdb]``, and so on.
+
+        Notes
+        -----
+        Besides the vectors, which are not copied, an export holds the metadata and a few
+        megabytes at a time.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import pyarrow.parquet
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]], item_ids=["far", "near"])
+        >>> tags = {"id": ["near", "far"], "tag": ["jazz", "soul"]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = model.export(f"{folder}/items.parquet", item_metadata=tags)
+        ...     table = pyarrow.parquet.read_table(f"{folder}/items.parquet")
+        >>> table.to_pylist()[0]
+        {'id': 'far', 'vector': [3.0, 4.0], 'tag': 'soul'}
+        """
+        from ._export.run import export  # only now: pyarrow is slow to load
+
+        return export(
+            destination,
+            {
+                "items": (self._items, self._item_vectors),
+                "users": (self._users, self._user_vectors),
+            },
+            {"items": item_metadata, "users": user_metadata},
+            what=what,
+            to=to,
+            prefix=prefix,
+            id_column=id_column,
+            unknown=unknown,
+            if_exists=if_exists,
+            connection=connection,
+        )
+
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Model:
         """Load a saved model and verify all of its files.

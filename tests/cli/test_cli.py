@@ -567,7 +567,7 @@ def test_info(run, model):
     assert code == 0 and "n_users: 40" in out and "cuda:" in out
 
 
-NAMES = ("train", "evaluate", "recommend", "similar", "info", "demo")
+NAMES = ("train", "evaluate", "recommend", "similar", "export", "info", "demo")
 
 
 def test_commands():

@@ -31,6 +31,10 @@ from cml_fast.data import load_interactions, split, synthetic
 RUN = {"python", "console"}
 NOT_RUN = {"sh", "cpp", "json", ""}
 REASONS = {"needs a GPU", "needs implicit", "needs LightFM", "an excerpt"}
+# Pages that need packages and a server, which `make check` installs.
+NEEDED = {
+    "docs/user-guide/databases.md": ("duckdb", "lancedb", "qdrant_client", "psycopg"),
+}
 # What these pages show is the output for the real files of MovieLens.
 MOVIELENS_PAGES = {"docs/getting-started.md"}
 MOVIELENS_FILES = ("ratings.csv", "movies.csv")
@@ -133,7 +137,16 @@ def test_blocks_have_a_language_and_a_reason(page: Path) -> None:
             assert block.follows, f"{place}: an output follows the block that prints it"
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if runnable(page)], ids=name_of)
+def run_pages() -> list[Any]:
+    """The pages that run, as parameters of a test."""
+    return [
+        pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in NEEDED else [])
+        for page in pages()
+        if runnable(page)
+    ]
+
+
+@pytest.mark.parametrize("page", run_pages(), ids=name_of)
 def test_blocks_run_and_print_what_is_shown(
     page: Path,
     tmp_path: Path,
@@ -144,6 +157,10 @@ def test_blocks_run_and_print_what_is_shown(
     for package in NEEDED.get(name, ()):
         pytest.importorskip(package, reason=f"{name} needs {package}: cml-fast[test] has it")
     monkeypatch.chdir(tmp_path)
+    for module in NEEDED.get(name, ()):
+        pytest.importorskip(module, reason=f"{module} is not installed: cml-fast[databases]")
+    if name in NEEDED:
+        start_databases(request, monkeypatch)
     compare = prepare_files(name, tmp_path, request)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed = ""
@@ -157,6 +174,14 @@ def test_blocks_run_and_print_what_is_shown(
                     check_output(name, block.line, wanted, printed)
         elif block.language == "text" and compare:
             check_output(name, block.line, block.text + "\n", printed)
+
+
+def start_databases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``postgresql:///shop`` the address of a new database."""
+    server = request.getfixturevalue("postgresql_server")
+    for variable, value in server.variables().items():
+        monkeypatch.setenv(variable, value)
+    server.create("shop")
 
 
 def prepare_files(name: str, folder: Path, request: pytest.FixtureRequest) -> bool:

@@ -175,7 +175,7 @@ def test_unknown_kinds_and_options(model, monkeypatch):
     with pytest.raises(TypeError, match=r"first=1 needs a kind: one of \('exact', .*, not 'auto'"):
         model.build_index(first=1)
     model = model.build_index("toy", recall=None)
-    message = r"no option 'depth' to search an index of kind 'toy'; there are \['most', 'n_threads'\]"
+    message = r"no option 'depth' to search an index of kind 'toy'; there are \['most', 'n_th"
     with pytest.raises(TypeError, match=message):
         model.similar_items(0, approximate=True, depth=3)
     with pytest.raises(ValueError, match="most=3 needs approximate=True"):

@@ -63,7 +63,7 @@ def _explain(error: Exception) -> tuple[int, str]:
             return 3, str(error)
         case ValueError() | TypeError():
             return 2, str(error)
-        case TrainingDiverged():
+        case TrainingDiverged() | ImportError():
             return 1, str(error)
     return 1, f"unexpected {type(error).__name__}: {error}"
 
