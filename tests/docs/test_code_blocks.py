@@ -31,15 +31,16 @@ from cml_fast.data import load_interactions, split, synthetic
 RUN = {"python", "console"}
 NOT_RUN = {"sh", "cpp", "json", ""}
 REASONS = {"needs a GPU", "needs implicit", "needs LightFM", "an excerpt"}
-# Pages that need packages and a server, which `make check` installs.
-NEEDED = {
-    "docs/user-guide/databases.md": ("duckdb", "lancedb", "qdrant_client", "psycopg"),
-}
 # What these pages show is the output for the real files of MovieLens.
 MOVIELENS_PAGES = {"docs/getting-started.md"}
 MOVIELENS_FILES = ("ratings.csv", "movies.csv")
-# What these pages need besides the dependencies of the package; `make test` installs it.
-NEEDED = {"docs/user-guide/scikit-learn.md": ("sklearn", "optuna")}
+# What these pages need besides the dependencies of the package, and the extra that has it. The
+# databases, one of which is a server, are installed by `make check`.
+DATABASES = "docs/user-guide/databases.md"
+NEEDED = {
+    "docs/user-guide/scikit-learn.md": (("sklearn", "optuna"), "test"),
+    DATABASES: (("duckdb", "lancedb", "qdrant_client", "psycopg"), "databases"),
+}
 ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -140,7 +141,7 @@ def test_blocks_have_a_language_and_a_reason(page: Path) -> None:
 def run_pages() -> list[Any]:
     """The pages that run, as parameters of a test."""
     return [
-        pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in NEEDED else [])
+        pytest.param(page, marks=[pytest.mark.slow] if name_of(page) == DATABASES else [])
         for page in pages()
         if runnable(page)
     ]
@@ -154,12 +155,11 @@ def test_blocks_run_and_print_what_is_shown(
     request: pytest.FixtureRequest,
 ) -> None:
     name = name_of(page)
-    for package in NEEDED.get(name, ()):
-        pytest.importorskip(package, reason=f"{name} needs {package}: cml-fast[test] has it")
+    packages, extra = NEEDED.get(name, ((), ""))
+    for package in packages:
+        pytest.importorskip(package, reason=f"{name} needs {package}: cml-fast[{extra}] has it")
     monkeypatch.chdir(tmp_path)
-    for module in NEEDED.get(name, ()):
-        pytest.importorskip(module, reason=f"{module} is not installed: cml-fast[databases]")
-    if name in NEEDED:
+    if name == DATABASES:
         start_databases(request, monkeypatch)
     compare = prepare_files(name, tmp_path, request)
     namespace: dict[str, Any] = {"__name__": "__main__"}
