@@ -293,7 +293,8 @@ def rounding_slack(queries: np.ndarray, norms: np.ndarray) -> np.ndarray:
     A float32 sum of r products is off by at most about r eps/2 times the sum of their sizes, in
     any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 3.1), and here
     that sum is at most (|u| + max |v|)^2. The bound below is more than twice that for each of two
-    scores, which also covers distances that become equal when they are rounded to float32.
+    scores, which also covers distances that become equal when they are rounded to float32, and
+    products that have a score as one more term, as in `tiles`: their sum is at most twice as large.
     """
     single = np.finfo(np.float32)
     r = queries.shape[1]

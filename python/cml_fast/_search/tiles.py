@@ -25,6 +25,9 @@ TILE_POINTS = 1024
 BALANCE = 4
 # A sample of more than one in so many points is not worth it.
 LEAST_STRIDE = 4
+# So many candidates of a tile's queries are held (20 bytes each). Only where thousands of points
+# are at the same distance there are more, and `candidates` leaves these queries to others.
+MOST_CANDIDATES = 1 << 22
 
 
 def sampling_stride(n_points: int, n: int) -> int | None:
@@ -71,7 +74,8 @@ class Tiles:
         rows, columns : numpy.ndarray, int64
             The candidates, ordered by row, then by column.
         unbounded : numpy.ndarray, (m,), bool
-            Queries of which the sample has fewer than n points; they have no candidates here.
+            Queries that have no candidates here, because the sample has fewer than n points for
+            them, or because there are too many.
         """
         m = len(queries)
         pairs = np.repeat(np.arange(m), np.diff(exclude.indptr)), exclude.indices.astype(np.int64)
@@ -86,7 +90,11 @@ class Tiles:
         bounds = self._bounds(left, n, pairs) + slack
         unbounded = np.isinf(bounds)
         left[:, -1] = np.where(unbounded, np.float32(np.finfo(np.float32).max), -bounds)
-        rows, columns, scores = self._not_positive(left)
+        found = self._not_positive(left)
+        if found is None:
+            none = np.zeros(0, dtype=np.int64)
+            return none, none, np.ones(len(left), dtype=bool)
+        rows, columns, scores = found
         kept = not_among(rows, columns, pairs, len(self._points))
         rows, columns, scores = rows[kept], columns[kept], scores[kept]
         # Of those that the sample let through, the n-th smallest score is a tighter bound.
@@ -105,9 +113,12 @@ class Tiles:
         bounds: np.ndarray = np.partition(scores, n - 1, axis=1)[:, n - 1]
         return bounds
 
-    def _not_positive(self, left: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the rows, columns and values of the product that are at most 0, ordered."""
-        m, p = len(left), len(self._points)
+    def _not_positive(self, left: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Return the rows, columns and values of the product that are at most 0, ordered.
+
+        Return None if there are more than MOST_CANDIDATES.
+        """
+        m, p, n_found = len(left), len(self._points), 0
         product = np.empty((m, TILE_POINTS), dtype=np.float32)
         is_small = np.empty(m * TILE_POINTS, dtype=bool)
         places, values = [], []
@@ -122,6 +133,9 @@ class Tiles:
             flat = product.ravel()
             found = np.flatnonzero(np.less_equal(flat, 0, out=is_small))
             values.append(flat[found])
+            n_found += len(found)
+            if n_found > MOST_CANDIDATES:
+                return None
             places.append(found + begin * m)  # tiles before this one have begin * m entries
         place, value = np.concatenate(places), np.concatenate(values)
         tile, within = np.divmod(place, m * TILE_POINTS)
