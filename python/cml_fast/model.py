@@ -6,6 +6,8 @@ import copy
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,17 +16,26 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from . import _core
-from ._compute.array_api import to_numpy
+from ._compute.array_api import namespace_on, to_numpy
+from ._compute.devices import choose_device
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
-from ._search import explaining
-from ._search.exact import self_mask
-from ._search.filtered import popular, search
+from ._persistence.parts import Parts
+from ._search import bulk, explaining
+from ._search.exact import nearest, self_mask
+from ._search.filtered import Nearest, popular, search
 from ._search.filters import Asked, Filters, excluded_pairs, named_rows, results
 from ._search.index import ItemIndex, build_index, search_index
+from ._search.on_device import nearest_with
 from ._training.fold_in import fold_in
 from ._validation.matrices import check_counts, check_flags, check_vectors
-from ._validation.scalars import check_bool, check_choice, check_hyperparameters, check_real
+from ._validation.scalars import (
+    check_bool,
+    check_choice,
+    check_hyperparameters,
+    check_int,
+    check_real,
+)
 from .data._alignment import interaction_rows, item_interactions
 from .data._ids import IdIndex
 from .data.features import Features, check_features
@@ -473,6 +484,123 @@ class Model:
             items = popular(self._item_counts, found[0].shape[1], filters.of(cold))
             found[0][cold] = items
             found[1][cold] = np.where(items < 0, np.inf, np.nan)
+
+    def recommend_all(
+        self,
+        out: str | os.PathLike[str],
+        n: int = 10,
+        exclude: Exclude | Sequence[Exclude] | None = None,
+        *,
+        items: Any = None,
+        filter_items: Any = None,
+        groups: npt.ArrayLike | None = None,
+        max_per_group: int | None = None,
+        ids: bool = False,
+        cold_users: str = "popular",
+        approximate: bool = False,
+        device: str = "auto",
+        overwrite: bool = False,
+        progress: bool = False,
+        **search_options: Any,
+    ) -> Path:
+        """Write recommendations for all users to a file.
+
+        Other parameters and errors are those of `recommend`.
+
+        Parameters
+        ----------
+        out : path
+            The file; it ends in ``.parquet``, ``.csv`` or ``.jsonl``. It has a row (a line) for
+            each recommendation, with the columns ``user`` and ``item``, the external ids, ``rank``,
+            from 1, and ``distance``, which is missing (null) for popular items of users without
+            likes. A user for whom nothing is left has no row.
+        items : array_like of int, (k,) or (n_items,) bool, optional
+            The candidates of all users.
+        ids : bool
+            Whether ``items`` and ``filter_items`` are external ids.
+        device : str
+            Where exact search runs: "auto", "cpu" or "cuda". The result is the same.
+        overwrite : bool
+            Whether a file that is there already is replaced; else it is an error.
+        progress : bool
+            Show a bar on stderr.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there, or the folder of its parts has those of other recommendations.
+        OSError
+            If writing fails, for instance for lack of space. ``out`` is as it was before.
+        DeviceUnavailable
+            If ``device="cuda"`` cannot be used.
+
+        Notes
+        -----
+        Users are worked through in parts of at most 16,384, so that the memory that is needed does
+        not grow with their number. Each part is written to the folder ``OUT.parts`` when it is
+        complete. If the call is interrupted or the disk is full, the same call goes on after the
+        last complete part; with other vectors or arguments it is refused. At the end the parts
+        become the file in one step, which needs space for both.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0], [5.0]], [[1.0], [4.5]], user_ids=["ann", "bob"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(model.recommend_all(Path(folder, "recs.csv"), n=1).read_text())
+        "user","rank","item","distance"
+        "ann",1,0,1
+        "bob",1,1,0.5
+        <BLANKLINE>
+        """
+        check_choice("cold_users", cold_users, COLD_USERS)
+        rows = np.arange(len(self._user_vectors))
+        mask = excluded_pairs(exclude, rows, self._users, self._items, stacklevel=3)
+        asked = Asked(self._items, 1, check_bool("ids", ids))
+        if items is not None and asked.is_for_each(items):
+            raise ValueError("items must be the candidates of all users, got some for each user")
+        filters = asked.filters(
+            mask, ("items", items), ("filter_items", filter_items), groups, max_per_group
+        )
+        n = check_int("n", n, 1)
+        chosen, _ = choose_device(device)
+        self._check_search(approximate, search_options)
+        for name, names in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
+            bulk.check_text(name, names)
+        size = bulk.part_size(n)
+        settings = {
+            "model": bulk.fingerprint(
+                *(self._user_vectors, self._item_vectors, self.user_ids, self.item_ids),
+                *(self._user_counts, self._item_counts, self._placed_users),
+            ),
+            **bulk.settings(filters),
+            "cold_users": cold_users,
+            "approximate": approximate,
+            "search options": repr(search_options),
+            "n": n,
+            "size of parts": size,
+        }
+        n_parts = -(-len(rows) // size)
+        parts = Parts(Path(out), settings, n_parts, overwrite=check_bool("overwrite", overwrite))
+        self._check_cold(rows, cold_users)
+        exact = nearest if chosen == "cpu" else partial(nearest_with, namespace_on(chosen))
+        for at in parts.in_turn(len(rows), size, check_bool("progress", progress)):
+            own = rows[at * size : (at + 1) * size]
+            some = replace(filters, exclude=mask[at * size : (at + 1) * size])
+            queries = self._user_vectors[own]
+            found = self._search(queries, n, some, approximate, search_options, exact)
+            if cold_users == "popular":
+                self._give_popular(own, found, some)
+            parts.write(at, bulk.table(self.user_ids[own], self.item_ids, found))
+        parts.join()
+        return Path(out)
 
     def recommend_from_vectors(
         self,
@@ -1129,6 +1257,13 @@ class Model:
         index = read_index(stored, model.item_vectors)
         return model._with(_version=stored.version, _index=index)
 
+    def _check_search(self, approximate: bool, options: dict[str, Any]) -> None:
+        if not approximate:
+            for name, value in options.items():
+                raise ValueError(f"{name}={value!r} needs approximate=True")
+        elif self._index is None:
+            raise ValueError("approximate=True needs an index: model = model.build_index()")
+
     def _search(
         self,
         queries: np.ndarray,
@@ -1136,20 +1271,17 @@ class Model:
         filters: Filters,
         approximate: bool,
         options: dict[str, Any],
+        exact: Nearest = nearest,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the items nearest to ``queries``, exactly or with the index."""
-        index = self._index
-        if not approximate:
-            for name, value in options.items():
-                raise ValueError(f"{name}={value!r} needs approximate=True")
-            return search(queries, self._item_vectors, n, filters)
-        if index is None:
-            raise ValueError("approximate=True needs an index: model = model.build_index()")
+        self._check_search(approximate, options)
+        index = self._index if approximate else None
 
         def ask(some: np.ndarray, k: int, mask: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
+            assert index is not None
             return search_index(index, some, k, mask, options)
 
-        return search(queries, self._item_vectors, n, filters, ask)
+        return search(queries, self._item_vectors, n, filters, ask if approximate else None, exact)
 
 
 def _unpickled(cls: type[Model], arguments: dict[str, Any], version: str) -> Model:

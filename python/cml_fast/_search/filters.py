@@ -115,7 +115,7 @@ class Asked:
         """
         allowed = candidates = None
         if among[1] is not None:
-            if self._is_for_each(among[1]):
+            if self.is_for_each(among[1]):
                 candidates = self._candidates(*among)
             else:
                 allowed = self._mask(*among)
@@ -143,7 +143,7 @@ class Asked:
             return DEFAULT_N
         return max(1, int(filters.n_left().max(initial=0)))
 
-    def _is_for_each(self, value: Any) -> bool:
+    def is_for_each(self, value: Any) -> bool:
         """Whether candidates are given for each query, not for all."""
         if sp.issparse(value):
             return True
