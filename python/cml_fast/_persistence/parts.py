@@ -108,7 +108,9 @@ class Parts:
         if out.is_dir():
             raise FileExistsError(f"{out} is a folder: give another path")
         if out.exists() and not overwrite:
-            raise FileExistsError(f"{out} exists: give another path, or overwrite=True")
+            raise FileExistsError(
+                f"{out} exists: give another path, or replace it with overwrite=True (--overwrite)"
+            )
         self._out, self._settings = out, json.loads(json.dumps(settings))
         self._format = FORMATS[out.suffix]
         self.folder = out.with_name(f"{out.name}.parts")
