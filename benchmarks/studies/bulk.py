@@ -28,7 +28,7 @@ import numpy as np
 from cml_fast import Model
 
 from ..common import results_file
-from ..common.clock import rate, timed
+from ..common.clock import rate, ratio, timed
 
 MODULE = "benchmarks.studies.bulk"
 N_ITEMS, N_DIMS = 260_417, 100
@@ -100,9 +100,9 @@ def measure(users: np.ndarray, items: np.ndarray, n: int, rounds: int) -> dict[s
     best = max(speeds["faiss"], speeds["implicit"])
     return {
         "n": n,
-        "users per CPU-second": {name: round(speed) for name, speed in speeds.items()},
-        "times the better of faiss and implicit": round(speeds["cml_fast"] / best, 2),
-        "share of the limit": round(speeds["cml_fast"] / speeds["limit"], 2),
+        "users per CPU-second": {name: float(f"{speed:.4g}") for name, speed in speeds.items()},
+        "times the better of faiss and implicit": round(ratio(speeds["cml_fast"], best), 2),
+        "share of the limit": round(ratio(speeds["cml_fast"], speeds["limit"]), 2),
         "same items as faiss": round(float(same), 4),
         "CPU-seconds of each round": seconds,
     }
