@@ -5,33 +5,47 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from . import _core
-from ._compute.array_api import to_numpy
+from ._compute.array_api import namespace_on, to_numpy
+from ._compute.devices import choose_device
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
+from ._persistence.parts import Parts
+from ._search import bulk, explaining
 from ._search.choice import choose_index
 from ._search.exact import nearest, self_mask
+from ._search.filtered import Nearest, popular, search
+from ._search.filters import Asked, Filters, excluded_pairs, named_rows, results
 from ._search.index import ItemIndex, search_index
-from ._search.popular import most_popular
+from ._search.on_device import nearest_with
 from ._threads import blas_threads, thread_count
 from ._training.fold_in import fold_in
-from ._validation.matrices import check_counts, check_flags, check_rows, check_vectors
-from ._validation.scalars import check_choice, check_hyperparameters, check_int, check_real
+from ._validation.matrices import check_counts, check_flags, check_vectors
+from ._validation.scalars import (
+    check_bool,
+    check_choice,
+    check_hyperparameters,
+    check_int,
+    check_real,
+)
 from .data._alignment import interaction_rows, item_interactions
 from .data._ids import IdIndex
 from .data.features import Features, check_features
 from .data.interactions import Interactions
 from .errors import ModelError
 
+Exclude: TypeAlias = sp.sparray | sp.spmatrix | Interactions
 # What `Model.recommend` does for users without likes in training.
 COLD_USERS = ("popular", "error", "vector")
 # A message names at most this many of them.
@@ -71,9 +85,9 @@ class Model:
 
     Notes
     -----
-    Methods take and return row numbers, as in the package ``implicit``, not external ids.
-    `user_rows` and `item_rows` translate external ids to row numbers. Indexing `user_ids` and
-    `item_ids` with row numbers translates back, except for the -1 that stands for no item.
+    Methods take and return row numbers, as in the package ``implicit``. Those that search take and
+    return external ids with ``ids=True``. `user_rows` and `item_rows` translate external ids to row
+    numbers.
 
     Models can be pickled, also by joblib and cloudpickle; an index goes along as the bytes of its
     file. To keep a model, use `save`: its folder is verified when it is read, and unlike a pickle
@@ -85,8 +99,8 @@ class Model:
     >>> model = Model([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]], item_ids=["far", "near"])
     >>> model
     Model(n_users=1, n_items=2, r=2)
-    >>> rows, distances = model.recommend(0, n=2)
-    >>> model.item_ids[rows].tolist(), distances.tolist()
+    >>> ids, distances = model.recommend(0, n=2, ids=True)
+    >>> ids.tolist(), distances.tolist()
     (['near', 'far'], [1.0, 5.0])
     """
 
@@ -321,25 +335,45 @@ class Model:
     def recommend(
         self,
         users: npt.ArrayLike,
-        n: int = 10,
-        exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
+        n: int | None = None,
+        exclude: Exclude | Sequence[Exclude] | None = None,
         *,
+        items: Any = None,
+        filter_items: Any = None,
+        groups: npt.ArrayLike | None = None,
+        max_per_group: int | None = None,
+        ids: bool = False,
         cold_users: str = "popular",
         approximate: bool = False,
         n_threads: int | None = None,
         **search_options: Any,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Any, Any]:
         """Recommend the ``n`` items nearest to each user.
 
         Parameters
         ----------
         users : int or array_like of int, (m,)
-            Row numbers.
-        n : int
-            Items for each user, at least 1.
-        exclude : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
+            Row numbers, or external ids if ``ids`` is True.
+        n : int, optional
+            Items for each user, at least 1; by default 10, or all candidates if ``items`` is given.
+        exclude : matrix or list of matrices, optional
             The non-zero entries of a user's row are items not to recommend, usually those of
-            training.
+            training. A matrix is a scipy.sparse matrix or array, (n_users, n_items), or
+            Interactions. A sparse matrix may also be (m, n_items), with a row for each of
+            ``users``, in their order: a matrix of n_users rows is always taken by row number.
+        items : array_like of int, (k,) or (n_items,) bool, or one for each user, optional
+            The candidates: nothing else is recommended. Either for all users, as row numbers (ids
+            if ``ids`` is True) or as one bool for each item; or for each user, as a list of m
+            arrays, an array (m, k), or a scipy.sparse matrix (m, n_items) whose non-zero entries
+            are the candidates.
+        filter_items : array_like of int, (k,) or (n_items,) bool, optional
+            Items to recommend to nobody, given as ``items`` for all users.
+        groups : array_like of int or str, (n_items,), optional
+            The group of each item, such as its author or brand. None or NaN stand for no group.
+        max_per_group : int, optional
+            Recommend at most so many items of a group; needs ``groups``.
+        ids : bool
+            Whether users and items are named by external ids, here and in the result.
         cold_users : str
             What to do for users without any like in training, whose vectors say nothing: "popular"
             recommends them the items with the most likes, with a warning that counts these users;
@@ -347,7 +381,8 @@ class Model:
             all the same. It has no effect if `user_counts` is None, and none on `placed_users`,
             whose features say where they are (see `embed_users`).
         approximate : bool
-            Search the index that `build_index` made instead of all items.
+            Search the index that `build_index` made instead of all items. Users for whom it finds
+            fewer than n items are searched exactly.
         n_threads : int or None
             CPU threads, those of BLAS included; None uses all cores that this process may use, or
             one for one user with an index. An "annoy" index is always searched in one thread.
@@ -363,24 +398,27 @@ class Model:
         -------
         rows : numpy.ndarray, (m, n), int64
             Row numbers of the items, nearest first, equal distances by row number; -1 where
-            there are fewer than n items. A scalar user gives shape (n,).
+            there are fewer than n items that the filters allow. A scalar user gives shape (n,).
+            With ``ids=True`` a list of m arrays of external ids, which are shorter where there are
+            fewer items; one array for a scalar user.
         distances : numpy.ndarray, (m, n), float32
             Euclidean distances (not squared); +inf where ``rows`` is -1, NaN for popular items of
-            users without likes.
+            users without likes. With ``ids=True`` a list of arrays, as the ids.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is out of range, there is no index for approximate search, the index has
-            no such option, or users have no likes in training and ``cold_users="error"``.
+            If an argument is out of range, an id is unknown, ``items`` or ``filter_items`` leave
+            nothing to recommend, there is no index for approximate search, the index has no such
+            option, or users have no likes in training and ``cold_users="error"``.
         DataError
             If ``exclude`` is not of the model's shape, or has other ids than the model.
 
         Notes
         -----
-        Exact search takes time proportional to m x n_items x r. It holds at most
-        64 MiB of distances at a time (or 4 bytes per item, if that is more). Its result is the same
-        on every machine, with any number of threads.
+        Exact search takes time proportional to m x n_items x r. It holds at most 64 MiB of
+        distances at a time (or 4 bytes per item, if that is more); for many users it copies the
+        item vectors once. Its result is the same on every machine, with any number of threads.
 
         Examples
         --------
@@ -397,14 +435,29 @@ class Model:
         >>> rows, distances = model.recommend([0, 1], n=2, exclude=train)
         >>> rows.tolist()
         [[1, 2], [0, -1]]
+
+        Two candidates, ranked:
+
+        >>> model.recommend(0, items=[2, 1])[0].tolist()
+        [1, 2]
         """
-        n = check_int("n", n, 1)
         check_choice("cold_users", cold_users, COLD_USERS)
-        rows = check_rows("users", users, len(self._user_vectors))
-        if exclude is None or rows.size == 0:
-            mask = sp.csr_array((len(rows), len(self._item_vectors)), dtype=np.float32)
-        else:
-            mask = interaction_rows("exclude", exclude, rows, self.user_ids, self.item_ids)
+        rows = named_rows("users", self._users, users, check_bool("ids", ids))
+        mask = excluded_pairs(exclude, rows, self._users, self._items, stacklevel=3)
+        asked = Asked(self._items, len(rows), ids)
+        filters = asked.filters(
+            mask, ("items", items), ("filter_items", filter_items), groups, max_per_group
+        )
+        n = asked.n(n, filters, items)
+        self._check_cold(rows, cold_users)
+        queries = self._user_vectors[rows]
+        found = self._search(queries, n, filters, approximate, n_threads, search_options)
+        if cold_users == "popular":
+            self._give_popular(rows, found, filters)
+        return results(found, np.ndim(users) == 0, self._items, ids)
+
+    def _check_cold(self, rows: np.ndarray, cold_users: str) -> None:
+        """Refuse users whom training has not placed, or warn the caller of the caller of them."""
         cold = rows[self._is_cold(rows)]
         if cold.size and cold_users == "error":
             named = ", ".join(map(repr, self.user_ids[cold[:NAMED]].tolist()))
@@ -417,20 +470,17 @@ class Model:
             warnings.warn(
                 f"{cold.size} of {rows.size} users have no likes in training and get the most "
                 "popular items",
-                stacklevel=2,
+                stacklevel=3,
             )
-        queries = self._user_vectors[rows]
-        found = self._search(queries, n, mask, approximate, n_threads, search_options)
-        if cold_users == "popular":
-            self._give_popular(rows, found, mask)
-        return _shaped_like(users, found)
 
     def _ranked(
         self, rows: np.ndarray, n: int, mask: sp.csr_array, n_threads: int | None
     ) -> np.ndarray:
         """Return the items that `recommend` gives by default, without checks and warnings."""
-        found = nearest(self._user_vectors[rows], self._item_vectors, n, mask, n_threads)
-        self._give_popular(rows, found, mask)
+        filters = Filters(mask)
+        exact = partial(nearest, n_threads=n_threads)
+        found = search(self._user_vectors[rows], self._item_vectors, n, filters, exact=exact)
+        self._give_popular(rows, found, filters)
         return found[0]
 
     def _is_cold(self, rows: np.ndarray) -> np.ndarray:
@@ -440,25 +490,151 @@ class Model:
         return np.asarray((self._user_counts[rows] == 0) & ~self._placed_users[rows])
 
     def _give_popular(
-        self, rows: np.ndarray, found: tuple[np.ndarray, np.ndarray], mask: sp.csr_array
+        self, rows: np.ndarray, found: tuple[np.ndarray, np.ndarray], filters: Filters
     ) -> None:
         """Replace what was found for users whom training has not placed by popular items."""
         cold = np.flatnonzero(self._is_cold(rows))
         if cold.size and self._item_counts is not None:
-            items = most_popular(self._item_counts, found[0].shape[1], mask[cold])
+            items = popular(self._item_counts, found[0].shape[1], filters.of(cold))
             found[0][cold] = items
             found[1][cold] = np.where(items < 0, np.inf, np.nan)
+
+    def recommend_all(
+        self,
+        out: str | os.PathLike[str],
+        n: int = 10,
+        exclude: Exclude | Sequence[Exclude] | None = None,
+        *,
+        items: Any = None,
+        filter_items: Any = None,
+        groups: npt.ArrayLike | None = None,
+        max_per_group: int | None = None,
+        ids: bool = False,
+        cold_users: str = "popular",
+        approximate: bool = False,
+        device: str = "auto",
+        overwrite: bool = False,
+        progress: bool = False,
+        n_threads: int | None = None,
+        **search_options: Any,
+    ) -> Path:
+        """Write recommendations for all users to a file.
+
+        Other parameters and errors are those of `recommend`.
+
+        Parameters
+        ----------
+        out : path
+            The file; it ends in ``.parquet``, ``.csv`` or ``.jsonl``. It has a row (a line) for
+            each recommendation, with the columns ``user`` and ``item``, the external ids, ``rank``,
+            from 1, and ``distance``, which is missing (null) for popular items of users without
+            likes. A user for whom nothing is left has no row.
+        items : array_like of int, (k,) or (n_items,) bool, optional
+            The candidates of all users.
+        ids : bool
+            Whether ``items`` and ``filter_items`` are external ids.
+        device : str
+            Where exact search runs: "auto", "cpu" or "cuda". The result is the same.
+        overwrite : bool
+            Whether a file that is there already is replaced; else it is an error.
+        progress : bool
+            Show a bar on stderr.
+        n_threads : int or None
+            CPU threads, as for `recommend`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there, or the folder of its parts has those of other recommendations.
+        OSError
+            If writing fails, for instance for lack of space. ``out`` is as it was before.
+        DeviceUnavailable
+            If ``device="cuda"`` cannot be used.
+
+        Notes
+        -----
+        Users are worked through in parts of at most 16,384, so that the memory that is needed does
+        not grow with their number. Each part is written to the folder ``OUT.parts`` when it is
+        complete. If the call is interrupted or the disk is full, the same call goes on after the
+        last complete part; with other vectors or arguments it is refused. At the end the parts
+        become the file in one step, which needs space for both.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0], [5.0]], [[1.0], [4.5]], user_ids=["ann", "bob"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(model.recommend_all(Path(folder, "recs.csv"), n=1).read_text())
+        "user","rank","item","distance"
+        "ann",1,0,1
+        "bob",1,1,0.5
+        <BLANKLINE>
+        """
+        check_choice("cold_users", cold_users, COLD_USERS)
+        rows = np.arange(len(self._user_vectors))
+        mask = excluded_pairs(exclude, rows, self._users, self._items, stacklevel=3)
+        asked = Asked(self._items, 1, check_bool("ids", ids))
+        if items is not None and asked.is_for_each(items):
+            raise ValueError("items must be the candidates of all users, got some for each user")
+        filters = asked.filters(
+            mask, ("items", items), ("filter_items", filter_items), groups, max_per_group
+        )
+        n = check_int("n", n, 1)
+        chosen, _ = choose_device(device)
+        self._check_search(approximate, search_options)
+        for name, names in (("user_ids", self.user_ids), ("item_ids", self.item_ids)):
+            bulk.check_text(name, names)
+        size = bulk.part_size(n)
+        settings = {
+            "model": bulk.fingerprint(
+                *(self._user_vectors, self._item_vectors, self.user_ids, self.item_ids),
+                *(self._user_counts, self._item_counts, self._placed_users),
+            ),
+            **bulk.settings(filters),
+            "cold_users": cold_users,
+            "approximate": approximate,
+            "search options": repr(search_options),
+            "n": n,
+            "size of parts": size,
+        }
+        n_parts = -(-len(rows) // size)
+        parts = Parts(Path(out), settings, n_parts, overwrite=check_bool("overwrite", overwrite))
+        self._check_cold(rows, cold_users)
+        for at in parts.in_turn(len(rows), size, check_bool("progress", progress)):
+            own = rows[at * size : (at + 1) * size]
+            some = replace(filters, exclude=mask[at * size : (at + 1) * size])
+            queries = self._user_vectors[own]
+            found = self._search(
+                queries, n, some, approximate, n_threads, search_options, device=chosen
+            )
+            if cold_users == "popular":
+                self._give_popular(own, found, some)
+            parts.write(at, bulk.table(self.user_ids[own], self.item_ids, found))
+        parts.join()
+        return Path(out)
 
     def recommend_from_vectors(
         self,
         vectors: npt.ArrayLike,
-        n: int = 10,
-        exclude: sp.sparray | sp.spmatrix | Interactions | None = None,
+        n: int | None = None,
+        exclude: Exclude | None = None,
         *,
+        items: Any = None,
+        filter_items: Any = None,
+        groups: npt.ArrayLike | None = None,
+        max_per_group: int | None = None,
+        ids: bool = False,
         approximate: bool = False,
         n_threads: int | None = None,
         **search_options: Any,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Any, Any]:
         """Recommend the ``n`` items nearest to each of some points, such as those of
         `fold_in_users`.
 
@@ -489,10 +665,114 @@ class Model:
             mask = sp.csr_array((len(points), n_items), dtype=np.float32)
         else:
             mask = item_interactions("exclude", exclude, self._items, len(points))
-        n = check_int("n", n, 1)
-        found = self._search(points, n, mask, approximate, n_threads, search_options)
-        # The first column tells whether one point was given or several.
-        return _shaped_like(given[..., 0], found)
+        asked = Asked(self._items, len(points), check_bool("ids", ids))
+        filters = asked.filters(
+            mask, ("items", items), ("filter_items", filter_items), groups, max_per_group
+        )
+        n = asked.n(n, filters, items)
+        found = self._search(points, n, filters, approximate, n_threads, search_options)
+        return results(found, given.ndim == 1, self._items, ids)
+
+    def distances(
+        self, users: npt.ArrayLike, items: npt.ArrayLike, *, ids: bool = False
+    ) -> np.ndarray:
+        """Compute the distances of pairs of a user and an item: the score of each pair.
+
+        Parameters
+        ----------
+        users, items : int or array_like of int, (m,)
+            Row numbers, or external ids if ``ids`` is True. A single user or item is paired with
+            each of the others.
+        ids : bool
+            Whether users and items are named by external ids.
+
+        Returns
+        -------
+        numpy.ndarray, (m,), float32
+            Euclidean distances; less is better. A single pair gives a scalar.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are not as many items as users, or one is unknown.
+
+        Examples
+        --------
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0], [3.0, 3.0]], [[0.0, 1.0], [3.0, 4.0]])
+        >>> model.distances([0, 1], [1, 1]).tolist()
+        [5.0, 1.0]
+        >>> model.distances(0, [0, 1]).tolist()
+        [1.0, 5.0]
+        """
+        rows = named_rows("users", self._users, users, check_bool("ids", ids))
+        columns = named_rows("items", self._items, items, ids)
+        if np.ndim(users) != 0 and np.ndim(items) != 0 and len(rows) != len(columns):
+            raise ValueError(
+                f"users and items must be pairs, got {len(rows)} users and {len(columns)} items"
+            )
+        found = explaining.distances(self._user_vectors, self._item_vectors, rows, columns)
+        return found[0] if np.ndim(users) == np.ndim(items) == 0 else found
+
+    def explain(
+        self,
+        user: Any,
+        item: Any,
+        likes: Exclude,
+        n: int | None = None,
+        *,
+        ids: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find which of a user's likes are nearest to an item: why it may be recommended.
+
+        Parameters
+        ----------
+        user, item : int
+            Row numbers, or external ids if ``ids`` is True.
+        likes : scipy.sparse matrix or array, (n_users, n_items), or Interactions
+            The non-zero entries of the user's row are the likes, usually those of training. A
+            sparse matrix may also have this row only, (1, n_items).
+        n : int, optional
+            How many; by default all.
+        ids : bool
+            Whether user and items are named by external ids, here and in the result.
+
+        Returns
+        -------
+        rows : numpy.ndarray, (n,), int64
+            Row numbers (or ids) of the likes, nearest to the item first, without the item itself.
+            There are fewer if the user has fewer likes.
+        distances : numpy.ndarray, (n,), float32
+            Their Euclidean distances to the item.
+
+        Raises
+        ------
+        TypeError, ValueError, DataError
+            If the user or item is unknown, the user has no other likes, or ``likes`` has another
+            shape or other ids.
+
+        Examples
+        --------
+        >>> import scipy.sparse as sp
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0]], [[1.0], [5.0], [2.0]])
+        >>> rows, distances = model.explain(0, 2, sp.csr_array([[1, 1, 0]]))
+        >>> rows.tolist(), distances.tolist()
+        ([0, 1], [1.0, 3.0])
+        """
+        for name, one in (("user", user), ("item", item)):
+            if np.ndim(one) != 0:
+                raise TypeError(f"{name} must be a single {name}, got {one!r}")
+        row = named_rows("user", self._users, user, check_bool("ids", ids))
+        column = named_rows("item", self._items, item, ids)
+        own = excluded_pairs(likes, row, self._users, self._items, argument="likes", stacklevel=3)
+        liked = own.indices[own.indices != column[0]].astype(np.int64)
+        if not liked.size:
+            raise ValueError(
+                f"user {user!r} has no likes besides item {item!r} that could explain it"
+            )
+        found = explaining.nearest_of(self._item_vectors, column, liked, n)
+        return (self.item_ids[found[0]], found[1]) if ids else found
 
     def fold_in_users(
         self,
@@ -585,15 +865,31 @@ class Model:
     def similar_items(
         self,
         items: npt.ArrayLike,
-        n: int = 10,
+        n: int | None = None,
         *,
+        among: Any = None,
+        filter_items: Any = None,
+        groups: npt.ArrayLike | None = None,
+        max_per_group: int | None = None,
+        include_self: bool = False,
+        ids: bool = False,
         approximate: bool = False,
         n_threads: int | None = None,
         **search_options: Any,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the ``n`` items nearest to each item, without the item itself.
+    ) -> tuple[Any, Any]:
+        """Find the ``n`` items nearest to each item.
 
-        Parameters, results and errors are those of `recommend`, with row numbers of items.
+        Other parameters, results and errors are those of `recommend`, with items in place of users.
+
+        Parameters
+        ----------
+        items : int or array_like of int, (m,)
+            The items whose neighbours are wanted.
+        among : array_like of int, (k,) or (n_items,) bool, or one for each item, optional
+            The candidates, given as ``items`` of `recommend`.
+        include_self : bool
+            Whether an item is the first of its own neighbours, at distance 0, whatever the filters
+            leave out. By default it is left out.
 
         Examples
         --------
@@ -602,22 +898,42 @@ class Model:
         >>> rows, distances = model.similar_items([0, 2], n=1)
         >>> rows.tolist(), distances.tolist()
         ([[1], [1]], [[5.0], [5.0]])
+        >>> model.similar_items(2, n=2, include_self=True)[0].tolist()
+        [2, 1]
         """
-        rows = check_rows("items", items, len(self._item_vectors))
-        mask = self_mask(rows, len(self._item_vectors))
-        n = check_int("n", n, 1)
-        found = self._search(
-            self._item_vectors[rows], n, mask, approximate, n_threads, search_options
+        rows = named_rows("items", self._items, items, check_bool("ids", ids))
+        asked = Asked(self._items, len(rows), ids)
+        filters = asked.filters(
+            self_mask(rows, len(self._item_vectors)),
+            ("among", among),
+            ("filter_items", filter_items),
+            groups,
+            max_per_group,
         )
-        return _shaped_like(items, found)
+        n = asked.n(n, filters, among)
+
+        def find(k: int) -> tuple[np.ndarray, np.ndarray]:
+            queries = self._item_vectors[rows]
+            return self._search(queries, k, filters, approximate, n_threads, search_options)
+
+        found = explaining.with_self(find, rows, n, check_bool("include_self", include_self))
+        return results(found, np.ndim(items) == 0, self._items, ids)
 
     def similar_users(
-        self, users: npt.ArrayLike, n: int = 10, *, n_threads: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the ``n`` users nearest to each user, without the user itself.
+        self,
+        users: npt.ArrayLike,
+        n: int | None = None,
+        *,
+        among: Any = None,
+        filter_users: Any = None,
+        include_self: bool = False,
+        ids: bool = False,
+        n_threads: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Find the ``n`` users nearest to each user.
 
-        Parameters, results and errors are those of `recommend`; the search is always exact, and
-        the results are row numbers of users.
+        Parameters, results and errors are those of `similar_items`; the search is always exact, and
+        the results are users. ``filter_users`` are users who are not found.
 
         Examples
         --------
@@ -627,11 +943,19 @@ class Model:
         >>> rows.tolist(), distances.tolist()
         ([1, 2], [1.0, 3.0])
         """
-        n = check_int("n", n, 1)
-        rows = check_rows("users", users, len(self._user_vectors))
+        rows = named_rows("users", self._users, users, check_bool("ids", ids))
+        asked = Asked(self._users, len(rows), ids, "user")
         mask = self_mask(rows, len(self._user_vectors))
-        found = nearest(self._user_vectors[rows], self._user_vectors, n, mask, n_threads)
-        return _shaped_like(users, found)
+        filters = asked.filters(mask, ("among", among), ("filter_users", filter_users))
+        n = asked.n(n, filters, among)
+
+        exact = partial(nearest, n_threads=n_threads)
+
+        def find(k: int) -> tuple[np.ndarray, np.ndarray]:
+            return search(self._user_vectors[rows], self._user_vectors, k, filters, exact=exact)
+
+        found = explaining.with_self(find, rows, n, check_bool("include_self", include_self))
+        return results(found, np.ndim(users) == 0, self._users, ids)
 
     def embed_users(
         self,
@@ -1143,23 +1467,36 @@ class Model:
         index = read_index(stored, model.item_vectors)
         return model._with(_version=stored.version, _index=index)
 
+    def _check_search(self, approximate: bool, options: dict[str, Any]) -> None:
+        if not approximate:
+            for name, value in options.items():
+                raise ValueError(f"{name}={value!r} needs approximate=True")
+        elif self._index is None:
+            raise ValueError("approximate=True needs an index: model = model.build_index()")
+
     def _search(
         self,
         queries: np.ndarray,
         n: int,
-        mask: sp.csr_array,
+        filters: Filters,
         approximate: bool,
         n_threads: int | None,
         options: dict[str, Any],
+        *,
+        device: str = "cpu",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the items nearest to ``queries``, exactly or with the index."""
-        if not approximate:
-            for name, value in options.items():
-                raise ValueError(f"{name}={value!r} needs approximate=True")
-            return nearest(queries, self._item_vectors, n, mask, n_threads)
-        if self._index is None:
-            raise ValueError("approximate=True needs an index: model = model.build_index()")
-        return search_index(self._index, queries, n, mask, {**options, "n_threads": n_threads})
+        self._check_search(approximate, options)
+        index = self._index if approximate else None
+        exact: Nearest = partial(nearest, n_threads=n_threads)
+        if device != "cpu":
+            exact = partial(nearest_with, namespace_on(device))
+
+        def ask(some: np.ndarray, k: int, mask: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
+            assert index is not None
+            return search_index(index, some, k, mask, {**options, "n_threads": n_threads})
+
+        return search(queries, self._item_vectors, n, filters, ask if approximate else None, exact)
 
 
 def _unpickled(
@@ -1167,10 +1504,3 @@ def _unpickled(
 ) -> Model:
     model = cls(**arguments)._with(_version=version)
     return model if packed is None else model._with(_index=unpack_index(packed, model.item_vectors))
-
-
-def _shaped_like(
-    asked: npt.ArrayLike, found: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the only row of each array if one scalar was asked for."""
-    return (found[0][0], found[1][0]) if np.ndim(asked) == 0 else found

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from benchmarks.common import machine_speed, ranking
 from benchmarks.studies import (
+    bulk,
     cold_start,
     hyperparameters,
     memory,
@@ -196,3 +197,22 @@ def test_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in reading.READERS:
             assert readers[name]["pairs"] == 3000
             assert readers[name]["peak GiB"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:OpenBLAS is configured to use")  # it is loaded already
+def test_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) -> None:
+    for package in ("faiss", "implicit"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    arguments = ["--users", 70, "--items", 3000, "--n", 5, "--rounds", 2]
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with pytest.raises(SystemExit, match="each search is to run on one core"):
+        result(monkeypatch, bulk, tmp_path, *arguments)
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(variable, "1")
+    (found,) = result(monkeypatch, bulk, tmp_path, *arguments)["results"]
+    assert found["same items as faiss"] > 0.99
+    # Each search takes one step of the clock.
+    speeds = found["users per CPU-second"]
+    assert set(speeds.values()) == {float(f"{70 * 1024:.4g}") if clock else math.inf}
+    times = found["times the better of faiss and implicit"]
+    assert times == 1 if clock else math.isnan(times)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from cml_fast._search import exact
+from cml_fast._search import exact, on_device, tiles
 from cml_fast._search.exact import nearest
 
 
@@ -30,11 +30,20 @@ def no_mask(queries, points):
 
 
 def check(queries, points, n, exclude):
-    rows, distances = nearest(queries, points, n, exclude)
+    """Compare what is found as usual, and what is found by tiles that are small."""
     expected_rows, expected_distances = reference(queries, points, n, exclude)
-    assert rows.dtype == np.int64 and distances.dtype == np.float32
-    np.testing.assert_array_equal(rows, expected_rows)
-    np.testing.assert_array_equal(distances, expected_distances)
+    with pytest.MonkeyPatch.context() as patch:
+        for by_tiles in (False, True):
+            if by_tiles:
+                patch.setattr(exact, "MANY_QUERIES", 1)
+                patch.setattr(exact, "TILE_QUERIES", 5)
+                patch.setattr(tiles, "TILE_POINTS", 16)
+                patch.setattr(tiles, "BALANCE", 1)
+                patch.setattr(tiles, "LEAST_STRIDE", 1)
+            rows, distances = nearest(queries, points, n, exclude)
+            assert rows.dtype == np.int64 and distances.dtype == np.float32
+            np.testing.assert_array_equal(rows, expected_rows)
+            np.testing.assert_array_equal(distances, expected_distances)
 
 
 @settings(deadline=None, max_examples=150)
@@ -93,7 +102,59 @@ def test_all_points_equal():
     np.testing.assert_array_equal(distances, np.full((3, 5), 2))
 
 
+def test_all_of_many_points_equal(monkeypatch):
+    """There are too many candidates to hold, so that tiles give up."""
+    monkeypatch.setattr(tiles, "MOST_CANDIDATES", 10_000)
+    given_up = []
+    original = exact._nearest_by_rows
+    monkeypatch.setattr(
+        exact, "_nearest_by_rows", lambda q, *rest: given_up.append(len(q)) or original(q, *rest)
+    )
+    queries = np.zeros((70, 4), dtype=np.float32)
+    points = np.ones((5000, 4), dtype=np.float32)
+    rows, _ = nearest(queries, points, 5, no_mask(queries, points))
+    np.testing.assert_array_equal(rows, np.tile(np.arange(5), (70, 1)))
+    assert given_up == [70]
+
+
 def test_no_queries():
     points = np.ones((5, 2), dtype=np.float32)
     rows, distances = nearest(points[:0], points, 3, no_mask(points[:0], points))
     assert rows.shape == distances.shape == (0, 3)
+
+
+def test_many_queries_of_many_points_by_tiles(monkeypatch):
+    """As it is used: most queries by tiles, and those by rows whose sample is excluded."""
+    rng = np.random.default_rng(3)
+    points = rng.standard_normal((5000, 12)).astype(np.float32)
+    queries = rng.standard_normal((300, 12)).astype(np.float32)
+    exclude = (rng.random((300, 5000)) < 0.02).astype(np.float32)
+    exclude[7] = exclude[8] = 1
+    exclude[7, 1::5] = 0  # but nothing that is in the sample
+    by_rows = []
+    original = exact._nearest_by_rows
+    monkeypatch.setattr(
+        exact, "_nearest_by_rows", lambda q, *rest: by_rows.append(len(q)) or original(q, *rest)
+    )
+    assert tiles.sampling_stride(5000, 10) == 5
+    found = nearest(queries, points, 10, sp.csr_array(exclude))
+    assert by_rows == [2]
+    for one, other in zip(
+        found, reference(queries, points, 10, sp.csr_array(exclude)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
+@pytest.mark.parametrize("shape, n", [((40, 700), 13), ((3, 5), 9), ((7, 90), 90)])
+def test_arrays_of_any_namespace(xp, monkeypatch, shape, n, density):
+    """On another device there are the same results."""
+    monkeypatch.setattr(on_device, "BLOCK_BYTES", 4 * 700 * 11)
+    rng = np.random.default_rng(0)
+    queries = np.round(rng.standard_normal((shape[0], 5)) * 2).astype(np.float32)
+    points = np.round(rng.standard_normal((shape[1], 5)) * 2).astype(np.float32)
+    exclude = sp.csr_array((rng.random(shape) < density).astype(np.float32))
+    found = on_device.nearest_with(xp, queries, points, n, exclude)
+    for one, other in zip(found, reference(queries, points, n, exclude), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype

@@ -5,7 +5,7 @@ by their distance to the query u, up to rounding. An upper bound of the n-th sma
 row, which is cheap to compute, leaves only a few candidates more than n. Their distances are
 computed directly from the differences. The bound on the rounding error is rigorous, so the result
 is that of a full sort by distance, whatever the BLAS library, its number of threads or the size of
-a block.
+a block. For many queries among many points, `tiles` finds the candidates faster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from .._threads import blas_threads, thread_count
+from .tiles import TILE_QUERIES, Tiles, sampling_stride
 
+# So many queries pay for the copy of the points that `tiles` makes.
+MANY_QUERIES = 64
 # Scores held at once; a block has at least one row, so 4 bytes x points if that is more.
 BLOCK_BYTES = 64 << 20
 # Scores that one thread works through at a time: small enough to stay in its cache.
@@ -65,11 +68,73 @@ def nearest(
     m, p = len(queries), len(points)
     found = np.full((m, n), -1, dtype=np.int64)
     distances = np.full((m, n), np.inf, dtype=np.float32)
-    if m == 0:
+    if m == 0 or p == 0:
         return found, distances
     wanted = min(n, p)
     norms = np.einsum("ij,ij->i", points, points)
-    slack = _rounding_slack(queries, norms)
+    slack = rounding_slack(queries, norms)
+    stride = sampling_stride(p, n) if m >= MANY_QUERIES else None
+    rest = np.arange(m)
+    if stride is not None:
+        rest = _nearest_by_tiles(
+            queries,
+            points,
+            Tiles(points, norms, stride),
+            exclude,
+            slack,
+            found,
+            distances,
+            n_threads,
+        )
+    if rest.size:
+        every = rest.size == m
+        some = (queries, exclude) if every else (queries[rest], exclude[rest])
+        found[rest, :wanted], distances[rest, :wanted] = _nearest_by_rows(
+            some[0], points, norms, wanted, some[1], slack[rest], n_threads
+        )
+    return found, distances
+
+
+def _nearest_by_tiles(
+    queries: np.ndarray,
+    points: np.ndarray,
+    tiles: Tiles,
+    exclude: sp.csr_array,
+    slack: np.ndarray,
+    found: np.ndarray,
+    distances: np.ndarray,
+    n_threads: int,
+) -> np.ndarray:
+    """Fill ``found`` and ``distances`` and return the queries that have to be done otherwise."""
+    m, n = found.shape
+    step = min(TILE_QUERIES, -(-m // n_threads))
+
+    def search(first: int) -> np.ndarray:
+        part = slice(first, min(first + step, m))
+        rows, columns, unbounded = tiles.candidates(queries[part], n, slack[part], exclude[part])
+        lengths = pair_distances(queries[part], points, rows, columns)
+        found[part], distances[part] = rank(rows, columns, lengths, len(unbounded), n)
+        return first + np.flatnonzero(unbounded)
+
+    # Small products in parallel are several times as fast if each runs on one core: the threads of
+    # BLAS would wait for each other, and spin while they do.
+    with blas_threads(1), _mapping(n_threads) as in_threads:
+        return np.concatenate(list(in_threads(search, range(0, m, step))))
+
+
+def _nearest_by_rows(
+    queries: np.ndarray,
+    points: np.ndarray,
+    norms: np.ndarray,
+    wanted: int,
+    exclude: sp.csr_array,
+    slack: np.ndarray,
+    n_threads: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the ``wanted`` points, at most all, nearest to each query from all scores of a row."""
+    m, p = len(queries), len(points)
+    found = np.empty((m, wanted), dtype=np.int64)
+    distances = np.empty((m, wanted), dtype=np.float32)
     block_rows = min(m, max(1, BLOCK_BYTES // (4 * p)))
     slice_rows = max(1, SLICE_BYTES // (4 * p))
     block = np.empty((block_rows, p), dtype=np.float32)
@@ -81,7 +146,7 @@ def nearest(
         scores[masked, exclude.indices[bounds[0] : bounds[-1]]] = np.inf
         rows, columns = _candidates(scores, wanted, slack[first:last])
         lengths = pair_distances(queries[first:last], points, rows, columns)
-        found[first:last, :wanted], distances[first:last, :wanted] = rank(
+        found[first:last], distances[first:last] = rank(
             rows, columns, lengths, last - first, wanted
         )
 
@@ -241,9 +306,9 @@ def rank(
     and +inf.
     """
     counts = np.bincount(rows, minlength=m)
-    width = max(n, int(counts.max()))
+    width = max(n, int(counts.max(initial=0)))
     filled = np.arange(width) < counts[:, None]
-    keys = np.full((m, width), np.inf, dtype=np.float32)
+    keys = np.full((m, width), np.inf, dtype=distances.dtype)
     keys[filled] = distances
     numbers = np.full((m, width), -1, dtype=np.int64)
     numbers[filled] = columns
@@ -271,13 +336,14 @@ def _candidates(scores: np.ndarray, n: int, slack: np.ndarray) -> tuple[np.ndarr
     return rows, flat - rows * p
 
 
-def _rounding_slack(queries: np.ndarray, norms: np.ndarray) -> np.ndarray:
+def rounding_slack(queries: np.ndarray, norms: np.ndarray) -> np.ndarray:
     """Return, per query, what the scores of two equally distant points can differ by.
 
     A float32 sum of r products is off by at most about r eps/2 times the sum of their sizes, in
     any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 3.1), and here
     that sum is at most (|u| + max |v|)^2. The bound below is more than twice that for each of two
-    scores, which also covers distances that become equal when they are rounded to float32.
+    scores, which also covers distances that become equal when they are rounded to float32, and
+    products that have a score as one more term, as in `tiles`: their sum is at most twice as large.
     """
     single = np.finfo(np.float32)
     r = queries.shape[1]
