@@ -126,7 +126,7 @@ def main() -> None:
         results.append(measure(users, items, n, args.rounds))
         print({k: v for k, v in results[-1].items() if k[:3] != "CPU"}, file=sys.stderr)
     details = {
-        "kernels of OpenBLAS": os.environ.get("OPENBLAS_CORETYPE", "chosen by itself"),
+        "kernels of OpenBLAS": os.environ.get("OPENBLAS_CORETYPE", "its own choice"),
         "versions": results_file.versions(("numpy", "faiss-cpu", "implicit")),
         "users": len(users),
         "items": len(items),
