@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ PAGE = ROOT / "docs" / "user-guide" / "other-tools.md"
 MOVIELENS = ROOT.parent / "shared" / "data" / "ml-latest-small"
 # The numerical libraries of implicit and Cornac have threads of their own and want one from BLAS.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+# What LensKit needs of torch is 5 GB.
+LENT = ("torch", "triton", "nvidia-", "cuda-")
 
 
 class Environment(NamedTuple):
@@ -52,9 +56,27 @@ ENVIRONMENTS = {
 }
 
 
+def lend_torch(folder: Path) -> None:
+    """Link the torch of the interpreter that runs this, if it has one, into an environment."""
+    lent = folder / "lent"
+    lent.mkdir()
+    for distribution in metadata.distributions():
+        if distribution.name.startswith(LENT):
+            for top in {
+                file.parts[0] for file in distribution.files or () if file.parts[0] != ".."
+            }:
+                link = lent / top
+                if not link.exists():
+                    link.symlink_to(distribution.locate_file(top))
+    (site_packages,) = (folder / "environment" / "lib").glob("python*/site-packages")
+    # Not in the environment itself, where pip might replace it.
+    (site_packages / "lent.pth").write_text(f"{lent}\n")
+
+
 def run(environment: Environment, wheel: Path, folder: Path) -> None:
     """Make the environment in a folder and run its checks there."""
     venv.create(folder / "environment", with_pip=True)
+    lend_torch(folder)
     python = str(folder / "environment" / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, str(wheel), "pytest>=8", *environment.requirements], check=True)

@@ -62,8 +62,8 @@ class Writer:
     def __init__(self) -> None:
         self.logged: list[tuple[str, float, int]] = []
 
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        self.logged.append((tag, scalar_value, global_step))
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        self.logged.append((tag, value, step))
 
 
 def test_tensorboard_gets_every_epoch():

@@ -12,7 +12,7 @@ from ._epochs import metrics_of
 class Writer(Protocol):
     """The part of a ``SummaryWriter`` that is used."""
 
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> object:
+    def add_scalar(self, tag: str, value: float, step: int, /) -> object:
         """Log one number."""
 
 
@@ -26,6 +26,21 @@ class TensorBoardLogger:
         closing it is up to the caller.
     prefix : str
         What the names of the metrics begin with.
+
+    Examples
+    --------
+    >>> from cml_fast import Trainer
+    >>> from cml_fast.data import synthetic
+    >>> from cml_fast.integrations.tensorboard import TensorBoardLogger
+    >>> class Printer:  # in the place of a SummaryWriter
+    ...     def add_scalar(self, tag, value, step):
+    ...         if tag == "cml/loss":
+    ...             print("the loss of epoch", step)
+    >>> trainer = Trainer(n_dims=8, n_epochs=2, temperature=0.3, verbose=False)
+    >>> callbacks = [TensorBoardLogger(Printer())]
+    >>> _ = trainer.fit(synthetic(50, 30, 300).interactions, callbacks=callbacks)
+    the loss of epoch 0
+    the loss of epoch 1
     """
 
     def __init__(self, writer: Writer, prefix: str = "cml/") -> None:

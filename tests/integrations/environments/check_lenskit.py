@@ -27,7 +27,7 @@ from lenskit.training import TrainingOptions
 
 from cml_fast.integrations.lenskit import CMLConfig, CMLScorer
 
-SETTINGS = {"n_dims": 32, "n_epochs": 15, "temperature": 0.3, "verbose": False}
+SETTINGS = {"n_dims": 32, "n_epochs": 15, "temperature": 0.3}
 
 
 @pytest.fixture
