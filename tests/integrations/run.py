@@ -23,8 +23,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "user-guide" / "other-tools.md"
 MOVIELENS = ROOT.parent / "shared" / "data" / "ml-latest-small"
-# The numerical libraries of implicit and Cornac have threads of their own and want one from BLAS.
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# implicit and Cornac have threads of their own and want one from BLAS; the processes of LensKit load
+# torch again, which takes longer than all that they compute here.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LK_NUM_PROCS": "1"}
 
 # What LensKit needs of torch is 5 GB.
 LENT = ("torch", "triton", "nvidia-", "cuda-")

@@ -103,6 +103,9 @@ def test_items_are_similar_to_others(dataset, model):
     recos = model.recommend_to_items(items, dataset, k=5)
     rows, _ = model.model.similar_items(np.arange(20), 5)
     assert recos[Columns.Item].tolist() == ids_of(dataset, rows)
+    listed = dataset.item_id_map.external_ids[50:57]
+    among = model.recommend_to_items(items, dataset, k=3, items_to_recommend=listed)
+    assert set(among[Columns.Item]) <= set(listed)
     with_itself = model.recommend_to_items(items, dataset, k=1, filter_itself=False)
     assert with_itself[Columns.Item].tolist() == items.tolist()
 

@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def write_made_up() -> None:
-    """Ratings and films in the format of MovieLens."""
+    """Ratings, films and a tag in the format of MovieLens; LensKit wants all three."""
     likes = synthetic(300, 400, 12000, n_tastes=8, random_state=0).interactions.matrix
     users, films = likes.nonzero()
     # At random, so that a split by time leaves everybody some likes.
@@ -48,6 +48,7 @@ def write_made_up() -> None:
         writer = csv.writer(file)
         writer.writerow(["movieId", "title", "genres"])
         writer.writerows([film + 1, f"Film {film}", "Drama"] for film in range(likes.shape[1]))
+    (FOLDER / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,funny,1000000000\n")
 
 
 @pytest.fixture(scope="session")
