@@ -1,9 +1,10 @@
 # make demo    train on made-up data, show and save what came out
 # make test    build, and pass the tests that are not slow
-# make check   pass all that `make test` leaves out: slow tests, lint, docs, bench-check, wheel
+# make check   pass all that `make test` leaves out: slow tests, lint, docs, bench-check, wheel, tools
 # make lint    formatting, types, and which module may import which
 # make docs    the documentation as a site, in build/site
 # make wheel   sdist and wheel in dist/, and a try of the wheel in an empty environment
+# make tools   the wheel within LensKit, RecTools, Cornac, ..., each in its own environment
 # make clean   remove what these made
 #
 # make bench          run all benchmarks (hours)
@@ -33,7 +34,7 @@ COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
-.PHONY: demo test check lint docs wheel bench bench-check bench-report gpu-check clean
+.PHONY: demo test check lint docs wheel tools bench bench-check bench-report gpu-check clean
 
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo
@@ -41,7 +42,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m "not slow"
 
-check: lint docs bench-check wheel $(VENV)/installed-for-databases
+check: lint docs bench-check wheel tools $(VENV)/installed-for-databases
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
@@ -63,6 +64,9 @@ wheel: $(BIN)/python
 	mv dist/built/*.tar.gz dist
 	rm -r dist/built
 	$(BIN)/python tests/build/try_wheel.py dist/*.whl
+
+tools: wheel
+	$(BIN)/python tests/integrations/run.py dist/*.whl
 
 bench: $(VENV)/installed-for-benchmarks
 	$(BIN)/python -m benchmarks

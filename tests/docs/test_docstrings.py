@@ -11,6 +11,9 @@ import pytest
 
 import cml_fast
 from cml_fast import baselines, comparison, data, errors, evaluation, metrics, model_selection
+from cml_fast.integrations.csv_log import CSVLogger
+from cml_fast.integrations.implicit import CollaborativeMetricLearning
+from cml_fast.integrations.tensorboard import TensorBoardLogger
 
 PUBLIC: dict[str, Any] = {
     **{f"cml_fast.{name}": getattr(cml_fast, name) for name in cml_fast.__all__},
@@ -35,6 +38,12 @@ PUBLIC: dict[str, Any] = {
     **{f"cml_fast.errors.{name}": value for name, value in vars(errors).items() if name[0] != "_"},
 }
 del PUBLIC["cml_fast.__version__"]
+# Their methods are those of the tools. The examples of the other adapters, which need their tool,
+# are on the page user-guide/other-tools.md.
+ADAPTERS: dict[str, Any] = {
+    f"{adapter.__module__}.{adapter.__name__}": adapter
+    for adapter in (CollaborativeMetricLearning, CSVLogger, TensorBoardLogger)
+}
 
 
 def functions() -> Iterator[tuple[str, Any]]:
@@ -49,7 +58,7 @@ def functions() -> Iterator[tuple[str, Any]]:
 
 
 FUNCTIONS = dict(functions())
-EVERYTHING = {**PUBLIC, **FUNCTIONS}
+EVERYTHING = {**PUBLIC, **FUNCTIONS, **ADAPTERS}
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
