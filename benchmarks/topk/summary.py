@@ -61,6 +61,5 @@ def _with_build(point: Point, builds: list[Point]) -> Point:
         **{name: value for name, value in point.items() if name != "k"},
         "info": built["info"],
         "build_seconds": built["seconds"],
-        "build_cpu_seconds": built["cpu_seconds"],
         "bytes": built["bytes"],
     }
