@@ -23,8 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "user-guide" / "other-tools.md"
 MOVIELENS = ROOT.parent / "shared" / "data" / "ml-latest-small"
-# implicit and Cornac have threads of their own and want one from BLAS; LensKit's processes load
-# torch again, which takes longer than all that they compute here.
+# implicit and Cornac have threads of their own and want one from BLAS. Each process of LensKit
+# loads torch again, which takes longer than all that it computes here.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LK_NUM_PROCS": "1"}
 
 # What LensKit needs of torch is 5 GB.
@@ -32,10 +32,11 @@ LENT = ("torch", "triton", "nvidia-", "cuda-")
 
 
 class Environment(NamedTuple):
-    """Requirements for pip, and the checks to run with them."""
+    """Requirements for pip, the checks to run with them, and whether torch is one of them."""
 
     requirements: tuple[str, ...]
     checks: tuple[str, ...]
+    torch: bool = False
 
 
 ENVIRONMENTS = {
@@ -53,6 +54,7 @@ ENVIRONMENTS = {
             "tensorboardX>=2.6,<3",
         ),
         ("lenskit", "cornac", "implicit", "logging"),
+        torch=True,
     ),
 }
 
@@ -77,7 +79,8 @@ def lend_torch(folder: Path) -> None:
 def run(environment: Environment, wheel: Path, folder: Path) -> None:
     """Make the environment in a folder and run its checks there."""
     venv.create(folder / "environment", with_pip=True)
-    lend_torch(folder)
+    if environment.torch:
+        lend_torch(folder)
     python = str(folder / "environment" / "bin" / "python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, str(wheel), "pytest>=8", *environment.requirements], check=True)
