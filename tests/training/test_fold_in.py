@@ -337,7 +337,7 @@ def test_points_are_recommended_what_users_are(exclude: Any) -> None:
 
 def test_points_and_approximate_search() -> None:
     pytest.importorskip("annoy", reason="annoy is not installed: pip install cml-fast[annoy]")
-    model = Model(USERS, ITEMS).build_index()
+    model = Model(USERS, ITEMS).build_index("annoy", recall=None)
     for search_k in (-1, 500):
         given = {"approximate": True, "search_k": search_k}
         expected = model.recommend(range(7), 5, SEEN, **given)
