@@ -34,7 +34,7 @@ COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
-.PHONY: demo test check lint docs wheel tools bench bench-check bench-report gpu-check clean
+.PHONY: demo test check slow-data slow-others lint docs wheel tools bench bench-check bench-report gpu-check clean
 
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo
@@ -43,7 +43,14 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m "not slow"
 
 check: lint docs bench-check wheel tools $(VENV)/installed-for-databases
-	$(BIN)/python -m pytest -m slow
+	$(MAKE) --jobs=2 --output-sync=target slow-data slow-others
+
+# Generated files, each read in several ways, take minutes of one core.
+slow-data:
+	$(BIN)/python -m pytest -m slow tests/data
+
+slow-others:
+	$(BIN)/python -m pytest -m slow --ignore=tests/data
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) install --quiet --requirement .ci/lint-requirements.txt

@@ -87,12 +87,8 @@ def check(content: bytes, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(text.TextTable, "_parse_fast", lambda *_: None)
         assert seen(read(content, **chosen)) == seen(result)
-        patch.setattr(text, "BLOCK_BYTES", 3)
-        patch.setattr("cml_fast.data._readers.files.HEAD_BYTES", 5)
-        in_blocks = read(content, **chosen)
-    assert seen(in_blocks) == seen(result)
     with monkeypatch.context() as patch:
-        patch.setattr(text, "BLOCK_BYTES", 7)
+        patch.setattr(text, "BLOCK_BYTES", 3 + len(content) % 5)
         patch.setattr("cml_fast.data._readers.files.HEAD_BYTES", 4)
         assert seen(read(content, **chosen)) == seen(result)
 
