@@ -11,8 +11,10 @@ import scipy.sparse as sp
 
 from cml_fast._persistence import folder as folders
 from cml_fast._search import choice
+from cml_fast._search.exact import rank_proposals
 from cml_fast._search.faiss import default_factory
 from cml_fast._search.index import KINDS, describe_index, load_index
+from cml_fast._search.proposals import nearest_of_proposed
 from cml_fast.data import synthetic
 from cml_fast.errors import ModelError
 from cml_fast.model import Model
@@ -138,6 +140,29 @@ def test_a_wish_that_is_not_reached(model, monkeypatch):
         indexed = model.build_index("faiss", factory="IVF30,Flat")
     assert caught[0].filename == __file__
     assert indexed.index_info["search"] == {"nprobe": 1} and indexed.index_info["recall"] < 0.9
+
+
+@pytest.mark.parametrize("users", [[3], [0, 3, 5]])
+def test_a_library_that_proposes_too_few(model, users):
+    """One query, all of whose proposals are missing, and others take different ways."""
+    queries = model.user_vectors[users]
+    exclude = sp.csr_array((len(users), N_ITEMS))
+
+    def propose(queries, k):
+        return np.full((len(queries), k), -1)
+
+    found = nearest_of_proposed(propose, queries, model.item_vectors, 4, exclude)
+    assert_same(found, model.recommend(users, 4))
+
+
+@pytest.mark.parametrize("users", [[3], [0, 3]])
+def test_what_is_proposed_twice_is_found_once(model, users):
+    queries, items = model.user_vectors[users], model.item_vectors
+    proposals = np.tile([7, 9, 7, -1, 9, 9], (len(users), 1))
+    nothing = sp.csr_array((len(users), N_ITEMS))
+    rows, distances = rank_proposals(queries, items, proposals, 3, nothing)
+    assert_same((np.sort(rows),), (np.tile([-1, 7, 9], (len(users), 1)),))
+    assert np.isinf(distances[:, 2]).all() and (rows[:, 2] == -1).all()
 
 
 # --- adding -------------------------------------------------------------------------------------
