@@ -117,6 +117,8 @@ def _from_index(
     rows, distances = approximate(queries, asked, filters.exclude)
     if filters.allowed is not None:
         rows, distances = _first((rows >= 0) & filters.allowed[rows], (rows, distances), n)
+    if (rows[:, -1:] >= 0).all():
+        return rows, distances
     short = np.flatnonzero((rows >= 0).sum(axis=1) < np.minimum(n, filters.n_left()))
     if short.size:
         rows[short], distances[short] = _exactly(

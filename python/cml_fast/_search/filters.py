@@ -246,9 +246,9 @@ def excluded_pairs(
     """
     shape = (len(rows), len(items.array))
     several = isinstance(exclude, list | tuple)
-    mask = sp.csr_array(shape, dtype=np.float32)
     if not len(rows):
-        return mask
+        return sp.csr_array(shape, dtype=np.float32)
+    mask: sp.csr_array | None = None
     for at, matrix in enumerate(exclude if several else [exclude]):
         if matrix is None:
             continue
@@ -265,8 +265,9 @@ def excluded_pairs(
             part = interaction_rows(
                 name, matrix, rows, users.array, items.array, stacklevel=stacklevel + 1
             )
-        mask = part if mask.nnz == 0 else mask + part
-    return mask
+        mask = part if mask is None else mask + part
+    # Not made before: a request for one user is worth few such objects.
+    return sp.csr_array(shape, dtype=np.float32) if mask is None else mask
 
 
 def group_limit(filters: Filters) -> int:
