@@ -128,7 +128,7 @@ def _automatic(record: Record) -> str:
                 f"- {name}, {model}: {_number(point['speedup'])} times as fast as exact search"
                 f"{_over(point)}; {point['overlap']:.1%} of its items found. The index reports a "
                 f"recall of {info['recall']:.3f} ({_setting(point)}) and took "
-                f"{point['build_seconds']:.0f} seconds to build, set and save."
+                f"{point['build_seconds']:.1f} seconds to build, set and save."
             )
     return "\n".join(lines)
 

@@ -266,7 +266,7 @@ def test_the_words_follow_the_numbers(tmp_path):
     )
     assert (
         "- gowalla, CML: 424 times as fast as exact search, or 106 times over faiss Flat; 90.0% of "
-        "its items found. The index reports a recall of 0.987 (kind toy, ef 9) and took 1 "
+        "its items found. The index reports a recall of 0.987 (kind toy, ef 9) and took 1.2 "
         "seconds to build, set and save." in text
     )
     assert "| Annoy, K = 10 | 212 | 53 | 5 |" in text
