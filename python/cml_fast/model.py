@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +24,7 @@ from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
 from ._persistence.parts import Parts
 from ._search import bulk, explaining
 from ._search.choice import choose_index
-from ._search.exact import nearest, self_mask
+from ._search.exact import nearest, self_mask, squared_lengths
 from ._search.filtered import Nearest, popular, search
 from ._search.filters import Asked, Filters, excluded_pairs, named_rows, results
 from ._search.index import ItemIndex, search_index
@@ -478,7 +478,7 @@ class Model:
     ) -> np.ndarray:
         """Return the items that `recommend` gives by default, without checks and warnings."""
         filters = Filters(mask)
-        exact = partial(nearest, n_threads=n_threads)
+        exact = self._exact(n_threads)
         found = search(self._user_vectors[rows], self._item_vectors, n, filters, exact=exact)
         self._give_popular(rows, found, filters)
         return found[0]
@@ -1488,7 +1488,7 @@ class Model:
         """Find the items nearest to ``queries``, exactly or with the index."""
         self._check_search(approximate, options)
         index = self._index if approximate else None
-        exact: Nearest = partial(nearest, n_threads=n_threads)
+        exact = self._exact(n_threads)
         if device != "cpu":
             exact = partial(nearest_with, namespace_on(device))
 
@@ -1497,6 +1497,21 @@ class Model:
             return search_index(index, some, k, mask, {**options, "n_threads": n_threads})
 
         return search(queries, self._item_vectors, n, filters, ask if approximate else None, exact)
+
+    def _exact(self, n_threads: int | None) -> Nearest:
+        """Return `exact.nearest` with these threads, and with the squared lengths of the items."""
+
+        def exact(
+            queries: np.ndarray, points: np.ndarray, n: int, exclude: sp.csr_array
+        ) -> tuple[np.ndarray, np.ndarray]:
+            norms = self._item_norms if points is self._item_vectors else None
+            return nearest(queries, points, n, exclude, n_threads, norms)
+
+        return exact
+
+    @cached_property
+    def _item_norms(self) -> np.ndarray:
+        return squared_lengths(self._item_vectors)
 
 
 def _unpickled(

@@ -64,8 +64,9 @@ def test_any_format(format: str, container: type, value_type: type, index_type: 
 
 
 @pytest.mark.parametrize("index_type", [np.int32, np.int64])
-def test_a_good_csr_is_not_copied(index_type: type) -> None:
-    matrix = with_index_type(sp.csr_array(DENSE.astype(np.float64)), index_type)
+@pytest.mark.parametrize("value_type", [np.float32, np.float64])
+def test_a_good_csr_is_not_copied(index_type: type, value_type: type) -> None:
+    matrix = with_index_type(sp.csr_array(DENSE.astype(value_type)), index_type)
     got = check_matrix("m", matrix)
     assert got is not matrix
     assert np.shares_memory(got.indices, matrix.indices)

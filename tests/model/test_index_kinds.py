@@ -143,16 +143,22 @@ def test_a_wish_that_is_not_reached(model, monkeypatch):
 
 
 @pytest.mark.parametrize("users", [[3], [0, 3, 5]])
-def test_a_library_that_proposes_too_few(model, users):
+def test_a_library_that_proposes_too_few(model, users, monkeypatch):
     """One query, all of whose proposals are missing, and others take different ways."""
-    queries = model.user_vectors[users]
-    exclude = sp.csr_array((len(users), N_ITEMS))
+    installed("annoy")
+    indexed = model.build_index("annoy")
 
-    def propose(queries, k):
-        return np.full((len(queries), k), -1)
+    def propose_nothing(propose, queries, points, n, exclude):
+        return nearest_of_proposed(
+            lambda queries, k: np.full((len(queries), k), -1), queries, points, n, exclude
+        )
 
-    found = nearest_of_proposed(propose, queries, model.item_vectors, 4, exclude)
-    assert_same(found, model.recommend(users, 4))
+    monkeypatch.setattr("cml_fast._search.annoy.nearest_of_proposed", propose_nothing)
+    rows, distances = indexed._index.nearest(
+        model.user_vectors[users], 4, sp.csr_array((len(users), N_ITEMS))
+    )
+    assert (rows == -1).all() and np.isinf(distances).all()
+    assert_same(indexed.recommend(users, 4, approximate=True), model.recommend(users, 4))
 
 
 @pytest.mark.parametrize("users", [[3], [0, 3]])

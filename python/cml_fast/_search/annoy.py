@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from .._validation.scalars import check_int
 from ..errors import ModelError
-from .proposals import INT32_MAX, nearest_of_proposed, rising
+from .proposals import INT32_MAX, check_threads, nearest_of_proposed, rising
 
 # The search_k that stands for n_trees times the number of items fetched, as in Annoy itself.
 AUTOMATIC = -1
@@ -96,6 +96,7 @@ class AnnoyIndex:
         """
         if search_k != AUTOMATIC:
             search_k = check_int("search_k", search_k, 1, INT32_MAX)
+        check_threads(n_threads)  # the search itself takes one
 
         def propose(queries: np.ndarray, k: int) -> np.ndarray:
             nodes = min(self.info["n_trees"] * k, INT32_MAX) if search_k == AUTOMATIC else search_k
@@ -105,7 +106,7 @@ class AnnoyIndex:
                 row[: len(proposed)] = proposed
             return found
 
-        return nearest_of_proposed(propose, queries, self._vectors, n, exclude, n_threads)
+        return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
 
 def _check_nodes(path: Path, n_items: int, r: int) -> None:

@@ -19,6 +19,7 @@ class ExactIndex:
 
     def __init__(self, vectors: np.ndarray, info: dict[str, Any]) -> None:
         self._vectors = vectors
+        self._norms = exact.squared_lengths(vectors)
         self.info = info
 
     @classmethod
@@ -53,4 +54,4 @@ class ExactIndex:
         n_threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the ``n`` nearest items; arguments and results as in `exact.nearest`."""
-        return exact.nearest(queries, self._vectors, n, exclude, n_threads)
+        return exact.nearest(queries, self._vectors, n, exclude, n_threads, self._norms)

@@ -156,7 +156,7 @@ class FaissIndex:
                 found: np.ndarray = self._index.search(queries, k, params=parameters)[1]
             return found
 
-        return nearest_of_proposed(propose, queries, self._vectors, n, exclude, n_threads)
+        return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
 
 def default_factory(n_items: int, r: int) -> str:

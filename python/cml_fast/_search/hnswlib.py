@@ -121,7 +121,7 @@ class HnswlibIndex:
             self._graph.set_ef(max(k, ef_search or LEAST_EF_SEARCH))
             return self._found(queries, k, n_threads)
 
-        return nearest_of_proposed(propose, queries, self._vectors, n, exclude, n_threads)
+        return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
     def _found(self, queries: np.ndarray, k: int, n_threads: int) -> np.ndarray:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .exact import GROUPS_PER_NEIGHBOR, pair_distances, rank, rounding_slack
+from .exact import GROUPS_PER_NEIGHBOR, pair_distances, rank, rounding_slack, squared_lengths
 from .tiles import not_among
 
 # Scores held on the device at once; a block has at least one row.
@@ -32,7 +32,7 @@ def nearest_with(
     if m == 0 or p == 0:
         return found, distances
     wanted = min(n, p)
-    norms = np.einsum("ij,ij->i", points, points)
+    norms = squared_lengths(points)
     slack = rounding_slack(queries, norms)
     on_device = xp.asarray(points), xp.asarray(norms)
     step = max(1, BLOCK_BYTES // (4 * p))

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._threads import thread_count
-from . import exact
+from .exact import rank_proposals
 
 INT32_MAX = 2**31 - 1  # parameters of the libraries are C ints
 
@@ -25,17 +25,16 @@ def nearest_of_proposed(
     points: np.ndarray,
     n: int,
     exclude: sp.csr_array,
-    n_threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find about the ``n`` nearest points; arguments and results as in `exact.nearest`.
 
     Each query gets n proposals and as many more as it excludes. Queries for which about as many
-    are needed, up to a power of two, are searched together. A query that ends up with fewer than
-    n points although there are more is searched exactly, so that n are found wherever there are n.
+    are needed, up to a power of two, are searched together. If too few are proposed for a query,
+    it has fewer than n results.
     """
     if len(queries) == 1:
-        fetched = n + int(exclude.nnz)
-        return _one_block(propose, queries, points, n, exclude, fetched, n_threads)
+        proposals = propose(queries, min(n + int(exclude.nnz), len(points)))
+        return rank_proposals(queries, points, proposals, n, exclude)
     wanted = np.diff(exclude.indptr) + n
     rows = np.full((len(queries), n), -1, dtype=np.int64)
     distances = np.full((len(queries), n), np.inf, dtype=np.float32)
@@ -44,14 +43,9 @@ def nearest_of_proposed(
         members = np.flatnonzero(sizes == size)
         for start in range(0, len(members), BLOCK_QUERIES):
             part = members[start : start + BLOCK_QUERIES]
-            rows[part], distances[part] = _one_block(
-                propose,
-                queries[part],
-                points,
-                n,
-                exclude[part],
-                int(wanted[part].max()),
-                n_threads,
+            proposals = propose(queries[part], min(int(wanted[part].max()), len(points)))
+            rows[part], distances[part] = rank_proposals(
+                queries[part], points, proposals, n, exclude[part]
             )
     return rows, distances
 
@@ -67,25 +61,3 @@ def rising(least: int, most: int) -> list[int]:
 def check_threads(n_threads: int | None, n_queries: int | None = None) -> int:
     """Return the number of threads to use: by default all usable cores, but one for one query."""
     return 1 if n_threads is None and n_queries == 1 else thread_count(n_threads)
-
-
-def _one_block(
-    propose: Propose,
-    queries: np.ndarray,
-    points: np.ndarray,
-    n: int,
-    exclude: sp.csr_array,
-    fetched: int,
-    n_threads: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    proposals = propose(queries, min(fetched, len(points)))
-    rows, distances = exact.rank_proposals(queries, points, proposals, n, exclude)
-    if (rows[:, -1] >= 0).all():
-        return rows, distances
-    available = np.minimum(n, len(points) - np.diff(exclude.indptr))
-    short = np.flatnonzero((rows >= 0).sum(axis=1) < available)
-    if short.size:
-        rows[short], distances[short] = exact.nearest(
-            queries[short], points, n, exclude[short], n_threads
-        )
-    return rows, distances

@@ -112,7 +112,7 @@ class UsearchIndex:
             keys[np.arange(keys.shape[1]) >= counts] = -1
             return keys
 
-        return nearest_of_proposed(propose, queries, self._vectors, n, exclude, n_threads)
+        return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
 
 def _index_class() -> Any:

@@ -50,7 +50,7 @@ def interaction_rows(
     if chosen is None:
         chosen = sp.csr_array(matrix)[rows]
     try:
-        return check_matrix(name, chosen, chosen.shape, stacklevel=stacklevel + 1)
+        return check_matrix(name, chosen, chosen.shape, owned=True, stacklevel=stacklevel + 1)
     except DataError:
         check_matrix(name, matrix, shape)  # the same fault, but with the user's own row number
         raise
