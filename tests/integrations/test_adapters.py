@@ -8,13 +8,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from cml_fast import Trainer
 from cml_fast.data import split, synthetic
-from cml_fast.integrations._tools import nearest_allowed
 from cml_fast.integrations.csv_log import CSVLogger
 from cml_fast.integrations.tensorboard import TensorBoardLogger
 
@@ -107,21 +104,3 @@ def test_adapters_are_short():
     folder = Path(import_module("cml_fast.integrations").__file__).parent
     for name in ("lenskit", "rectools", "cornac", "mlflow", "tensorboard", "csv_log"):
         assert len((folder / f"{name}.py").read_text().splitlines()) <= 80, name
-
-
-def test_the_search_leaves_out_what_is_excluded_or_not_allowed():
-    random = np.random.default_rng(0)
-    queries, points = (random.normal(size=(n, 4)).astype(np.float32) for n in (20, 50))
-    exclude = sp.csr_array(random.random((20, 50)) < 0.3)
-    allowed = np.flatnonzero(random.random(50) < 0.5)
-    rows, distances = nearest_allowed(queries, points, 60, exclude, allowed)
-    assert rows.shape == distances.shape == (20, len(allowed))
-    left_out = exclude.toarray()
-    left_out[:, np.setdiff1d(np.arange(50), allowed)] = True
-    lengths = np.linalg.norm(queries[:, None] - points, axis=2)
-    lengths[left_out] = np.inf
-    for row, found, length in zip(lengths, rows, distances, strict=True):
-        n = np.isfinite(row).sum()
-        assert found[:n].tolist() == np.argsort(row)[:n].tolist()
-        assert np.allclose(length[:n], np.sort(row)[:n])
-        assert (found[n:] == -1).all() and np.isinf(length[n:]).all()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from .._search.exact import self_mask
-from ._tools import nearest_allowed
+Found = tuple[np.ndarray, np.ndarray]
 
 
 def ids_in(name: str, ids: Any, n: int) -> np.ndarray:
@@ -39,7 +39,9 @@ def liked_rows(user_items: Any, n_users: int, n_items: int) -> sp.csr_array:
             f"user_items must have a row for each user in userid and a column for each item, "
             f"{(n_users, n_items)}, got {user_items.shape}; give user_items[userid]"
         )
-    return sp.csr_array(user_items)
+    likes = sp.csr_array(user_items, copy=True)
+    likes.eliminate_zeros()
+    return likes
 
 
 def allowed_rows(what: str, only: Any, left_out: Any, n: int) -> np.ndarray | None:
@@ -54,12 +56,10 @@ def allowed_rows(what: str, only: Any, left_out: Any, n: int) -> np.ndarray | No
 
 
 def similar(
-    ids: np.ndarray, vectors: np.ndarray, n: int, allowed: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+    ids: np.ndarray, n: int, allowed: np.ndarray | None, search: Callable[..., Found]
+) -> Found:
     """Find the nearest of each, itself first, also where others have the same vector."""
-    rows, distances = nearest_allowed(
-        vectors[ids], vectors, n, self_mask(ids, len(vectors)), allowed
-    )
+    rows, distances = search(ids, n, among=allowed)  # without itself
     missing = np.zeros(len(ids), bool) if allowed is None else ~np.isin(ids, allowed)
     rows = np.column_stack([np.where(missing, -1, ids), rows])
     distances = np.column_stack([np.where(missing, np.inf, 0), distances])
@@ -67,8 +67,13 @@ def similar(
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
 
 
-def answer(asked: Any, rows: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids (int32) and scores (float32); of one user or item, those that exist."""
+def answer(asked: Any, n: int, allowed: np.ndarray | None, find: Callable[[int], Found]) -> Found:
+    """Return ids (int32) and scores (float32); of one user or item, those that exist.
+
+    ``find`` finds so many of what is allowed, by rows and distances.
+    """
+    k = n if allowed is None else min(n, len(allowed))
+    rows, distances = find(k) if k else np.empty((2, np.size(asked), 0))
     ids, scores = rows.astype(np.int32), (1 / (1 + distances)).astype(np.float32)
     if np.ndim(asked) > 0:
         return ids, scores

@@ -16,7 +16,6 @@ from ..errors import ModelError
 from ..model import Model
 from ..trainer import Trainer
 from ._implicit import allowed_rows, answer, ids_in, liked_rows, similar
-from ._tools import nearest_allowed
 
 FILE_TYPE = ".npz"  # NumPy adds it to a name without it
 
@@ -110,18 +109,20 @@ class CollaborativeMetricLearning:
         """Recommend N items; ``recalculate_user`` places users, new ones too, by ``user_items``."""
         check_int("N", N, 1)
         n_items = len(self.item_factors)
-        n_asked = len(np.atleast_1d(userid))
         allowed = allowed_rows("items", items, filter_items, n_items)
         liked = None
         if filter_already_liked_items or recalculate_user:
-            liked = liked_rows(user_items, n_asked, n_items)
+            liked = liked_rows(user_items, len(np.atleast_1d(userid)), n_items)
         if recalculate_user:
             vectors = self.model.fold_in_users(liked)
         else:
             vectors = self.user_factors[ids_in("userid", userid, len(self.user_factors))]
         exclude = liked if filter_already_liked_items else None
-        found = nearest_allowed(vectors, self.item_factors, N, exclude, allowed)
-        return answer(userid, *found)
+
+        def find(n: int) -> tuple[np.ndarray, np.ndarray]:
+            return self.model.recommend_from_vectors(vectors, n, exclude, items=allowed)
+
+        return answer(userid, N, allowed, find)
 
     def similar_items(
         self,
@@ -138,7 +139,8 @@ class CollaborativeMetricLearning:
         check_int("N", N, 1)
         allowed = allowed_rows("items", items, filter_items, len(self.item_factors))
         ids = ids_in("itemid", itemid, len(self.item_factors))
-        return answer(itemid, *similar(ids, self.item_factors, N, allowed))
+        search = self.model.similar_items
+        return answer(itemid, N, allowed, lambda n: similar(ids, n, allowed, search))
 
     def similar_users(
         self, userid: Any, N: int = 10, filter_users: Any = None, users: Any = None
@@ -147,7 +149,8 @@ class CollaborativeMetricLearning:
         check_int("N", N, 1)
         allowed = allowed_rows("users", users, filter_users, len(self.user_factors))
         ids = ids_in("userid", userid, len(self.user_factors))
-        return answer(userid, *similar(ids, self.user_factors, N, allowed))
+        search = self.model.similar_users
+        return answer(userid, N, allowed, lambda n: similar(ids, n, allowed, search))
 
     def save(self, fileobj_or_path: Any) -> None:
         """Save to a file, an ``.npz`` as implicit's; `Model.save` checks more when it loads."""

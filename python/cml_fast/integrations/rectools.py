@@ -8,7 +8,7 @@ import numpy as np
 
 from ..model import Model
 from ..trainer import Trainer
-from ._tools import HYPERPARAMETERS, imports_of, nearest_allowed
+from ._tools import HYPERPARAMETERS, imports_of
 
 with imports_of("RecTools", "rectools"):
     from pydantic import create_model
@@ -72,7 +72,9 @@ class CMLModel(ModelBase[CMLModelConfig]):
     def _recommend_i2i(self, items: np.ndarray, dataset: Dataset, k: int, allowed: Any) -> Found:
         return self._nearest(items, self.model.item_vectors[items], k, None, allowed)
 
-    def _nearest(self, ids: np.ndarray, vectors: np.ndarray, k: int, *filters: Any) -> Found:
-        rows, distances = nearest_allowed(vectors, self.model.item_vectors, k, *filters)
+    def _nearest(
+        self, ids: np.ndarray, vectors: np.ndarray, k: int, exclude: Any, allowed: Any
+    ) -> Found:
+        rows, distances = self.model.recommend_from_vectors(vectors, k, exclude, items=allowed)
         found = rows >= 0
         return np.repeat(ids, found.sum(axis=1)), rows[found], -distances[found]
