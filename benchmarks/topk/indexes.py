@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from cml_fast import Model
 
-BUILD_THREADS = 2  # where the library lets one choose; one for Annoy
+BUILD_THREADS = 2  # where that changes no result; one for Annoy and USearch
 WISH = 0.98  # the share of exact search's items that "auto" is to find
 
 Setting = dict[str, Any]
@@ -47,7 +47,7 @@ class Library:
         return f"{self.package} is not installed: pip install cml-fast[bench]"
 
     def build(self, model: Model, had: sp.csr_array, setting: Setting) -> Index:
-        if self.kind in ("faiss", "hnswlib", "usearch"):
+        if self.kind in ("faiss", "hnswlib"):
             setting = {**setting, "n_threads": BUILD_THREADS}
         if "factory" in setting:
             n_lists = max(1, int(len(model.item_vectors) ** 0.5))

@@ -216,3 +216,6 @@ def test_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) -> N
     assert set(speeds.values()) == {float(f"{70 * 1024:.4g}") if clock else math.inf}
     times = found["times the better of faiss and implicit"]
     assert times == 1 if clock else math.isnan(times)
+    (found,) = result(monkeypatch, bulk, tmp_path, *arguments, "--whole")["results"]
+    assert found["rows of the file"] == 70 * 5
+    assert found["users per CPU-second"] == (70 * 1024 if clock else math.inf)

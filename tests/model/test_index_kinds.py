@@ -325,8 +325,17 @@ def test_options_by_name_take_precedence(model):
             indexed.recommend(0, approximate=True, **{option: 0})
         with pytest.raises(ValueError, match="n_threads must be between 1 and"):
             indexed.recommend(0, approximate=True, n_threads=0)
-        with pytest.raises(ValueError, match="n_threads must be between 1 and"):
-            model.build_index(kind, n_threads=0)
+        if kind != "usearch":
+            with pytest.raises(ValueError, match="n_threads must be between 1 and"):
+                model.build_index(kind, n_threads=0)
+
+
+@pytest.mark.parametrize("kind", ["hnswlib", "usearch"])
+def test_a_graph_leads_to_every_item(kind, model):
+    index = KINDS[installed(kind)].build(model.item_vectors)
+    nothing = sp.csr_array((1, N_ITEMS))
+    rows, _ = index.nearest(model.user_vectors[:1], N_ITEMS, nothing, ef_search=N_ITEMS)
+    assert np.sort(rows[0]).tolist() == list(range(N_ITEMS))
 
 
 def test_bad_options(model):

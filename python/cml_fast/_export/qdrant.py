@@ -27,6 +27,7 @@ def _write(
     destination: str, tables: Sequence[Table], replace: bool, connection: dict[str, Any]
 ) -> None:
     qdrant = import_client("qdrant_client", "qdrant")
+    from qdrant_client import models
     from qdrant_client.http.exceptions import ApiException
 
     errors = (ApiException, RuntimeError, ValueError, OSError, sqlite3.Error)
@@ -40,8 +41,8 @@ def _write(
         new = {table.name: f"{table.name}-{secrets.token_hex(4)}" for table in tables}
         try:
             for table in tables:
-                _upload(qdrant.models, client, table, new[table.name])
-            _point_aliases(qdrant.models, client, old, new)
+                _upload(models, client, table, new[table.name])
+            _point_aliases(models, client, old, new)
         except BaseException:
             _delete(client, new.values(), errors)
             raise

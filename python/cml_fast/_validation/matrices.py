@@ -105,7 +105,6 @@ def check_matrix(
     shape: tuple[int, int] | None = None,
     *,
     kind: MatrixKind = INTERACTIONS,
-    owned: bool = False,
     stacklevel: int = 3,
 ) -> sp.csr_array:
     """Return a sparse matrix as a canonical float32 CSR array: sorted, merged, no zeros.
@@ -113,8 +112,7 @@ def check_matrix(
     Accepts scipy.sparse matrices and arrays in any format. Duplicates are summed and explicit
     zeros are dropped, each with a warning that counts them. The warning points at the caller of
     the caller, or elsewhere by ``stacklevel``. The argument itself is not changed, but the result
-    may share its arrays, so do not write to the result. If the matrix is ``owned``, known to nobody
-    but the caller, the result may be the matrix itself.
+    may share its arrays, so do not write to the result.
 
     Raises
     ------
@@ -134,11 +132,7 @@ def check_matrix(
             kind,
             lambda at: (np.searchsorted(matrix.indptr, at, side="right") - 1, matrix.indices[at]),
         )
-        whole = values.size == matrix.data.size == matrix.indices.size
-        if owned and whole and values.dtype == matrix.dtype and isinstance(matrix, sp.csr_array):
-            csr = matrix
-        else:
-            csr = sp.csr_array((values, matrix.indices[: values.size], matrix.indptr), matrix.shape)
+        csr = sp.csr_array((values, matrix.indices[: values.size], matrix.indptr), matrix.shape)
     else:
         csr = _merge_duplicates(name, matrix, kind, stacklevel + 1)
     zeros = csr.nnz - np.count_nonzero(csr.data)
