@@ -22,12 +22,14 @@ GENERAL = "General"
 class WithExamples:
     """Help as typer formats it, and then lines as they are, such as examples to copy."""
 
+    epilog: str | None
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
         for param in self.get_params(ctx):  # type: ignore[attr-defined]
             if getattr(param, "is_flag", False):
                 param.metavar = ""  # newer releases of typer show <bool>
-        epilog, self.epilog = self.epilog, None  # type: ignore[has-type]
+        epilog, self.epilog = self.epilog, None
         super().format_help(ctx, formatter)  # type: ignore[misc]
         self.epilog = epilog
         typer.echo(epilog)
@@ -147,3 +149,10 @@ def with_options(function: Callable[..., Outcome]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     run.__annotations__ = {name: param.annotation for name, param in parameters.items()}
     return run
+
+
+def command_of(name: str, function: Callable[..., Outcome]) -> Any:
+    """Return a function as a command of typer, with its parameters."""
+    app = typer.Typer(add_completion=False)
+    app.command(name, cls=Command)(with_options(function))
+    return typer.main.get_command(app)
