@@ -44,16 +44,23 @@ class Command(WithExamples, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as click does, but let no option be lost without a word."""
+        values: dict[str, Any] = {}
         try:
             if not ctx.resilient_parsing:
-                self._check(ctx, args)
+                values = self._checked(ctx, args)
             return super().parse_args(ctx, args)
         except UsageError as error:
             error.ctx = ctx  # which the parser does not know
+            value = values.get(getattr(getattr(error, "param", None), "name", ""))
+            if value is not None and repr(value) not in error.message:
+                error.message += f", got {value!r}"
             raise
 
-    def _check(self, ctx: Any, args: list[str]) -> None:
-        """Refuse an option without its value, and the second value of one that takes one."""
+    def _checked(self, ctx: Any, args: list[str]) -> dict[str, Any]:
+        """Return the values that were given, as texts.
+
+        An option without its value, and the second value of an option that takes one, are refused.
+        """
         valued = {
             name
             for param in self.params
@@ -68,10 +75,11 @@ class Command(WithExamples, TyperCommand):
                     "value",
                     ctx,
                 )
-        order = self.make_parser(ctx).parse_args(list(args))[2]
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
         for param, times in Counter(param for param in order if param.opts[0][0] == "-").items():
             if times > 1 and not param.multiple:
                 raise UsageError(f"{param.opts[0]} is given {times} times: give it once", ctx)
+        return dict(values)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; name options in its errors and warnings, and return by exit codes."""
