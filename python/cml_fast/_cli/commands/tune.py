@@ -16,7 +16,7 @@ from ..config import config_text, given
 from ..kept import keep
 from ..messages import note
 from ..output import Outcome, Table
-from ..reading import Reading
+from ..reading import Known, Reading
 from ..saving import write_text
 from ..training import Hyperparameters, TrainingData, values_of, watched
 from . import train
@@ -90,9 +90,10 @@ def run(
             show_default=False,
         ),
     ],
+    reading: Reading,
+    known: Known,
     data: TrainingData,
     hyperparameters: Hyperparameters,
-    reading: Reading,
 ) -> Outcome:
     """Tune."""
     optuna = _optuna()
@@ -111,7 +112,7 @@ def run(
         for name, searched in SPACE.items()
         if _key(name) not in config and values["loss"] in HYPERPARAMETERS[name].losses()
     }
-    likes, further = data.load_all(reading, file, values["random_state"])
+    likes, further = data.load_all(reading, known, file, values["random_state"])
     out.mkdir(parents=True, exist_ok=True)
     study = _study(optuna, out, _settings(likes, further["validation"], values, space))
     search = _Search(study, space, values, likes, further, config, out)
