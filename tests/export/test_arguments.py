@@ -120,7 +120,8 @@ def test_batches_are_small(monkeypatch):
 
 
 def test_the_package_is_loaded_without_what_exports_need():
-    code = "import sys, cml_fast.model, cml_fast._cli.commands.export; print('cml_fast._export.run' in sys.modules)"
+    code = "import sys, cml_fast.model, cml_fast._cli.commands.export"
+    code += "; print('cml_fast._export.run' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
