@@ -52,7 +52,7 @@ class Command(WithExamples, TyperCommand):
         except UsageError as error:
             error.ctx = ctx  # which the parser does not know
             value = values.get(getattr(getattr(error, "param", None), "name", ""))
-            if value is not None and repr(value) not in error.message:
+            if value is not None and "got " not in error.message:
                 error.message += f", got {value!r}"
             raise
 

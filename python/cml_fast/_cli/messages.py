@@ -87,6 +87,8 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
 
     def with_value(found: re.Match[str]) -> str:
         value = found["word"] if found["text"] is None else found["text"]
+        if value == "False":
+            return f"--no-{options[found['name']].removeprefix('--')}"
         value = "" if value in (None, "True") else value
         return f"{options[found['name']]} {value}".rstrip()
 
@@ -96,7 +98,7 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
         message,
     )
     message = re.sub(
-        rf"^({names})(?= (?:must|needs?|leaves?|has no|have no|cannot|is not|are not)\b)",
+        rf"^({names})(?= (?:must|needs?|leaves?|has|have|cannot|is|are)\b)",
         lambda found: options[found[1]],
         message,
     )

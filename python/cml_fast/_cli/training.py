@@ -94,6 +94,16 @@ def _features(side: str) -> Any:
     )
 
 
+def _feature_column(name: str, what: str) -> Any:
+    return typer.Option(
+        name,
+        metavar="COLUMN",
+        help=f"The name of the column of these files with {what}.",
+        rich_help_panel=_FEATURES,
+        hidden=True,
+    )
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What is trained on besides the file of interactions, as options."""
@@ -127,6 +137,10 @@ class TrainingData:
             hidden=True,
         ),
     ] = "auto"
+    id: Annotated[
+        str | None, _feature_column("--feature-id-column", "the ids of items or users")
+    ] = None
+    tag: Annotated[str | None, _feature_column("--tag-column", "their tags")] = None
     names_file: Annotated[
         Path | None,
         typer.Option(
@@ -187,6 +201,8 @@ class TrainingData:
         return load_features(
             file,
             format=self.feature_format,
+            id=self.id,
+            tag=self.tag,
             names_file=self.names_file,
             min_count=self.min_count,
             ids=ids,
