@@ -1,6 +1,7 @@
 """The demonstration: honest numbers, and the files that it promises."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -41,7 +42,9 @@ def test_demo_writes_and_says_what_it_promises(run, tmp_path, small):
     assert Model.load(folder / "model").item_ids.tolist() == list(small.interactions.item_ids)
     for words in ("recall@10", "recall@50", "most popular items", "random items", "map.png"):
         assert words in out
-    assert code == run()[0]  # a second time, over the first
+    code, _, err = run()
+    assert code == 3 and "--overwrite" in err and "training" not in err
+    assert run("--overwrite")[0] == 0
 
 
 def test_demo_numbers_are_those_of_its_files(run, tmp_path):
@@ -71,6 +74,29 @@ def test_demo_numbers_are_those_of_its_files(run, tmp_path):
         assert hits.tolist() == [entry["in_test"] for entry in example["recommended"]]
 
 
+def test_what_the_demo_says_to_try_next_works(run, tmp_path, capsys, small):
+    _, out, _ = run()
+    recommend, similar = (
+        shlex.split(line)[1:] for line in out.splitlines() if line.startswith("  cml-fast ")
+    )
+    assert app.main([*recommend, "--n=150", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    rows = [
+        load_interactions(tmp_path / "demo-output" / f"{part}.csv")
+        for part in ("train", "validation")
+    ]
+    known = {
+        item
+        for part in rows
+        for item in part.item_ids[
+            part.matrix[[list(part.user_ids).index(result["user"])]].nonzero()[1]
+        ]
+    }
+    found = {entry["item"] for entry in result["items"]}
+    assert known and not known & found and len(known | found) == 150
+    assert app.main(similar) == 0
+
+
 def test_demo_with_own_data(run, tmp_path, small):
     matrix = small.interactions.matrix.tocoo()
     lines = (f"{row};{column}" for row, column in zip(matrix.row, matrix.col, strict=True))
@@ -79,7 +105,7 @@ def test_demo_with_own_data(run, tmp_path, small):
     assert code == 0, err
     assert set(json.loads(out)["files"]) == {"model", "map"}
     assert (tmp_path / "demo-output" / "map.png").read_bytes().startswith(PNG)
-    assert run("--data", "own.csv", "--delimiter=;", "--no-header")[0] == 0
+    assert run("--data", "own.csv", "--delimiter=;", "--no-header", "--overwrite")[0] == 0
 
 
 def test_demo_refuses_what_it_cannot_use(run, tmp_path):
