@@ -28,6 +28,7 @@ def content(facts: Facts) -> list[Element]:
     if facts.test is not None:
         parts["test"] = facts.test
     rows = [[name, *(write(part) for part in parts.values())] for name, write in _ROWS.items()]
+    rows = [row for row in rows if set(row[1:]) != {NONE}]
     elements = [table(["", *parts], rows)]
     for axis, what in ((1, "user"), (0, "item")):
         elements.append(_spread(parts, what, axis))
@@ -102,7 +103,7 @@ def _spread(parts: dict[str, Interactions], what: str, axis: int) -> Element:
     title = f"Likes of each {what}"
     chart = charts.bars(
         title,
-        [short_count(low) for low in edges],
+        [count(low) for low in edges],
         series,
         ranges,
         short_count,

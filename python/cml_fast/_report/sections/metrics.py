@@ -32,31 +32,27 @@ def content(facts: Facts) -> list[Element]:
         ),
         *_cold(facts),
     ]
-    for metric in METRICS:
-        title = f"{NAMES[metric]}@{k}"
-        estimates = [
-            charts.Estimate(name, found.means(metric)[k], found.intervals(metric)[k])
-            for name, found in facts.evaluations.items()
-        ]
-        elements.append(
-            figure(
-                title[0].upper() + title[1:],
-                f"Larger is better: {MEANING[metric].format(k=k)}. {INTERVAL}",
-                charts.intervals(title, estimates),
-                _figures(facts, metric),
-            )
-        )
-    return elements
+    return [*elements, *(_metric(facts, metric, k) for metric in METRICS)]
 
 
-def _figures(facts: Facts, metric: str) -> Element:
-    rows: list[list[Child]] = []
-    for k in facts.ks:
-        for name, found in facts.evaluations.items():
-            mean, ends = found.means(metric)[k], found.intervals(metric)[k]
-            label = f"{NAMES[metric]}@{k}"
-            rows.append([label, name, decimal(mean), interval(ends)])
-    return table(["", "recommender", "mean", "95% interval"], rows, texts=[1])
+def _metric(facts: Facts, metric: str, k: int) -> Element:
+    """Return a chart of one metric at the smallest k, with a table of all k."""
+    means = {name: found.means(metric) for name, found in facts.evaluations.items()}
+    ends = {name: found.intervals(metric) for name, found in facts.evaluations.items()}
+    title = f"{NAMES[metric]}@{k}"
+    rows: list[list[Child]] = [
+        [f"{NAMES[metric]}@{at}", name, decimal(means[name][at]), interval(ends[name][at])]
+        for at in facts.ks
+        for name in means
+    ]
+    return figure(
+        title[0].upper() + title[1:],
+        f"Larger is better: {MEANING[metric].format(k=k)}. {INTERVAL}",
+        charts.intervals(
+            title, [charts.Estimate(name, means[name][k], ends[name][k]) for name in means]
+        ),
+        table(["", "recommender", "mean", "95% interval"], rows, texts=[1]),
+    )
 
 
 def _cold(facts: Facts) -> list[Element]:

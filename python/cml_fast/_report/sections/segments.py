@@ -98,20 +98,20 @@ def _items(facts: Facts, k: int) -> Element:
 
 
 def _chart(title: str, how: str, groups: dict[str, Evaluation], whole: float, k: int) -> Element:
-    estimates = [
-        charts.Estimate(
+    estimates = {
+        name: charts.Estimate(
             f"{name} ({count(len(found.users))} users)",
             found.means("recall")[k],
             found.intervals("recall")[k],
         )
         for name, found in groups.items()
-    ]
+    }
     rows = [
         [
             name,
             count(len(found.users)),
-            decimal(found.means("recall")[k]),
-            interval(found.intervals("recall")[k]),
+            decimal(estimates[name].mean),
+            interval(estimates[name].ends),
             *(decimal(found.means(metric)[k]) for metric in METRICS[1:]),
         ]
         for name, found in groups.items()
@@ -120,6 +120,6 @@ def _chart(title: str, how: str, groups: dict[str, Evaluation], whole: float, k:
     return figure(
         title,
         f"{how}; the dashed line is the mean of all users. {INTERVAL}",
-        charts.intervals(title, estimates, reference=whole),
+        charts.intervals(title, list(estimates.values()), reference=whole),
         table(["group", "users", f"recall@{k}", "95% interval", *others], rows),
     )
