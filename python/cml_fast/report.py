@@ -65,7 +65,7 @@ def write_report(
     overwrite : bool
         Whether a file that is there already is replaced; else it is an error.
     progress : callable, optional
-        Called with the title of each section before it is made.
+        Called with a line on each step before it begins.
     n_threads : int or None
         CPU threads, those of BLAS included; None uses all cores that this process may use. The file
         does not depend on it.
@@ -125,7 +125,7 @@ def write_report(
     users = IdIndex("user", model.user_ids)
     groups = texts_by_row("user_groups", user_groups, users, unknown)
     left_out = list(exclude) if isinstance(exclude, list | tuple) else [exclude]
-    say("Measuring")
+    say("measuring the model, and what it is compared with")
     facts = gather(
         model,
         train,
@@ -137,9 +137,7 @@ def write_report(
         user_groups=groups,
         n_threads=n_threads,
     )
-    contents = {}
-    for section in SECTIONS:
-        say(section.title)
-        contents[section.name, section.title] = section.content(facts)
+    say("writing the report")
+    contents = {(section.name, section.title): section.content(facts) for section in SECTIONS}
     write_file(path, build(title, facts, contents))
     return path

@@ -113,19 +113,20 @@ def gather(
     **known: Any,
 ) -> Facts:
     """Align the data with the model, and measure the model and what it is compared with."""
-    if test is None:
-        data = _only_train(model, train, exclude, stacklevel)
-    else:
-        data = align([model], test, [train, *exclude], train, stacklevel=stacklevel + 1)
-    assert data.likes is not None
-    if not data.likes.nnz:
+    space = (np.arange(len(model.user_ids)), model.user_ids, model.item_ids)
+    likes = interaction_rows("train", train, *space, stacklevel=stacklevel + 1)
+    if not likes.nnz:
         raise DataError("train has no interactions: there is nothing to report")
-    given = [_interactions(matrix, model) for matrix in (train, test)]
-    assert given[0] is not None
+    if test is None:
+        held_out = None
+        data = _nothing_held_out(likes, exclude, space, stacklevel + 1)
+    else:
+        held_out = interaction_rows("test", test, *space, stacklevel=stacklevel + 1)
+        data = align([model], held_out, [likes, *exclude], likes, stacklevel=stacklevel + 1)
     recommenders: dict[str, Recommender] = {
         MODEL: model,
-        POPULAR: MostPopular(data.likes),
-        RANDOM: RandomItems(data.likes),
+        POPULAR: MostPopular(likes),
+        RANDOM: RandomItems(likes),
     }
     evaluations = {}
     if test is not None:
@@ -135,12 +136,19 @@ def gather(
             evaluations[name] = measure_plan(
                 recommender, data, plan, n_threads=known.get("n_threads")
             )
-    return Facts(model, given[0], given[1], data, recommenders, evaluations, ks, **known)
+    described = [
+        _described(given, checked, model)
+        for given, checked in ((train, likes), (test, held_out))
+        if given is not None and checked is not None
+    ]
+    parts = described[0], described[1] if held_out is not None else None
+    return Facts(model, *parts, data, recommenders, evaluations, ks, **known)
 
 
-def _only_train(model: Model, train: Matrix, exclude: list[Matrix], stacklevel: int) -> HeldOut:
-    space = (np.arange(len(model.user_ids)), model.user_ids, model.item_ids)
-    likes = interaction_rows("train", train, *space, stacklevel=stacklevel + 1)
+def _nothing_held_out(
+    likes: sp.csr_array, exclude: list[Matrix], space: tuple[np.ndarray, ...], stacklevel: int
+) -> HeldOut:
+    """Return the likes of training alone, as `align` does with a test set."""
     mask = likes
     for matrix in exclude:
         mask = mask + interaction_rows("exclude", matrix, *space, stacklevel=stacklevel + 1)
@@ -150,7 +158,8 @@ def _only_train(model: Model, train: Matrix, exclude: list[Matrix], stacklevel: 
     return HeldOut(nothing, mask, likes, user_counts, item_counts)
 
 
-def _interactions(matrix: Matrix | None, model: Model) -> Interactions | None:
-    if matrix is None or isinstance(matrix, Interactions):
-        return matrix
-    return Interactions(matrix, model.user_ids, model.item_ids)
+def _described(given: Matrix, checked: sp.csr_array, model: Model) -> Interactions:
+    """Return interactions with all that is known of them, such as when they happened."""
+    if isinstance(given, Interactions):
+        return given
+    return Interactions(checked, model.user_ids, model.item_ids)

@@ -34,5 +34,8 @@ COMMANDS = (
     Entry(USE, "recommend", "recommend items to users, to a new person, or to all users"),
     Entry(USE, "similar", "find the items near an item, or the users near a user"),
     Entry(USE, "export", "write the vectors, with ids and metadata, to a file or a database"),
+    Entry(
+        SEE, "report", "write a page on the data, the quality and the popularity bias of a model"
+    ),
     Entry(SEE, "info", "show what this build can do, and what a model holds"),
 )

@@ -10,7 +10,7 @@ import typer
 from ..._evaluation.plan import COLD
 from ...metrics import DEFAULT_METRICS, METRICS
 from ..excluding import Excluding
-from ..options import Model, Threads, choice, load_model
+from ..options import Lengths, Model, Threads, choice, lengths, load_model
 from ..output import Outcome
 from ..reading import Reading
 
@@ -20,12 +20,6 @@ cml-fast evaluate demo-output/model demo-output/test.csv \
 """
 
 
-def _check_lengths(text: str) -> str:
-    if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise typer.BadParameter(f"must be like 10,50,100, got {text!r}")
-    return text
-
-
 def run(
     model: Model,
     file: Annotated[
@@ -33,12 +27,7 @@ def run(
         typer.Argument(metavar="FILE", help="The held-out interactions.", show_default=False),
     ],
     *,
-    ks: Annotated[
-        str,
-        typer.Option(
-            "--k", metavar="K,...", help="Lengths of the rankings.", callback=_check_lengths
-        ),
-    ] = "10,50,100",
+    ks: Lengths = "10,50,100",
     metrics: Annotated[
         str,
         typer.Option("--metrics", metavar="NAME,...", help=f"Some of {', '.join(METRICS)}."),
@@ -65,7 +54,7 @@ def run(
         loaded,
         test,
         excluding.load_all(model, loaded, reading),
-        [int(part) for part in ks.split(",")],
+        lengths(ks),
         metrics=metrics.split(","),
         cold_users=cold_users,
     )
