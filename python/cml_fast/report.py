@@ -25,6 +25,7 @@ def write_report(
     ks: Iterable[int] = (10, 50, 100),
     names: Any = None,
     user_groups: Any = None,
+    map_page: str | os.PathLike[str] | None = None,
     unknown: str = "error",
     title: str = "Report on a recommender",
     overwrite: bool = False,
@@ -36,8 +37,8 @@ def write_report(
     It shows the data; how training went; recall, NDCG and hit rate beside those of the most popular
     items and of random ones, for all users, for groups of users and for groups of items; whether
     popular items are recommended too often; and what a few users like and get, and why. Each chart
-    has a sentence that says how to read it, and a table of its figures. The file needs no network
-    and runs no program.
+    has a sentence that says how to read it, and a table of its figures. The file needs no network,
+    and no program runs in it but the map.
 
     Parameters
     ----------
@@ -58,6 +59,9 @@ def write_report(
         item, in the model's order.
     user_groups : dict or array_like of (n_users,), optional
         A group of each user, such as a country, to measure apart. None stands for no group.
+    map_page : path, optional
+        A page that `Model.map` wrote. It becomes part of the report, and is loaded when the reader
+        opens it.
     unknown : str
         What to do with ids in these dicts that the model does not have: "error", or "drop".
     title : str
@@ -81,7 +85,7 @@ def write_report(
         If an argument has the wrong type or is out of range.
     DataError
         If a matrix has another shape or other ids than the model, ``train`` or ``test`` is empty,
-        or ``names`` or ``user_groups`` have another length or unknown ids.
+        ``names`` or ``user_groups`` have another length or unknown ids, or ``map_page`` is none.
     FileExistsError
         If the file is there already, or is a folder.
     OSError
@@ -105,7 +109,7 @@ def write_report(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     page = write_report(model, train, test, out=Path(folder, "report.html")).read_text()
     >>> page.count("<h2>")
-    7
+    8
     """
     path = Path(out)
     check_free(path, check_bool("overwrite", overwrite))
@@ -116,6 +120,7 @@ def write_report(
         raise TypeError(f"title must be a str, got {title!r}")
     from ._report.facts import METRICS, gather  # only now: the program starts faster
     from ._report.given import texts_by_row
+    from ._report.map_page import read_map
     from ._report.page import build
     from ._report.sections import SECTIONS
 
@@ -135,6 +140,7 @@ def write_report(
         stacklevel=3,
         item_names=item_names,
         user_groups=groups,
+        map_page=None if map_page is None else read_map(map_page),
         n_threads=n_threads,
     )
     say("writing the report")

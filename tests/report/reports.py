@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
@@ -19,6 +21,18 @@ def fitted() -> tuple[Model, Interactions, Interactions, Interactions]:
     train, validation, test = split(likes, (0.6, 0.2, 0.2))
     model = trainer(n_epochs=4).fit(train, validation=validation).model_
     return model, train, validation, test
+
+
+def map_like(sources: str = "data:") -> str:
+    """A page with a policy and one script, as a map has them; the script says that it ran."""
+    script = 'document.body.append("the \\"map\\" & its <b>script</b> ran")'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; script-src 'sha256-{digest}'; img-src {sources}"
+    return (
+        f'<!DOCTYPE html><html><head><meta charset="utf-8"><meta content="{policy}" '
+        'http-equiv="Content-Security-Policy"></head>'
+        f"<body><script>{script}</script></body></html>"
+    )
 
 
 @dataclass

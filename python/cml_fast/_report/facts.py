@@ -22,6 +22,7 @@ from ..errors import DataError
 from ..evaluation import Recommender
 from ..metrics.result import Evaluation
 from ..model import Model
+from .map_page import MapPage
 
 METRICS = ("recall", "ndcg", "hit_rate")
 MODEL, POPULAR, RANDOM = "this model", "most popular items", "random items"
@@ -48,6 +49,7 @@ class Facts:
         Lengths of the rankings, ascending. Charts are of the first.
     item_names, user_groups : list of str or None
         By row.
+    map_page : MapPage or None
     n_threads : int or None
     """
 
@@ -60,6 +62,7 @@ class Facts:
     ks: list[int]
     item_names: list[str | None]
     user_groups: list[str | None]
+    map_page: MapPage | None
     n_threads: int | None
 
     @property

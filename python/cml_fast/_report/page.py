@@ -1,7 +1,9 @@
-"""The page of a report: one HTML file that needs no network and runs no program."""
+"""The page of a report: one HTML file that needs no network."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from xml.etree.ElementTree import Element
@@ -10,8 +12,13 @@ from .facts import Facts
 from .markup import tag, to_html
 from .numbers import count
 
-# Nothing is loaded, from nowhere, and no script runs.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+# Loads the map when it is opened; the only script of a report, and of one with a map only.
+OPENER = """\
+document.querySelector("details.map").addEventListener("toggle", (event) => {
+  const frame = event.target.querySelector("iframe");
+  if (!frame.srcdoc) frame.srcdoc = frame.dataset.page;
+});
+"""
 
 
 def build(title: str, facts: Facts, contents: Mapping[tuple[str, str], list[Element]]) -> bytes:
@@ -28,7 +35,7 @@ def build(title: str, facts: Facts, contents: Mapping[tuple[str, str], list[Elem
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", http_equiv="Content-Security-Policy", content=_policy(facts)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
@@ -45,8 +52,20 @@ def build(title: str, facts: Facts, contents: Mapping[tuple[str, str], list[Elem
         tag("header", tag("h1", title), tag("p", _about(facts))),
         tag("nav", tag("ol", *links), aria_label="Contents"),
         tag("main", *sections),
+        *([] if facts.map_page is None else [tag("script", OPENER)]),
     )
     return to_html(tag("html", head, body, lang="en"))
+
+
+def _policy(facts: Facts) -> str:
+    """Return what the page may do: load nothing, and run nothing but the map."""
+    allowed = {"default-src": "'none'", "style-src": "'unsafe-inline'", "img-src": "data:"}
+    if facts.map_page is not None:
+        digest = base64.b64encode(hashlib.sha256(OPENER.encode()).digest()).decode("ascii")
+        allowed |= facts.map_page.allowed
+        allowed["script-src"] += f" 'sha256-{digest}'"
+    allowed |= {"base-uri": "'none'", "form-action": "'none'"}
+    return "; ".join(f"{name} {sources}" for name, sources in allowed.items())
 
 
 def _about(facts: Facts) -> str:

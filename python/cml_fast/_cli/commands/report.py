@@ -69,6 +69,12 @@ def run(
             rich_help_panel=_GROUPS,
         ),
     ] = "id",
+    map_page: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", metavar="FILE", help="A page that cml-fast map wrote, to be part of this one."
+        ),
+    ] = None,
     n_threads: Threads = None,
     reading: Reading,
 ) -> Outcome:
@@ -94,6 +100,7 @@ def run(
         ks=lengths(ks),
         names=titles.of(loaded.item_ids),
         user_groups=groups,
+        map_page=map_page,
         title=title,
         overwrite=overwrite,
         progress=note,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import data, examples, learning, metrics, popularity, segments, summary
+from . import data, examples, learning, map, metrics, popularity, segments, summary
 from .section import Section
 
 SECTIONS: tuple[Section, ...] = (
@@ -13,4 +13,5 @@ SECTIONS: tuple[Section, ...] = (
     Section("segments", "For whom, and for which items", segments.content),
     Section("popularity", "Popularity bias", popularity.content),
     Section("examples", "Example users", examples.content),
+    Section("map", "The map", map.content),
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from reports import Page, fitted, read
+from reports import Page, fitted, map_like, read
 
 from cml_fast import Model
 from cml_fast._report.sections.popularity import gini, popularity_parts
@@ -276,6 +276,32 @@ def test_users_and_items_without_likes_are_counted(tmp_path: Path) -> None:
     assert "1 users of the test set have no likes in training" in page.text
     rows = page.tables["Recall@5 by the user's likes in training"]
     assert rows[1][:2] == ["no likes", "1"]
+
+
+def test_a_map_is_embedded(tmp_path_factory: pytest.TempPathFactory, page: Page) -> None:
+    given = tmp_path_factory.mktemp("map") / "map.html"
+    given.write_text(map_like("data: https://example.org"))
+    found = report(tmp_path_factory.mktemp("report"), map_page=given)
+    (frame,) = (attributes for tag, attributes in found.tags if tag == "iframe")
+    assert frame["data-page"] == given.read_text() and "srcdoc" not in frame
+    policy = next(attributes["content"] for _, attributes in found.tags if "content" in attributes)
+    assert policy is not None and "img-src data: https://example.org;" in policy
+    # The report's own script and that of the map, and no other.
+    assert policy.count("sha256-") == 2 and "script-src 'unsafe" not in policy
+    assert "No map was given" in page.text and "script" not in {tag for tag, _ in page.tags}
+
+
+@pytest.mark.parametrize("content", [b"", b"<html><head></head></html>", b"\xff\xfe", b"id,name"])
+def test_what_is_no_map_is_refused(content: bytes, tmp_path: Path) -> None:
+    given = tmp_path / "map.html"
+    given.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"map_page='.*map.html' is not a page that Model.map wrote"
+    ):
+        write_report(MODEL, TRAIN, out=tmp_path / "report.html", map_page=given)
+    with pytest.raises(FileNotFoundError, match=r"absent\.html"):
+        write_report(MODEL, TRAIN, out=tmp_path / "r.html", map_page=tmp_path / "absent.html")
+    assert list(tmp_path.iterdir()) == [given]
 
 
 EMPTY = sp.csr_array(TRAIN.matrix.shape, dtype=np.float32)
