@@ -95,7 +95,7 @@ Lengths = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--n-threads", metavar="N", help="CPU threads; all cores that are ours.", hidden=True
+        "--n-threads", metavar="N", help="CPU threads (all cores that are ours).", hidden=True
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out already.")]

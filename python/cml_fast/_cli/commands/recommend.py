@@ -28,7 +28,7 @@ from ..options import (
 from ..output import Outcome
 from ..ranking import PANEL as TITLES
 from ..ranking import Ranked, Titles, one_ranking, rankings
-from ..reading import Reading
+from ..reading import Known, Reading
 from ..tables import column_of
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def run(
         ),
     ] = None,
     reading: Reading,
+    known: Known,
     device: Annotated[
         str,
         choice(
@@ -163,7 +164,7 @@ def run(
     if (groups is None) != (max_per_group is None):
         raise ValueError("--groups and --max-per-group need each other")
     loaded = load_model(model, approximate=approximate)
-    search = {
+    search: dict[str, Any] = {
         "items": rows_of("item", loaded.item_ids, items, _HINT) if items else None,
         "filter_items": rows_of("item", loaded.item_ids, filter_items, _HINT)
         if filter_items
@@ -181,11 +182,11 @@ def run(
     search["cold_users"] = cold_users
     if everyone:
         search |= {"device": device, "overwrite": overwrite}
-        return _to_all(loaded, out, n, excluding.load_all(model, loaded, reading), search)
+        return _to_all(loaded, out, n, excluding.load_all(model, loaded, reading, known), search)
     texts = [str(user_id)] if users_file is None else ids_of_file(users_file)
     users = rows_of("user", loaded.user_ids, texts)
     parts = out and Parts(out, {}, 1, overwrite=overwrite)  # refuses before the work
-    found = loaded.recommend(users, n, excluding.load_all(model, loaded, reading), **search)
+    found = loaded.recommend(users, n, excluding.load_all(model, loaded, reading, known), **search)
     if parts:
         return _written(parts, out, loaded, users, found, titles)
     ranked = [

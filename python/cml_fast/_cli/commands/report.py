@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from ..excluding import Excluding
+from ..kept import reading_of
 from ..messages import note
 from ..options import Lengths, Model, Overwrite, Threads, lengths, load_model
 from ..output import Outcome
 from ..ranking import Titles
-from ..reading import Reading
+from ..reading import Known, Reading
 from ..tables import column_of
 
 EXAMPLE = r"""
@@ -77,6 +78,7 @@ def run(
     ] = None,
     n_threads: Threads = None,
     reading: Reading,
+    known: Known,
 ) -> Outcome:
     """Write the page."""
     from ..._persistence.one_file import check_folder, check_free
@@ -86,6 +88,7 @@ def run(
     check_folder(out)
     loaded = load_model(model)
     ids = loaded.user_ids, loaded.item_ids
+    how = reading_of(model, reading)
     groups = None
     if user_groups is not None:
         groups = column_of(
@@ -93,10 +96,10 @@ def run(
         )
     written = write_report(
         loaded,
-        excluding.load(reading, train, *ids),
-        None if test is None else excluding.load(reading, test, *ids),
+        known.load(how, train, *ids),
+        None if test is None else known.load(how, test, *ids),
         out=out,
-        exclude=excluding.load_all(model, loaded, reading),
+        exclude=excluding.load_all(model, loaded, reading, known),
         ks=lengths(ks),
         names=titles.of(loaded.item_ids),
         user_groups=groups,
