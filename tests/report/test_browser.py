@@ -7,21 +7,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from reports import fitted, map_like
 
 from benchmarks.common.chromium import browser, missing
+from cml_fast.data import Interactions
 from cml_fast.report import write_report
 
 pytestmark = pytest.mark.slow
 PHONE, SCREEN = 390, 1400
 
 
+def in_years(part: Interactions) -> Interactions:
+    """The same likes, spread over 22 years."""
+    years = np.arange("1995", "2017", dtype="datetime64[Y]").astype("datetime64[us]")
+    times = np.resize(years, part.matrix.nnz)
+    return Interactions(part.matrix, part.user_ids, part.item_ids, times)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     model, train, validation, test = fitted()
     out = tmp_path_factory.mktemp("report") / "report.html"
-    # The longest words that a page may meet: a name without a space.
+    # As hard as a page may get: 22 years, and a name without a space.
+    train, test = (in_years(part) for part in (train, test))
     names = {model.item_ids[0]: "x" * 200}
     drawn = out.with_name("map.html")
     drawn.write_text(map_like())
