@@ -28,7 +28,7 @@ def content(facts: Facts) -> list[Element]:
             f"All items that a user has not liked before are ranked, for each of {count(n_users)} "
             f"users, and the first ones are compared with {count(n_held_out)} likes that the model "
             "has not seen. Intervals are of the bootstrap over users: with other users of the same "
-            "kind, the mean would be in there."
+            "kind, the mean would most likely be in there."
         ),
         *_cold(facts),
     ]
