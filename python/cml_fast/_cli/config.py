@@ -66,7 +66,7 @@ def config_text(command: Any, values: Mapping[str, Any]) -> str:
         if key in values:
             lines.append(f"{key} = {_toml(values[key])}")
         elif param.default is None or callable(param.default):
-            lines.append(f"# {key} = {param.metavar or ''}".rstrip())
+            lines.append(f"# {key} = {param.metavar or 'true or false'}")
         else:
             lines.append(f"# {key} = {_toml(param.default)}")
     text = f"# Options of cml-fast {command.name}. Those after # have their defaults.\n"

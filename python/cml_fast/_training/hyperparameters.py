@@ -206,8 +206,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "weighting",
             None,
             _choice(WEIGHTINGS),
-            "What the weights of likes become: linear, saturating (for counts), or binary (the first; "
-            "the second if they are as unequal as counts).",
+            "What the weights of likes become: linear, saturating (for counts), or binary (the "
+            "first; the second if they are as unequal as counts).",
             """{"linear", "saturating", "binary"} or None
         What the weights w of the likes multiply their losses by, but for a factor: the result is
         divided by its mean, so the scale of the weights does not matter.

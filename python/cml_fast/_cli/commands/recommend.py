@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import scipy.sparse as sp
 import typer
 
 from ..._persistence.parts import FORMATS, Parts
@@ -32,6 +30,8 @@ from ..reading import Known, Reading
 from ..tables import column_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...model import Model as LoadedModel
 
 EXAMPLE = """
@@ -202,6 +202,9 @@ def run(
 def _to_new_person(
     model: LoadedModel, likes: list[str], n: int, search: dict[str, Any], titles: Titles
 ) -> Outcome:
+    import numpy as np
+    import scipy.sparse as sp
+
     rows = np.unique(rows_of("item", model.item_ids, likes, _HINT))  # a like given twice is one
     liked = sp.csr_array(
         (np.ones(len(rows), np.float32), rows, [0, len(rows)]), shape=(1, len(model.item_ids))

@@ -157,13 +157,15 @@ def _study(optuna: Any, out: Path, settings: dict[str, Any]) -> Any:
     """Return the trials of a folder, or begin them."""
     from optuna.storages.journal import JournalFileBackend
 
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(out / _TRIALS_FILE))),
-        study_name="tune",
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARM_UP_EPOCHS),
-        load_if_exists=True,
-    )
+    arguments = {
+        "study_name": "tune",
+        "storage": optuna.storages.JournalStorage(JournalFileBackend(str(out / _TRIALS_FILE))),
+        "pruner": optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARM_UP_EPOCHS),
+    }
+    try:
+        study = optuna.load_study(**arguments)  # which writes nothing: it may be refused
+    except KeyError:
+        study = optuna.create_study(**arguments, direction="maximize")
     before = study.user_attrs.get("settings")
     if before is None:
         study.set_user_attr("settings", settings)
