@@ -72,7 +72,11 @@ def test_the_page_is_that_of_the_library(folder: Path, capsys: pytest.CaptureFix
         ((), 2, "--train"),
         (("--train", "absent.csv"), 3, "absent.csv: No such file or directory"),
         (("--train", "train.csv", "--out", "there.html"), 3, "replace it with --overwrite"),
-        (("--train", "train.csv", "--out", "no/x.html"), 3, "there is no folder no, make it first"),
+        (
+            ("--train", "train.csv", "--out", "no/x.html"),
+            3,
+            "error: no/x.html cannot be written: there is no folder no",
+        ),
         (("--train", "train.csv", "--map", "train.csv"), 3, "--map train.csv is not a page that"),
         (("--train", "train.csv", "--k", "ten"), 2, "must be like 10,50,100, got 'ten'"),
         (("--train", "train.csv", "--test", "strangers.csv"), 3, "strangers.csv"),

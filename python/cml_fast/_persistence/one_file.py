@@ -51,8 +51,10 @@ def _temporary(path: Path) -> Path:
 
 
 def _explained(path: Path, error: OSError) -> OSError:
-    """Return the same error about the file that was asked for, not about the temporary one."""
+    """Return the same error as one sentence about the file that was asked for."""
     reason = error.strerror
     if isinstance(error, FileNotFoundError):
-        reason = f"there is no folder {path.parent}, make it first"
-    return OSError(error.errno, reason, str(path))
+        reason = f"there is no folder {path.parent}"
+    found = type(error)(f"{path} cannot be written: {reason}")
+    found.errno = error.errno  # set now, it is not put before the sentence
+    return found
