@@ -35,6 +35,7 @@ from ._validation.matrices import check_counts, check_flags, check_vectors
 from ._validation.scalars import (
     check_bool,
     check_choice,
+    check_history,
     check_hyperparameters,
     check_int,
     check_real,
@@ -76,12 +77,15 @@ class Model:
         them for which users the model has learned nothing, and what is popular.
     placed_users : array_like, (n_users,), bool, optional
         Users whose features placed them although they have no likes; none by default.
+    history : list of dict, optional
+        How training went, see the attribute of that name.
 
     Raises
     ------
     TypeError, ValueError
         If vectors have the wrong shape or type or are not finite, ids are not unique,
-        hyperparameters are not JSON values, or counts are not one for each row or negative.
+        hyperparameters or history are not JSON values, or counts are not one for each row or
+        negative.
 
     Notes
     -----
@@ -116,6 +120,7 @@ class Model:
         user_counts: npt.ArrayLike | None = None,
         item_counts: npt.ArrayLike | None = None,
         placed_users: npt.ArrayLike | None = None,
+        history: list[dict[str, Any]] | None = None,
     ) -> None:
         self._user_vectors = check_vectors("user_vectors", user_vectors)
         self._item_vectors = check_vectors("item_vectors", item_vectors)
@@ -127,6 +132,7 @@ class Model:
         self._users = IdIndex("user", user_ids, len(self._user_vectors))
         self._items = IdIndex("item", item_ids, len(self._item_vectors))
         self._hyperparameters = check_hyperparameters(hyperparameters)
+        self._history = check_history(history)
         self._networks = {}
         for entity, network in (networks or {}).items():
             arrays = {name: to_numpy(network.parameters[name]) for name in PARAMETERS}
@@ -178,6 +184,7 @@ class Model:
             "user_counts": self._user_counts,
             "item_counts": self._item_counts,
             "placed_users": self._placed_users,
+            "history": self._history,
         }
 
     @property
@@ -279,6 +286,24 @@ class Model:
         {'n_dims': 1}
         """
         return copy.deepcopy(self._hyperparameters)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """How training went: a dict of plain JSON values for each epoch, a new copy at each access.
+
+        The keys are those of `EpochReport` but the times. It is empty if the model was not made
+        by a trainer, or by a release that did not keep it.
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> trainer = Trainer(n_dims=8, n_epochs=2, temperature=0.3, verbose=False)
+        >>> model = trainer.fit(synthetic(50, 30, 300).interactions).model_
+        >>> [epoch["epoch"] for epoch in model.history]
+        [0, 1]
+        """
+        return copy.deepcopy(self._history)
 
     @property
     def version(self) -> str:
@@ -1304,6 +1329,7 @@ class Model:
             },
             self._version,
             self._hyperparameters,
+            self._history,
         )
         write_model(Path(folder), stored, self._index)
 
@@ -1460,6 +1486,7 @@ class Model:
                 user_counts=stored.counts.get("users"),
                 item_counts=stored.counts.get("items"),
                 placed_users=stored.counts.get("placed_users"),
+                history=stored.history,
             )
         except (TypeError, ValueError) as error:
             files = ", ".join(map(str, stored.files.values()))

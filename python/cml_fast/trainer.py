@@ -35,7 +35,7 @@ from ._training.hyperparameters import (
     signature,
 )
 from ._training.loop import Training, Vectors
-from ._training.reports import EpochReport
+from ._training.reports import EpochReport, history_of
 from ._training.scheduled import ScheduledJob, ScheduledStep
 from ._training.state import TrainingState
 from ._training.temperature import choose as choose_temperature
@@ -449,6 +449,7 @@ class Trainer(LikesTransformer):
             **state.ids,
             hyperparameters=self._described(),
             networks=state.networks,
+            history=history_of(state.history),
             **inputs.counts,
         )
         self.best_epoch_ = max(state.n_epochs - 1, 0)

@@ -20,6 +20,7 @@ from benchmarks.studies import (
     memory,
     popularity,
     reading,
+    reports,
     shared_negatives,
     weights,
 )
@@ -130,6 +131,15 @@ def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch)
     scores = ranking.Scores(np.ones((n_users, 1), dtype=np.float32), counts[:, None])
     ranked = ranking.evaluate(scores, validation.matrix, train.matrix, (20,))
     assert all_popular["recall@20"] == pytest.approx(ranked.recall[20], abs=0.01)  # but for ties
+
+
+def test_reports(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) -> None:
+    monkeypatch.setattr(
+        reports, "TRAINING", {**reports.TRAINING, "n_epochs": 2, "temperature": 0.3}
+    )
+    found = result(monkeypatch, reports, tmp_path, "--names", file)["results"]["likes.csv"]
+    assert (found["users"], found["items"]) == MADE.interactions.matrix.shape
+    assert found["bytes"] > 20_000 and (found["CPU seconds"] > 0) is clock
 
 
 def counted(rows: list[np.ndarray]) -> str:

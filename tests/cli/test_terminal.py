@@ -127,7 +127,7 @@ def completed(folder, line):
 
 
 def test_words_are_completed(folder):
-    assert completed(folder, "cml-fast re") == ["recommend"]
+    assert completed(folder, "cml-fast re") == ["recommend", "report"]
     assert completed(folder, "cml-fast train --n-ep") == ["--n-epochs"]
     assert completed(folder, "cml-fast recommend model --cold-users p") == ["popular"]
     assert completed(folder, "cml-fast train likes.csv --format m") == ["movielens"]

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 import cml_fast
-from cml_fast import baselines, comparison, data, errors, evaluation, metrics, model_selection
+from cml_fast import (
+    baselines,
+    comparison,
+    data,
+    errors,
+    evaluation,
+    metrics,
+    model_selection,
+    report,
+)
 from cml_fast.integrations.csv_log import CSVLogger
 from cml_fast.integrations.implicit import CollaborativeMetricLearning
 from cml_fast.integrations.tensorboard import TensorBoardLogger
@@ -22,6 +31,7 @@ PUBLIC: dict[str, Any] = {
     "cml_fast.evaluation.Recommender": evaluation.Recommender,
     "cml_fast.comparison.compare": comparison.compare,
     "cml_fast.comparison.Comparison": comparison.Comparison,
+    "cml_fast.report.write_report": report.write_report,
     **{
         f"cml_fast.baselines.{kind.__name__}": kind
         for kind in (baselines.MostPopular, baselines.RandomItems, baselines.ItemKNN)

@@ -57,7 +57,9 @@ def test_vectors_are_readonly_copies():
 def test_nothing_of_a_model_can_be_changed(again):
     given = {"n_dims": 3, "nested": {"list": [1, 2]}}
     ids = {"user_ids": list("abcdefg"), "item_ids": np.arange(11) * 2}
-    original = Model(USERS, ITEMS, **ids, hyperparameters=given)._with(_version="0.0.9")
+    epochs = [{"epoch": 0, "loss": 0.5}]
+    original = Model(USERS, ITEMS, **ids, hyperparameters=given, history=epochs)
+    original = original._with(_version="0.0.9")
     model = again(original)
     for name in ("user_vectors", "item_vectors", "user_ids", "item_ids"):
         array = getattr(model, name)
@@ -74,7 +76,10 @@ def test_nothing_of_a_model_can_be_changed(again):
     ):
         change()
         assert model.hyperparameters == {"n_dims": 3, "nested": {"list": [1, 2]}}
-    for name in ("hyperparameters", "version"):
+    for change in (lambda: epochs.clear(), lambda: model.history[0].update(loss=0)):
+        change()
+        assert model.history == [{"epoch": 0, "loss": 0.5}]
+    for name in ("hyperparameters", "history", "version"):
         with pytest.raises(AttributeError):
             setattr(model, name, {})
     assert model.version == "0.0.9"

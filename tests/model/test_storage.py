@@ -31,6 +31,7 @@ def make(shift=0.0):
         user_ids=["a", "", "ü\N{SNOWMAN}", "\ud800"],
         item_ids=[5, -(2**63), 2**63 - 1, 0, 1],
         hyperparameters={"dim": 3, "nested": {"eta": 0.1, "list": [1, None, True, "x"]}},
+        history=[{"epoch": 0, "loss": 0.5, "recall": None}, {"epoch": 1, "loss": 0.25}],
     )
 
 
@@ -44,6 +45,7 @@ def assert_equal(model, other):
     assert model.user_ids.tolist() == other.user_ids.tolist()
     assert model.item_ids.tolist() == other.item_ids.tolist()
     assert model.hyperparameters == other.hyperparameters
+    assert model.history == other.history
     assert model.version == other.version
 
 
@@ -57,6 +59,33 @@ def test_round_trip(tmp_path):
     assert kinds == [".json", ".json", ".safetensors"]
     (tensors,) = (tmp_path / "deep" / "model").glob("*.safetensors")
     np.testing.assert_array_equal(load_file(tensors)["items"], ITEMS)
+
+
+def with_history(folder, history):
+    """Edit the manifest; without a history it is like those of earlier releases."""
+    path = folder / "model.json"
+    manifest = json.loads(path.read_text())
+    del manifest["info"]["history"]
+    manifest["info"] |= {} if history is None else {"history": history}
+    body = {key: manifest[key] for key in ("kind", "info", "files")}
+    manifest["checksum"] = folders._checksum(body)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_model_without_history_is_read(tmp_path):
+    make().save(tmp_path)
+    with_history(tmp_path, None)
+    assert Model.load(tmp_path).history == []
+
+
+@pytest.mark.parametrize("history", [{"epoch": 0}, [1], "x", True])
+def test_a_history_of_another_kind_is_refused(history, tmp_path):
+    make().save(tmp_path)
+    with_history(tmp_path, history)
+    with pytest.raises(ModelError, match="history must be a list with a dict for each epoch"):
+        Model.load(tmp_path)
+    with pytest.raises(TypeError, match="history must be a list with a dict for each epoch"):
+        Model(USERS, ITEMS, history=history)
 
 
 def test_saving_twice_gives_the_same_files(tmp_path):

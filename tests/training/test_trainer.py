@@ -63,6 +63,17 @@ def test_history(device: str) -> None:
         assert 0 < report.impostor_share <= report.active_share <= 1
 
 
+def test_the_model_keeps_the_history() -> None:
+    fitted = trainer(n_epochs=3).fit(TRAIN, validation=VALIDATION)
+    without_times = [
+        {key: value for key, value in dataclasses.asdict(report).items() if "seconds" not in key}
+        for report in fitted.history_
+    ]
+    assert fitted.model_.history == without_times and len(without_times) == 3
+    again = trainer(n_epochs=3).fit(TRAIN, validation=VALIDATION)
+    assert again.model_.history == fitted.model_.history
+
+
 def at(position: int) -> TrainingState:
     """At the start of an epoch of a million pairs."""
     none: Any = None

@@ -63,6 +63,17 @@ def exactly_one(given: Mapping[str, Any]) -> None:
         raise ValueError(f"one of {', '.join(given)} is required")
 
 
+def _check_lengths(text: str) -> str:
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise typer.BadParameter(f"must be like 10,50,100, got {text!r}")
+    return text
+
+
+def lengths(text: str) -> list[int]:
+    """Return the numbers of a checked ``--k``."""
+    return [int(part) for part in text.split(",")]
+
+
 def load_model(folder: Path, *, approximate: bool = False) -> LoadedModel:
     """Load a model, which has an index if the search is to be approximate."""
     from ..model import Model
@@ -77,6 +88,10 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The model's folder.", show_default=False)
 ]
 N = Annotated[int, typer.Option("--n", metavar="N", help="How many to show.")]
+Lengths = Annotated[
+    str,
+    typer.Option("--k", metavar="K,...", help="Lengths of the rankings.", callback=_check_lengths),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -53,6 +53,7 @@ class StoredModel:
     counts: dict[str, np.ndarray]  # of "users" and "items", and "placed_users"; or empty
     version: str
     hyperparameters: dict[str, Any]
+    history: list[dict[str, Any]]  # of the epochs; empty in models of earlier releases
     # Only of a model that was read: its verified files, and the description of its index.
     files: dict[str, Path] = field(default_factory=dict)
     index: dict[str, Any] | None = None
@@ -73,6 +74,7 @@ def write_model(folder: Path, model: StoredModel, index: ItemIndex | None) -> No
     info = {
         "version": model.version,
         "hyperparameters": model.hyperparameters,
+        "history": model.history,
         "networks": sorted(model.networks),
         "counts": bool(model.counts),
         "index": None if index is None else describe_index(index, model.vectors["items"]),
@@ -110,8 +112,8 @@ def read_model(folder: Path) -> StoredModel:
     if has_counts:
         dtypes: dict[str, type[np.generic]] = {"users": np.int64, "items": np.int64}
         counts = read_arrays(files[COUNTS], {**dtypes, "placed_users": np.bool_})
-    version, hyperparameters = info["version"], info["hyperparameters"]
-    return StoredModel(vectors, ids, networks, counts, version, hyperparameters, files, index)
+    about = info["version"], info["hyperparameters"], info.get("history", [])
+    return StoredModel(vectors, ids, networks, counts, *about, files, index)
 
 
 def read_index(model: StoredModel, item_vectors: np.ndarray) -> ItemIndex | None:

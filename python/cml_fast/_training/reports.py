@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 # Digits of a reported loss: a launch's end depends on the clock, and the order of the sum on that.
 LOSS_DIGITS = 7
+# Not kept with a model, so that the same training gives the same file.
+_OF_THE_CLOCK = ("seconds", "seconds_between")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class EpochReport:
     def __str__(self) -> str:
         text = f"epoch {self.epoch}, loss {self.loss:.3f}, active {self.active_share:.0%}"
         return text if self.recall is None else f"{text}, recall@50 {self.recall:.4f}"
+
+
+def history_of(reports: Iterable[EpochReport]) -> list[dict[str, Any]]:
+    """Return reports as plain JSON values, as a model keeps them."""
+    return [
+        {name: value for name, value in asdict(report).items() if name not in _OF_THE_CLOCK}
+        for report in reports
+    ]
 
 
 @dataclass(frozen=True)

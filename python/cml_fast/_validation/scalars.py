@@ -101,8 +101,22 @@ def check_hyperparameters(value: dict[str, Any] | None) -> dict[str, Any]:
     """Return a deep copy made by writing and reading JSON, or raise TypeError."""
     if not isinstance(value, dict | None):
         raise TypeError(f"hyperparameters must be a dict, got {type(value).__name__}")
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(value or {}, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"hyperparameters must be plain JSON values: {error}") from error
+    plain: dict[str, Any] = _plain_json("hyperparameters", value or {})
     return plain
+
+
+def check_history(value: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return a deep copy of the reports of epochs, or raise TypeError."""
+    plain = _plain_json("history", value or [])
+    if not isinstance(plain, list) or not all(isinstance(epoch, dict) for epoch in plain):
+        raise TypeError(
+            f"history must be a list with a dict for each epoch, got {type(value).__name__}"
+        )
+    return plain
+
+
+def _plain_json(name: str, value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{name} must be plain JSON values: {error}") from error

@@ -13,7 +13,7 @@ from ..._evaluation.plan import COLD
 from ...metrics import DEFAULT_METRICS, METRICS
 from ..excluding import Excluding
 from ..kept import reading_of
-from ..options import Model, Threads, choice, load_model
+from ..options import Lengths, Model, Threads, choice, lengths, load_model
 from ..output import Outcome, Table
 from ..reading import Known, Reading
 
@@ -26,12 +26,6 @@ cml-fast evaluate demo-output/model demo-output/test.csv \
 """
 
 
-def _check_lengths(text: str) -> str:
-    if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise typer.BadParameter(f"must be like 10,50,100, got {text!r}")
-    return text
-
-
 def run(
     model: Model,
     file: Annotated[
@@ -39,12 +33,7 @@ def run(
         typer.Argument(metavar="FILE", help="The held-out interactions.", show_default=False),
     ],
     *,
-    ks: Annotated[
-        str,
-        typer.Option(
-            "--k", metavar="K,...", help="Lengths of the rankings.", callback=_check_lengths
-        ),
-    ] = "10,50,100",
+    ks: Lengths = "10,50,100",
     metrics: Annotated[
         str,
         typer.Option("--metrics", metavar="NAME,...", help=f"Some of {', '.join(METRICS)}."),
@@ -73,7 +62,7 @@ def run(
         loaded,
         test,
         excluding.load_all(model, loaded, reading, known),
-        [int(part) for part in ks.split(",")],
+        lengths(ks),
         metrics=metrics.split(","),
         cold_users=cold_users,
         progress=sys.stderr.isatty(),
@@ -85,9 +74,9 @@ def run(
 def _table(evaluation: Evaluation) -> Table:
     """Return a column for each length, and one for metrics of whole rankings."""
     means = {name: evaluation.means(name) for name in (*evaluation.per_user, *evaluation.overall)}
-    lengths = sorted({k for by_k in means.values() for k in by_k}, key=lambda k: k or math.inf)
+    columns = sorted({k for by_k in means.values() for k in by_k}, key=lambda k: k or math.inf)
     rows = [
-        (name, *(f"{by_k[k]:.4f}" if k in by_k else "" for k in lengths))
+        (name, *(f"{by_k[k]:.4f}" if k in by_k else "" for k in columns))
         for name, by_k in means.items()
     ]
-    return Table(("metric", *(f">@{k}" if k else ">all" for k in lengths)), rows)
+    return Table(("metric", *(f">@{k}" if k else ">all" for k in columns)), rows)
