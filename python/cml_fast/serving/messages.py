@@ -35,7 +35,7 @@ Id = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": -INT64, "maximum": INT64 - 1},
+                {"type": "integer", "format": "int64"},
                 {"type": "string", "maxLength": MAX_ID_LENGTH},
             ]
         }

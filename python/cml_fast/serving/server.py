@@ -163,6 +163,6 @@ def _url(listener: socket.socket) -> str:
 
 def _log_config() -> dict[str, Any]:
     """Return uvicorn's logging, with ours in the same place and form."""
-    config = copy.deepcopy(LOGGING_CONFIG)
+    config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     config["loggers"][LOGGER.name] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config
