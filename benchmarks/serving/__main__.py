@@ -112,7 +112,7 @@ def load(server: Server, lua: Path, connections: int, seconds: int, core: int) -
 def measure(
     server: Server, model: Model, work: Path, least: int, seconds: int, core: int
 ) -> dict[str, Any]:
-    """Ask for all kinds of requests, then for ``least`` more, before and after which memory counts."""
+    """Send all kinds of requests, and then ``least`` more to see whether memory grows."""
     lua = work / "requests.lua"
     results: dict[str, Any] = {}
     first_kb, total = server.resident_kb(), 0

@@ -52,7 +52,7 @@ class Source:
         FileNotFoundError, ModelError, DataError, OSError
             As `Model.load` and `load_interactions`.
         """
-        model = Model.load(self.folder)
+        model = Model.load(self.folder)._ready_to_fold_in()
         identity = fingerprint(
             *(model.user_vectors, model.item_vectors, model.user_ids, model.item_ids),
             *(model.user_counts, model.item_counts, model.placed_users),
