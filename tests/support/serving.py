@@ -93,7 +93,7 @@ class Server:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
     def stop(self) -> int:
-        """Ask it to stop, and return the exit code."""
+        """Ask it to stop as Ctrl-C does, and return the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(PATIENCE)
 
@@ -119,11 +119,18 @@ def wait_until(happened: Callable[[], bool], state: Callable[[], Any] = lambda: 
 @contextlib.contextmanager
 def running(folder: Path, work: Path, **options: Any) -> Iterator[Server]:
     """Serve a model with these options of `serve` while the block runs."""
-    script, log = work / "run_server.py", work / "server.log"
+    script = work / "run_server.py"
     script.write_text(SERVE)
-    command = [sys.executable, str(script), str(folder), json.dumps({"port": 0, **options})]
+    with started([str(script), str(folder), json.dumps({"port": 0, **options})], work) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], work: Path) -> Iterator[Server]:
+    """Let Python run a server while the block runs."""
+    log = work / "server.log"
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, env={**os.environ})
+        process = subprocess.Popen([sys.executable, *arguments], stderr=stderr, stdout=stderr)
     try:
         yield Server(process, log)
     finally:

@@ -108,7 +108,7 @@ def serve(
         if not _is_loopback(listener):
             warnings.warn(
                 f"host={host!r}: everybody who can reach this machine can ask this server, which "
-                "has no authentication; without host= only programs on this machine can",
+                "has no authentication; by default only programs on this machine can",
                 stacklevel=2,
             )
         LOGGER.info("serving %s at %s", model_folder, _url(listener))
@@ -143,11 +143,12 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        hint = {
-            errno.EADDRINUSE: "another program uses it: stop that, or choose another port",
-            errno.EACCES: "only root may use ports below 1024: choose another port",
-        }.get(error.errno or 0, error.strerror)
-        raise OSError(f"port {port} of {host} cannot be listened at: {hint}") from error
+        place = f"port {port} of {host}"
+        sentence = {
+            errno.EADDRINUSE: f"{place} is in use: stop the other program, or choose another port",
+            errno.EACCES: f"{place} is for root only: choose a port from 1024",
+        }.get(error.errno or 0, f"{place} cannot be listened at: {error.strerror}")
+        raise OSError(sentence) from error
     listener.set_inheritable(True)
     return listener
 
