@@ -37,7 +37,7 @@ WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON
 .PHONY: demo test check slow-data slow-others lint docs wheel tools bench bench-check bench-report gpu-check clean
 
 demo: $(VENV)/installed
-	$(BIN)/cml-fast demo
+	$(BIN)/cml-fast demo --overwrite
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m "not slow"

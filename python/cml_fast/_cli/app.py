@@ -13,7 +13,7 @@ import typer
 
 from .command import Command, Group, with_options
 from .commands import COMMANDS
-from .messages import UsageError, explain, note
+from .messages import explain, note
 
 _HELP = (
     "Recommendations by Collaborative Metric Learning (Hsieh et al., WWW 2017): users and items "
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("interrupted")
         return 130
-    except UsageError as error:
+    except Exception as error:
         code, message = explain(error)
         note(f"error: {message}")
         return code

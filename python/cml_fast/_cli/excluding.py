@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .kept import kept_with, reading_of
+from .messages import note
 from .reading import Known, Reading
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Excluding(Known):
+class Excluding:
     """What users have already, as options."""
 
     exclude: Annotated[
@@ -24,10 +26,34 @@ class Excluding(Known):
         typer.Option(
             "--exclude",
             metavar="FILE",
-            help="Interactions to leave out, such as those of training; may be repeated.",
+            help="Interactions to leave out besides those of training; may be repeated.",
         ),
     ] = ()  # type: ignore[assignment]
+    include_training: Annotated[
+        bool,
+        typer.Option(
+            "--include-training",
+            help="Do not leave out what training and validation had, which the model's folder "
+            "says.",
+        ),
+    ] = False
 
-    def load_all(self, folder: Path, model: Model, reading: Reading) -> list[Interactions]:
+    def load_all(
+        self, folder: Path, model: Model, reading: Reading, known: Known
+    ) -> list[Interactions]:
         """Read what is to be left out."""
-        return [self.load(reading, file, model.user_ids, model.item_ids) for file in self.exclude]
+        if self.exclude:
+            reading = reading_of(folder, reading)
+        files = dict.fromkeys(self.exclude, reading)
+        kept = None if self.include_training else kept_with(folder)
+        for file in kept.files if kept else ():
+            if file.exists():
+                files[file] = kept.reading  # type: ignore[union-attr]
+            else:
+                note(
+                    f"warning: {file}, which the model was trained on, is not there: name it with "
+                    "--exclude to leave out what users have already"
+                )
+        return [
+            known.load(how, file, model.user_ids, model.item_ids) for file, how in files.items()
+        ]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
 
-# Of click, a copy of which newer releases of typer have within.
-UsageError = typer.BadParameter.__bases__[0]
+if TYPE_CHECKING:
+    UsageError = typer.BadParameter
+else:
+    # Of click, a copy of which newer releases of typer have within.
+    UsageError = typer.BadParameter.__bases__[0]
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "interrupted": "yellow"}
 
@@ -72,8 +76,8 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
         return message
 
     def with_value(found: re.Match[str]) -> str:
-        value = found["text"] if found["text"] is not None else found["word"]
-        value = "" if value == "True" else value
+        value = found["word"] if found["text"] is None else found["text"]
+        value = "" if value in (None, "True") else value
         return f"{options[found['name']]} {value}".rstrip()
 
     message = re.sub(

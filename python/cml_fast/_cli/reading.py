@@ -106,6 +106,7 @@ class Reading:
         choice(
             "--quoting",
             among=QUOTING,
+            metavar="NAME",
             help="What a double quote is: around fields of one line (minimal), also around fields "
             "with line breaks (multiline) or with backslashes before quotes (backslash), or a "
             "character like any other (none).",
@@ -141,6 +142,11 @@ class Reading:
             "Take the count that begins each line of citeulike for an item too, as the paper did.",
         ),
     ] = False
+
+    def __post_init__(self) -> None:
+        """Make tuples of typer's lists, so that two of them can be compared."""
+        for name in ("where", "missing"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def arguments(self) -> dict[str, Any]:
         """Return what was given as arguments of `load_interactions`."""
