@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.serving import made_up, need_the_extra, started, wait_until
 
 need_the_extra()
@@ -30,6 +31,22 @@ def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: server.ask("GET", "/health")[1]["model"] != before)
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_what_training_had_is_left_out(tmp_path: Path, run: Any, workers: str) -> None:
+    pairs = [(user, item) for user in range(8) for item in range(20) if (user + item) % 3 == 0]
+    lines = [f"{user},{item}" for user, item in pairs]
+    (tmp_path / "likes.csv").write_text("\n".join(["user,item", *lines]) + "\n")
+    training = ["--n-dims", "4", "--n-epochs", "1", "--temperature", "0.3", "--out", "model"]
+    assert run("train", "likes.csv", *training)[0] == 0
+    had = {item for user, item in pairs if user == 1}
+    asked = {"users": [1], "n": 20}
+    options = [str(tmp_path / "model"), "--port", "0", "--workers", workers]
+    for more, expected in (([], set(range(20)) - had), (["--include-training"], set(range(20)))):
+        with started([*COMMAND, *options, *more], tmp_path) as server:
+            answer = server.ask("POST", "/recommend", asked)[1]
+            assert {one["item"] for one in answer["results"][0]["items"]} == expected
 
 
 def test_errors_name_the_options(tmp_path: Path, run: Any) -> None:

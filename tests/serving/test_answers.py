@@ -12,6 +12,7 @@ from support.asgi import ask, post
 from support.serving import made_up, need_the_extra
 
 from cml_fast import Model, __version__
+from cml_fast.data import Interactions
 
 need_the_extra()
 
@@ -161,6 +162,22 @@ def test_likes_of_files_are_left_out(app: Any, model: Model, tmp_path: Path) -> 
         )
     ]
     assert found == [set(items[30:]), set(items), set(items[35:])]
+
+
+def test_likes_can_come_from_a_function(app: Any, model: Model, tmp_path: Path) -> None:
+    everything = sp.csr_array(np.ones((12, 40), np.float32))
+    everything[0, 7] = 0
+    everything.eliminate_zeros()
+
+    def likes(loaded: Model) -> list[Interactions]:
+        return [Interactions(everything, user_ids=loaded.user_ids, item_ids=loaded.item_ids)]
+
+    app = create_app(tmp_path / "model", exclude=likes)
+    answer = post(app, "/recommend", {"users": model.user_ids[:2].tolist()})[1]
+    items = [[one["item"] for one in result["items"]] for result in answer["results"]]
+    assert items == [model.item_ids[[7]].tolist(), []]
+    with pytest.raises(TypeError, match=r"user='who' needs files"):
+        create_app(tmp_path / "model", exclude=likes, user="who")
 
 
 def test_health_says_what_is_served(app: Any, model: Model) -> None:

@@ -148,8 +148,11 @@ class Reading:
         for name in ("where", "missing"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
-    def arguments(self) -> dict[str, Any]:
-        """Return what was given as arguments of `load_interactions`."""
+    def load(self, file: Path, **known: Any) -> Interactions:
+        """Read interactions; ``known`` are further arguments of `load_interactions`."""
+        from ..data import load_interactions
+
+        note(f"reading {file}")
         where: dict[str | int, list[str]] = {}
         for condition in self.where:
             column, _, value = condition.partition("=")
@@ -158,15 +161,8 @@ class Reading:
         for column in ("user", "item", "rating", "weight", "timestamp"):
             if options[column] is not None:
                 options[column] = _name_or_position(options[column])
-        return {**options, "where": where or None}
-
-    def load(self, file: Path, **known: Any) -> Interactions:
-        """Read interactions; ``known`` are further arguments of `load_interactions`."""
-        from ..data import load_interactions
-
-        note(f"reading {file}")
         source = sys.stdin.buffer if str(file) == STDIN else file
-        return load_interactions(source, **{**self.arguments(), **known})
+        return load_interactions(source, **{**options, "where": where or None, **known})
 
 
 @dataclass(frozen=True)

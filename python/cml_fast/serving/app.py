@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from .. import __version__
 from . import answers, messages
-from .loaded import Serving, Source
+from .loaded import Exclude, Serving, Source, likes_reader
 from .messages import AskedFoldIn, AskedNeighbors, AskedRecommendations
 from .refusal import INVALID, TOO_LARGE, UNKNOWN, BoundedBody, add_handlers, json_response
 
@@ -32,7 +32,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def create_app(
     model_folder: str | os.PathLike[str],
     *,
-    exclude: Sequence[str | os.PathLike[str]] = (),
+    exclude: Exclude = (),
     **reading: Any,
 ) -> FastAPI:
     """Make an ASGI application that answers requests from a saved model.
@@ -45,11 +45,13 @@ def create_app(
     ----------
     model_folder : path
         What `Model.save` wrote. If the model has an index, it is searched.
-    exclude : sequence of paths
-        Files of likes, usually those of training, which are not recommended to their users again.
-        Pairs of users or items that the model does not have are left out. A reload reads them anew.
+    exclude : sequence of paths, or function of Model -> sequence of Interactions
+        What users have already, usually the likes of training, and which is not recommended to them
+        again: files, or a function that returns likes between the users and items of the model.
+        Pairs in files whose user or item the model does not have are left out. A reload reads the
+        files anew, or calls the function again.
     **reading
-        Further arguments of `load_interactions` for these files.
+        Further arguments of `load_interactions`, for the files.
 
     Returns
     -------
@@ -66,6 +68,8 @@ def create_app(
         If the model is damaged.
     DataError
         If a file of likes cannot be read.
+    TypeError
+        If there is no such argument of `load_interactions`.
 
     Examples
     --------
@@ -78,7 +82,7 @@ def create_app(
     >>> sorted(app.openapi()["paths"])
     ['/fold-in', '/health', '/recommend', '/similar']
     """
-    serving = Serving(Source(Path(model_folder), tuple(exclude), reading))
+    serving = Serving(Source(Path(model_folder), likes_reader(exclude, reading)))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import logging
+import operator
 import os
 import signal
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import scipy.sparse as sp
 
 from .._search.bulk import fingerprint
-from ..data import load_interactions
+from ..data import Interactions, load_interactions
 from ..model import Model
 
 LOGGER = logging.getLogger("cml_fast.serving")
@@ -33,16 +35,17 @@ class Loaded:
     loaded: str  # when: ISO 8601, UTC
 
 
+# Reads what users have already, for a model: files, or whatever a function makes of it.
+ReadLikes: TypeAlias = Callable[[Model], Sequence[Interactions]]
+Exclude: TypeAlias = Sequence[str | os.PathLike[str]] | ReadLikes
+
+
 @dataclass(frozen=True)
 class Source:
-    """Where the model and the likes are, for the first loading and every later one.
-
-    ``reading`` are further arguments of `load_interactions`.
-    """
+    """Where the model and the likes are, for the first loading and every later one."""
 
     folder: Path
-    exclude: tuple[str | os.PathLike[str], ...] = ()
-    reading: dict[str, Any] = field(default_factory=dict)
+    read_likes: ReadLikes
 
     def load(self) -> Loaded:
         """Read and verify all files, and ask for a first recommendation.
@@ -64,18 +67,26 @@ class Source:
         model.recommend_from_vectors(vector, 1, approximate=has_index, n_threads=1)
         model.item_rows(model.item_ids[:1])
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        return Loaded(model, has_index, self._likes(model), identity, now)
+        likes = [each.matrix for each in self.read_likes(model)]
+        together = functools.reduce(operator.add, likes) if likes else None
+        return Loaded(model, has_index, together, identity, now)
 
-    def _likes(self, model: Model) -> sp.csr_array | None:
-        """Return the likes of all files together, None without files."""
-        total: sp.csr_array | None = None
-        for file in self.exclude:
-            options = {"unknown": "drop", **self.reading}
-            read = load_interactions(
-                file, user_ids=model.user_ids, item_ids=model.item_ids, **options
-            )
-            total = read.matrix if total is None else total + read.matrix
-        return total
+
+def likes_reader(exclude: Exclude, reading: dict[str, Any]) -> ReadLikes:
+    """Return a function that reads files with further arguments of `load_interactions`."""
+    if callable(exclude):
+        for name, value in reading.items():
+            raise TypeError(f"{name}={value!r} needs files: exclude is a function")
+        return exclude
+    return functools.partial(_read_files, tuple(exclude), reading)
+
+
+def _read_files(
+    files: Sequence[str | os.PathLike[str]], reading: dict[str, Any], model: Model
+) -> list[Interactions]:
+    """Read the likes between the users and items of a model; others are left out."""
+    ids = {"user_ids": model.user_ids, "item_ids": model.item_ids}
+    return [load_interactions(file, **{"unknown": "drop", **ids, **reading}) for file in files]
 
 
 class Serving:

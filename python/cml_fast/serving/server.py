@@ -11,8 +11,6 @@ import os
 import signal
 import socket
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -21,7 +19,7 @@ from uvicorn.supervisors import Multiprocess
 
 from .._validation.scalars import check_int
 from .app import create_app
-from .loaded import LOGGER, Source
+from .loaded import LOGGER, Exclude
 from .protocol import BoundedProtocol
 
 MAX_PORT = 2**16 - 1
@@ -38,7 +36,7 @@ def serve(
     port: int = 8000,
     *,
     workers: int = 1,
-    exclude: Sequence[str | os.PathLike[str]] = (),
+    exclude: Exclude = (),
     access_log: bool = False,
     **reading: Any,
 ) -> None:
@@ -58,7 +56,8 @@ def serve(
         In [0, 65535]; 0 takes one that is free. The log, on stderr, shows the address.
     workers : int
         Processes, in [1, 256], which share the port; each has a model of its own and one thread. A
-        program that gives more than one must be importable (``if __name__ == "__main__":``).
+        program that gives more than one must be importable (``if __name__ == "__main__":``), and
+        ``exclude``, if it is a function, one that can be pickled.
     access_log : bool
         Whether the log has a line for each request.
 
@@ -85,8 +84,7 @@ def serve(
     """
     check_int("port", port, 0, MAX_PORT)
     check_int("workers", workers, 1, MAX_WORKERS)
-    source = Source(Path(model_folder), tuple(exclude), reading)
-    make_app = functools.partial(create_app, source.folder, exclude=source.exclude, **reading)
+    make_app = functools.partial(create_app, model_folder, exclude=exclude, **reading)
     with _listening_socket(host, port) as listener:
         app: Any = make_app()  # also before workers are started, which could not say what is wrong
         if workers > 1:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..excluding import Excluding
 from ..options import Model
 from ..output import Outcome
-from ..reading import STDIN, Reading
+from ..reading import STDIN, Known, Reading
+
+if TYPE_CHECKING:
+    from ...data import Interactions
+    from ...model import Model as LoadedModel
 
 EXAMPLE = """\
 cml-fast serve demo-output/model --exclude demo-output/train.csv
@@ -43,20 +49,20 @@ def run(
         bool, typer.Option("--access-log", help="Log each request.", hidden=True)
     ] = False,
     reading: Reading,
+    known: Known,
 ) -> Outcome:
     """Serve until Ctrl-C."""
     from ...serving import serve
 
     if any(str(file) == STDIN for file in excluding.exclude):
         raise ValueError("--exclude must be a file: it is read again when the model is reloaded")
-    serve(
-        model,
-        host,
-        port,
-        workers=workers,
-        exclude=excluding.exclude,
-        access_log=access_log,
-        unknown=excluding.unknown,
-        **reading.arguments(),
-    )
+    read = partial(_read_likes, excluding, model, reading, known)
+    serve(model, host, port, workers=workers, exclude=read, access_log=access_log)
     return Outcome({"model": str(model), "stopped": True}, ["stopped"])
+
+
+def _read_likes(
+    excluding: Excluding, folder: Path, reading: Reading, known: Known, model: LoadedModel
+) -> list[Interactions]:
+    """Read what users have already; the worker processes get this function, too."""
+    return excluding.load_all(folder, model, reading, known)
