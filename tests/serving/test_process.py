@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -148,19 +150,34 @@ def test_it_stops_when_asked(tmp_path: Path) -> None:
 def test_workers_share_a_port_and_reload_together(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     made_up(seed=0).save(folder)
-    with running(folder, tmp_path, workers=2) as server, Load(server) as load:
-        load.wait_for_more()
-        before = served(server)
-        made_up(seed=1).save(folder)
-        server.process.send_signal(signal.SIGHUP)
-        reloaded = "now serving"
-        wait_until(lambda: server.log.read_text().count(reloaded) == 2, server.log.read_text)
-        assert before not in {served(server) for _ in range(20)}
-        load.wait_for_more()
-        code_of = load.failures
-    assert code_of == []
-    assert {status for status, _ in load.answers} == {200}
-    assert server.process.returncode is not None
+    with running(folder, tmp_path, workers=2) as server:
+        wait_until(lambda: server.log.read_text().count("startup complete") == 2)
+        with Load(server) as load:
+            load.wait_for_more()
+            before = served(server)
+            made_up(seed=1).save(folder)
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: server.log.read_text().count("now serving") == 2)
+            assert before not in {served(server) for _ in range(20)}
+            load.wait_for_more()
+        assert load.failures == []
+        assert {status for status, _ in load.answers} == {200}
+        assert server.stop() == 0
+        assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_is_replaced(tmp_path: Path) -> None:
+    made_up().save(tmp_path / "model")
+    with running(tmp_path / "model", tmp_path, workers=2) as server:
+        complete = "startup complete"
+        wait_until(lambda: server.log.read_text().count(complete) == 2, server.log.read_text)
+        numbers = re.findall(r"Started server process \[(\d+)\]", server.log.read_text())
+        os.kill(int(numbers[0]), signal.SIGKILL)
+        wait_until(lambda: server.log.read_text().count(complete) == 3, server.log.read_text)
+        assert "a worker ended with code -9, another begins" in server.log.read_text()
+        assert server.ask("POST", "/recommend", ASKED)[0] == 200
+        assert server.stop() == 0
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def body(rng: Random, path: str) -> bytes:
         if rng.random() < 0.2:
             made.pop(name, None)
         else:
-            made[name] = rng.choice(STRANGE)
+            value = rng.choice(STRANGE)
+            made[name] = rng.choice((value, [value], ["user 0", value]))
     text = json.dumps(made, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
     how = rng.randrange(12)
     if how == 0:

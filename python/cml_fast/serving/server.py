@@ -8,19 +8,20 @@ import errno
 import functools
 import ipaddress
 import os
-import signal
 import socket
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.supervisors import Multiprocess
 
 from .._validation.scalars import check_int
 from .app import create_app
 from .loaded import LOGGER, Exclude
 from .protocol import BoundedProtocol
+from .workers import run_workers
 
 MAX_PORT = 2**16 - 1
 MAX_WORKERS = 256
@@ -86,44 +87,42 @@ def serve(
     check_int("workers", workers, 1, MAX_WORKERS)
     make_app = functools.partial(create_app, model_folder, exclude=exclude, **reading)
     with _listening_socket(host, port) as listener:
-        app: Any = make_app()  # also before workers are started, which could not say what is wrong
-        if workers > 1:
-            app = make_app  # each loads its own
-        config = uvicorn.Config(
-            app,
-            factory=workers > 1,
-            workers=workers,
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="on",
-            log_config=_log_config(),
-            access_log=access_log,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=SECONDS_TO_STOP,
-        )
+        app = make_app()  # also before workers are started, which could not say what is wrong
         if not _is_loopback(listener):
             warnings.warn(
                 f"host={host!r}: everybody who can reach this machine can ask this server, which "
                 "has no authentication; by default only programs on this machine can",
                 stacklevel=2,
             )
-        LOGGER.info("serving %s at %s", model_folder, _url(listener))
-        with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop it
-            if workers > 1:
-                _Workers(config, [listener]).run()
-            else:
-                uvicorn.Server(config).run([listener])
+        if workers == 1:
+            _run(lambda: app, listener, access_log, model_folder)
+        else:
+            del app
+            run_workers(workers, _run, make_app, listener, access_log, model_folder)
 
 
-class _Workers(Multiprocess):
-    """Keeps the processes of the server running; on SIGHUP each of them reloads its model."""
-
-    def handle_hup(self) -> None:
-        for process in self.processes:
-            if process.pid is not None:
-                os.kill(process.pid, signal.SIGHUP)
+def _run(
+    make_app: Callable[[], FastAPI],
+    listener: socket.socket,
+    access_log: bool,
+    model_folder: str | os.PathLike[str],
+) -> None:
+    """Serve in this process until it is asked to stop."""
+    config = uvicorn.Config(
+        make_app(),
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=_log_config(),
+        access_log=access_log,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SECONDS_TO_STOP,
+    )
+    LOGGER.info("serving %s at %s", model_folder, _url(listener))
+    with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop it
+        uvicorn.Server(config).run([listener])
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:
@@ -147,7 +146,6 @@ def _listening_socket(host: str, port: int) -> socket.socket:
             errno.EACCES: f"{place} is for root only: choose a port from 1024",
         }.get(error.errno or 0, f"{place} cannot be listened at: {error.strerror}")
         raise OSError(sentence) from error
-    listener.set_inheritable(True)
     return listener
 
 
