@@ -71,8 +71,8 @@ end
 def prepare(work: Path, folder: Path) -> tuple[Path, Path, Model]:
     """Train and save the model, and the likes of its users, where they are not in ``work``."""
     model_folder, likes_file = work / "model", work / "likes.npz"
-    vectors = trained_vectors.trained(DATA, "CML", 1.0, folder, work)
     if not (model_folder.exists() and likes_file.exists()):
+        vectors = trained_vectors.trained(DATA, "CML", 1.0, folder, work)
         train = trained_vectors.likes(DATA, 1.0, folder).train
         sp.save_npz(likes_file, train)
         counts = np.diff(train.indptr).astype(np.int64)
