@@ -111,7 +111,7 @@ def test_filters_of_one_user(run, model):
         (["--all", "--user=ann", "--out=a.csv"], 2, "not allowed with"),
         (["--all", "--out=a.txt"], 2, "--out must end in one of .parquet, .csv, .jsonl"),
         (["--all", "--out=no/a.csv"], 3, "there is no folder no"),
-        (["--all", "--out=likes.csv"], 3, "likes.csv exists: give another path"),
+        (["--all", "--out=likes.csv"], 3, "give another path, or replace it with --overwrite"),
         (["--all", "--out=a.csv", "--n=0"], 2, "--n must be at least 1"),
         (["--all", "--out=a.csv", "--items=9"], 2, "the model has no item '9'"),
         (["--all", "--out=a.csv", "--device=cuda"], 4, "--device cuda cannot be used"),

@@ -131,6 +131,9 @@ def test_words_are_completed(folder):
     assert completed(folder, "cml-fast train --n-ep") == ["--n-epochs"]
     assert completed(folder, "cml-fast recommend model --cold-users p") == ["popular"]
     assert completed(folder, "cml-fast train likes.csv --format m") == ["movielens"]
+    asked = {"_TYPER_COMPLETE_ARGS": "cml-fast train --n-ep", "_CML_FAST_COMPLETE": "complete_zsh"}
+    done = subprocess.run(COMMAND, env={**os.environ, **asked}, capture_output=True, text=True)
+    assert "--n-epochs" in done.stdout
 
 
 def test_a_shell_is_told_how(folder):
