@@ -94,18 +94,18 @@ def serve(
                 "has no authentication; by default only programs on this machine can",
                 stacklevel=2,
             )
+        greeting = (
+            f"serving {model_folder} at {_url(listener)} (kill -HUP {os.getpid()} loads it again)"
+        )
         if workers == 1:
-            _run(lambda: app, listener, access_log, model_folder)
+            _run(lambda: app, listener, access_log, greeting)
         else:
             del app
-            run_workers(workers, _run, make_app, listener, access_log, model_folder)
+            run_workers(workers, _run, make_app, listener, access_log, greeting)
 
 
 def _run(
-    make_app: Callable[[], FastAPI],
-    listener: socket.socket,
-    access_log: bool,
-    model_folder: str | os.PathLike[str],
+    make_app: Callable[[], FastAPI], listener: socket.socket, access_log: bool, greeting: str
 ) -> None:
     """Serve in this process until it is asked to stop."""
     config = uvicorn.Config(
@@ -120,7 +120,7 @@ def _run(
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=SECONDS_TO_STOP,
     )
-    LOGGER.info("serving %s at %s", model_folder, _url(listener))
+    LOGGER.info(greeting)
     with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop it
         uvicorn.Server(config).run([listener])
 
