@@ -19,6 +19,7 @@ from . import _core
 from ._compute.array_api import namespace_on, to_numpy
 from ._compute.devices import choose_device
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
+from ._compute.tables import Tables
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
 from ._persistence.parts import Parts
@@ -30,7 +31,7 @@ from ._search.filters import Asked, Filters, excluded_pairs, named_rows, results
 from ._search.index import ItemIndex, search_index
 from ._search.on_device import nearest_with
 from ._threads import blas_threads, thread_count
-from ._training.fold_in import fold_in
+from ._training.fold_in import fold_in, item_tables
 from ._validation.matrices import check_counts, check_flags, check_vectors
 from ._validation.scalars import (
     check_bool,
@@ -150,6 +151,7 @@ class Model:
         self._placed_users = check_flags("placed_users", placed_users, len(self._user_vectors))
         self._version: str = _core.build_info()["version"]
         self._index: ItemIndex | None = None
+        self._tables: Tables | None = None  # see `_ready_to_fold_in`
 
     def _with(self, **attributes: Any) -> Model:
         """Return a model that shares all attributes with this one but those given."""
@@ -884,8 +886,14 @@ class Model:
             n_epochs=n_epochs,
             random_state=random_state,
             n_threads=n_threads,
+            tables=self._tables,
         )
         return np.pad(placed, [(0, 0), (0, self._item_vectors.shape[1] - trained)])
+
+    def _ready_to_fold_in(self) -> Model:
+        """Return this model with a copy of the item vectors, which `fold_in_users` else makes."""
+        items = self._item_vectors[:, : self._n_trained()]
+        return self._with(_tables=item_tables(items, self._hyperparameters))
 
     def similar_items(
         self,

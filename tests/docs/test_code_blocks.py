@@ -5,7 +5,7 @@ Blocks of a page run in order, in one namespace and one temporary folder, where 
 - ``python``: executed;
 - ``console``: each line ``$ cml-fast ...`` is a call of the command;
 - ``text``, right after one of these or as the rest of a ``console`` block: the expected output;
-- ``sh``, ``cpp``, ``make``, ``json``: installing, building, excerpts; not run.
+- ``sh``, ``cpp``, ``make``, ``json``, ``ini``, ``nginx``: installing, building, excerpts; not run.
 
 ``<!-- not run: REASON -->`` before a fence excuses a block; REASONS lists the accepted reasons.
 """
@@ -29,7 +29,7 @@ from cml_fast._cli.app import main
 from cml_fast.data import load_interactions, split, synthetic
 
 RUN = {"python", "console"}
-NOT_RUN = {"sh", "cpp", "json", ""}
+NOT_RUN = {"sh", "cpp", "json", "ini", "nginx", ""}
 REASONS = {"needs a GPU", "needs LightFM", "an excerpt"}
 # tests/integrations runs these where the tool is.
 REASONS |= {f"needs {tool}" for tool in ("implicit", "LensKit", "RecTools", "Cornac")}
@@ -42,6 +42,7 @@ MOVIELENS_FILES = ("ratings.csv", "movies.csv")
 DATABASES = "docs/user-guide/databases.md"
 NEEDED = {
     "docs/user-guide/scikit-learn.md": (("sklearn", "optuna"), "test"),
+    "docs/user-guide/serving.md": (("fastapi", "uvicorn"), "server"),
     DATABASES: (("duckdb", "lancedb", "qdrant_client", "psycopg"), "databases"),
 }
 ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

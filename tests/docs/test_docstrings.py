@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -48,6 +50,9 @@ PUBLIC: dict[str, Any] = {
     **{f"cml_fast.errors.{name}": value for name, value in vars(errors).items() if name[0] != "_"},
 }
 del PUBLIC["cml_fast.__version__"]
+if find_spec("fastapi"):  # cml-fast[server], which the extra for the tests has
+    serving = import_module("cml_fast.serving")
+    PUBLIC |= {f"cml_fast.serving.{name}": getattr(serving, name) for name in serving.__all__}
 # Their methods are those of the tools. The examples of the other adapters, which need their tool,
 # are on the page user-guide/other-tools.md.
 ADAPTERS: dict[str, Any] = {

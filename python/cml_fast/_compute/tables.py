@@ -109,6 +109,23 @@ class Tables:
             return self
         return Tables(device, self.n_dims, **self.to_numpy(), rowwise=self.rowwise)
 
+    def with_users(self, users: np.ndarray) -> Tables:
+        """These items, which are shared and not copied, with other users."""
+        columns = self._columns_of("user_accumulators")
+        accumulators = np.zeros((len(users), columns), dtype=np.float32)
+        arrays = {
+            **self.arrays,
+            "users": self.padded(users),
+            "user_accumulators": self.padded(accumulators, padding=not self.rowwise),
+        }
+        tables = object.__new__(Tables)  # not through __setstate__, which copies
+        tables.__dict__.update(self.__dict__, arrays=arrays)
+        return tables
+
+    def user_vectors(self) -> np.ndarray:
+        """The users as a NumPy array of n_dims columns (a copy)."""
+        return self._columns("users")
+
     def copy(self) -> Tables:
         """The tables as they are now, in the memory of their device."""
         return copy.deepcopy(self)

@@ -31,11 +31,13 @@ def fold_in(
     n_epochs: int,
     random_state: Any,
     n_threads: int | None,
+    tables: Tables | None = None,
 ) -> np.ndarray:
     """Train a vector for each row of ``likes``, a new user; see `Model.fold_in_users`.
 
     A hyper-parameter is taken from ``overrides`` if it is there and not None, else from those the
-    model was trained with (``stored``), else it is the default of `Trainer`.
+    model was trained with (``stored``), else it is the default of `Trainer`. ``tables`` are those
+    of `item_tables` for the same items and ``stored``; without them they are made for this call.
     """
     empty = np.flatnonzero(np.diff(likes.indptr) == 0)
     if empty.size:
@@ -44,17 +46,38 @@ def fold_in(
             f"interactions has {empty.size} rows without a like, which cannot be placed: {rows}"
         )
     n_epochs = check_int("n_epochs", n_epochs, 1, 2**31 - 1)
-    names = [name for name, row in HYPERPARAMETERS.items() if row.folds_in]
-    params = {name: row.signature_default for name, row in HYPERPARAMETERS.items()}
-    params |= {name: stored[name] for name in names if name in stored}
+    params = _params(items, stored)
     params |= {name: value for name, value in overrides.items() if value is not None}
-    params |= {"n_dims": items.shape[1], "n_threads": n_threads}
+    params |= {"n_threads": n_threads}
     settings = check_settings(params, likes.shape)
     likes = weigh_by_user(likes, params["weighting"] or "linear")
     with drawing_from(random_state) as generator:
         settings = replace(settings, seed=int(generator.integers(2**63)))
         start = mean_vectors(items, likes, settings.max_norm)
-        return train_users(items, likes, start, n_epochs, settings)
+        tables = tables or _tables(items, settings)
+        return train_users(tables, likes, start, n_epochs, settings)
+
+
+def item_tables(items: np.ndarray, stored: dict[str, Any]) -> Tables:
+    """Copy the items into tables, which any number of calls of `fold_in` can share.
+
+    Copying takes longer than folding in one user.
+    """
+    return _tables(items, check_settings(_params(items, stored), (1, len(items))))
+
+
+def _params(items: np.ndarray, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the hyper-parameters of a model, those of `Trainer` where it has none."""
+    names = [name for name, row in HYPERPARAMETERS.items() if row.folds_in]
+    params = {name: row.signature_default for name, row in HYPERPARAMETERS.items()}
+    params |= {name: stored[name] for name in names if name in stored}
+    return params | {"n_dims": items.shape[1]}
+
+
+def _tables(items: np.ndarray, settings: Settings) -> Tables:
+    """Return tables of the items, without users."""
+    nobody = np.empty((0, settings.n_dims), dtype=np.float32)
+    return Tables("cpu", settings.n_dims, nobody, items, rowwise=settings.rowwise)
 
 
 def mean_vectors(items: np.ndarray, likes: sp.csr_array, max_norm: float) -> np.ndarray:
@@ -69,10 +92,10 @@ def mean_vectors(items: np.ndarray, likes: sp.csr_array, max_norm: float) -> np.
 
 
 def train_users(
-    items: np.ndarray, likes: sp.csr_array, start: np.ndarray, n_epochs: int, settings: Settings
+    tables: Tables, likes: sp.csr_array, start: np.ndarray, n_epochs: int, settings: Settings
 ) -> np.ndarray:
     """Train the users from where they start, with the items fixed: (m, r), float32."""
-    tables = Tables("cpu", settings.n_dims, start, items, rowwise=settings.rowwise)
+    tables = tables.with_users(start)
     job = make_job(tables, likes, replace(settings, batch_size=0))
     for begin in range(0, len(start), LAUNCHED):
         refused = job.fold_in(begin, min(begin + LAUNCHED, len(start)), n_epochs)
@@ -81,4 +104,4 @@ def train_users(
                 f"row {refused} of interactions cannot be placed: a value was not finite; the "
                 "model's vectors, or learning_rate, are too large"
             )
-    return tables.vectors()[0]
+    return tables.user_vectors()

@@ -1,0 +1,1 @@
+"""How many requests a second the server answers, and how fast."""
