@@ -1,19 +1,24 @@
-"""The command ``cml-fast``: its options and its exit codes."""
+"""The command ``cml-fast``: its commands and its exit codes."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import warnings
 from collections.abc import Sequence
+from importlib import import_module
+from textwrap import indent
+from typing import Annotated
 
-from .. import __version__
-from ..errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
+import typer
+
+from .command import Command, Group, with_options
 from .commands import COMMANDS
-from .output import note
-from .parsing import Parser
+from .messages import UsageError, explain, note
 
+_HELP = (
+    "Recommendations by Collaborative Metric Learning (Hsieh et al., WWW 2017): users and items "
+    "become points, and the items near a user are recommended."
+)
 _EPILOG = """\
 Results go to stdout, progress and messages to stderr. Exit codes:
   0    success
@@ -24,20 +29,24 @@ Results go to stdout, progress and messages to stderr. Exit codes:
   130  interrupted
   141  the reader of the output went away
 
-example, without any data of your own:
+Example, without any data of your own:
   cml-fast demo
 """
+_COMPLETION = "_CML_FAST_COMPLETE"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, print its result, and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
-        args = _parser().parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = lambda message, *_: note(f"warning: {message}")
-            result, text = args.run(args)
-        print(json.dumps(result, indent=2) if args.json else text, flush=True)
+        if _COMPLETION in os.environ:  # asked by the shell, which has the words elsewhere
+            typer.main.get_command(_app(None))(prog_name="cml-fast")
+        command = typer.main.get_command(_app(words))
+        with command.make_context("cml-fast", words) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as stop:
+        return stop.exit_code
     except BrokenPipeError:
         # Python flushes stdout once more at exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,46 +54,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("interrupted")
         return 130
-    except Exception as error:
-        code, message = _explain(error)
+    except UsageError as error:
+        code, message = explain(error)
         note(f"error: {message}")
         return code
     return 0
 
 
-def _explain(error: Exception) -> tuple[int, str]:
-    """Return the exit code and the message for an error."""
-    match error:
-        case OSError(filename=str(file), strerror=str(reason)):
-            return 3, f"{file}: {reason}"
-        case DeviceUnavailable():
-            return 4, str(error)
-        case DataError() | ModelError() | OSError():
-            return 3, str(error)
-        case ValueError() | TypeError():
-            return 2, str(error)
-        case TrainingDiverged() | ImportError():
-            return 1, str(error)
-    return 1, f"unexpected {type(error).__name__}: {error}"
+def _app(words: Sequence[str] | None) -> typer.Typer:
+    """Return the application; only the commands among ``words``, or all of None, can be run.
 
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="cml-fast",
-        description="Recommendations by Collaborative Metric Learning (Hsieh et al., WWW 2017):\n"
-        "users and items become points, and the items near a user are recommended.",
+    The others have their line of help alone, because importing them takes time.
+    """
+    app = typer.Typer(
+        cls=Group,
+        help=_HELP,
         epilog=_EPILOG,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["--help"]},
     )
-    parser.add_argument("--version", action="version", version=f"cml-fast {__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        added = subparsers.add_parser(
-            command.name,
-            help=command.help,
-            description=f"{command.help[0].upper()}{command.help[1:]}.",
-            epilog=f"example:\n  cml-fast {command.name} {command.example}",
-        )
-        added.add_argument("--json", action="store_true", help="print one JSON document")
-        added.set_defaults(run=command.run)
-        command.add_options(added)
-    return parser
+    app.callback()(_general)
+    for entry in COMMANDS:
+        function, example = _not_imported, None
+        if words is None or entry.name in words:
+            module = import_module(f".commands.{entry.name}", __package__)
+            function, example = with_options(module.run), module.EXAMPLE
+        app.command(
+            entry.name,
+            cls=Command,
+            help=f"{entry.help[0].upper()}{entry.help[1:]}.",
+            rich_help_panel=entry.panel,
+            epilog=example and f"Example:\n{indent(example.strip(), '  ')}\n",
+        )(function)
+    return app
+
+
+def _version(given: bool) -> None:
+    if given:
+        from .. import __version__
+
+        typer.echo(f"cml-fast {__version__}")
+        raise typer.Exit
+
+
+def _general(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def _not_imported() -> None:
+    raise AssertionError("only commands that were named are run")

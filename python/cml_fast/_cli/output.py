@@ -1,41 +1,79 @@
-"""What commands print: messages on stderr, and results as JSON or text."""
+"""What commands print on stdout: JSON, or text and tables to read."""
 
 from __future__ import annotations
 
+import json
 import sys
-from math import isnan
-from typing import Any
-
-import numpy as np
-
-# The result for --json, and the same as a text to read.
-Outcome = tuple[dict[str, Any], str]
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
-def note(message: str) -> None:
-    """Print a message of one line on stderr."""
-    print("cml-fast:", " ".join(message.split()), file=sys.stderr, flush=True)
+@dataclass(frozen=True)
+class Table:
+    """A table, with colours where a person looks, else plain.
 
-
-def ranking(
-    asked: dict[str, Any], what: str, ids: np.ndarray, found: tuple[np.ndarray, np.ndarray]
-) -> Outcome:
-    """Return the users or items that were found, nearest first.
-
-    ``asked`` is the beginning of the result, ``what`` is "user" or "item", and ``found`` are the
-    row numbers, -1 where there are no more, and the distances.
+    Attributes
+    ----------
+    columns : tuple of str
+        A name that begins with ``>`` has its values on the right.
+    rows : list of tuples of str
     """
-    rows, distances = (array[found[0] >= 0] for array in found)
-    pairs = list(zip(ids[rows].tolist(), distances.tolist(), strict=True))
-    # Popular items, which users without likes in training get, have no distance.
-    found_json = [{what: name, "distance": None if isnan(far) else far} for name, far in pairs]
-    result = {**asked, f"{what}s": found_json}
-    width = max([len(what), *(len(str(name)) for name, _ in pairs)])
-    lines = [
-        f"{rank:>4}  {name!s:<{width}}  {'-' if isnan(far) else f'{far:.4f}':>8}"
-        for rank, (name, far) in enumerate(pairs, 1)
-    ]
-    return result, "\n".join([f"{'rank':>4}  {what:<{width}}  distance", *lines])
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def plain(self) -> str:
+        """Return lines with columns as wide as their widest value."""
+        titles = tuple(column.lstrip(">") for column in self.columns)
+        widths = [max(map(len, cells)) for cells in zip(titles, *self.rows, strict=True)]
+        lines = [
+            "  ".join(
+                f"{cell:>{width}}" if column.startswith(">") else f"{cell:<{width}}"
+                for cell, width, column in zip(row, widths, self.columns, strict=True)
+            ).rstrip()
+            for row in (titles, *self.rows)
+        ]
+        return "\n".join(lines)
+
+    def rich(self) -> Any:
+        """Return the table for rich."""
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        made = RichTable(box=box.SIMPLE_HEAD, header_style="bold cyan", pad_edge=False)
+        for column in self.columns:
+            right = column.startswith(">")
+            made.add_column(column.lstrip(">"), justify="right" if right else "left")
+        for row in self.rows:
+            made.add_row(*(Text(cell) for cell in row))
+        return made
+
+
+class Outcome(NamedTuple):
+    """What a command returns: the result for ``--json``, and the same to read."""
+
+    result: dict[str, Any]
+    blocks: Sequence[str | Table]
+
+
+def show(outcome: Outcome, *, as_json: bool) -> None:
+    """Print an outcome on stdout."""
+    if as_json:
+        print(json.dumps(outcome.result, indent=2), flush=True)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        for block in outcome.blocks:
+            if isinstance(block, Table):
+                console.print(block.rich())
+            else:
+                console.print(block, markup=False, soft_wrap=True)
+    else:
+        plain = (block.plain() if isinstance(block, Table) else block for block in outcome.blocks)
+        print("\n".join(plain), flush=True)
 
 
 def outline(values: dict[str, Any], indent: str = "") -> list[str]:

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from ..._persistence.folder import check_writable
-from .. import demo
-from ..files import load
-from ..output import Outcome, note
-from ..parsing import Command, Parser, add_reader_options
+import typer
 
+from ..messages import note
+from ..output import Outcome
+from ..reading import Reading
+from ..saving import check_out
 
-def _add_options(parser: Parser) -> None:
-    parser.add_argument(
-        "--data", metavar="FILE", type=Path, help="your interactions (default: made-up ones)"
-    )
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("demo-output"),
-        help="where to write the model and the map (default: %(default)s)",
-    )
-    add_reader_options(parser)
+EXAMPLE = "cml-fast demo --out demo-output"
 
 
-def _run(args: argparse.Namespace) -> Outcome:
-    check_writable(args.out / "model", "model")  # before training, not after it
-    data = load(args, args.data) if args.data else demo.planted_likes()
-    return demo.run(data, args.out, note=note, verbose=sys.stderr.isatty())
+def run(
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="FILE", help="Your interactions; made-up ones unless given."
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Where to write the model and the map."),
+    ] = Path("demo-output"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model and files of a demo in --out.")
+    ] = False,
+    reading: Reading,
+) -> Outcome:
+    """Demonstrate."""
+    from .. import demo
 
-
-COMMAND = Command(
-    "demo",
-    help="train on made-up likes or your own, compare with baselines, and draw a map",
-    example="--out demo-output",
-    add_options=_add_options,
-    run=_run,
-)
+    check_out(out / "model", overwrite=overwrite)
+    likes = reading.load(data) if data else demo.planted_likes()
+    result, text = demo.run(likes, out, note=note, verbose=sys.stderr.isatty())
+    return Outcome(result, [text])

@@ -2,76 +2,71 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from ..._evaluation.plan import COLD
-from ...evaluation import evaluate
 from ...metrics import DEFAULT_METRICS, METRICS
-from ...model import Model
-from ..files import load_known
+from ..excluding import Excluding
+from ..options import Model, Threads, choice, load_model
 from ..output import Outcome
-from ..parsing import Command, Parser, add_model, add_reader_options
+from ..reading import Reading
 
-_DEFAULT_LENGTHS = (10, 50, 100)
-
-
-def _add_options(parser: Parser) -> None:
-    add_model(parser)
-    parser.add_argument("file", metavar="FILE", type=Path, help="the held-out interactions")
-    parser.add_argument(
-        "--exclude",
-        metavar="FILE",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="interactions to leave out of the rankings: those of training and validation",
-    )
-    parser.add_argument(
-        "--k",
-        metavar="K,...",
-        type=_lengths,
-        default=_DEFAULT_LENGTHS,
-        help=f"lengths of the rankings (default: {','.join(map(str, _DEFAULT_LENGTHS))})",
-    )
-    parser.add_argument(
-        "--metrics",
-        metavar="NAME,...",
-        type=lambda text: text.split(","),
-        default=DEFAULT_METRICS,
-        help=f"some of {', '.join(METRICS)} (default: {','.join(DEFAULT_METRICS)})",
-    )
-    parser.add_argument(
-        "--cold-users",
-        choices=COLD,
-        default=COLD[0],
-        help="include or exclude users without likes in training (default: %(default)s)",
-    )
-    add_reader_options(parser)
+EXAMPLE = r"""
+cml-fast evaluate demo-output/model demo-output/test.csv \
+    --exclude demo-output/train.csv --exclude demo-output/validation.csv
+"""
 
 
-def _lengths(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be like 10,50,100, got {text!r}") from None
+def _check_lengths(text: str) -> str:
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise typer.BadParameter(f"must be like 10,50,100, got {text!r}")
+    return text
 
 
-def _run(args: argparse.Namespace) -> Outcome:
-    model = Model.load(args.model)
-    test = load_known(args, args.file, model.user_ids, model.item_ids)
-    exclude = [load_known(args, file, model.user_ids, model.item_ids) for file in args.exclude]
+def run(
+    model: Model,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The held-out interactions.", show_default=False),
+    ],
+    *,
+    ks: Annotated[
+        str,
+        typer.Option(
+            "--k", metavar="K,...", help="Lengths of the rankings.", callback=_check_lengths
+        ),
+    ] = "10,50,100",
+    metrics: Annotated[
+        str,
+        typer.Option("--metrics", metavar="NAME,...", help=f"Some of {', '.join(METRICS)}."),
+    ] = ",".join(DEFAULT_METRICS),
+    excluding: Excluding,
+    cold_users: Annotated[
+        str,
+        choice(
+            "--cold-users",
+            among=COLD,
+            help="Include or exclude users without likes in training.",
+            hidden=True,
+        ),
+    ] = COLD[0],
+    n_threads: Threads = None,
+    reading: Reading,
+) -> Outcome:
+    """Evaluate."""
+    from ...evaluation import evaluate
+
+    loaded = load_model(model)
+    test = excluding.load(reading, file, loaded.user_ids, loaded.item_ids)
     evaluation = evaluate(
-        model, test, exclude, args.k, metrics=args.metrics, cold_users=args.cold_users
+        loaded,
+        test,
+        excluding.load_all(model, loaded, reading),
+        [int(part) for part in ks.split(",")],
+        metrics=metrics.split(","),
+        cold_users=cold_users,
     )
-    return evaluation.to_dict(), str(evaluation)
-
-
-COMMAND = Command(
-    "evaluate",
-    help="measure recall and NDCG on held-out interactions",
-    example="demo-output/model demo-output/test.csv \\\n"
-    "    --exclude demo-output/train.csv demo-output/validation.csv",
-    add_options=_add_options,
-    run=_run,
-)
+    return Outcome(evaluation.to_dict(), [str(evaluation)])

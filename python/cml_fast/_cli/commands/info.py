@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..._compute.build_info import build_info
-from ...model import Model
+import typer
+
 from ..output import Outcome, outline
-from ..parsing import Command, Parser
+
+EXAMPLE = "cml-fast info demo-output/model"
 
 
-def _add_options(parser: Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, nargs="?", help="the model's folder")
+def run(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="The model's folder.", show_default=False),
+    ] = None,
+) -> Outcome:
+    """Describe the build and a model."""
+    from ..._compute.build_info import build_info
+    from ...model import Model
 
-
-def _run(args: argparse.Namespace) -> Outcome:
     result: dict[str, Any] = {"build": build_info()}
-    if args.model:
-        model = Model.load(args.model)
+    if model:
+        held = Model.load(model)
         result["model"] = {
-            "made_by_version": model.version,
-            "n_users": len(model.user_ids),
-            "n_items": len(model.item_ids),
-            "n_dims": model.item_vectors.shape[1],
-            "first_user_id": model.user_ids[[0]].tolist()[0],
-            "first_item_id": model.item_ids[[0]].tolist()[0],
-            "hyperparameters": model.hyperparameters,
+            "made_by_version": held.version,
+            "n_users": len(held.user_ids),
+            "n_items": len(held.item_ids),
+            "n_dims": held.item_vectors.shape[1],
+            "first_user_id": held.user_ids[[0]].tolist()[0],
+            "first_item_id": held.item_ids[[0]].tolist()[0],
+            "index": held.index_info,
+            "hyperparameters": held.hyperparameters,
         }
-    return result, "\n".join(outline(result))
-
-
-COMMAND = Command(
-    "info",
-    help="show what this build can do, and what a model holds",
-    example="demo-output/model",
-    add_options=_add_options,
-    run=_run,
-)
+    return Outcome(result, outline(result))

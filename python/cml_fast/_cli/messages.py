@@ -1,0 +1,94 @@
+"""Messages on stderr, and errors of the library in the words of the command line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+
+import typer
+
+from ..errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
+
+# Of click, a copy of which newer releases of typer have within.
+UsageError = typer.BadParameter.__bases__[0]
+
+_COLOURS = {"error": "bold red", "warning": "yellow", "interrupted": "yellow"}
+
+
+def note(message: str) -> None:
+    """Print a message of one line on stderr, its first word in colour where a person looks."""
+    line = " ".join(message.split())
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        text = Text(f"cml-fast: {line}")
+        for word, colour in _COLOURS.items():
+            text.highlight_regex(f"(?<=^cml-fast: ){word}", colour)
+        Console(stderr=True, soft_wrap=True).print(text)
+    else:
+        print("cml-fast:", line, file=sys.stderr, flush=True)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the message for an error."""
+    match error:
+        case UsageError():
+            path = error.ctx.command_path if error.ctx else "cml-fast"
+            return 2, f"{error.format_message().rstrip('.')} (see {path} --help)"
+        case OSError(filename=str(file), strerror=str(reason)):
+            return 3, f"{file}: {reason}"
+        case DeviceUnavailable():
+            return 4, str(error)
+        case DataError() | ModelError() | OSError():
+            return 3, str(error)
+        case ValueError() | TypeError():
+            return 2, str(error)
+        case TrainingDiverged() | ImportError():
+            return 1, str(error)
+    return 1, f"unexpected {type(error).__name__}: {error}"
+
+
+def in_options(message: str, options: Mapping[str, str]) -> str:
+    """Return a message of the library with options in the place of the arguments that it names.
+
+    ``options`` has the option for each argument of the command that runs; commands name their
+    arguments as the library does. A name counts as one before "=" or a verb, and wherever it has an
+    underscore: no other word of a sentence has.
+
+    Examples
+    --------
+    >>> from cml_fast._cli.messages import in_options
+    >>> in_options("n must be at least 1, got 0", {"n": "--n"})
+    '--n must be at least 1, got 0'
+    >>> in_options("name the right one with user=", {"user": "--user-column"})
+    'name the right one with --user-column'
+    >>> in_options("pass quoting='none'", {"quoting": "--quoting"})
+    'pass --quoting none'
+    """
+    names = "|".join(map(re.escape, sorted(options, key=len, reverse=True)))
+    if not names:
+        return message
+
+    def with_value(found: re.Match[str]) -> str:
+        value = found["text"] if found["text"] is not None else found["word"]
+        value = "" if value == "True" else value
+        return f"{options[found['name']]} {value}".rstrip()
+
+    message = re.sub(
+        rf"(?<![\w-])(?P<name>{names})=(?:'(?P<text>[^']*)'|(?P<word>[\w.+-]*\w)?)",
+        with_value,
+        message,
+    )
+    message = re.sub(
+        rf"^({names})(?= (?:must|needs?|leaves?|has no|have no|cannot|is not|are not)\b)",
+        lambda found: options[found[1]],
+        message,
+    )
+    underscored = "|".join(name for name in names.split("|") if "_" in name)
+    if underscored:
+        message = re.sub(
+            rf"(?<![\w-])({underscored})(?!\w)", lambda found: options[found[1]], message
+        )
+    return message
