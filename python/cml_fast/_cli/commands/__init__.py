@@ -34,5 +34,6 @@ COMMANDS = (
     Entry(USE, "recommend", "recommend items to users, to a new person, or to all users"),
     Entry(USE, "similar", "find the items near an item, or the users near a user"),
     Entry(USE, "export", "write the vectors, with ids and metadata, to a file or a database"),
+    Entry(SEE, "map", "draw the learned space: a page for the browser"),
     Entry(SEE, "info", "show what this build can do, and what a model holds"),
 )
