@@ -58,5 +58,5 @@ def decode(text: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def quantised(values: np.ndarray, largest: float) -> np.ndarray:
     """Return numbers in [0, largest] as uint16, to within 1/131,070 of the largest."""
-    scale = np.iinfo(np.uint16).max / max(largest, np.finfo(float).tiny)
+    scale = np.iinfo(np.uint16).max / largest if largest > 0 else 0.0
     return np.round(np.asarray(values, dtype=np.float64) * scale).astype(np.uint16)
