@@ -37,12 +37,12 @@ WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON
 .PHONY: demo test check slow-data slow-others lint docs wheel tools bench bench-check bench-report gpu-check clean
 
 demo: $(VENV)/installed
-	$(BIN)/cml-fast demo
+	$(BIN)/cml-fast demo --overwrite
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m "not slow"
 
-check: lint docs bench-check wheel tools $(VENV)/installed-for-databases
+check: lint docs bench-check wheel tools $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(MAKE) --jobs=2 --output-sync=target slow-data slow-others
 
 # Generated files, each read in several ways, take minutes of one core.
@@ -111,6 +111,10 @@ $(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
 
 $(VENV)/installed-for-databases: $(VENV)/installed-for-tests
 	$(PIP) install --quiet "cml-fast[databases]"
+	touch $@
+
+$(VENV)/installed-for-browsers: $(VENV)/installed-for-tests
+	$(PIP) install --quiet "cml-fast[map,browser]"
 	touch $@
 
 $(VENV)/installed-for-docs: $(VENV)/installed-for-tests

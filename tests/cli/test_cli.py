@@ -3,15 +3,18 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cml_fast._cli.app import main
-from cml_fast._cli.commands import COMMANDS, train
+from cml_fast._cli.command import command_of
+from cml_fast._cli.commands import COMMANDS
+from cml_fast._training.hyperparameters import HYPERPARAMETERS
 from cml_fast.data import load_interactions, synthetic
 from cml_fast.errors import DeviceUnavailable, TrainingDiverged
 from cml_fast.evaluation import evaluate
@@ -89,7 +92,8 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
     given = {}
 
     monkeypatch.setattr(
-        train, "Trainer", lambda **arguments: given.update(arguments) or Trainer(**arguments)
+        "cml_fast.trainer.Trainer",
+        lambda **arguments: given.update(arguments) or Trainer(**arguments),
     )
     wanted = {
         **{"n_dims": 5, "n_negatives": 3, "margin": 0.4, "learning_rate": 0.02},
@@ -106,7 +110,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
     code, _, err = run("train", file, "--out", "made", *options)
     assert code == 0, err
     assert given == {**wanted, "temperature": None, "verbose": False}
-    code, _, err = run("train", file, "--out", "made", *QUICK, "--temperature=0.5")
+    code, _, err = run("train", file, "--out", "made", *QUICK, "--overwrite", "--temperature=0.5")
     assert code == 0, err
     assert given["temperature"] == 0.5
 
@@ -177,7 +181,11 @@ def test_train_refuses_an_unwritable_out(run, tmp_path):
 
 
 def test_train_replaces_a_model(run, file, tmp_path, model):
-    assert run("train", file, "--out", "model", *QUICK)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    asked = ("train", file, "--out", "model", *QUICK)
+    assert refused(run(*asked), 3, "model has a model", "--overwrite")
+    assert {path: path.read_bytes() for path in before} == before
+    assert run(*asked, "--overwrite")[0] == 0
     assert Model.load(tmp_path / "model").item_vectors.shape[1] == 8
 
 
@@ -204,21 +212,26 @@ def test_a_failing_training_leaves_nothing(run, file, tmp_path, monkeypatch, err
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--n-dims=0"], ["n_dims"]),
+        (["--n-dims=0"], ["'--n-dims': must be between 1", "got 0"]),
         (["--n-dims=many"], ["--n-dims", "many"]),
-        (["--margin=nan"], ["margin"]),
-        (["--device=tpu"], ["device", "tpu"]),
+        (["--margin=nan"], ["--margin"]),
+        (["--margin=0.4"], ["--margin 0.4 has no effect with --loss softmax"]),
+        (["--loss=sofmax"], ["--loss", "softmax", "'sofmax'"]),
+        (["--device=tpu"], ["--device", "tpu"]),
         (["--validation-share=1.5"], ["--validation-share", "1.5"]),
         (["--validation-share=x"], ["--validation-share", "'x'"]),
         (["--validation-share=.1", "--validation=likes.csv"], ["not allowed with"]),
-        (["--rating-column=item"], ["min_rating"]),
-        (["--where=event"], ["--where must be like event=purchase"]),
+        (["--rating-column=item"], ["--rating-column needs --min-rating"]),
+        (["--where=event"], ["--where", "must be like event=purchase"]),
         (["--format=xml"], ["--format", "xml"]),
-        (["--user=0"], ["--user=0"]),
+        (["--user=0"], ["--user"]),
+        (["--n-dims=8", "--n-dims=9"], ["--n-dims is given", "give it once"]),
+        (["--checkpoint", "--resume"], ["--checkpoint needs a value before --resume"]),
+        (["--feature-interval=9"], ["--feature-interval 9 has no effect without features"]),
     ],
 )
 def test_wrong_usage_of_train(run, file, tmp_path, options, words):
-    outcome = run("train", file, "--out", "made", "--device=cpu", "--n-epochs=1", *options)
+    outcome = run("train", file, "--out", "made", "--n-epochs=1", *options)
     assert refused(outcome, 2, *words)
     assert not (tmp_path / "made").exists()
 
@@ -258,7 +271,9 @@ def stopping(monkeypatch):
             patch.setattr(
                 Trainer,
                 "fit",
-                lambda self, train, **given: fit(self, train, callbacks=[stop], **given),
+                lambda self, train, callbacks, **given: fit(
+                    self, train, callbacks=[*callbacks, stop], **given
+                ),
             )
             yield
 
@@ -282,7 +297,7 @@ def test_train_goes_on(run, file, tmp_path, stopping):
     ]
     assert not (tmp_path / "made").exists()
     for _ in range(2):
-        code, out, err = run("train", file, *LONG, *KEEPING, "--resume", "--json")
+        code, out, err = run("train", file, *LONG, *KEEPING, "--resume", "--overwrite", "--json")
         assert code == 0, err
         assert "going on from run" in err
         result = json.loads(out)
@@ -325,7 +340,7 @@ def test_resume_may_change_the_device_and_threads(run, file, stopping, monkeypat
         (["--checkpoint=made/run", "--resume"], 2, ["--checkpoint", "--out"]),
         (["--checkpoint=likes.csv", "--resume"], 3, ["likes.csv", "no checkpoint folder"]),
         (["--checkpoint=likes.csv"], 3, ["likes.csv", "not a folder"]),
-        (["--checkpoint=other", "--checkpoint-every=0"], 2, ["checkpoint_every"]),
+        (["--checkpoint=other", "--checkpoint-every=0"], 2, ["--checkpoint-every"]),
         (["--checkpoint=other", "--checkpoint-every=x"], 2, ["--checkpoint-every"]),
     ],
 )
@@ -333,7 +348,8 @@ def test_checkpoints_that_do_not_fit(run, file, tmp_path, stopping, options, cod
     with stopping():
         run("train", file, *LONG, *KEEPING)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert refused(run("train", file, *LONG, *KEEPING, *options), code, *words)
+    changed = {option.split("=")[0]: option for option in (*LONG, *KEEPING, *options)}
+    assert refused(run("train", file, *changed.values()), code, *words)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -380,7 +396,7 @@ def test_evaluate_is_the_evaluation_of_the_library(run, tmp_path, likes, model):
     code, out, _ = run(*asked, "--metrics", "map,auc", "--cold-users", "exclude")
     expected = evaluate(model, half, rest, metrics=("map", "auc"), cold_users="exclude").to_dict()
     assert code == 0 and json.loads(out) == pytest.approx(expected)
-    refused(run(*asked, "--metrics", "map,f1"), 2, "metrics must be among", "'f1'")
+    refused(run(*asked, "--metrics", "map,f1"), 2, "--metrics must be among", "'f1'")
 
 
 def test_users_without_likes_get_popular_items(run, tmp_path, model):
@@ -492,10 +508,11 @@ def test_likes_with_odd_ids(run, tmp_path):
         (["--likes=,"], 2, ["no item '', ''"]),
         (['--likes="a,b'], 2, ["--likes", "must be like"]),
         (["--likes=a\nb"], 2, ["--likes", "must be like"]),
-        (["--likes"], 2, ["--likes", "expected one argument"]),
+        (["--likes"], 2, ["--likes", "requires an argument", "cml-fast recommend --help"]),
         (["--likes=a", "--user=b"], 2, ["--user", "not allowed with", "--likes"]),
         ([], 2, ["--user", "--likes", "required"]),
-        (["--likes=a", "--exclude=likes.csv"], 2, ["--exclude needs --user"]),
+        (["--likes=a", "--exclude=likes.csv"], 2, ["--exclude needs users"]),
+        (["--user=a", "--user=b"], 2, ["--user is given 2 times"]),
     ],
 )
 def test_wrong_usage_of_likes(run, file, model, options, code, words):
@@ -504,7 +521,7 @@ def test_wrong_usage_of_likes(run, file, model, options, code, words):
 
 def test_likes_and_a_bad_number_or_model(run, model, likes):
     liked = f"--likes={likes.item_ids[0]}"
-    assert refused(run("recommend", "model", liked, "--n=0"), 2, "n must be at least 1")
+    assert refused(run("recommend", "model", liked, "--n=0"), 2, "--n must be at least 1")
     assert refused(run("recommend", "absent", liked), 3, "absent")
 
 
@@ -540,7 +557,7 @@ def test_unknown_ids(run, model, likes):
     assert refused(run("similar", "model", "--item", "eve"), 2, "'eve'", likes.item_ids[0])
     assert refused(run("similar", "model", "--user", "1"), 2, "no user '1'")
     assert refused(run("similar", "model"), 2, "--item", "--user")
-    assert refused(run("similar", "model", "--item", likes.item_ids[0], "--n=0"), 2, "n must be")
+    assert refused(run("similar", "model", "--item", likes.item_ids[0], "--n=0"), 2, "--n must be")
 
 
 def test_unusable_models(run, tmp_path, model):
@@ -567,28 +584,51 @@ def test_info(run, model):
     assert code == 0 and "n_users: 40" in out and "cuda:" in out
 
 
-NAMES = ("train", "evaluate", "recommend", "similar", "export", "info", "demo")
+NAMES = tuple(entry.name for entry in COMMANDS)
+# More options than these are not read.
+MOST_IN_HELP = 40
 
 
-def test_commands():
-    assert tuple(command.name for command in COMMANDS) == NAMES
+@pytest.fixture
+def wide(monkeypatch):
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 200)
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in NAMES)])
-def test_help_has_an_example(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([*command, "--help"])
-    out = capsys.readouterr().out
-    assert stop.value.code == 0
-    assert f"example:\n  cml-fast {' '.join(command)}" in out or "cml-fast demo" in out
+def test_help_has_an_example(run, wide, command):
+    code, out, err = run(*command, "--help")
+    assert (code, err) == (0, "")
+    assert "\n  cml-fast " + (command or ("demo",))[0] in out.split("xample")[1]
     if not command:
-        assert all(f"\n    {name}" in out for name in NAMES)
+        assert all(re.search(rf"│ {name} +[A-Z]", out) for name in NAMES)
         assert all(f"\n  {code}  " in out for code in (0, 1, 2, 3, 4, 130, 141))
+        assert run()[1] == out
 
 
-def test_no_command(run):
-    assert refused(run(), 2, "COMMAND", "cml-fast --help")
-    assert refused(run("lern"), 2, "lern")
+def options_in(text):
+    return set(re.findall(r"│[ *]+(--[a-z-]+)", text))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_all_has_what_help_hides(run, wide, name):
+    few, all_of_them = (options_in(run(name, option)[1]) for option in ("--help", "--help-all"))
+    command = command_of(name, import_module(f"cml_fast._cli.commands.{name}").run)
+    declared = {param.opts[0]: param for param in command.params if param.opts[0][0] == "-"}
+    assert all_of_them == {*declared, "--help"}
+    assert few == {"--help", *(option for option, param in declared.items() if not param.hidden)}
+    assert {"--json", "--help-all"} <= few
+    assert len(few) <= MOST_IN_HELP
+
+
+def test_every_hyperparameter_is_an_option_of_train(run, wide):
+    wanted = {f"--{name}".replace("_", "-") for name, row in HYPERPARAMETERS.items() if row.kind}
+    assert wanted <= options_in(run("train", "--help-all")[1])
+    assert "--n-dims" in wanted and "--verbose" not in wanted
+
+
+def test_wrong_commands(run):
+    assert refused(run("lern"), 2, "lern", "cml-fast --help")
+    assert refused(run("--jsn"), 2, "--jsn")
 
 
 def python(*argv, **options):

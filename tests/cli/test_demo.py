@@ -39,7 +39,9 @@ def test_demo_writes_and_says_what_it_promises(run, tmp_path, small):
     assert Model.load(folder / "model").item_ids.tolist() == list(small.interactions.item_ids)
     for words in ("recall@10", "recall@50", "most popular items", "random items", "map.html"):
         assert words in out
-    assert code == run()[0]  # a second time, over the first
+    code, _, err = run()
+    assert code == 3 and "--overwrite" in err and "training" not in err
+    assert run("--overwrite")[0] == 0
 
 
 def test_demo_numbers_are_those_of_its_files(run, tmp_path):
@@ -77,7 +79,7 @@ def test_demo_with_own_data(run, tmp_path, small):
     assert code == 0, err
     assert set(json.loads(out)["files"]) == {"model", "map"}
     assert (tmp_path / "demo-output" / "map.html").read_bytes().startswith(PAGE)
-    assert run("--data", "own.csv", "--delimiter=;", "--no-header")[0] == 0
+    assert run("--data", "own.csv", "--delimiter=;", "--no-header", "--overwrite")[0] == 0
 
 
 def test_demo_refuses_what_it_cannot_use(run, tmp_path):

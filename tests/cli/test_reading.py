@@ -62,10 +62,21 @@ def test_a_header_is_asked_for(run, tmp_path):
 def test_ids_with_dashes(run, tmp_path):
     ids = {"user_ids": ["--7z", "-0aB"], "item_ids": ["--xY", "-Gr5"]}
     Model(np.zeros((2, 2)), np.ones((2, 2)), **ids).save(tmp_path / "m")
-    code, _, err = run("recommend", "m", "--user", "--7z")
-    assert code == 2 and "a value that begins with - is given as --user=VALUE" in err
-    code, out, _ = run("recommend", "m", "--user=--7z", "--json")
-    assert code == 0 and json.loads(out)["user"] == "--7z"
+    (tmp_path / "users.txt").write_text("--7z\n\n-0aB\n")
+    for given, key, wanted in (
+        (("recommend", "m", "--user", "--7z"), "user", "--7z"),
+        (("recommend", "m", "--user=-0aB"), "user", "-0aB"),
+        (("recommend", "m", "--likes", "-Gr5,--xY"), "likes", ["--xY", "-Gr5"]),
+        (("similar", "m", "--item", "--xY"), "item", "--xY"),
+        (("similar", "m", "--user", "-0aB"), "user", "-0aB"),
+    ):
+        code, out, err = run(*given, "--json")
+        assert code == 0, err
+        assert json.loads(out)[key] == wanted
+    _, out, _ = run("recommend", "m", "--user", "--7z", "--items", "--xY", "--json")
+    assert [entry["item"] for entry in json.loads(out)["items"]] == ["--xY"]
+    _, out, _ = run("recommend", "m", "--users-file", "users.txt", "--json")
+    assert [one["user"] for one in json.loads(out)["users"]] == ["--7z", "-0aB"]
 
 
 def test_unknown_ids(run, tmp_path):

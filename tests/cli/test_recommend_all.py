@@ -43,7 +43,7 @@ def test_all_users(run, model, tmp_path):
     found = pyarrow.parquet.read_table("recs.parquet").to_pydict()
     assert found["user"] == ["ann"] * 4 + ["bob"] * 4 + ["cy"] * 4
     assert found["item"] == model.recommend(range(3), 4)[0].ravel().tolist()
-    options = ("--exclude", "likes.csv", "more.csv", "--filter-items", "5", "--items", "0,3,4,5")
+    options = ("--exclude=likes.csv", "--exclude=more.csv", "--filter-items=5", "--items=0,3,4,5")
     _, out, _ = run("--all", "--out", "recs.csv", *options)
     assert "recommendations for each of 3 users in recs.csv" in out
     lines = [line.split(",") for line in (tmp_path / "recs.csv").read_text().splitlines()[1:]]
@@ -103,16 +103,16 @@ def test_filters_of_one_user(run, model):
     ("options", "code", "message"),
     [
         (["--all"], 2, "--all needs --out FILE"),
-        (["--user=ann", "--out=a.csv"], 2, "--out needs --all"),
-        (["--user=ann", "--overwrite"], 2, "--overwrite needs --all"),
+        (["--user=ann", "--out=a.csv"], 2, "--out needs --all or --users-file"),
+        (["--user=ann", "--overwrite"], 2, "--overwrite needs --out"),
         (["--all", "--user=ann", "--out=a.csv"], 2, "not allowed with"),
-        (["--all", "--out=a.txt"], 2, "out must end in one of .parquet, .csv, .jsonl"),
+        (["--all", "--out=a.txt"], 2, "--out must end in one of .parquet, .csv, .jsonl"),
         (["--all", "--out=no/a.csv"], 3, "there is no folder no"),
         (["--all", "--out=likes.csv"], 3, "likes.csv exists: give another path"),
-        (["--all", "--out=a.csv", "--n=0"], 2, "n must be at least 1"),
+        (["--all", "--out=a.csv", "--n=0"], 2, "--n must be at least 1"),
         (["--all", "--out=a.csv", "--items=9"], 2, "the model has no item '9'"),
-        (["--all", "--out=a.csv", "--device=cuda"], 4, "device='cuda' cannot be used"),
-        (["--user=ann", "--filter-items=0,1,2,3,4,5"], 2, "filter_items leaves nothing"),
+        (["--all", "--out=a.csv", "--device=cuda"], 4, "--device cuda cannot be used"),
+        (["--user=ann", "--filter-items=0,1,2,3,4,5"], 2, "--filter-items leaves nothing"),
     ],
 )
 def test_wrong_usage(run, model, options, code, message):

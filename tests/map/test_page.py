@@ -69,9 +69,7 @@ def test_distances_are_those_of_the_learned_space(draw, model):
         wanted = np.linalg.norm(around[:, None] - places[None], axis=2)
         if around is places:
             np.fill_diagonal(wanted, np.inf)
-        np.testing.assert_allclose(
-            distances, np.sort(wanted, axis=1)[:, :k], atol=largest / 65_535
-        )
+        np.testing.assert_allclose(distances, np.sort(wanted, axis=1)[:, :k], atol=largest / 65_535)
         np.testing.assert_allclose(
             np.take_along_axis(wanted, rows.astype(int), axis=1), distances, atol=largest / 65_535
         )

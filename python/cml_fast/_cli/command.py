@@ -22,12 +22,14 @@ GENERAL = "General"
 class WithExamples:
     """Help as typer formats it, and then lines as they are, such as examples to copy."""
 
+    epilog: str | None
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
         for param in self.get_params(ctx):  # type: ignore[attr-defined]
             if getattr(param, "is_flag", False):
                 param.metavar = ""  # newer releases of typer show <bool>
-        epilog, self.epilog = self.epilog, None  # type: ignore[has-type]
+        epilog, self.epilog = self.epilog, None
         super().format_help(ctx, formatter)  # type: ignore[misc]
         self.epilog = epilog
         typer.echo(epilog)
@@ -42,16 +44,23 @@ class Command(WithExamples, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as click does, but let no option be lost without a word."""
+        values: dict[str, Any] = {}
         try:
             if not ctx.resilient_parsing:
-                self._check(ctx, args)
+                values = self._checked(ctx, args)
             return super().parse_args(ctx, args)
         except UsageError as error:
             error.ctx = ctx  # which the parser does not know
+            value = values.get(getattr(getattr(error, "param", None), "name", ""))
+            if value is not None and repr(value) not in error.message:
+                error.message += f", got {value!r}"
             raise
 
-    def _check(self, ctx: Any, args: list[str]) -> None:
-        """Refuse an option without its value, and the second value of one that takes one."""
+    def _checked(self, ctx: Any, args: list[str]) -> dict[str, Any]:
+        """Return the values that were given, as texts.
+
+        An option without its value, and the second value of an option that takes one, are refused.
+        """
         valued = {
             name
             for param in self.params
@@ -66,10 +75,11 @@ class Command(WithExamples, TyperCommand):
                     "value",
                     ctx,
                 )
-        order = self.make_parser(ctx).parse_args(list(args))[2]
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
         for param, times in Counter(param for param in order if param.opts[0][0] == "-").items():
             if times > 1 and not param.multiple:
                 raise UsageError(f"{param.opts[0]} is given {times} times: give it once", ctx)
+        return dict(values)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; name options in its errors and warnings, and return by exit codes."""
@@ -147,3 +157,10 @@ def with_options(function: Callable[..., Outcome]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     run.__annotations__ = {name: param.annotation for name, param in parameters.items()}
     return run
+
+
+def command_of(name: str, function: Callable[..., Outcome]) -> Any:
+    """Return a function as a command of typer, with its parameters."""
+    app = typer.Typer(add_completion=False)
+    app.command(name, cls=Command)(with_options(function))
+    return typer.main.get_command(app)

@@ -15,6 +15,7 @@ from ..data import Interactions, Synthetic, split, synthetic
 from ..evaluation import Recommender, evaluate
 from ..model import Model
 from ..trainer import Trainer
+from .saving import write_interactions
 
 # Lengths of the rankings that are measured.
 _KS = (10, 50)
@@ -118,7 +119,7 @@ def _write_files(
     if planted:
         for name, part in parts.items():
             files[name] = out / f"{name}.csv"
-            _write_csv(part, files[name])
+            write_interactions(part, files[name])
     return files
 
 
@@ -154,15 +155,6 @@ def _example(
             )
         ],
     }
-
-
-def _write_csv(part: Interactions, path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import csv  # only now, because it is slow to load
-
-    rows, columns = part.matrix.nonzero()
-    table = pa.table({"user": part.user_ids[rows], "item": part.item_ids[columns]})
-    csv.write_csv(table, path)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .kept import kept_with, reading_of
+from .messages import note
 from .reading import Known, Reading
 
 if TYPE_CHECKING:
@@ -24,10 +26,30 @@ class Excluding(Known):
         typer.Option(
             "--exclude",
             metavar="FILE",
-            help="Interactions to leave out, such as those of training; may be repeated.",
+            help="Interactions to leave out besides those of training; may be repeated.",
         ),
     ] = ()  # type: ignore[assignment]
+    exclude_training: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-training/--no-exclude-training",
+            help="Leave out what training and validation had, if the model's folder says where "
+            "those files are.",
+        ),
+    ] = True
 
     def load_all(self, folder: Path, model: Model, reading: Reading) -> list[Interactions]:
         """Read what is to be left out."""
-        return [self.load(reading, file, model.user_ids, model.item_ids) for file in self.exclude]
+        if self.exclude:
+            reading = reading_of(folder, reading)
+        files = dict.fromkeys(self.exclude, reading)
+        kept = kept_with(folder) if self.exclude_training else None
+        for file in kept.files if kept else ():
+            if file.exists():
+                files[file] = kept.reading  # type: ignore[union-attr]
+            else:
+                note(
+                    f"warning: {file}, which the model was trained on, is not there: name it with "
+                    "--exclude to leave out what users have already"
+                )
+        return [self.load(how, file, model.user_ids, model.item_ids) for file, how in files.items()]

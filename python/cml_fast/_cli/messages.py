@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
 
-# Of click, a copy of which newer releases of typer have within.
-UsageError = typer.BadParameter.__bases__[0]
+if TYPE_CHECKING:
+    UsageError = typer.BadParameter
+else:
+    # Of click, a copy of which newer releases of typer have within.
+    UsageError = typer.BadParameter.__bases__[0]
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "interrupted": "yellow"}
 

@@ -142,6 +142,11 @@ class Reading:
         ),
     ] = False
 
+    def __post_init__(self) -> None:
+        """Make tuples of typer's lists, so that two of them can be compared."""
+        for name in ("where", "missing"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def load(self, file: Path, **known: Any) -> Interactions:
         """Read interactions; ``known`` are further arguments of `load_interactions`."""
         from ..data import load_interactions

@@ -1,10 +1,19 @@
-"""Saving models: nothing that is there is replaced without ``--overwrite``."""
+"""Saving models and tables: nothing that is there is replaced without ``--overwrite``."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._persistence.folder import check_writable
+
+if TYPE_CHECKING:
+    from ..data import Interactions
+
+FORMATS = ("csv", "parquet")
 
 
 def check_out(folder: Path, *, overwrite: bool) -> None:
@@ -14,3 +23,40 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
         raise FileExistsError(
             f"{folder} has a model: give another folder, or replace it with --overwrite"
         )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_interactions(part: Interactions, path: Path) -> None:
+    """Write a table with a row for each interaction, in one step.
+
+    The columns are ``user``, ``item``, ``weight`` if not all are 1, and ``timestamp`` if known.
+    """
+    import pyarrow as pa  # only now, because it is slow to load
+    from pyarrow import csv, parquet
+
+    matrix = part.matrix
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    columns: dict[str, Any] = {
+        "user": part.user_ids[rows],
+        "item": part.item_ids[matrix.indices],
+    }
+    if (matrix.data != 1).any():
+        columns["weight"] = matrix.data
+    if part.timestamps is not None:
+        columns["timestamp"] = part.timestamps
+    temporary = path.with_name(f".tmp-{path.name}")
+    write = csv.write_csv if path.suffix == ".csv" else parquet.write_table
+    try:
+        write(pa.table(columns), temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

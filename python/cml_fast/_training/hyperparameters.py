@@ -52,6 +52,8 @@ class Hyperparameter:
         One line for the command line.
     doc : str
         The entry in the docstring of `Trainer`, without its name.
+    rare : bool
+        Whether the command line shows it only with ``--help-all``.
     kind : type or None
         Of the option on the command line; None: it is no such option, and models do not record it.
     needs : str or None
@@ -67,6 +69,7 @@ class Hyperparameter:
     check: Check
     help: str
     doc: str
+    rare: bool = False
     kind: type | None = int
     needs: str | None = None
     nullable: bool = False
@@ -157,6 +160,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "items drawn for each liked item (default: 256; warp: 20)",
             """int, 1 to 1024, or None
         Number U of negative items drawn for each pair. None: 256; for "warp" 20.""",
+            rare=True,
             folds_in=True,
         ),
         Hyperparameter(
@@ -168,6 +172,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Only with "warp" and "contrastive". In units of squared distance; squared distances in the
         ball of radius ``max_norm`` go up to 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
         "contrastive".""",
+            rare=True,
             kind=float,
             folds_in=True,
         ),
@@ -193,6 +198,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "of contrastive: the weight of the negatives (default: 10)",
             """float or None
         Only with "contrastive": the weight W of the negatives. None: 10.""",
+            rare=True,
             kind=float,
             folds_in=True,
         ),
@@ -213,6 +219,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
 
         None: "linear"; "saturating", with a warning, if the standard deviation of the weights is
         above their mean, as that of raw counts usually is.""",
+            rare=True,
             kind=str,
             nullable=True,
             folds_in=True,
@@ -225,6 +232,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """{"rowwise_adagrad", "adagrad"} or None
         AdaGrad with one step size for each vector, or for each element of it. None: the first; for
         "warp" the second.""",
+            rare=True,
             kind=str,
             folds_in=True,
         ),
@@ -245,6 +253,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "radius of the ball in which all vectors stay",
             """float
         Radius of the ball in which all vectors stay (section 3.5).""",
+            rare=True,
             kind=float,
             folds_in=True,
         ),
@@ -256,6 +265,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """float, at least 0 and below 1, or None
         Decay of the exponential moving average of the vectors over epochs, which is what the model
         gets. 0: the vectors of the last epoch. None: 0.8; for "warp" 0.""",
+            rare=True,
             kind=float,
         ),
         Hyperparameter(
@@ -270,6 +280,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         of pairs that share negatives; threads do so without locks (Hogwild), so only
         ``n_threads=1`` repeats a run to the bit. It is faster, above all with many threads or on
         CUDA.""",
+            rare=True,
             kind=str,
         ),
         Hyperparameter(
@@ -280,6 +291,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """int, 1 to 2^24, or None
         Only with ``update="sync"``: pairs of a mini-batch. A larger one keeps more threads busy
         (each takes 32 pairs at a time), a smaller one learns more from an epoch. None: 1024.""",
+            rare=True,
             needs="update='sync'",
         ),
         Hyperparameter(
@@ -291,6 +303,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Weight of covariance regularisation (section 3.4), which decorrelates the dimensions. 0:
         none. BLAS computes it, so with it results repeat to the bit only where BLAS does: on one
         machine, and mostly for one number of threads.""",
+            rare=True,
             kind=float,
         ),
         Hyperparameter(
@@ -301,6 +314,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """int or None
         Only with ``cov_weight`` above 0: pairs from one step of covariance regularisation to the
         next; each step moves 1024 users and as many items. None: 32768.""",
+            rare=True,
             needs="cov_weight",
         ),
         Hyperparameter(
@@ -312,6 +326,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Only with features: the weight lambda_f of L_f (section 3.3) for the vectors, which are
         pulled towards where the network places them. Its effect depends on ``feature_interval``:
         half the interval doubles the pull. None: 5; for "warp" 30.""",
+            rare=True,
             kind=float,
             needs="features",
         ),
@@ -322,6 +337,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "with features: step size of AdaGrad for their network (default: 0.005)",
             """float or None
         Only with features: step size of AdaGrad for the feature networks. None: 0.005.""",
+            rare=True,
             kind=float,
             needs="features",
         ),
@@ -333,6 +349,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """int or None
         Only with features: pairs from one step of a network to the next; each step takes 1024 users
         or items. None: 4096.""",
+            rare=True,
             needs="features",
         ),
         Hyperparameter(
@@ -343,6 +360,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """int or None
         Only with features: after so many epochs the vectors of objects with features start again
         from where the network places them. 0 or None: they do not.""",
+            rare=True,
             needs="features",
         ),
         Hyperparameter(
@@ -352,6 +370,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "with features: units in the hidden layer of their network (default: 256)",
             """int or None
         Only with features: units in the hidden layer of a feature network. None: 256.""",
+            rare=True,
             needs="features",
         ),
         Hyperparameter(
@@ -409,6 +428,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "validate on so many users at most",
             """int or None
         Recall is measured on at most this many users, drawn once; None takes all.""",
+            rare=True,
             nullable=True,
         ),
         Hyperparameter(

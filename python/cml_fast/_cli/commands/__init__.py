@@ -29,10 +29,14 @@ class Entry(NamedTuple):
 LEARN, USE, SEE = "Learn a model", "Use a model", "Look at it"
 
 COMMANDS = (
+    Entry(LEARN, "split", "divide a file of interactions for training, validation and test"),
+    Entry(LEARN, "train", "learn a model from a file of interactions"),
+    Entry(LEARN, "tune", "search for hyper-parameters on validation data"),
     Entry(LEARN, "evaluate", "measure recall and NDCG on held-out interactions"),
     Entry(LEARN, "demo", "train on made-up likes or your own, compare with baselines, draw a map"),
     Entry(USE, "recommend", "recommend items to users, to a new person, or to all users"),
     Entry(USE, "similar", "find the items near an item, or the users near a user"),
+    Entry(USE, "index", "give a model an index for approximate search"),
     Entry(USE, "export", "write the vectors, with ids and metadata, to a file or a database"),
     Entry(SEE, "map", "draw the learned space: a page for the browser"),
     Entry(SEE, "info", "show what this build can do, and what a model holds"),

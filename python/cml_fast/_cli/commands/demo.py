@@ -8,15 +8,20 @@ from typing import Annotated
 
 import typer
 
+from ..command import command_of
+from ..config import given
+from ..kept import keep
 from ..messages import note
 from ..output import Outcome
 from ..reading import Reading
 from ..saving import check_out
+from . import train
 
 EXAMPLE = "cml-fast demo --out demo-output"
 
 
 def run(
+    context: typer.Context,
     *,
     data: Annotated[
         Path | None,
@@ -39,4 +44,10 @@ def run(
     check_out(out / "model", overwrite=overwrite)
     likes = reading.load(data) if data else demo.planted_likes()
     result, text = demo.run(likes, out, note=note, verbose=sys.stderr.isatty())
+    made_up = {"file": out / "train.csv", "validation": out / "validation.csv"}
+    keep(
+        out / "model",
+        command_of("train", train.run),
+        {**given(context), **({"file": data} if data else made_up)},
+    )
     return Outcome(result, [text])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..._evaluation.plan import COLD
 from ...metrics import DEFAULT_METRICS, METRICS
 from ..excluding import Excluding
+from ..kept import reading_of
 from ..options import Model, Threads, choice, load_model
-from ..output import Outcome
+from ..output import Outcome, Table
 from ..reading import Reading
+
+if TYPE_CHECKING:
+    from ...metrics import Evaluation
 
 EXAMPLE = r"""
 cml-fast evaluate demo-output/model demo-output/test.csv \
@@ -60,6 +66,7 @@ def run(
     from ...evaluation import evaluate
 
     loaded = load_model(model)
+    reading = reading_of(model, reading)
     test = excluding.load(reading, file, loaded.user_ids, loaded.item_ids)
     evaluation = evaluate(
         loaded,
@@ -68,5 +75,18 @@ def run(
         [int(part) for part in ks.split(",")],
         metrics=metrics.split(","),
         cold_users=cold_users,
+        progress=sys.stderr.isatty(),
+        n_threads=n_threads,
     )
-    return Outcome(evaluation.to_dict(), [str(evaluation)])
+    return Outcome(evaluation.to_dict(), [*evaluation.about_users(), _table(evaluation)])
+
+
+def _table(evaluation: Evaluation) -> Table:
+    """Return a column for each length, and one for metrics of whole rankings."""
+    means = {name: evaluation.means(name) for name in (*evaluation.per_user, *evaluation.overall)}
+    lengths = sorted({k for by_k in means.values() for k in by_k}, key=lambda k: k or math.inf)
+    rows = [
+        (name, *(f"{by_k[k]:.4f}" if k in by_k else "" for k in lengths))
+        for name, by_k in means.items()
+    ]
+    return Table(("metric", *(f">@{k}" if k else ">all" for k in lengths)), rows)

@@ -163,7 +163,7 @@ def run(
     if (groups is None) != (max_per_group is None):
         raise ValueError("--groups and --max-per-group need each other")
     loaded = load_model(model, approximate=approximate)
-    search = {
+    search: dict[str, Any] = {
         "items": rows_of("item", loaded.item_ids, items, _HINT) if items else None,
         "filter_items": rows_of("item", loaded.item_ids, filter_items, _HINT)
         if filter_items

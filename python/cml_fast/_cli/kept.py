@@ -1,0 +1,79 @@
+"""What a model's folder keeps of how it was trained: ``train.toml``, a file for ``--config``.
+
+Other commands read files as training did, and know which interactions it saw. The file names the
+vectors that it belongs to, so that it does not count for another model that is saved in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from .._persistence.model_folder import VECTORS
+from .config import config_text, read_config
+from .messages import note
+from .reading import STDIN, Reading
+from .saving import write_text
+
+NAME = "train.toml"
+
+
+class Kept(NamedTuple):
+    """How a model was trained.
+
+    Attributes
+    ----------
+    files : tuple of pathlib.Path
+        The interactions of training and validation that were read.
+    reading : Reading
+        How they were read.
+    """
+
+    files: tuple[Path, ...]
+    reading: Reading
+
+
+def keep(folder: Path, train: Any, values: Mapping[str, Any]) -> None:
+    """Write how the model in a folder was trained: options of the command ``train``, by key."""
+    absolute = {
+        key: value.absolute() if isinstance(value, Path) and str(value) != STDIN else value
+        for key, value in values.items()
+    }
+    write_text(folder / NAME, f"# {_mark(folder)}\n{config_text(train, absolute)}")
+
+
+def kept_with(folder: Path) -> Kept | None:
+    """Return how the model in a folder was trained, or None where that is not known."""
+    file = folder / NAME
+    if not file.is_file() or not file.read_text("utf-8").startswith(f"# {_mark(folder)}\n"):
+        return None
+    values = read_config(file)
+    files = (values[key] for key in ("file", "validation") if values.get(key, STDIN) != STDIN)
+    options = _options_of_reading()
+    reading = {options[key]: value for key, value in values.items() if key in options}
+    return Kept(tuple(map(Path, files)), Reading(**reading))
+
+
+def reading_of(folder: Path, reading: Reading) -> Reading:
+    """Return how further files are read: as in training, if no option says how."""
+    kept = kept_with(folder)
+    if kept is None or reading != Reading() or kept.reading == Reading():
+        return reading
+    note(f"files are read as in training, see {folder / NAME}")
+    return kept.reading
+
+
+def _mark(folder: Path) -> str:
+    """Return a line that is of this model and no other."""
+    manifest = json.loads((folder / "model.json").read_bytes())
+    return f"How the vectors {manifest['files'][VECTORS]['sha256'][:16]} were trained."
+
+
+def _options_of_reading() -> dict[str, str]:
+    """Return the field of `Reading` for each key of a file of options."""
+    hints = get_type_hints(Reading, include_extras=True)
+    names = {field.name: hints[field.name].__metadata__[0].default for field in fields(Reading)}
+    return {name.split("/")[0].lstrip("-"): field for field, name in names.items()}
