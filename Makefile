@@ -114,7 +114,7 @@ $(VENV)/installed-for-databases: $(VENV)/installed-for-tests
 	touch $@
 
 $(VENV)/installed-for-browsers: $(VENV)/installed-for-tests
-	$(PIP) install --quiet "cml-fast[map,browser]"
+	$(PIP) install --quiet "cml-fast[browser]"
 	touch $@
 
 $(VENV)/installed-for-docs: $(VENV)/installed-for-tests

@@ -57,11 +57,15 @@ def test_pca_of_one_dimension_is_a_line():
 
 @pytest.mark.slow
 def test_tsne_keeps_neighbours_better_than_pca():
-    need("openTSNE", "map")
-    space = Space(grouped_vectors()[0], 1)
+    need("openTSNE", "browser")
+    rng = np.random.default_rng(0)
+    # More directions than a plane has: in the plane of most variance, the groups cover each other.
+    centres = np.repeat(rng.normal(size=(60, 20)), 15, axis=0)
+    vectors = centres + 0.3 * rng.normal(size=centres.shape)
+    space = Space(vectors.astype(np.float32), 1)
     by_tsne = kept(space, PROJECTIONS["tsne"].place(space, 0).points)
     by_pca = kept(space, PROJECTIONS["pca"].place(space, 0).points)
-    assert by_tsne > 0.95 and by_tsne > by_pca + 0.2
+    assert by_tsne > 0.9 > 0.5 > by_pca
 
 
 @pytest.mark.slow
@@ -69,7 +73,7 @@ def test_tsne_keeps_neighbours_better_than_pca():
 def test_the_same_seed_gives_the_same_places(name):
     one = PROJECTIONS[name]
     if one.package is not None:
-        need(one.package, "map")
+        need(one.package, "browser")
     vectors, groups = grouped_vectors()
     first, again = (one.place(Space(vectors, n_threads), 3).points for n_threads in (1, 2))
     assert first.shape == (len(vectors), 2)

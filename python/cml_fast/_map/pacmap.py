@@ -11,11 +11,11 @@ _NEIGHBOURS = 10
 
 
 def _place(space: Space, seed: int) -> Placed:
-    import pacmap
-
     n_neighbours = min(_NEIGHBOURS, len(space) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the seed, and of numba
+        import pacmap
+
         reducer = pacmap.PaCMAP(n_components=2, n_neighbors=n_neighbours, random_state=seed)
         points = reducer.fit_transform(space.vectors.copy(), init="pca")
     return Placed(points, {"neighbours": n_neighbours})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -67,7 +68,9 @@ class Projection:
         if self.package is None:
             return
         try:
-            importlib.import_module(self.package)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about what else is not installed
+                importlib.import_module(self.package)
         except ImportError as error:
             raise ImportError(
                 f"method={self.name!r} needs the package {self.package}: pip install {self.install}"

@@ -11,11 +11,11 @@ _NEIGHBOURS = 15
 
 
 def _place(space: Space, seed: int) -> Placed:
-    import umap
-
     n_neighbours = min(_NEIGHBOURS, len(space) - 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about what the seed costs, and of numba
+        warnings.simplefilter("ignore")  # about what the seed costs, of TensorFlow, and of numba
+        import umap
+
         # One job, because only then a seed gives the same map again.
         reducer = umap.UMAP(n_neighbors=n_neighbours, random_state=seed, n_jobs=1)
         return Placed(reducer.fit_transform(space.vectors), {"neighbours": n_neighbours})
