@@ -65,7 +65,7 @@ def test_tsne_keeps_neighbours_better_than_pca():
     space = Space(vectors.astype(np.float32), 1)
     by_tsne = kept(space, PROJECTIONS["tsne"].place(space, 0).points)
     by_pca = kept(space, PROJECTIONS["pca"].place(space, 0).points)
-    assert by_tsne > 0.9 > 0.5 > by_pca
+    assert by_tsne > 0.9 > 0.7 > by_pca
 
 
 @pytest.mark.slow
