@@ -30,11 +30,12 @@ from cml_fast._search.exact import nearest, self_mask
 
 from ..common import chromium, datasets, results_file
 from ..topk import trained_vectors
-from .bulk import N_TASTES, made_up
 
 MODULE = "benchmarks.studies.maps"
 METHODS = ("tsne", "pca")
 N_MADE_UP, N_DIMS, N_USERS = 300_000, 50, 20_000
+# Of the made-up points: how many groups there are at each level, and how far apart these are.
+LEVELS, NOISE = ((64, 1.0), (1_000, 0.6), (16_000, 0.4)), 0.25
 NEAR, AMONG, SAMPLE = 10, 30, 2_000
 PAN_SECONDS = 6
 # Pans by a few pixels in each frame, back and forth, as one drags; counts what was drawn.
@@ -71,9 +72,18 @@ def model_of(data: str, args: argparse.Namespace) -> Model:
         }
         return Model(found.users, found.items, **counts)
     rng = np.random.default_rng(0)
-    tastes = rng.standard_normal((N_TASTES, N_DIMS), dtype=np.float32)
-    tastes /= np.linalg.norm(tastes, axis=1, keepdims=True)
-    return Model(made_up(N_USERS, rng, tastes), made_up(args.made_up, rng, tastes))
+    points = nested(args.made_up + N_USERS, rng)
+    return Model(points[:N_USERS], points[N_USERS:])
+
+
+def nested(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Points in groups within groups: in a cloud without these there are no neighbours to keep."""
+    points = np.zeros((n, N_DIMS), dtype=np.float32)
+    for n_groups, spread in LEVELS:
+        centres = spread * rng.standard_normal((n_groups, N_DIMS), dtype=np.float32)
+        points += centres[np.arange(n) * n_groups // n]
+    points += NOISE * rng.standard_normal(points.shape, dtype=np.float32)
+    return rng.permutation(points)
 
 
 def build(folder: Path, method: str, page: Path) -> None:

@@ -261,8 +261,8 @@ def test_colours_follow_what_is_chosen(opened):
 
     names = [each.get_attribute("value") for each in opened.find_elements("css selector", "option")]
     assert names == ["tag", "cluster", "popularity", "date"]
-    assert choose("date").split("\n")[:3] == ["Date", "1804", "1975"]
-    assert choose("popularity").startswith("Popularity (likes)\n0")
+    assert choose("date").split("\n")[:3] == ["Date", "≤ 1802", "≥ 1977"]
+    assert choose("popularity").startswith("Popularity (likes)\n≤ 0\n≥ ")
     before = pixels(opened)
     assert len(choose("cluster").split("\n")) == 2 * 8 + 1
     assert until(opened, "true") and pixels(opened) != before

@@ -10,15 +10,14 @@ from .projection import Placed, Projection
 from .space import Space
 
 # What Kobak and Berens recommend ("The art of using t-SNE for single-cell transcriptomics", 2019):
-# begin with PCA, a learning rate that grows with the number of points, and in large sets an
-# exaggeration throughout, without which they become one even disk.
+# begin with PCA, an early exaggeration, and a learning rate that grows with the number of points.
 _START = 1e-4  # the standard deviation of the first axis at the beginning
 _EARLY_STEPS, _STEPS = 250, 500
 _EARLY_EXAGGERATION = 12
-_LARGE, _LARGE_EXAGGERATION = 100_000, 2
-# A perplexity counts neighbours. In a large set, so many are found among those of one tag; fewer
-# keep the time and memory of hundreds of thousands of points within reach.
-_PERPLEXITY, _LARGE_PERPLEXITY, _NEIGHBOURS_PER_PERPLEXITY = 30, 10, 3
+# A perplexity counts neighbours, and three times as many have to be found. Fewer keep the time and
+# memory that hundreds of thousands of points take within reach.
+_PERPLEXITY, _NEIGHBOURS_PER_PERPLEXITY = 30, 3
+_LARGE, _LARGE_PERPLEXITY = 100_000, 10
 
 
 def perplexity_for(n: int) -> float:
@@ -34,7 +33,6 @@ def _place(space: Space, seed: int) -> Placed:
 
     n = len(space)
     perplexity = perplexity_for(n)
-    exaggeration = _LARGE_EXAGGERATION if n >= _LARGE else 1
     rows, distances = space.neighbours(int(_NEIGHBOURS_PER_PERPLEXITY * perplexity))
     n_jobs = thread_count(space.n_threads)
     affinities = PerplexityBasedNN(
@@ -51,10 +49,8 @@ def _place(space: Space, seed: int) -> Placed:
     embedding.optimize(
         _EARLY_STEPS, inplace=True, exaggeration=_EARLY_EXAGGERATION, learning_rate="auto"
     )
-    embedding.optimize(_STEPS, inplace=True, exaggeration=exaggeration, learning_rate="auto")
+    embedding.optimize(_STEPS, inplace=True, exaggeration=1, learning_rate="auto")
     settings = {"perplexity": round(perplexity, 1), "early exaggeration": _EARLY_EXAGGERATION}
-    if exaggeration > 1:
-        settings["exaggeration"] = exaggeration
     return Placed(np.array(embedding), settings)
 
 

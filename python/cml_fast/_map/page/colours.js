@@ -7,6 +7,7 @@ const GROUP_COLOURS = {
 };
 const VIRIDIS = ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"];
 const STEPS = 24;
+const ENDS = 0.01;
 const USER = { light: "#9a9da3", dark: "#7d8188" };
 const OTHER = { light: "#c3c6cb", dark: "#565b62" };
 const MUTED = { light: "#dfe1e4", dark: "#2f3338" };
@@ -72,16 +73,16 @@ function clusterScheme(data) {
 
 function numberScheme(title, values, scaled, text) {
   const known = Float64Array.from(values.filter((value) => !Number.isNaN(value))).sort();
-  // A few extremes would leave one colour to all others.
+  // The few beyond these have the colours of the ends; they would leave one colour to all others.
   const at = (share) => known[Math.round((known.length - 1) * share)] ?? 0;
-  const [low, high] = title === "Date" ? [at(0.02), at(0.98)] : [at(0), at(1)];
+  const [low, high] = [at(ENDS), at(1 - ENDS)];
   const [from, to] = [scaled(low), scaled(high)];
   const of = Int8Array.from(values, (value) => {
     if (Number.isNaN(value)) return -1;
     const share = to > from ? (scaled(value) - from) / (to - from) : 1;
     return Math.round(Math.min(1, Math.max(0, share)) * (STEPS - 1));
   });
-  return { title, of, low: text(low), high: text(high) };
+  return { title, of, low: `≤ ${text(low)}`, high: `≥ ${text(high)}` };
 }
 
 function palette(scheme, theme) {

@@ -83,7 +83,6 @@ class Overlay {
     const { context, colours } = this;
     const centre = this.at(thing);
     if (centre) this.taken.push([centre.x - 12, centre.y - 12, centre.x + 12, centre.y + 12]);
-    if (centre) this.write(cut(this.plot.data.nameOf(thing)), centre.x + 14, centre.y, { weight: 650, size: 13.5, always: true });
     context.lineWidth = 1;
     for (const other of near) {
       const place = this.at(other);
@@ -107,6 +106,8 @@ class Overlay {
     if (centre) {
       if (thing.kind === "user") this.diamond(centre, 9, colours.text);
       else this.ring(centre, 9, colours.text, 2.5);
+      const name = cut(this.plot.data.nameOf(thing));
+      this.write(name, centre.x + 14, centre.y, { weight: 650, size: 13.5, always: true, beside: 14 });
     }
     for (const other of near) {
       const place = this.at(other);

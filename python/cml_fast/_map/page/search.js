@@ -7,7 +7,8 @@ class Search {
     Object.assign(this, { data, app, found: [], at: -1 });
     this.input = document.getElementById("search");
     this.results = document.getElementById("results");
-    this.input.placeholder = data.nUsers ? "Search items, tags, users" : "Search items and tags";
+    const kinds = ["items", data.tags.length && "tags", data.nUsers && "users"].filter(Boolean);
+    this.input.placeholder = `Search ${kinds.join(", ")}`;
     this.input.addEventListener("input", () => this.search());
     this.input.addEventListener("focus", () => this.search());
     this.input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
