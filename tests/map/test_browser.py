@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from pages import content_of, small_model
 
 from benchmarks.common import chromium
@@ -323,11 +326,42 @@ def test_two_fingers_zoom(programs, page):
         assert until(driver, "app.plots.learned.camera.scale > 2")
 
 
+def png(width, height):
+    """A white picture."""
+    rows = zlib.compress(b"".join(b"\0" + b"\xff" * width for _ in range(height)))
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", rows)]
+    chunks = [
+        struct.pack(">I", len(content)) + named + struct.pack(">I", zlib.crc32(named))
+        for kind, content in [*parts, (b"IEND", b"")]
+        for named in [kind + content]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_pictures_are_part_of_the_page(desktop, tmp_path):
+    model, _ = small_model()
+    (tmp_path / "a.png").write_bytes(png(6, 4))
+    path = tmp_path / "map.html"
+    model.map(path, images={"item-007": tmp_path / "a.png"}, method="pca")
+    (tmp_path / "a.png").unlink()
+    chromium.open_map(desktop, path)
+    desktop.execute_script("app.select({ kind: 'item', row: 7 })")
+    size = "(({ naturalWidth, naturalHeight }) => naturalWidth && [naturalWidth, naturalHeight])"
+    assert until(desktop, f"{size}(document.querySelector('#panel img.picture'))") == [6, 4]
+    assert desktop.get_log("browser") == []
+
+
+def test_nothing_can_be_sent(desktop, page):
+    chromium.open_map(desktop, page)
+    tried = "return fetch('http://127.0.0.1:9/').then(() => 'sent', (error) => String(error))"
+    assert "Failed to fetch" in desktop.execute_script(tried)
+    messages = [entry["message"] for entry in desktop.get_log("browser")]
+    assert messages and all("Content Security Policy" in message for message in messages)
+
+
 def test_tags_of_features_and_no_users(programs, desktop, tmp_path):
     model, _ = small_model()
     matrix = np.eye(12, dtype=np.float32)[np.arange(180) // 15]
-    import scipy.sparse as sp
-
     names = np.array([f"kind {at}" for at in range(12)])
     features = Features(sp.csr_array(matrix), model.item_ids, names)
     model.map(tmp_path / "map.html", tags=features, n_users=0, method="pca")

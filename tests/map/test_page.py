@@ -14,6 +14,7 @@ from cml_fast import Model
 from cml_fast._cli.commands import map as command
 from cml_fast._map.content import N_NEAREST, N_USERS_AROUND
 from cml_fast._map.known import COLOURS
+from cml_fast._map.labels import anchor
 from cml_fast._map.projections import PROJECTIONS
 from cml_fast.data import Features
 
@@ -137,6 +138,32 @@ def test_features_give_tags_and_a_second_map(draw, model):
     assert len(header["tag anchors"]) == 12
     for tag, item in header["tag anchors"]:  # a name stands at an item that has the tag
         assert header["tags"][tag] == f"tag{item // OF_A_GROUP}"
+
+
+def test_the_first_tag_is_the_heaviest_then_the_rarest(draw, model):
+    """It is the one that colours the item."""
+    matrix = np.zeros((180, 3), dtype=np.float32)
+    matrix[:, 0] = 1  # in all items
+    matrix[:20, 1] = 1
+    matrix[0, 2] = 5
+    matrix[1, 0] = 7
+    features = Features(sp.csr_array(matrix), model.item_ids, np.array(["all", "rare", "own"]))
+    header, arrays = draw(tags=features)
+    starts = arrays["tag starts"]
+    of_item = [
+        [header["tags"][tag] for tag in arrays["tag of items"][starts[row] : starts[row + 1]]]
+        for row in range(3)
+    ]
+    assert of_item == [["own", "rare", "all"], ["all", "rare"], ["rare", "all"]]
+
+
+def test_a_name_stands_where_most_of_a_group_are():
+    rng = np.random.default_rng(0)
+    crowd = np.array([0.5, 0.5]) + 0.02 * rng.normal(size=(30, 2))
+    points = np.vstack([[[-0.9, -0.9]] * 5, rng.uniform(-1, 1, (20, 2)), crowd])
+    assert anchor(points, np.arange(len(points))) >= 25
+    assert anchor(points, np.arange(5)) == 0
+    assert anchor(np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([0])) == 0  # at the edge
 
 
 def test_only_users_with_likes_are_drawn(tmp_path):

@@ -180,7 +180,7 @@ class Plot {
 
   clicked(index) {
     this.scatter.deselect({ preventEvent: true });
-    if (!this.camera.dragged && index !== undefined && !this.isHidden(index)) {
+    if (index !== undefined && !this.isHidden(index)) {
       this.app.select(this.thingAt(index));
     }
   }
