@@ -1,6 +1,7 @@
 """The demonstration: honest numbers, and the files that it promises."""
 
 import json
+import shlex
 
 import pytest
 
@@ -69,6 +70,29 @@ def test_demo_numbers_are_those_of_its_files(run, tmp_path):
         assert not known[row, items].any()
         hits = parts[2].matrix.toarray()[row, items] > 0
         assert hits.tolist() == [entry["in_test"] for entry in example["recommended"]]
+
+
+def test_what_the_demo_says_to_try_next_works(run, tmp_path, capsys, small):
+    _, out, _ = run()
+    recommend, similar = (
+        shlex.split(line)[1:] for line in out.splitlines() if line.startswith("  cml-fast ")
+    )
+    assert app.main([*recommend, "--n=150", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    rows = [
+        load_interactions(tmp_path / "demo-output" / f"{part}.csv")
+        for part in ("train", "validation")
+    ]
+    known = {
+        item
+        for part in rows
+        for item in part.item_ids[
+            part.matrix[[list(part.user_ids).index(result["user"])]].nonzero()[1]
+        ]
+    }
+    found = {entry["item"] for entry in result["items"]}
+    assert known and not known & found and len(known | found) == 150
+    assert app.main(similar) == 0
 
 
 def test_demo_with_own_data(run, tmp_path, small):

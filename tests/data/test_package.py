@@ -12,12 +12,24 @@ import scipy.sparse as sp
 
 from cml_fast.data import Features, Interactions
 
-SLOW = ("matplotlib", "pyarrow")
+SLOW = ("matplotlib", "pyarrow", "optuna")
+# Not for `import cml_fast` and the help of the command line.
+LATER = (*SLOW, "numpy", "scipy", "cml_fast._core")
 
 
-@pytest.mark.parametrize("name", ["cml_fast", "cml_fast.data", "cml_fast._cli.app"])
-def test_import_loads_nothing_slow(name: str) -> None:
-    code = f"import sys, {name}; print(*(slow for slow in {SLOW} if slow in sys.modules))"
+@pytest.mark.parametrize(
+    ("name", "slow"),
+    [
+        ("cml_fast", LATER),
+        ("cml_fast._cli.app", LATER),
+        ("cml_fast.data", SLOW),
+        ("cml_fast.trainer", SLOW),
+        ("cml_fast._cli.commands.train", SLOW),
+        ("cml_fast._cli.commands.recommend", SLOW),
+    ],
+)
+def test_import_loads_nothing_slow(name: str, slow: tuple[str, ...]) -> None:
+    code = f"import sys, {name}; print(*(slow for slow in {slow} if slow in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -26,6 +38,27 @@ def test_import_loads_nothing_slow(name: str) -> None:
         check=True,
     )
     assert done.stdout.split() == []
+
+
+def test_the_package_has_its_parts_when_they_are_asked_for() -> None:
+    code = """
+import cml_fast
+assert {"Model", "Trainer", "data", "errors"} <= set(dir(cml_fast))
+assert cml_fast.data.split and cml_fast.errors.DataError and cml_fast.model.Model
+from cml_fast import *
+assert Model is cml_fast.Model and build_info()["version"] == __version__
+try:
+    cml_fast.nothing
+except AttributeError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "module 'cml_fast' has no attribute 'nothing'\n", done.stderr
 
 
 def test_representations_are_short() -> None:

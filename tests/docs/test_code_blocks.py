@@ -66,7 +66,7 @@ def movielens_like(folder: Path) -> None:
 
 
 def write_likes(folder: Path) -> None:
-    """likes.csv, test.csv and tags.csv, which the pages of the guide read."""
+    """likes.csv, test.csv, tags.csv and items.csv, which the pages of the guide read."""
     made_up = synthetic(300, 200, 6000)
     likes = made_up.interactions
     parts = split(likes, (0.8, 0.2), random_state=0)
@@ -82,6 +82,12 @@ def write_likes(folder: Path) -> None:
         for item, taste in zip(likes.item_ids, made_up.item_tastes, strict=True):
             writer.writerow([item, made_up.taste_names[taste]])
             writer.writerow([item, "popular" if item.endswith(("0", "1", "2")) else "rare"])
+    with (folder / "items.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "title", "genre"])
+        for item in likes.item_ids:
+            genre, number = item.split("-")
+            writer.writerow([item, f"{genre.title()} No. {int(number)}", genre])
 
 
 def runnable(page: Path) -> list[Block]:

@@ -120,7 +120,8 @@ def test_batches_are_small(monkeypatch):
 
 
 def test_the_package_is_loaded_without_what_exports_need():
-    code = "import sys, cml_fast, cml_fast._cli.app; print('cml_fast._export.run' in sys.modules)"
+    code = "import sys, cml_fast.model, cml_fast._cli.commands.export"
+    code += "; print('cml_fast._export.run' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
@@ -142,7 +143,7 @@ def test_the_command(tmp_path, capsys):
     assert main([*arguments, "--unknown", "drop"]) == 0
     printed = capsys.readouterr()
     assert printed.out == f"2 rows in {out}\n"
-    assert "1 rows of item_metadata are of ids" in printed.err
+    assert "1 rows of --item-metadata are of ids" in printed.err
     table = pyarrow.parquet.read_table(out)
     assert table.to_pylist() == [
         {"id": "film-1", "vector": [1.0, 2.0], "title": None},

@@ -13,7 +13,7 @@ import typer
 
 from .command import Command, Group, with_options
 from .commands import COMMANDS
-from .messages import UsageError, explain, note
+from .messages import explain, note
 
 _HELP = (
     "Recommendations by Collaborative Metric Learning (Hsieh et al., WWW 2017): users and items "
@@ -33,14 +33,17 @@ Example, without any data of your own:
   cml-fast demo
 """
 _COMPLETION = "_CML_FAST_COMPLETE"
+# Of bash, and of the others.
+_SHELLS_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, print its result, and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
-        if _COMPLETION in os.environ:  # asked by the shell, which has the words elsewhere
-            typer.main.get_command(_app(None))(prog_name="cml-fast")
+        if _COMPLETION in os.environ:  # asked by a shell, which has its words in the environment
+            words = " ".join(os.environ.get(name, "") for name in _SHELLS_WORDS).split()
+            typer.main.get_command(_app(words))(prog_name="cml-fast")
         command = typer.main.get_command(_app(words))
         with command.make_context("cml-fast", words) as context:
             command.invoke(context)
@@ -54,15 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("interrupted")
         return 130
-    except UsageError as error:
+    except Exception as error:
         code, message = explain(error)
         note(f"error: {message}")
         return code
     return 0
 
 
-def _app(words: Sequence[str] | None) -> typer.Typer:
-    """Return the application; only the commands among ``words``, or all of None, can be run.
+def _app(words: Sequence[str]) -> typer.Typer:
+    """Return the application; only the commands among ``words`` can be run.
 
     The others have their line of help alone, because importing them takes time.
     """
@@ -76,7 +79,7 @@ def _app(words: Sequence[str] | None) -> typer.Typer:
     app.callback()(_general)
     for entry in COMMANDS:
         function, example = _not_imported, None
-        if words is None or entry.name in words:
+        if entry.name in words:
             module = import_module(f".commands.{entry.name}", __package__)
             function, example = with_options(module.run), module.EXAMPLE
         app.command(

@@ -32,7 +32,7 @@ class WithExamples:
         epilog, self.epilog = self.epilog, None
         super().format_help(ctx, formatter)  # type: ignore[misc]
         self.epilog = epilog
-        typer.echo(epilog)
+        typer.echo((epilog or "").rstrip())
 
 
 class Group(WithExamples, TyperGroup):

@@ -46,11 +46,14 @@ def settings_of(command: Any) -> dict[str, Any]:
 
 def given(context: typer.Context) -> dict[str, Any]:
     """Return what the caller gave, on the command line or in a file, by key."""
-    return {
-        key: context.params[param.name]
-        for key, param in settings_of(context.command).items()
-        if str(getattr(context.get_parameter_source(param.name), "name", "")) != "DEFAULT"
-    }
+    values = {}
+    for key, param in settings_of(context.command).items():
+        source = context.get_parameter_source(param.name)
+        if source is not None and source.name != "DEFAULT":
+            value = context.params[param.name]
+            # Older releases of typer make a Path of it only for the function.
+            values[key] = Path(value) if _kind_of(context, param.name) is Path else value
+    return values
 
 
 def config_text(command: Any, values: Mapping[str, Any]) -> str:
@@ -66,7 +69,7 @@ def config_text(command: Any, values: Mapping[str, Any]) -> str:
         if key in values:
             lines.append(f"{key} = {_toml(values[key])}")
         elif param.default is None or callable(param.default):
-            lines.append(f"# {key} = {param.metavar or ''}".rstrip())
+            lines.append(f"# {key} = {param.metavar or 'true or false'}")
         else:
             lines.append(f"# {key} = {_toml(param.default)}")
     text = f"# Options of cml-fast {command.name}. Those after # have their defaults.\n"
@@ -117,13 +120,18 @@ def _load(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
-def _check_type(context: typer.Context, file: Path, key: str, name: str, value: Any) -> None:
-    """Refuse a value that is not of the type of its option."""
+def _kind_of(context: typer.Context, name: str) -> Any:
+    """Return the type of a parameter, for one that may be None that of its values."""
     function: Any = context.command.callback
     kind = inspect.signature(function).parameters[name].annotation
     while get_origin(kind) is not None and get_origin(kind) is not list:
         kind = next(one for one in get_args(kind) if one is not NoneType)
-    each, what = [value], ""
+    return kind
+
+
+def _check_type(context: typer.Context, file: Path, key: str, name: str, value: Any) -> None:
+    """Refuse a value that is not of the type of its option."""
+    kind, each, what = _kind_of(context, name), [value], ""
     if get_origin(kind) is list:
         (kind,), what = get_args(kind), "a list, each "
         each = value if isinstance(value, list) else [None]

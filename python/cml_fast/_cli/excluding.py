@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Excluding(Known):
+class Excluding:
     """What users have already, as options."""
 
     exclude: Annotated[
@@ -29,21 +29,23 @@ class Excluding(Known):
             help="Interactions to leave out besides those of training; may be repeated.",
         ),
     ] = ()  # type: ignore[assignment]
-    exclude_training: Annotated[
+    include_training: Annotated[
         bool,
         typer.Option(
-            "--exclude-training/--no-exclude-training",
-            help="Leave out what training and validation had, if the model's folder says where "
-            "those files are.",
+            "--include-training",
+            help="Do not leave out what training and validation had, which the model's folder "
+            "says.",
         ),
-    ] = True
+    ] = False
 
-    def load_all(self, folder: Path, model: Model, reading: Reading) -> list[Interactions]:
+    def load_all(
+        self, folder: Path, model: Model, reading: Reading, known: Known
+    ) -> list[Interactions]:
         """Read what is to be left out."""
         if self.exclude:
             reading = reading_of(folder, reading)
         files = dict.fromkeys(self.exclude, reading)
-        kept = kept_with(folder) if self.exclude_training else None
+        kept = None if self.include_training else kept_with(folder)
         for file in kept.files if kept else ():
             if file.exists():
                 files[file] = kept.reading  # type: ignore[union-attr]
@@ -52,4 +54,6 @@ class Excluding(Known):
                     f"warning: {file}, which the model was trained on, is not there: name it with "
                     "--exclude to leave out what users have already"
                 )
-        return [self.load(how, file, model.user_ids, model.item_ids) for file, how in files.items()]
+        return [
+            known.load(how, file, model.user_ids, model.item_ids) for file, how in files.items()
+        ]

@@ -12,7 +12,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from .._persistence.model_folder import VECTORS
 from .config import config_text, read_config
 from .messages import note
 from .reading import STDIN, Reading
@@ -68,6 +67,8 @@ def reading_of(folder: Path, reading: Reading) -> Reading:
 
 def _mark(folder: Path) -> str:
     """Return a line that is of this model and no other."""
+    from .._persistence.model_folder import VECTORS  # slow to import, and --help does not need it
+
     manifest = json.loads((folder / "model.json").read_bytes())
     return f"How the vectors {manifest['files'][VECTORS]['sha256'][:16]} were trained."
 

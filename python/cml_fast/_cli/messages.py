@@ -76,8 +76,8 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
         return message
 
     def with_value(found: re.Match[str]) -> str:
-        value = found["text"] if found["text"] is not None else found["word"]
-        value = "" if value == "True" else value
+        value = found["word"] if found["text"] is None else found["text"]
+        value = "" if value in (None, "True") else value
         return f"{options[found['name']]} {value}".rstrip()
 
     message = re.sub(

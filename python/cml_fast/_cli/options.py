@@ -80,7 +80,7 @@ N = Annotated[int, typer.Option("--n", metavar="N", help="How many to show.")]
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--n-threads", metavar="N", help="CPU threads; all cores that are ours.", hidden=True
+        "--n-threads", metavar="N", help="CPU threads (all cores that are ours).", hidden=True
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out already.")]

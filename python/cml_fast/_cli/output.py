@@ -42,7 +42,9 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        made = RichTable(box=box.SIMPLE_HEAD, header_style="bold cyan", pad_edge=False)
+        made = RichTable(
+            box=box.SIMPLE_HEAD, header_style="bold cyan", pad_edge=False, show_edge=False
+        )
         for column in self.columns:
             right = column.startswith(">")
             made.add_column(column.lstrip(">"), justify="right" if right else "left")
@@ -70,7 +72,7 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
             if isinstance(block, Table):
                 console.print(block.rich())
             else:
-                console.print(block, markup=False, soft_wrap=True)
+                console.print(block, markup=False, highlight=False, soft_wrap=True)
     else:
         plain = (block.plain() if isinstance(block, Table) else block for block in outcome.blocks)
         print("\n".join(plain), flush=True)

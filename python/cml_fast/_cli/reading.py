@@ -106,6 +106,7 @@ class Reading:
         choice(
             "--quoting",
             among=QUOTING,
+            metavar="NAME",
             help="What a double quote is: around fields of one line (minimal), also around fields "
             "with line breaks (multiline) or with backslashes before quotes (backslash), or a "
             "character like any other (none).",

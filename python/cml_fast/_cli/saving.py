@@ -6,10 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .._persistence.folder import check_writable
-
 if TYPE_CHECKING:
     from ..data import Interactions
 
@@ -18,6 +14,8 @@ FORMATS = ("csv", "parquet")
 
 def check_out(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder in which a model could not be saved, before the work and not after it."""
+    from .._persistence.folder import check_writable
+
     check_writable(folder, "model")
     if (folder / "model.json").exists() and not overwrite:
         raise FileExistsError(
@@ -40,6 +38,7 @@ def write_interactions(part: Interactions, path: Path) -> None:
 
     The columns are ``user``, ``item``, ``weight`` if not all are 1, and ``timestamp`` if known.
     """
+    import numpy as np
     import pyarrow as pa  # only now, because it is slow to load
     from pyarrow import csv, parquet
 

@@ -95,7 +95,7 @@ def _features(side: str) -> Any:
 
 
 @dataclass(frozen=True)
-class TrainingData(Known):
+class TrainingData:
     """What is trained on besides the file of interactions, as options."""
 
     validation: Annotated[
@@ -159,7 +159,7 @@ class TrainingData(Known):
         choose_device(hyperparameters["device"])
 
     def load_all(
-        self, reading: Reading, file: Path, random_state: int
+        self, reading: Reading, known: Known, file: Path, random_state: int
     ) -> tuple[Interactions, dict[str, Any]]:
         """Read the interactions, and the further arguments of `Trainer.fit`."""
         from ..data import split
@@ -167,7 +167,7 @@ class TrainingData(Known):
         train = reading.load(file)
         validation = None
         if self.validation:
-            validation = self.load(reading, self.validation, train.user_ids, train.item_ids)
+            validation = known.load(reading, self.validation, train.user_ids, train.item_ids)
         elif self.validation_share:
             shares = (1 - self.validation_share, self.validation_share)
             train, validation = split(train, shares, random_state)

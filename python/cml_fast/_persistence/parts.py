@@ -109,7 +109,7 @@ class Parts:
             raise FileExistsError(f"{out} is a folder: give another path")
         if out.exists() and not overwrite:
             raise FileExistsError(
-                f"{out} exists: give another path, or replace it with overwrite=True (--overwrite)"
+                f"{out} exists: give another path, or replace it with overwrite=True"
             )
         self._out, self._settings = out, json.loads(json.dumps(settings))
         self._format = FORMATS[out.suffix]

@@ -129,7 +129,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "loss",
             "softmax",
             lambda name, value: value if loss_named(value) else None,
-            "softmax, contrastive, or warp, the paper's",
+            "What is minimised: softmax, contrastive, or warp, the paper's.",
             """{"softmax", "contrastive", "warp"}
         What is minimised for each liked pair, given the squared distances d_ij^2 to the liked item
         and d_ik^2 to U negative items.
@@ -149,7 +149,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_dims",
             100,
             _integer(1, _core.MAX_DIMS),
-            "dimensions of the space",
+            "Dimensions of the space.",
             """int, 1 to 2048
         Length r of the vectors.""",
         ),
@@ -157,7 +157,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_negatives",
             OF_LOSS,
             _integer(1, _core.MAX_NEGATIVES),
-            "items drawn for each liked item (default: 256; warp: 20)",
+            "Items drawn for each liked item (256; warp: 20).",
             """int, 1 to 1024, or None
         Number U of negative items drawn for each pair. None: 256; for "warp" 20.""",
             rare=True,
@@ -167,7 +167,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "margin",
             OF_LOSS,
             _real(0, strict=True),
-            "of contrastive and warp, in squared distance (default: 0.8; warp: 1.25)",
+            "Of contrastive and warp, in squared distance (0.8; warp: 1.25).",
             """float or None
         Only with "warp" and "contrastive". In units of squared distance; squared distances in the
         ball of radius ``max_norm`` go up to 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
@@ -180,8 +180,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "temperature",
             OF_LOSS,
             _between(FACTOR_RANGE),
-            "of softmax, in squared distance: the lower, the more the nearest negatives count "
-            "(default: 0.15, 0.21 or 0.3, by short trainings)",
+            "Of softmax, in squared distance: the lower, the more the nearest negatives count "
+            "(0.15, 0.21 or 0.3, by short trainings).",
             """float or None
         Only with "softmax". In units of squared distance; the lower it is, the more the nearest
         negatives count. None: 0.15, 0.21 or 0.3, whichever gives the best recall@50 after trial
@@ -195,7 +195,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "negative_weight",
             OF_LOSS,
             _between(FACTOR_RANGE),
-            "of contrastive: the weight of the negatives (default: 10)",
+            "Of contrastive: the weight of the negatives (10).",
             """float or None
         Only with "contrastive": the weight W of the negatives. None: 10.""",
             rare=True,
@@ -206,8 +206,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "weighting",
             None,
             _choice(WEIGHTINGS),
-            "of weights of likes: linear, saturating (for counts), or binary (default: the first, "
-            "the second if they are as unequal as counts)",
+            "What the weights of likes become: linear, saturating (for counts), or binary (the "
+            "first; the second if they are as unequal as counts).",
             """{"linear", "saturating", "binary"} or None
         What the weights w of the likes multiply their losses by, but for a factor: the result is
         divided by its mean, so the scale of the weights does not matter.
@@ -228,7 +228,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "optimizer",
             OF_LOSS,
             _choice(OPTIMIZERS),
-            "rowwise_adagrad, or adagrad (default: the first; warp: the second)",
+            "Step sizes: rowwise_adagrad, or adagrad (the first; warp: the second).",
             """{"rowwise_adagrad", "adagrad"} or None
         AdaGrad with one step size for each vector, or for each element of it. None: the first; for
         "warp" the second.""",
@@ -240,7 +240,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "learning_rate",
             0.1,
             _real(0, strict=True),
-            "step size of AdaGrad",
+            "Step size of AdaGrad.",
             """float
         Step size of AdaGrad.""",
             kind=float,
@@ -250,7 +250,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "max_norm",
             1.0,
             _between(NORM_RANGE),
-            "radius of the ball in which all vectors stay",
+            "Radius of the ball in which all vectors stay.",
             """float
         Radius of the ball in which all vectors stay (section 3.5).""",
             rare=True,
@@ -261,7 +261,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "ema_decay",
             OF_LOSS,
             _share,
-            "decay of the moving average of the vectors over epochs (default: 0.8; warp: 0)",
+            "Decay of the moving average of the vectors over epochs (0.8; warp: 0).",
             """float, at least 0 and below 1, or None
         Decay of the exponential moving average of the vectors over epochs, which is what the model
         gets. 0: the vectors of the last epoch. None: 0.8; for "warp" 0.""",
@@ -272,7 +272,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "update",
             "sync",
             _choice(UPDATES),
-            "sync: after mini-batches, repeatable with any n_threads; async: after each pair",
+            "When vectors change: sync, after mini-batches, repeatable with any number of threads; "
+            "async, after each pair.",
             """{"sync", "async"}
         "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
         then each vector is changed once. The result is the same to the bit for any number of
@@ -287,7 +288,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "batch_size",
             1024,
             _integer(1, _core.MAX_BATCH_SIZE),
-            "pairs of a mini-batch (default: 1024)",
+            "Pairs of a mini-batch (1024).",
             """int, 1 to 2^24, or None
         Only with ``update="sync"``: pairs of a mini-batch. A larger one keeps more threads busy
         (each takes 32 pairs at a time), a smaller one learns more from an epoch. None: 1024.""",
@@ -298,7 +299,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "cov_weight",
             0.0,
             _real(0),
-            "weight of covariance regularisation",
+            "Weight of covariance regularisation.",
             """float
         Weight of covariance regularisation (section 3.4), which decorrelates the dimensions. 0:
         none. BLAS computes it, so with it results repeat to the bit only where BLAS does: on one
@@ -310,7 +311,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "cov_interval",
             32768,
             _integer(1),
-            "pairs from one step of covariance regularisation to the next (default: 32768)",
+            "Pairs from one step of covariance regularisation to the next (32768).",
             """int or None
         Only with ``cov_weight`` above 0: pairs from one step of covariance regularisation to the
         next; each step moves 1024 users and as many items. None: 32768.""",
@@ -321,7 +322,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "feature_weight",
             OF_LOSS,
             _real(0),
-            "with features: how strongly they pull (default: 5; warp: 30)",
+            "With features: how strongly they pull (5; warp: 30).",
             """float or None
         Only with features: the weight lambda_f of L_f (section 3.3) for the vectors, which are
         pulled towards where the network places them. Its effect depends on ``feature_interval``:
@@ -334,7 +335,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "feature_learning_rate",
             0.005,
             _real(0, strict=True),
-            "with features: step size of AdaGrad for their network (default: 0.005)",
+            "With features: step size of AdaGrad for their network (0.005).",
             """float or None
         Only with features: step size of AdaGrad for the feature networks. None: 0.005.""",
             rare=True,
@@ -345,7 +346,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "feature_interval",
             4096,
             _integer(1),
-            "with features: pairs from one step of their network to the next (default: 4096)",
+            "With features: pairs from one step of their network to the next (4096).",
             """int or None
         Only with features: pairs from one step of a network to the next; each step takes 1024 users
         or items. None: 4096.""",
@@ -356,7 +357,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "feature_warm_up",
             0,
             _integer(0),
-            "with features: after so many epochs vectors start again from their features (0: no)",
+            "With features: after so many epochs vectors start again from their features (never).",
             """int or None
         Only with features: after so many epochs the vectors of objects with features start again
         from where the network places them. 0 or None: they do not.""",
@@ -367,7 +368,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_hidden",
             256,
             _integer(1, MAX_HIDDEN),
-            "with features: units in the hidden layer of their network (default: 256)",
+            "With features: units in the hidden layer of their network (256).",
             """int or None
         Only with features: units in the hidden layer of a feature network. None: 256.""",
             rare=True,
@@ -377,7 +378,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_epochs",
             40,
             _integer(1),
-            "passes over the interactions, with validation at most",
+            "Passes over the interactions, with validation at most.",
             """int
         Passes over the pairs; with validation data an upper bound.""",
         ),
@@ -385,7 +386,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "device",
             "auto",
             _anything,
-            "auto, cpu or cuda",
+            "Where to train: auto, cpu or cuda.",
             """{"auto", "cpu", "cuda"}
         "auto" takes CUDA where it works and says (``device_reason_``, and on stderr if
         ``verbose``) why it does not; "cuda" raises that reason.""",
@@ -395,7 +396,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_threads",
             None,
             _integer(1, MAX_THREADS),
-            "CPU threads (default: all cores that are ours)",
+            "CPU threads (all cores that are ours).",
             """int or None
         CPU threads, those of BLAS included. None: all cores that this process may use, by its
         affinity and the CPU quota of its cgroup; with ``update="async"`` fewer for few users or
@@ -406,7 +407,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "random_state",
             0,
             _anything,
-            "seed of everything random",
+            "Seed of everything random.",
             """int, numpy Generator or RandomState, or None
         Seeds the first vectors, the order of the pairs and the negatives.""",
             nullable=True,
@@ -415,7 +416,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "patience",
             5,
             _integer(1),
-            "with validation: stop after so many epochs without a better recall@50",
+            "With validation: stop after so many epochs without a better recall@50.",
             """int or None
         With validation data: stop after this many epochs without a better recall; None never stops
         early. The best epoch is kept either way.""",
@@ -425,7 +426,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "validation_users",
             2000,
             _integer(1),
-            "validate on so many users at most",
+            "Validate on so many users at most.",
             """int or None
         Recall is measured on at most this many users, drawn once; None takes all.""",
             rare=True,

@@ -15,7 +15,7 @@ from ..excluding import Excluding
 from ..kept import reading_of
 from ..options import Model, Threads, choice, load_model
 from ..output import Outcome, Table
-from ..reading import Reading
+from ..reading import Known, Reading
 
 if TYPE_CHECKING:
     from ...metrics import Evaluation
@@ -61,17 +61,18 @@ def run(
     ] = COLD[0],
     n_threads: Threads = None,
     reading: Reading,
+    known: Known,
 ) -> Outcome:
     """Evaluate."""
     from ...evaluation import evaluate
 
     loaded = load_model(model)
     reading = reading_of(model, reading)
-    test = excluding.load(reading, file, loaded.user_ids, loaded.item_ids)
+    test = known.load(reading, file, loaded.user_ids, loaded.item_ids)
     evaluation = evaluate(
         loaded,
         test,
-        excluding.load_all(model, loaded, reading),
+        excluding.load_all(model, loaded, reading, known),
         [int(part) for part in ks.split(",")],
         metrics=metrics.split(","),
         cold_users=cold_users,

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import scipy.sparse as sp
 import typer
 
 from ..._persistence.parts import FORMATS, Parts
@@ -28,10 +26,12 @@ from ..options import (
 from ..output import Outcome
 from ..ranking import PANEL as TITLES
 from ..ranking import Ranked, Titles, one_ranking, rankings
-from ..reading import Reading
+from ..reading import Known, Reading
 from ..tables import column_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...model import Model as LoadedModel
 
 EXAMPLE = """
@@ -136,6 +136,7 @@ def run(
         ),
     ] = None,
     reading: Reading,
+    known: Known,
     device: Annotated[
         str,
         choice(
@@ -181,11 +182,11 @@ def run(
     search["cold_users"] = cold_users
     if everyone:
         search |= {"device": device, "overwrite": overwrite}
-        return _to_all(loaded, out, n, excluding.load_all(model, loaded, reading), search)
+        return _to_all(loaded, out, n, excluding.load_all(model, loaded, reading, known), search)
     texts = [str(user_id)] if users_file is None else ids_of_file(users_file)
     users = rows_of("user", loaded.user_ids, texts)
     parts = out and Parts(out, {}, 1, overwrite=overwrite)  # refuses before the work
-    found = loaded.recommend(users, n, excluding.load_all(model, loaded, reading), **search)
+    found = loaded.recommend(users, n, excluding.load_all(model, loaded, reading, known), **search)
     if parts:
         return _written(parts, out, loaded, users, found, titles)
     ranked = [
@@ -201,6 +202,9 @@ def run(
 def _to_new_person(
     model: LoadedModel, likes: list[str], n: int, search: dict[str, Any], titles: Titles
 ) -> Outcome:
+    import numpy as np
+    import scipy.sparse as sp
+
     rows = np.unique(rows_of("item", model.item_ids, likes, _HINT))  # a like given twice is one
     liked = sp.csr_array(
         (np.ones(len(rows), np.float32), rows, [0, len(rows)]), shape=(1, len(model.item_ids))

@@ -13,7 +13,7 @@ from ..kept import keep
 from ..messages import note
 from ..options import Overwrite
 from ..output import Outcome
-from ..reading import Reading
+from ..reading import Known, Reading
 from ..saving import check_out
 from ..training import Hyperparameters, TrainingData, values_of, watched
 
@@ -45,6 +45,8 @@ def run(
     overwrite: Overwrite = False,
     config: Config = None,
     write_config: WriteConfig = None,
+    reading: Reading,
+    known: Known,
     data: TrainingData,
     hyperparameters: Hyperparameters,
     checkpoint: Annotated[
@@ -75,7 +77,6 @@ def run(
             rich_help_panel=_CHECKPOINTS,
         ),
     ] = False,
-    reading: Reading,
 ) -> Outcome:
     """Train."""
     from ...trainer import Trainer
@@ -86,7 +87,7 @@ def run(
     resumes = _check_checkpoint(
         checkpoint, out, {**values, "checkpoint_every": checkpoint_every}, resume=resume
     )
-    train, further = data.load_all(reading, file, values["random_state"])
+    train, further = data.load_all(reading, known, file, values["random_state"])
     n_users, n_items = train.matrix.shape
     note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
     try:

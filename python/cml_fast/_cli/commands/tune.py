@@ -16,7 +16,7 @@ from ..config import config_text, given
 from ..kept import keep
 from ..messages import note
 from ..output import Outcome, Table
-from ..reading import Reading
+from ..reading import Known, Reading
 from ..saving import write_text
 from ..training import Hyperparameters, TrainingData, values_of, watched
 from . import train
@@ -90,9 +90,10 @@ def run(
             show_default=False,
         ),
     ],
+    reading: Reading,
+    known: Known,
     data: TrainingData,
     hyperparameters: Hyperparameters,
-    reading: Reading,
 ) -> Outcome:
     """Tune."""
     optuna = _optuna()
@@ -111,7 +112,7 @@ def run(
         for name, searched in SPACE.items()
         if _key(name) not in config and values["loss"] in HYPERPARAMETERS[name].losses()
     }
-    likes, further = data.load_all(reading, file, values["random_state"])
+    likes, further = data.load_all(reading, known, file, values["random_state"])
     out.mkdir(parents=True, exist_ok=True)
     study = _study(optuna, out, _settings(likes, further["validation"], values, space))
     search = _Search(study, space, values, likes, further, config, out)
@@ -156,13 +157,15 @@ def _study(optuna: Any, out: Path, settings: dict[str, Any]) -> Any:
     """Return the trials of a folder, or begin them."""
     from optuna.storages.journal import JournalFileBackend
 
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(out / _TRIALS_FILE))),
-        study_name="tune",
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARM_UP_EPOCHS),
-        load_if_exists=True,
-    )
+    arguments = {
+        "study_name": "tune",
+        "storage": optuna.storages.JournalStorage(JournalFileBackend(str(out / _TRIALS_FILE))),
+        "pruner": optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARM_UP_EPOCHS),
+    }
+    try:
+        study = optuna.load_study(**arguments)  # which writes nothing: it may be refused
+    except KeyError:
+        study = optuna.create_study(**arguments, direction="maximize")
     before = study.user_attrs.get("settings")
     if before is None:
         study.set_user_attr("settings", settings)
