@@ -34,7 +34,9 @@ def _place(space: Space, seed: int) -> Placed:
     n = len(space)
     perplexity = perplexity_for(n)
     rows, distances = space.neighbours(int(_NEIGHBOURS_PER_PERPLEXITY * perplexity))
-    n_jobs = thread_count(space.n_threads)
+    # Threads wait for each other many times a step. Among fewer points that takes longer than the
+    # work, above all where other programs have the cores.
+    n_jobs = thread_count(space.n_threads) if n >= _LARGE else 1
     affinities = PerplexityBasedNN(
         perplexity=perplexity,
         knn_index=PrecomputedNeighbors(rows, distances.astype(np.float64)),
