@@ -35,7 +35,7 @@ MODULE = "benchmarks.studies.maps"
 METHODS = ("tsne", "pca")
 N_MADE_UP, N_DIMS, N_USERS = 300_000, 50, 20_000
 # Of the made-up points: how many groups there are at each level, and how far apart these are.
-LEVELS, NOISE = ((64, 1.0), (1_000, 0.6), (16_000, 0.4)), 0.25
+LEVELS, NOISE = ((64, 1.0), (1_000, 0.6), (16_000, 0.25)), 0.4
 NEAR, AMONG, SAMPLE = 10, 30, 2_000
 PAN_SECONDS = 6
 # Pans by a few pixels in each frame, back and forth, as one drags; counts what was drawn.
@@ -137,7 +137,7 @@ def looked_at(page: Path, picture: Path) -> dict[str, Any]:
             "frames per second while panning": round(panned["frames"] / panned["seconds"], 1),
             "points drawn while panning": panned["points"],
             "memory of the browser in MB": round(memory / 1e6),
-            "errors": [entry["message"] for entry in driver.get_log("browser")],
+            "messages": len(chromium.messages(driver)),
         }
 
 

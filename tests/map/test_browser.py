@@ -63,7 +63,7 @@ def opened(desktop, page):
     """The page, just opened; at the end it has written nothing to the console."""
     chromium.open_map(desktop, page)
     yield desktop
-    assert desktop.get_log("browser") == []
+    assert chromium.messages(desktop) == []
     assert desktop.execute_script("return window.harmed") is None
 
 
@@ -311,7 +311,7 @@ def test_on_a_phone(programs, page):
         driver.execute_script("app.select({ kind: 'item', row: 20 })")
         panel = driver.find_element("id", "panel").rect
         assert panel["width"] == 390 and panel["y"] > 844 / 2
-        assert driver.get_log("browser") == []
+        assert chromium.messages(driver) == []
 
 
 def test_two_fingers_zoom(programs, page):
@@ -348,14 +348,14 @@ def test_pictures_are_part_of_the_page(desktop, tmp_path):
     desktop.execute_script("app.select({ kind: 'item', row: 7 })")
     size = "(({ naturalWidth, naturalHeight }) => naturalWidth && [naturalWidth, naturalHeight])"
     assert until(desktop, f"{size}(document.querySelector('#panel img.picture'))") == [6, 4]
-    assert desktop.get_log("browser") == []
+    assert chromium.messages(desktop) == []
 
 
 def test_nothing_can_be_sent(desktop, page):
     chromium.open_map(desktop, page)
     tried = "return fetch('http://127.0.0.1:9/').then(() => 'sent', (error) => String(error))"
     assert "Failed to fetch" in desktop.execute_script(tried)
-    messages = [entry["message"] for entry in desktop.get_log("browser")]
+    messages = chromium.messages(desktop)
     assert messages and all("Content Security Policy" in message for message in messages)
 
 
@@ -371,4 +371,4 @@ def test_tags_of_features_and_no_users(programs, desktop, tmp_path):
     assert "other tags" in text_of(desktop, "#legend")
     desktop.execute_script("app.focusTag(11)")
     assert text_of(desktop, "#legend").startswith("kind ")
-    assert desktop.get_log("browser") == []
+    assert chromium.messages(desktop) == []

@@ -22,7 +22,7 @@ def check_folder(path: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise OSError(error.errno, _sentence(path, error)) from error
+        raise _explained(path, error) from error
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -41,7 +41,7 @@ def write_file(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OSError(error.errno, _sentence(path, error)) from error
+        raise _explained(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -50,7 +50,9 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
-def _sentence(path: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{path} cannot be written: there is no folder {path.parent}"
-    return f"{path} cannot be written: {error.strerror}"
+def _explained(path: Path, error: OSError) -> OSError:
+    """Return the same error about the file that was asked for, not about the temporary one."""
+    reason = error.strerror
+    if not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}, make it first"
+    return OSError(error.errno, reason, str(path))
