@@ -651,14 +651,16 @@ def test_as_a_process(file, tmp_path):
     assert failed.stderr.splitlines()[-1].startswith("cml-fast: error: ")
 
 
-def test_a_reader_that_goes_away(tmp_path, model):
+@pytest.mark.parametrize("words", [("info", "model"), ("train", "--help")])
+def test_a_reader_that_goes_away(tmp_path, model, words):
     reader, writer = os.pipe()
     os.close(reader)
     # Buffered, Python writes once more at exit.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with os.fdopen(writer, "w") as broken:
         done = subprocess.run(
-            [sys.executable, "-m", "cml_fast", "info", str(tmp_path / "model")],
+            [sys.executable, "-m", "cml_fast", *words],
+            cwd=tmp_path,
             stdout=broken,
             env=buffered,
             stderr=subprocess.PIPE,
@@ -700,6 +702,18 @@ def test_features_in_mini_batches_go_on(run, file, tmp_path, likes):
     assert code == 0, err
     ours, theirs = (Model.load(tmp_path / name) for name in ("made", "again"))
     np.testing.assert_array_equal(ours.item_vectors, theirs.item_vectors)
+
+
+def test_columns_of_features(run, file, tmp_path, likes):
+    lines = [f"{at % 2},{item}" for at, item in enumerate(likes.item_ids)]
+    (tmp_path / "tags.csv").write_text("\n".join(["genre,item", *lines]))
+    asked = ("train", file, "--out", "made", *QUICK, "--item-features", "tags.csv")
+    refused(run(*asked), 3, "tags.csv has no column 'id'", "with --feature-id-column")
+    asked += ("--feature-id-column=item",)
+    refused(run(*asked), 3, "tags.csv has no column 'tag'", "with --tag-column")
+    code, _, err = run(*asked, "--tag-column=genre")
+    assert code == 0, err
+    assert Model.load(tmp_path / "made").embed_items(np.eye(2, dtype=np.float32)).shape == (2, 8)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ OPTIONS = {
         ("pass quoting='none' if", "pass --quoting none if"),
         ("rating needs min_rating, the least", "rating needs --min-rating, the least"),
         ("set count_as_item=True.", "set --count-as-item."),
+        ("pass count_as_item=False if", "pass --no-count-as-item if"),
+        ("user is an option of csv, not of npz", "--user-column is an option of csv, not of npz"),
         ("device='cuda' cannot be used", "--device cuda cannot be used"),
         (
             "margin=0.4 has no effect with loss='warp':",

@@ -52,7 +52,7 @@ class Command(WithExamples, TyperCommand):
         except UsageError as error:
             error.ctx = ctx  # which the parser does not know
             value = values.get(getattr(getattr(error, "param", None), "name", ""))
-            if value is not None and repr(value) not in error.message:
+            if value is not None and "got " not in error.message:
                 error.message += f", got {value!r}"
             raise
 
@@ -130,7 +130,6 @@ def with_options(function: Callable[..., Outcome]) -> Callable[..., None]:
     A parameter whose type is a dataclass stands for a group of options: its fields become options,
     and the function gets the dataclass. ``--json`` and ``--help-all`` are added.
     """
-    hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {}
     parameters: dict[str, inspect.Parameter] = {}
 
@@ -139,13 +138,14 @@ def with_options(function: Callable[..., Outcome]) -> Callable[..., None]:
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters[name] = inspect.Parameter(name, kind, default=default, annotation=annotation)
 
-    for parameter in inspect.signature(function).parameters.values():
-        if dataclasses.is_dataclass(hints[parameter.name]):
-            group = groups[parameter.name] = hints[parameter.name]
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if dataclasses.is_dataclass(parameter.annotation):
+            group: Any = parameter.annotation
+            groups[parameter.name] = group
             for name, annotation in get_type_hints(group, include_extras=True).items():
                 add(name, annotation, group.__dataclass_fields__[name].default)
         else:
-            add(parameter.name, hints[parameter.name], parameter.default)
+            add(parameter.name, parameter.annotation, parameter.default)
     add("json", Json, False)
     add("help_all", HelpAll, False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,6 +13,8 @@ import typer
 from ..errors import DataError, DeviceUnavailable, ModelError, TrainingDiverged
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     UsageError = typer.BadParameter
 else:
     # Of click, a copy of which newer releases of typer have within.
@@ -24,15 +27,22 @@ def note(message: str) -> None:
     """Print a message of one line on stderr, its first word in colour where a person looks."""
     line = " ".join(message.split())
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.text import Text
 
         text = Text(f"cml-fast: {line}")
         for word, colour in _COLOURS.items():
             text.highlight_regex(f"(?<=^cml-fast: ){word}", colour)
-        Console(stderr=True, soft_wrap=True).print(text)
+        terminal().print(text, soft_wrap=True)
     else:
         print("cml-fast:", line, file=sys.stderr, flush=True)
+
+
+@cache
+def terminal() -> Console:
+    """Return the terminal at stderr; one for all, so that messages are above a progress bar."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def explain(error: Exception) -> tuple[int, str]:
@@ -77,6 +87,8 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
 
     def with_value(found: re.Match[str]) -> str:
         value = found["word"] if found["text"] is None else found["text"]
+        if value == "False":
+            return f"--no-{options[found['name']].removeprefix('--')}"
         value = "" if value in (None, "True") else value
         return f"{options[found['name']]} {value}".rstrip()
 
@@ -86,7 +98,7 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
         message,
     )
     message = re.sub(
-        rf"^({names})(?= (?:must|needs?|leaves?|has no|have no|cannot|is not|are not)\b)",
+        rf"^({names})(?= (?:must|needs?|leaves?|has|have|cannot|is|are)\b)",
         lambda found: options[found[1]],
         message,
     )

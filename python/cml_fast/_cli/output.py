@@ -43,11 +43,20 @@ class Table:
         from rich.text import Text
 
         made = RichTable(
-            box=box.SIMPLE_HEAD, header_style="bold cyan", pad_edge=False, show_edge=False
+            box=box.SIMPLE_HEAD,
+            header_style="bold cyan",
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            show_edge=False,
         )
         for column in self.columns:
             right = column.startswith(">")
-            made.add_column(column.lstrip(">"), justify="right" if right else "left")
+            # Names of several words go on several lines where there is no room; ids are never cut.
+            made.add_column(
+                column.lstrip(">").replace("_", " "),
+                justify="right" if right else "left",
+                overflow="fold",
+            )
         for row in self.rows:
             made.add_row(*(Text(cell) for cell in row))
         return made

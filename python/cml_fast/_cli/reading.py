@@ -153,14 +153,13 @@ class Reading:
         from ..data import load_interactions
 
         note(f"reading {file}")
-        where: dict[str | int, list[str]] = {}
+        where: dict[str | int | None, list[str]] = {}
         for condition in self.where:
             column, _, value = condition.partition("=")
             where.setdefault(_name_or_position(column), []).append(value)
         options = {field.name: getattr(self, field.name) for field in fields(self)}
         for column in ("user", "item", "rating", "weight", "timestamp"):
-            if options[column] is not None:
-                options[column] = _name_or_position(options[column])
+            options[column] = _name_or_position(options[column])
         source = sys.stdin.buffer if str(file) == STDIN else file
         return load_interactions(source, **{**options, "where": where or None, **known})
 
@@ -192,5 +191,6 @@ class Known:
         return reading.load(file, user_ids=user_ids, item_ids=item_ids, unknown=self.unknown)
 
 
-def _name_or_position(text: str) -> str | int:
-    return int(text) if text.isdecimal() else text
+def _name_or_position(column: str | None) -> str | int | None:
+    """Return a column as the library takes it."""
+    return int(column) if column is not None and column.isdecimal() else column

@@ -17,7 +17,7 @@ import typer
 from .._training.hyperparameters import HYPERPARAMETERS, check_features_used, resolve
 from ..data._readers.formats import formats_of
 from ..data._readers.pairs import FEATURES
-from .messages import note
+from .messages import note, terminal
 from .options import at_most_one, choice
 from .reading import Known, Reading
 
@@ -94,6 +94,16 @@ def _features(side: str) -> Any:
     )
 
 
+def _feature_column(name: str, what: str) -> Any:
+    return typer.Option(
+        name,
+        metavar="COLUMN",
+        help=f"The name of the column of these files with {what}.",
+        rich_help_panel=_FEATURES,
+        hidden=True,
+    )
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What is trained on besides the file of interactions, as options."""
@@ -127,6 +137,10 @@ class TrainingData:
             hidden=True,
         ),
     ] = "auto"
+    id: Annotated[
+        str | None, _feature_column("--feature-id-column", "the ids of items or users")
+    ] = None
+    tag: Annotated[str | None, _feature_column("--tag-column", "their tags")] = None
     names_file: Annotated[
         Path | None,
         typer.Option(
@@ -187,6 +201,8 @@ class TrainingData:
         return load_features(
             file,
             format=self.feature_format,
+            id=self.id,
+            tag=self.tag,
             names_file=self.names_file,
             min_count=self.min_count,
             ids=ids,
@@ -209,29 +225,34 @@ class _Notes(logging.Handler):
 
 
 @contextmanager
-def watched(n_epochs: int, what: str = "training") -> Iterator[Any]:
-    """Show the progress of a training; yield a callback for its epochs.
-
-    Where a person looks it is a bar, else a line for each epoch.
-    """
+def logged() -> Iterator[None]:
+    """Make notes of what the library logs within the block."""
     logger, handler = logging.getLogger("cml_fast"), _Notes()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        if sys.stderr.isatty():
-            with _bar(n_epochs, what) as callback:
-                yield callback
-        else:
-            yield lambda trainer, report: note(str(report))
+        yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
 
 
 @contextmanager
+def watched(n_epochs: int, what: str = "training") -> Iterator[Any]:
+    """Show the progress of a training; yield a callback for its epochs.
+
+    Where a person looks it is a bar, else a line for each epoch.
+    """
+    if sys.stderr.isatty():
+        with _bar(n_epochs, what) as callback:
+            yield callback
+    else:
+        yield lambda trainer, report: note(str(report))
+
+
+@contextmanager
 def _bar(n_epochs: int, what: str) -> Iterator[Any]:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -249,7 +270,7 @@ def _bar(n_epochs: int, what: str) -> Iterator[Any]:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=terminal()) as progress:
         task = progress.add_task("", total=n_epochs)
 
         def callback(trainer: Any, report: Any) -> None:

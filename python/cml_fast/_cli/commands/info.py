@@ -15,7 +15,7 @@ EXAMPLE = "cml-fast info demo-output/model"
 def run(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="[MODEL]", help="The model's folder.", show_default=False),
+        typer.Argument(metavar="MODEL", help="The model's folder.", show_default=False),
     ] = None,
 ) -> Outcome:
     """Describe the build and a model."""

@@ -15,7 +15,7 @@ from ..options import Overwrite
 from ..output import Outcome
 from ..reading import Known, Reading
 from ..saving import check_out
-from ..training import Hyperparameters, TrainingData, values_of, watched
+from ..training import Hyperparameters, TrainingData, logged, values_of, watched
 
 if TYPE_CHECKING:
     from ...data import Interactions
@@ -91,7 +91,7 @@ def run(
     n_users, n_items = train.matrix.shape
     note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
     try:
-        with watched(values["n_epochs"]) as callback:
+        with logged(), watched(values["n_epochs"]) as callback:
             further["callbacks"] = [callback]
             if checkpoint and resumes:
                 note(f"going on from {checkpoint}")

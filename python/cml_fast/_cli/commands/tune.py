@@ -18,7 +18,7 @@ from ..messages import note
 from ..output import Outcome, Table
 from ..reading import Known, Reading
 from ..saving import write_text
-from ..training import Hyperparameters, TrainingData, values_of, watched
+from ..training import Hyperparameters, TrainingData, logged, values_of, watched
 from . import train
 
 if TYPE_CHECKING:
@@ -117,8 +117,9 @@ def run(
     study = _study(optuna, out, _settings(likes, further["validation"], values, space))
     search = _Search(study, space, values, likes, further, config, out)
     try:
-        while len(search.finished()) < trials:
-            search.one(trials)
+        with logged():
+            while len(search.finished()) < trials:
+                search.one(trials)
     except KeyboardInterrupt:
         note(f"the same command goes on from the trials in {out}")
         raise
