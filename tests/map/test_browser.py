@@ -308,7 +308,15 @@ def test_on_a_phone(programs, page):
         until(driver, "app.plots.raw.opacityNow > 0")
         assert sum(pixels(driver, "raw").values()) > 500
         driver.find_element("css selector", "[data-pane=learned]").click()
-        driver.execute_script("app.select({ kind: 'item', row: 20 })")
+        item = alone(page)
+        x, y = point_at(driver, item)
+        box = driver.find_element("id", "learned").rect
+        place = {"x": box["x"] + box["width"] / 2 + x, "y": box["y"] + box["height"] / 2 + y}
+        for kind, points in (("touchStart", [place]), ("touchEnd", [])):
+            driver.execute_cdp_cmd(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+            )
+        until(driver, "app.selection?.thing.row === arguments[0]", item)
         panel = driver.find_element("id", "panel").rect
         assert panel["width"] == 390 and panel["y"] > 844 / 2
         assert chromium.messages(driver) == []

@@ -12,11 +12,14 @@ from pages import OF_A_GROUP, content_of, grouped_vectors, small_model
 
 from cml_fast import Model
 from cml_fast._cli.commands import map as command
+from cml_fast._map.clusters import clusters
 from cml_fast._map.content import N_NEAREST, N_USERS_AROUND
 from cml_fast._map.known import COLOURS
 from cml_fast._map.labels import anchor
 from cml_fast._map.projections import PROJECTIONS
+from cml_fast._map.raw_features import feature_vectors
 from cml_fast.data import Features
+from cml_fast.data._ids import IdIndex
 
 HOSTILE = ["</script><script>alert(1)</script>", '<img src=x onerror="alert(2)">', "<!--", "&lt;"]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -164,6 +167,29 @@ def test_a_name_stands_where_most_of_a_group_are():
     assert anchor(points, np.arange(len(points))) >= 25
     assert anchor(points, np.arange(5)) == 0
     assert anchor(np.array([[1.0, 1.0], [-1.0, -1.0]]), np.array([0])) == 0  # at the edge
+
+
+def test_many_features_keep_the_distances_that_fewer_directions_hold():
+    """Of items without regard to how many features they have: rows of length 1."""
+    rng = np.random.default_rng(0)
+    dense = rng.uniform(0, 1, (180, 20)) @ rng.uniform(0, 1, (20, 90))
+    dense[5] = 0
+    vectors, rows = feature_vectors(dense, IdIndex("item", None, 180), 0)
+    assert vectors.shape == (179, 50) and rows.tolist() == [*range(5), *range(6, 180)]
+    unit = dense[rows] / np.linalg.norm(dense[rows], axis=1, keepdims=True)
+    for one, other in ((0, 1), (3, 100), (178, 20)):
+        wanted = np.linalg.norm(unit[one] - unit[other])
+        assert np.linalg.norm(vectors[one] - vectors[other]) == pytest.approx(wanted, rel=1e-3)
+    again, _ = feature_vectors(dense, IdIndex("item", None, 180), 0)
+    np.testing.assert_array_equal(vectors, again)
+
+
+def test_clusters_are_the_groups_where_there_are_eight():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), [80, 70, 60, 50, 40, 30, 20, 10])
+    vectors = 10 * rng.normal(size=(8, 5))[groups] + 0.1 * rng.normal(size=(360, 5))
+    assert clusters(vectors.astype(np.float32), rng).tolist() == groups.tolist()
+    assert set(clusters(np.ones((4, 2), dtype=np.float32), rng).tolist()) == {0}
 
 
 def test_only_users_with_likes_are_drawn(tmp_path):

@@ -34,6 +34,8 @@ def feature_vectors(features: Any, items: IdIndex, seed: int) -> tuple[np.ndarra
     matrix = sp.csr_array(sp.diags_array(1 / lengths[rows]) @ matrix[rows]).astype(np.float32)
     if min(matrix.shape) <= _DIMS + 1:
         return matrix.toarray(), rows
+    from scipy.sparse.linalg import svds  # only now: it is slow to load
+
     start = np.random.default_rng(seed).normal(size=min(matrix.shape))
-    _, _, axes = sp.linalg.svds(matrix.astype(np.float64), k=_DIMS, v0=start)
+    _, _, axes = svds(matrix.astype(np.float64), k=_DIMS, v0=start)
     return np.ascontiguousarray(matrix @ axes.T.astype(np.float32)), rows
