@@ -513,6 +513,7 @@ def test_likes_with_odd_ids(run, tmp_path):
         ([], 2, ["--user", "--likes", "required"]),
         (["--likes=a", "--exclude=likes.csv"], 2, ["--exclude needs users"]),
         (["--user=a", "--user=b"], 2, ["--user is given 2 times"]),
+        (["--user=a", "--exclude", "b.csv", "c.csv"], 2, ["c.csv", "repeat it for several"]),
     ],
 )
 def test_wrong_usage_of_likes(run, file, model, options, code, words):
@@ -558,6 +559,21 @@ def test_unknown_ids(run, model, likes):
     assert refused(run("similar", "model", "--user", "1"), 2, "no user '1'")
     assert refused(run("similar", "model"), 2, "--item", "--user")
     assert refused(run("similar", "model", "--item", likes.item_ids[0], "--n=0"), 2, "--n must be")
+
+
+def test_threads_reach_the_search(run, file, model, likes):
+    user, item = f"--user={likes.user_ids[0]}", f"--item={likes.item_ids[0]}"
+    for words in (
+        ("recommend", "model", user),
+        ("recommend", "model", "--all", "--out=a.csv"),
+        ("recommend", "model", f"--likes={likes.item_ids[0]}"),
+        ("similar", "model", item),
+        ("similar", "model", user),
+        ("evaluate", "model", file),
+        ("train", file, "--out=made", *QUICK),
+    ):
+        assert refused(run(*words, "--n-threads=0"), 2, "--n-threads", "between 1 and", "got 0")
+        assert run(*words, "--n-threads=1")[0] == 0
 
 
 def test_unusable_models(run, tmp_path, model):

@@ -147,7 +147,8 @@ def test_what_training_had_is_left_out(run, file, tmp_path, made):
     found, _ = items_of(run(*asked))
     assert liked and len(found) == 30 - len(liked) and not found & liked
     assert liked <= items_of(run(*asked, "--include-training"))[0]
-    # In the working folder of another call, too.
+    named = items_of(run(*asked, "--exclude", file))
+    assert named[0] == found and named[1].count("reading") == 1
     (tmp_path / file).rename(tmp_path / "moved.csv")
     found, err = items_of(run(*asked))
     assert liked <= found

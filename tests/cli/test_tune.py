@@ -1,6 +1,7 @@
 """``cml-fast tune``: goes on where it stopped, and keeps the best."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +12,6 @@ from cml_fast._cli.config import tomllib
 from cml_fast.data import synthetic
 from cml_fast.errors import TrainingDiverged
 from cml_fast.trainer import Trainer
-
-pytest.importorskip("optuna", reason="optuna is not installed: pip install cml-fast[tune]")
 
 QUICK = ("--n-epochs=3", "--device=cpu", "--validation-share=0.2", "--n-threads=1")
 
@@ -126,6 +125,6 @@ def test_wrong_usage_of_tune(run, file, tmp_path, options, code, words):
 
 
 def test_without_optuna(run, file, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, err = run("tune", file, *QUICK, "--trials=1", "--out=t")
     assert code == 1 and "pip install cml-fast[tune]" in err

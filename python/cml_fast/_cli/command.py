@@ -51,6 +51,8 @@ class Command(WithExamples, TyperCommand):
             return super().parse_args(ctx, args)
         except UsageError as error:
             error.ctx = ctx  # which the parser does not know
+            if "unexpected extra argument" in error.message:
+                error.message += "; an option takes one value, repeat it for several"
             value = values.get(getattr(getattr(error, "param", None), "name", ""))
             if value is not None and "got " not in error.message:
                 error.message += f", got {value!r}"

@@ -46,7 +46,10 @@ class Excluding:
             reading = reading_of(folder, reading)
         files = dict.fromkeys(self.exclude, reading)
         kept = None if self.include_training else kept_with(folder)
+        named = {file.absolute() for file in self.exclude}
         for file in kept.files if kept else ():
+            if file in named:
+                continue
             if file.exists():
                 files[file] = kept.reading  # type: ignore[union-attr]
             else:

@@ -151,18 +151,19 @@ def run(
     """Recommend."""
     whom = {"--user": user_id, "--users-file": users_file, "--likes": likes, "--all": everyone}
     exactly_one(whom)
-    if everyone and out is None:
-        raise ValueError("--all needs --out FILE")
-    if out and not (everyone or users_file):
-        raise ValueError("--out needs --all or --users-file")
-    if overwrite and not out:
-        raise ValueError("--overwrite needs --out")
-    if likes and excluding.exclude:
-        raise ValueError("--exclude needs users: of --likes nothing is recommended")
-    if everyone and titles.titles:
-        raise ValueError("--titles needs one of --user, --users-file and --likes")
-    if (groups is None) != (max_per_group is None):
-        raise ValueError("--groups and --max-per-group need each other")
+    for wrong, message in (
+        (everyone and not out, "--all needs --out FILE"),
+        (out and not (everyone or users_file), "--out needs --all or --users-file"),
+        (overwrite and not out, "--overwrite needs --out"),
+        (likes and excluding.exclude, "--exclude needs users: of --likes nothing is recommended"),
+        (everyone and titles.titles, "--titles needs one of --user, --users-file and --likes"),
+        (
+            (groups is None) != (max_per_group is None),
+            "--groups and --max-per-group need each other",
+        ),
+    ):
+        if wrong:
+            raise ValueError(message)
     loaded = load_model(model, approximate=approximate)
     search: dict[str, Any] = {
         "items": rows_of("item", loaded.item_ids, items, _HINT) if items else None,
