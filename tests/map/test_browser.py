@@ -271,6 +271,20 @@ def test_colours_follow_what_is_chosen(opened):
     assert until(opened, "true") and pixels(opened) != before
 
 
+def test_the_last_of_several_colours_is_drawn(opened):
+    """Although the library ignores a drawing that is asked for during another one."""
+
+    def colour(*names):
+        one_by_one = "for (const name of arguments) { app.schemeName = name; app.recolour(); }"
+        opened.execute_script(one_by_one, *names)
+        until(opened, "!app.plots.learned.isDrawing && !app.plots.raw.isDrawing")
+        return pixels(opened)
+
+    before = pixels(opened)
+    assert colour("date", "cluster", "tag") == before
+    assert colour("tag", "date") != before
+
+
 def test_light_and_dark(opened):
     def ground():
         return opened.execute_script("return getComputedStyle(document.body).backgroundColor")

@@ -71,7 +71,23 @@ class Plot {
     });
   }
 
+  // The library ignores a drawing that is asked for during another one, so the last one waits.
   async colour(scheme, focus) {
+    this.wanted = { scheme, focus };
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    try {
+      while (this.wanted) {
+        const { scheme: next, focus: alone } = this.wanted;
+        this.wanted = null;
+        await this.drawAll(next, alone);
+      }
+    } finally {
+      this.isDrawing = false;
+    }
+  }
+
+  async drawAll(scheme, focus) {
     this.scheme = scheme;
     this.steps ??= this.sizeSteps();
     const colours = new Float32Array(this.n);

@@ -11,7 +11,7 @@ class Search {
     this.input.placeholder = `Search ${kinds.join(", ")}`;
     this.input.addEventListener("input", () => this.search());
     this.input.addEventListener("focus", () => this.search());
-    this.input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
+    this.input.addEventListener("blur", () => this.close());
     this.input.addEventListener("keydown", (event) => this.key(event));
   }
 
