@@ -42,7 +42,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest -m "not slow"
 
-check: lint docs bench-check wheel tools $(VENV)/installed-for-databases
+check: lint docs bench-check wheel tools $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(MAKE) --jobs=2 --output-sync=target slow-data slow-others
 
 # Generated files, each read in several ways, take minutes of one core.
@@ -111,6 +111,10 @@ $(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
 
 $(VENV)/installed-for-databases: $(VENV)/installed-for-tests
 	$(PIP) install --quiet "cml-fast[databases]"
+	touch $@
+
+$(VENV)/installed-for-browsers: $(VENV)/installed-for-tests
+	$(PIP) install --quiet "cml-fast[browser]"
 	touch $@
 
 $(VENV)/installed-for-docs: $(VENV)/installed-for-tests

@@ -56,6 +56,12 @@ def browser(width: int = 1360, height: int = 860, *, phone: bool = False) -> Ite
             driver.quit()
 
 
+def messages(driver: Any) -> list[str]:
+    """Take what was written to the console; but that drawing is slow without a GPU is known."""
+    found = [entry["message"] for entry in driver.get_log("browser")]
+    return [message for message in found if "GL Driver Message (OpenGL, Performance" not in message]
+
+
 def open_map(driver: Any, path: Path) -> None:
     """Open a map of `Model.map`, and wait until it is drawn."""
     from selenium.webdriver.support.ui import WebDriverWait

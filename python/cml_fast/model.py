@@ -1448,6 +1448,157 @@ class Model:
             connection=connection,
         )
 
+    def map(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        item_metadata: Any = None,
+        id_column: str = "id",
+        unknown: str = "error",
+        names: Any = None,
+        tags: Any = None,
+        tag_separator: str = "|",
+        dates: Any = None,
+        images: Any = None,
+        likes: Exclude | None = None,
+        features: Any = None,
+        colour: str = "auto",
+        title: str = "The learned space",
+        n_users: int = 1000,
+        method: str = "auto",
+        random_state: int = 0,
+        overwrite: bool = False,
+        progress: bool = False,
+        n_threads: int | None = None,
+    ) -> dict[str, Any]:
+        """Write a map of the learned space: one HTML file, to be opened in a browser.
+
+        Items are points in the plane, near to each other where they are near in the learned space.
+        In the browser they are searched and coloured; a click on one shows the items nearest to it
+        and the users around it, with their distances in the learned space, found by exact search.
+        The file needs no network and loads nothing.
+
+        Parameters
+        ----------
+        out : path
+            The file, such as ``map.html``.
+        item_metadata : data frame, dict of array_like, or path, optional
+            A table of what is known of the items, as for `export`.
+        id_column, unknown : str
+            As for `export`. ``unknown`` holds for the dicts below as well.
+        names, tags, dates, images : str, dict or array_like of (n_items,), optional
+            Names to show instead of ids; tags, each a list of str or a str of several; numbers,
+            such as years, or dates; and pictures: paths of PNG, JPEG, GIF or WebP files, which
+            become part of the page (256 KiB each and 32 MiB in all, at most), or URLs, which the
+            page loads. Each is the name of a column of ``item_metadata``, a dict from ids to
+            values, or one value for each item, in their order. ``tags`` may also be Features; by
+            default they are the names of ``features``.
+        tag_separator : str
+            Between the tags of a str.
+        likes : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
+            The likes of training: what the users who are shown like. By default nothing is known
+            of that, and popularity is `item_counts`.
+        features : Features, scipy.sparse matrix or array_like, (n_items, n_features), optional
+            A second map, of these features alone, is then drawn beside that of the learned space.
+        colour : str
+            What colours the items at first: "tag", "cluster", "popularity", "date", or "auto",
+            which is "tag" if there are tags and else "cluster". The page can change it.
+        title : str
+            The heading of the page.
+        n_users : int
+            How many users are shown, from 0 to 20,000, drawn from those with likes. The page has
+            their ids.
+        method : str
+            "tsne", "umap", "pacmap", which need the packages openTSNE
+            (``pip install cml-fast[map]``), umap-learn and pacmap; "pca", the plane of largest
+            variance; or "auto": "tsne" if openTSNE is installed, else "pca" with a warning.
+        random_state : int
+            The seed, from 0 to 2^31 - 1. With the same packages it gives the same file.
+        overwrite : bool
+            Whether a file that is there already is replaced; else it is an error.
+        progress : bool
+            Say on stderr what is being done.
+        n_threads : int or None
+            CPU threads; all usable cores by default. The file does not depend on them.
+
+        Returns
+        -------
+        dict
+            "file", its path; its size in "bytes"; the "method" and its "settings"; how many
+            "items" and "users" it shows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range.
+        DataError
+            If what is given of the items cannot be read, has another length or ids that are
+            unknown, or an image is no picture or too large.
+        FileExistsError
+            If the file is there already.
+        OSError
+            If writing fails, for instance for lack of space. ``out`` is as it was before.
+        ImportError
+            If the package of ``method`` is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If ``method="auto"`` is not t-SNE; the warning and the page say why.
+
+        Notes
+        -----
+        As figure 5 of Hsieh et al. (WWW 2017). A map in the plane keeps who is near to whom, not
+        how far apart everything is: the distances to trust are those that the page writes. A user
+        is drawn amid the items nearest to the user.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cml_fast import Model
+        >>> model = Model([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]], item_ids=["far", "near"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = model.map(f"{folder}/map.html", tags=["soul", "jazz"], method="pca")
+        >>> written["method"], written["items"], written["users"]
+        ('pca', 2, 1)
+        """
+        from ._map.known import Given, Learned  # only now: what they need is slow to load
+        from ._map.run import Drawing, write_map
+
+        return write_map(
+            out,
+            Learned(
+                self._items,
+                self._users,
+                self._item_vectors,
+                self._user_vectors,
+                self._item_counts,
+                self._user_counts,
+            ),
+            Given(
+                item_metadata=item_metadata,
+                id_column=id_column,
+                unknown=unknown,
+                names=names,
+                tags=tags,
+                tag_separator=tag_separator,
+                dates=dates,
+                images=images,
+                likes=likes,
+                features=features,
+                colour=colour,
+            ),
+            Drawing(
+                title=title,
+                n_users=n_users,
+                method=method,
+                random_state=random_state,
+                overwrite=overwrite,
+                progress=progress,
+                n_threads=n_threads,
+            ),
+        )
+
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Model:
         """Load a saved model and verify all of its files.

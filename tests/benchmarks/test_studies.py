@@ -17,6 +17,7 @@ from benchmarks.studies import (
     bulk,
     cold_start,
     hyperparameters,
+    maps,
     memory,
     popularity,
     reading,
@@ -229,3 +230,22 @@ def test_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) -> N
     (found,) = result(monkeypatch, bulk, tmp_path, *arguments, "--whole")["results"]
     assert found["rows of the file"] == 70 * 5
     assert found["users per CPU-second"] == (70 * 1024 if clock else math.inf)
+
+
+def test_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a browser and without openTSNE, which the benchmarks do not install."""
+    monkeypatch.setattr(maps, "METHODS", ("pca",))
+    monkeypatch.setattr(maps.chromium, "missing", lambda: None)
+    monkeypatch.setattr(maps, "SAMPLE", 50)
+    monkeypatch.setattr(maps, "N_USERS", 20)
+    arguments = ["--data", "made-up", "--made-up", 400, "--work", tmp_path / "work"]
+    found = result(monkeypatch, maps, tmp_path, *arguments)["results"]["made-up"]
+    assert found["items"] == 400 and set(found) == {"items", "dims", "pca"}
+    assert 30 / 400 < found["pca"]["kept"] <= 1
+    assert found["pca"]["file in MB"] > 0.2
+
+
+def test_maps_say_what_a_browser_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(maps.chromium, "missing", lambda: "chromium is not installed: apt-get ...")
+    with pytest.raises(SystemExit, match="chromium is not installed"):
+        result(monkeypatch, maps, tmp_path, "--work", tmp_path / "work")

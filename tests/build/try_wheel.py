@@ -32,6 +32,7 @@ model = Model.load("model")
 assert (model.user_vectors == trained.model_.user_vectors).all()
 rows, scores = model.recommend([0, 1], 5)
 assert rows.shape == scores.shape == (2, 5)
+assert model.map("map.html", method="pca")["items"] == 200  # with the files of the page
 recall = evaluate(model, test, train, [10]).recall[10]
 assert recall > 2 * 10 / 200, recall  # chance is 10 of 200 items
 print("recall@10", round(float(recall), 3), cml_fast.build_info())

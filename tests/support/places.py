@@ -20,10 +20,10 @@ import pytest
 Found = tuple[list[Any], list[float]]  # ids, nearest first, and plain distances
 
 
-def need(module: str) -> None:
+def need(module: str, extra: str = "databases") -> None:
     """Skip where a package is not installed; fail in CI, which installs all of them."""
     if find_spec(module) is None:
-        reason = f"{module} is not installed: pip install cml-fast[databases]"
+        reason = f"{module} is not installed: pip install cml-fast[{extra}]"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -15,7 +15,6 @@ from ..data import Interactions, Synthetic, split, synthetic
 from ..evaluation import Recommender, evaluate
 from ..model import Model
 from ..trainer import Trainer
-from .map import draw_map
 from .saving import write_interactions
 
 # Lengths of the rankings that are measured.
@@ -108,12 +107,15 @@ def _write_files(
     out: Path, model: Model, parts: dict[str, Interactions], planted: Synthetic | None
 ) -> dict[str, Path]:
     """Write the model, the map and, where the likes are made up, a file for each part."""
-    popularity = np.bincount(parts["train"].matrix.indices, minlength=len(model.item_vectors))
-    tastes = (planted.item_tastes, planted.taste_names) if planted else ()
-    picture = draw_map(model.user_vectors, model.item_vectors, popularity, *tastes)
-    files = {"model": out / "model", "map": out / "map.png"}
+    files = {"model": out / "model", "map": out / "map.html"}
     model.save(files["model"])
-    files["map"].write_bytes(picture)
+    model.map(
+        files["map"],
+        tags=planted and [planted.taste_names[taste] for taste in planted.item_tastes],
+        likes=parts["train"],
+        title="The space that the demo learned",
+        overwrite=True,
+    )
     if planted:
         for name, part in parts.items():
             files[name] = out / f"{name}.csv"

@@ -53,7 +53,7 @@ def _temporary(path: Path) -> Path:
 def _explained(path: Path, error: OSError) -> OSError:
     """Return the same error as one sentence about the file that was asked for."""
     reason = error.strerror
-    if isinstance(error, FileNotFoundError):
+    if not path.parent.is_dir():
         reason = f"there is no folder {path.parent}"
     found = type(error)(f"{path} cannot be written: {reason}")
     found.errno = error.errno  # set now, it is not put before the sentence

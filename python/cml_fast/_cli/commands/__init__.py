@@ -39,6 +39,7 @@ COMMANDS = (
     Entry(USE, "index", "give a model an index for approximate search"),
     Entry(USE, "export", "write the vectors, with ids and metadata, to a file or a database"),
     Entry(USE, "serve", "answer over HTTP: recommendations, neighbours, new people"),
+    Entry(SEE, "map", "draw the learned space: a page for the browser"),
     Entry(SEE, "info", "show what this build can do, and what a model holds"),
     Entry(
         SEE, "report", "write a page on the data, the quality and the popularity bias of a model"
