@@ -66,6 +66,18 @@ def test_the_page_is_that_of_the_library(folder: Path, capsys: pytest.CaptureFix
     assert read_lines["pairs"] == f"{TRAIN.matrix.nnz:,}"
 
 
+def test_a_map_is_drawn_unless_it_is_not_wanted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "model", *FILES, "--title", "Songs"]) == 0
+    (frame,) = (
+        found for tag, found in read(Path("report.html").read_bytes()).tags if tag == "iframe"
+    )
+    assert frame["data-page"].startswith("<!") and "WebGL" in frame["data-page"]
+    assert main(["report", "model", *FILES, "--no-map", "--out", "plain.html"]) == 0
+    assert "iframe" not in {tag for tag, _ in read(Path("plain.html").read_bytes()).tags}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -78,6 +90,7 @@ def test_the_page_is_that_of_the_library(folder: Path, capsys: pytest.CaptureFix
             "error: no/x.html cannot be written: there is no folder no",
         ),
         (("--train", "train.csv", "--map", "train.csv"), 3, "--map train.csv is not a page that"),
+        (("--train", "train.csv", "--map", "a", "--no-map"), 2, "--no-map is not allowed with"),
         (("--train", "train.csv", "--k", "ten"), 2, "must be like 10,50,100, got 'ten'"),
         (("--train", "train.csv", "--test", "strangers.csv"), 3, "strangers.csv"),
         (("--train", "train.csv", "--user-groups", "train.csv"), 3, "--user-groups has no column"),

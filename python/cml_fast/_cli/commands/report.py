@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from ..excluding import Excluding
 from ..kept import reading_of
 from ..messages import note
-from ..options import Lengths, Model, Overwrite, Threads, lengths, load_model
+from ..options import Lengths, Model, Overwrite, Threads, at_most_one, lengths, load_model
 from ..output import Outcome
 from ..ranking import Titles
 from ..reading import Known, Reading
@@ -73,9 +74,14 @@ def run(
     map_page: Annotated[
         Path | None,
         typer.Option(
-            "--map", metavar="FILE", help="A page that cml-fast map wrote, to be part of this one."
+            "--map",
+            metavar="FILE",
+            help="A page that cml-fast map wrote, to be part of this one; else one is drawn.",
         ),
     ] = None,
+    no_map: Annotated[
+        bool, typer.Option("--no-map", help="Draw no map, which takes most of the time.")
+    ] = False,
     n_threads: Threads = None,
     reading: Reading,
     known: Known,
@@ -84,6 +90,7 @@ def run(
     from ..._persistence.one_file import check_folder, check_free
     from ...report import write_report
 
+    at_most_one({"--map": map_page, "--no-map": no_map})
     check_free(out, overwrite)  # before the files are read, not after it
     check_folder(out)
     loaded = load_model(model)
@@ -94,21 +101,30 @@ def run(
         groups = column_of(
             "user_groups", user_groups, user_id_column, "group_column", group_column, ids[0]
         )
-    written = write_report(
-        loaded,
-        known.load(how, train, *ids),
-        None if test is None else known.load(how, test, *ids),
-        out=out,
-        exclude=excluding.load_all(model, loaded, reading, known),
-        ks=lengths(ks),
-        names=titles.of(loaded.item_ids),
-        user_groups=groups,
-        map_page=map_page,
-        title=title,
-        overwrite=overwrite,
-        progress=note,
-        n_threads=n_threads,
-    )
+    likes = known.load(how, train, *ids)
+    held_out = None if test is None else known.load(how, test, *ids)
+    left_out = excluding.load_all(model, loaded, reading, known)
+    names = titles.of(loaded.item_ids)
+    with TemporaryDirectory() as folder:
+        if map_page is None and not no_map:
+            map_page = Path(folder, "map.html")
+            note(f"drawing a map of {len(loaded.item_ids):,} items; --no-map leaves it out")
+            loaded.map(map_page, names=names, likes=likes, n_threads=n_threads)
+        written = write_report(
+            loaded,
+            likes,
+            held_out,
+            out=out,
+            exclude=left_out,
+            ks=lengths(ks),
+            names=names,
+            user_groups=groups,
+            map_page=map_page,
+            title=title,
+            overwrite=overwrite,
+            progress=note,
+            n_threads=n_threads,
+        )
     n_bytes = written.stat().st_size
     result = {"report": str(written), "bytes": n_bytes}
     return Outcome(result, [f"{written}: {n_bytes / 1e3:.0f} kB; open it in a browser"])
