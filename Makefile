@@ -97,7 +97,7 @@ $(BIN)/python:
 
 $(VENV)/installed: $(BIN)/python $(COMPILED)
 	$(INSTALL) .
-	$(PIP) install --quiet cml-fast
+	$(PIP) install --quiet "cml-fast[map]"
 	touch $@
 
 # What these need besides; the package itself is there.

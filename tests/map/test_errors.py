@@ -1,7 +1,6 @@
 """What is wrong is said in a sentence, before anything is written, and nothing is half written."""
 
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -107,12 +106,12 @@ def test_what_is_there_is_kept(model, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there(model, tmp_path):
-    with pytest.raises(OSError, match=r"there is no folder .*absent, make it first: .*map.html"):
+    with pytest.raises(OSError, match=r"map\.html cannot be written: there is no folder .*absent$"):
         model.map(tmp_path / "absent" / "map.html", method="pca")
 
 
 def test_a_folder_that_cannot_be_written(model):
-    with pytest.raises(OSError, match=r"No such file or directory: '/proc/map\.html'"):
+    with pytest.raises(OSError, match=r"^/proc/map\.html cannot be written: No such file or directory$"):
         model.map("/proc/map.html", method="pca")
 
 
@@ -134,6 +133,6 @@ def test_a_full_disk(model, tmp_path):
     )
     command = [sys.executable, "-c", script, str(tmp_path / "model"), str(tmp_path / "map.html")]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert re.search(r"File too large: '.*/map.html'", done.stdout), done.stderr
+    assert done.stdout.endswith("map.html cannot be written: File too large\n"), done.stderr
     assert (tmp_path / "map.html").read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["map.html", "model"]
