@@ -65,7 +65,7 @@ def test_a_page_that_is_there_is_kept(run, tmp_path):
         (["--item-metadata", "items.csv", "--names", "x"], 3, "no column 'x' for names"),
         (["--n-users", "-1"], 2, "--n-users must be between 0 and 20000, got -1"),
         (["--colour", "tag"], 2, "--colour tag needs"),
-        (["--out", "absent/m.html"], 3, "absent/m.html cannot be written: there is no folder absent"),
+        (["--out", "absent/m.html"], 3, "m.html cannot be written: there is no folder absent"),
         (["--features", "absent.csv"], 3, "absent.csv"),
     ],
 )

@@ -111,7 +111,8 @@ def test_a_folder_that_is_not_there(model, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written(model):
-    with pytest.raises(OSError, match=r"^/proc/map\.html cannot be written: No such file or directory$"):
+    reason = r"^/proc/map\.html cannot be written: No such file or directory$"
+    with pytest.raises(OSError, match=reason):
         model.map("/proc/map.html", method="pca")
 
 
