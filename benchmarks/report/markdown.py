@@ -29,7 +29,8 @@ def origin(record: dict[str, Any]) -> str:
         **record.get("packages", {}),
     }
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    note = f" Note: {record['note']}." if "note" in record else ""
     return (
-        f"{record['date']}, {machine['processor']}, {machine['cores']} cores; {listed}.\n\n"
+        f"{record['date']}, {machine['processor']}, {machine['cores']} cores; {listed}.{note}\n\n"
         f"    {record['command']}"
     )
