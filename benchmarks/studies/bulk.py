@@ -126,7 +126,7 @@ def whole(users: np.ndarray, items: np.ndarray, n: int) -> dict[str, Any]:
     return {
         "n": n,
         **{name.replace("_", " "): round(value, 1) for name, value in seconds.items()},
-        "users per CPU-second": round(rate(len(users), seconds["cpu_seconds"])),
+        "users per CPU-second": float(f"{rate(len(users), seconds['cpu_seconds']):.4g}"),
         "rows of the file": rows,
         "MB of the file": round(size / 1e6, 1),
         "MiB at the peak before": before,
