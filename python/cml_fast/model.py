@@ -19,6 +19,7 @@ from . import _core
 from ._compute.array_api import namespace_on, to_numpy
 from ._compute.devices import choose_device
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
+from ._persistence.folder import read_settled
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
 from ._persistence.parts import Parts
@@ -607,17 +608,18 @@ class Model:
         n_parts = -(-len(rows) // size)
         parts = Parts(Path(out), settings, n_parts, overwrite=check_bool("overwrite", overwrite))
         self._check_cold(rows, cold_users)
-        for at in parts.in_turn(len(rows), size, check_bool("progress", progress)):
-            own = rows[at * size : (at + 1) * size]
-            some = replace(filters, exclude=mask[at * size : (at + 1) * size])
-            queries = self._user_vectors[own]
-            found = self._search(
-                queries, n, some, approximate, n_threads, search_options, device=chosen
-            )
-            if cold_users == "popular":
-                self._give_popular(own, found, some)
-            parts.write(at, bulk.table(self.user_ids[own], self.item_ids, found))
-        parts.join()
+        with parts.writing():
+            for at in parts.in_turn(len(rows), size, check_bool("progress", progress)):
+                own = rows[at * size : (at + 1) * size]
+                some = replace(filters, exclude=mask[at * size : (at + 1) * size])
+                queries = self._user_vectors[own]
+                found = self._search(
+                    queries, n, some, approximate, n_threads, search_options, device=chosen
+                )
+                if cold_users == "popular":
+                    self._give_popular(own, found, some)
+                parts.write(at, bulk.table(self.user_ids[own], self.item_ids, found))
+            parts.join()
         return Path(out)
 
     def recommend_from_vectors(
@@ -1448,7 +1450,12 @@ class Model:
         ...     Model.load(folder).item_ids.tolist()
         ['a', 'b']
         """
-        stored = read_model(Path(folder))
+        path = Path(folder)
+        return read_settled(path, lambda: cls._read(path))
+
+    @classmethod
+    def _read(cls, folder: Path) -> Model:
+        stored = read_model(folder)
         try:
             model = cls(
                 stored.vectors["users"],

@@ -81,7 +81,7 @@ def test_files_are_replaced_not_overwritten(tmp_path):
 def test_replacing_removes_only_what_was_ours(tmp_path):
     make().save(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / ".tmp-vectors.safetensors").write_text("left by a killed process")
+    (tmp_path / ".tmp-0123456789abcdef-vectors.safetensors").write_text("left by a killed process")
     before = set(content(tmp_path))
     make(shift=1).save(tmp_path)
     assert_equal(Model.load(tmp_path), make(shift=1))
@@ -116,7 +116,7 @@ def test_absent_and_foreign_folders(tmp_path):
 
 
 def test_leftovers_of_a_killed_first_save_do_not_block(tmp_path):
-    (tmp_path / ".tmp-ids.json").write_text("[")
+    (tmp_path / ".tmp-0123456789abcdef-ids.json").write_text("[")
     (tmp_path / "vectors-0123456789abcdef.safetensors").write_text("")
     make().save(tmp_path)
     assert len(content(tmp_path)) == 3
@@ -133,6 +133,28 @@ def test_other_kind_of_folder(tmp_path):
     os.rename(tmp_path / "c" / "checkpoint.json", tmp_path / "c" / "model.json")
     with pytest.raises(ModelError, match=r"model\.json is damaged"):
         Model.load(tmp_path / "c")
+
+
+@pytest.mark.parametrize("target", ["elsewhere/model.json", "absent", "/dev/zero"])
+def test_a_manifest_that_is_a_link_is_refused(tmp_path, target):
+    make().save(tmp_path / "elsewhere")
+    before = content(tmp_path / "elsewhere")
+    make().save(tmp_path / "model")
+    (tmp_path / "model" / "model.json").unlink()
+    (tmp_path / "model" / "model.json").symlink_to(tmp_path / target)
+    for call in (Model.load, make(shift=1).save):
+        with pytest.raises(ModelError, match=r"model\.json is a link"):
+            call(tmp_path / "model")
+    assert (tmp_path / "model" / "model.json").is_symlink()
+    assert content(tmp_path / "elsewhere") == before
+
+
+def test_a_folder_that_is_a_link_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    make().save(tmp_path / "link")
+    assert_equal(Model.load(tmp_path / "real"), make())
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_every_truncation_flip_and_loss_is_noticed(tmp_path):

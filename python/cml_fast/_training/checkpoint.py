@@ -35,6 +35,7 @@ from .._persistence.folder import (
     read_folder,
     read_info,
     read_json,
+    read_settled,
     write_arrays,
     write_folder,
     write_json,
@@ -141,6 +142,10 @@ class Checkpoint:
         ModelError
             If it cannot be used; the message names the file.
         """
+        return read_settled(folder, lambda: cls._read(folder, known))
+
+    @classmethod
+    def _read(cls, folder: Path, known: Collection[str]) -> tuple[Checkpoint, TrainingState]:
         _check_begun(folder)
         files, info = read_folder(folder, KIND)
         try:
