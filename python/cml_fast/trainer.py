@@ -311,7 +311,8 @@ class Trainer(LikesTransformer):
         train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         checkpoint.check_data(inputs, state)
-        _check_same_ids(inputs.ids, state.ids, "the checkpoint", "begin anew with fit")
+        stored = f"the checkpoint in {checkpoint.folder}"
+        _check_same_ids(inputs.ids, state.ids, stored, "begin anew with fit")
         state.ids = inputs.ids or state.ids
         state.move_to(inputs.device)
         job = self._make_job(inputs, state)

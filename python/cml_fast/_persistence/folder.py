@@ -134,7 +134,7 @@ def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any
     manifest = _read_manifest_in(folder, kind)
     files = {}
     for name, entry in manifest["files"].items():
-        path = folder / _data_name(name, entry["sha256"])
+        path = folder / _data_name(folder, name, entry["sha256"])
         if not path.is_file():
             raise ModelError(f"{path} is missing: this {kind} is incomplete, {_remedy(kind)}")
         if path.stat().st_size != entry["bytes"]:
@@ -183,7 +183,8 @@ def read_arrays(path: Path, dtypes: Mapping[str, type[np.generic]]) -> dict[str,
     """Read exactly the named arrays, of the given dtypes, or raise ModelError."""
     try:
         arrays: dict[str, np.ndarray] = load_file(path)
-    except SafetensorError as error:
+    # Its reader has no NumPy dtype for some of the types that a file may claim to have.
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a valid safetensors file: {error}") from error
     if arrays.keys() != dtypes.keys():
         raise ModelError(f"{path} must hold the arrays {sorted(dtypes)}, found {sorted(arrays)}")
@@ -215,7 +216,7 @@ def _write_data_file(folder: Path, name: str, write: Writer) -> dict[str, Any]:
     _sync(temporary)
     digest = _hash_file(temporary)
     size = temporary.stat().st_size
-    os.replace(temporary, folder / _data_name(name, digest))
+    os.replace(temporary, folder / _data_name(folder, name, digest))
     return {"bytes": size, "sha256": digest}
 
 
@@ -295,7 +296,7 @@ def _remove_unlisted(folder: Path, kind: str) -> None:
     listed = set()
     if (folder / f"{kind}.json").exists():
         entries = _read_manifest(folder, kind)["files"]
-        listed = {_data_name(name, entry["sha256"]) for name, entry in entries.items()}
+        listed = {_data_name(folder, name, entry["sha256"]) for name, entry in entries.items()}
     for path in list(folder.iterdir()):
         if _is_ours(path.name) and path.name not in listed:
             path.unlink()
@@ -305,12 +306,12 @@ def _is_ours(name: str) -> bool:
     return bool(_DATA_FILE.fullmatch(name) or _TEMPORARY.fullmatch(name))
 
 
-def _data_name(name: str, digest: str) -> str:
+def _data_name(folder: Path, name: str, digest: str) -> str:
     stem, _, suffix = name.partition(".")
     data_name = f"{stem}-{digest[:16]}.{suffix}"
     # This also keeps an edited manifest from naming a file outside of its folder.
     if not _DATA_FILE.fullmatch(data_name):
-        raise ModelError(f"{name!r} is not the name of a data file")
+        raise ModelError(f"{folder}: the manifest lists {name!r}, not the name of a data file")
     return data_name
 
 
