@@ -6,6 +6,9 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from support.trainers import trainer
 
 from cml_fast import Model, Trainer
 from cml_fast._persistence import folder as folders
+from cml_fast._search.index import KINDS, describe_index, load_index
 from cml_fast.data import split, synthetic
 from cml_fast.errors import DataError, ModelError
 
@@ -149,3 +153,97 @@ def test_forged_folders(originals, tmp_path, kind, seeds):
             outcomes["refused"] += 1
         shutil.rmtree(folder)
     assert min(outcomes.values()) > 0
+
+
+# --- indexes ------------------------------------------------------------------------------------
+
+CHILD = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    import numpy as np
+    import scipy.sparse as sp
+    from cml_fast._search.index import KINDS, describe_index, load_index
+    from cml_fast._search.sealed import DIGEST_BYTES, MAGIC, write_sealed
+    from cml_fast.errors import ModelError
+
+    path, kind, first, last = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
+    rng = np.random.default_rng(0)
+    vectors, queries = (rng.standard_normal((n, 5)).astype(np.float32) for n in (300, 20))
+    index = KINDS[kind].build(vectors)
+    index.save(path)
+    description = describe_index(index, vectors)
+    good = path.read_bytes()
+    is_sealed = good.startswith(MAGIC)
+    payload = good[len(MAGIC) + DIGEST_BYTES :] if is_sealed else good
+    numbers = [0, 1, 2, -1, 299, 300, 2**31 - 1, -(2**31), 0x7FC00000, 0x7F800000]
+    outcomes = {"used": 0, "refused": 0}
+    for seed in range(first, last):
+        rng = np.random.default_rng(seed)
+        forged = bytearray(payload)
+        for _ in range(rng.integers(1, 5)):
+            at = int(rng.integers(max(len(forged), 1)))
+            change = rng.integers(4)
+            if change == 0:
+                forged[at : at + 1] = rng.bytes(1)
+            elif change == 1:
+                at -= at % 4
+                forged[at : at + 4] = int(rng.choice(numbers)).to_bytes(4, "little", signed=True)
+            elif change == 2:
+                forged[at : at + 64] = rng.bytes(len(forged[at : at + 64]))
+            else:
+                forged[at : at + 8] = int(rng.choice([0, 2**40, 2**63 - 1])).to_bytes(8, "little")
+        if rng.integers(10) == 0:
+            del forged[int(rng.integers(max(len(forged), 1))) :]
+        path.unlink(missing_ok=True)
+        write_sealed(path, bytes(forged)) if is_sealed else path.write_bytes(forged)
+        try:
+            found = load_index(path, vectors, description)
+        except ModelError as error:
+            assert str(path) in str(error), error
+            outcomes["refused"] += 1
+            continue
+        outcomes["used"] += 1
+        for some, n in ((queries, 10), (queries[:1], 300)):
+            found.nearest(some, n, sp.csr_array((len(some), len(vectors))))
+        more = np.concatenate([vectors, queries])
+        grown = found.add(more)
+        if grown is not None:
+            grown.nearest(queries, 10, sp.csr_array((len(queries), len(more))))
+        found.save(path.with_name("again"))
+    print(outcomes["used"], outcomes["refused"])
+    """
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 200), pytest.param(200, 5000, marks=pytest.mark.slow)]
+)
+def test_forged_indexes(tmp_path, kind, first, last):
+    """Garbage with the right checksum does not end the process, whatever a search meets in it."""
+    try:
+        KINDS[kind].build(np.zeros((1, 1), dtype=np.float32))
+    except ImportError as error:
+        pytest.skip(str(error))
+    command = [sys.executable, "-c", CHILD, tmp_path / "index", kind, str(first), str(last)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    used, refused = map(int, ran.stdout.split())
+    # A file of faiss, and of exact search, has no content: there is nothing to refuse in it.
+    assert used > 0 and (refused > 0 or kind in ("exact", "faiss"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"factory": 3}, {"factory": "IVF"}, {"factory": "IVF99999,Flat"}, {"search": {"a": 1}}],
+)
+def test_a_forged_description_of_an_index(tmp_path, change):
+    pytest.importorskip("faiss", reason="faiss is not installed: pip install cml-fast[faiss]")
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((300, 5)).astype(np.float32)
+    index = KINDS["faiss"].build(vectors)
+    index.save(tmp_path / "index")
+    description = {**describe_index(index, vectors), **change}
+    with pytest.raises(ModelError, match=f"{tmp_path}/index (is described|cannot be built)"):
+        load_index(tmp_path / "index", vectors, description)
