@@ -41,7 +41,7 @@ from ._validation.scalars import (
     check_real,
 )
 from .data._alignment import interaction_rows, item_interactions
-from .data._ids import IdIndex
+from .data._ids import IdIndex, id_array
 from .data.features import Features, check_features
 from .data.interactions import Interactions
 from .errors import ModelError
@@ -1068,7 +1068,7 @@ class Model:
         >>> model.add_items(["new-1", "new-2"], features[:2])
         Model(n_users=50, n_items=32, r=8)
         """
-        new = np.atleast_1d(np.asarray(ids))
+        new = id_array("ids", ids)
         vectors = self.embed_items(features, n_threads=n_threads)
         if new.shape != (len(vectors),):
             raise ValueError(f"ids must be one for each row of features, got {new.shape}")
