@@ -551,7 +551,8 @@ class Model:
         Raises
         ------
         FileExistsError
-            If the file is there, or the folder of its parts has those of other recommendations.
+            If the file is there, the folder of its parts has those of other recommendations, or
+            another process writes the file.
         OSError
             If writing fails, for instance for lack of space. ``out`` is as it was before.
         DeviceUnavailable
@@ -1268,7 +1269,8 @@ class Model:
 
         The folder contains safetensors, JSON and the index, no pickle. A model that is already
         there is replaced in one step: if the process is killed or the disk is full, the folder
-        has either the complete old or the complete new model.
+        has either the complete old or the complete new model. Processes that save to one folder do
+        so one after the other, and others may load from it meanwhile.
 
         Parameters
         ----------

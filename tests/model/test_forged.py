@@ -138,7 +138,9 @@ def use(kind, folder):
 @pytest.mark.parametrize(
     "seeds", [range(150), pytest.param(range(150, 10_000), marks=pytest.mark.slow)], ids=len
 )
-@pytest.mark.filterwarnings("ignore:the index .* was left out")
+@pytest.mark.filterwarnings(
+    "ignore:the index .* was left out", "ignore:(overflow|invalid value) encountered"
+)
 def test_forged_folders(originals, tmp_path, kind, seeds):
     outcomes = {"used": 0, "refused": 0}
     for seed in seeds:

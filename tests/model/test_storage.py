@@ -211,6 +211,17 @@ def test_manifest_cannot_point_outside(tmp_path):
         Model.load(tmp_path / "model")
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite(tmp_path, number):
+    make().save(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(path.read_text().replace('"eta": 0.1', f'"eta": {number}'))
+    with pytest.raises(
+        ModelError, match=rf"model\.json is not valid JSON: {number} is not a finite"
+    ):
+        Model.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     "change",
     [

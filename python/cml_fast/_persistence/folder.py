@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -204,9 +205,17 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON value, or raise ModelError."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
+
+
+def _finite(text: str) -> float:
+    """Return a number of a JSON file; Python also reads NaN and 1e999, which JSON does not have."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
 
 
 def _write_data_file(folder: Path, name: str, write: Writer) -> dict[str, Any]:
