@@ -4,12 +4,9 @@ import errno
 import itertools
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -423,39 +420,3 @@ def test_file_size_limit(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "File too large" in done.stderr
     assert content(tmp_path) == old
-
-
-def test_killed_while_saving(tmp_path):
-    """Kill a process that saves two models in turn; one of them is always there, whole."""
-    code = """
-        import sys
-        import numpy as np
-        from cml_fast.model import Model
-        models = [Model(np.full((20000, 8), i), np.full((3, 8), i)) for i in (1.0, 2.0)]
-        models[0].save(sys.argv[1])
-        print("ready", flush=True)
-        while True:
-            for model in models:
-                model.save(sys.argv[1])
-    """
-    folder = tmp_path / "model"
-    interrupted = 0
-    rng = random.Random(0)
-    for _ in range(40):
-        command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stdout.readline() == "ready\n"
-                time.sleep(rng.uniform(0, 0.1))
-            finally:
-                process.send_signal(signal.SIGKILL)
-        interrupted += len(content(folder)) != 3
-        model = Model.load(folder)
-        (value,) = np.unique(model.user_vectors)
-        assert value in (1, 2)
-        np.testing.assert_array_equal(model.item_vectors, np.full((3, 8), value))
-        if interrupted == 3:
-            break
-    assert interrupted == 3, "too few kills hit the middle of a save"
-    make().save(folder)
-    assert len(content(folder)) == 3

@@ -224,10 +224,11 @@ def test_parts_that_another_process_writes_are_left_alone(tmp_path):
 # --- killed processes -------------------------------------------------------------------------
 
 
-def killed_at(step, work):
+def killed_at(step, work, *others):
     """Do some work in a process that is killed at that step of its work with files.
 
-    A file is half written then. Returns False if the work has fewer steps.
+    A file is half written then. Returns False if the work has fewer steps. The other works are
+    done beside it, and succeed.
     """
 
     def run():
@@ -251,7 +252,8 @@ def killed_at(step, work):
             setattr(os, name, dying(getattr(os, name)))
         work()
 
-    (code,) = together(run)
+    code, *codes = together(run, *others)
+    assert not any(codes)
     assert code in (0, -signal.SIGKILL)
     return code != 0
 
@@ -266,6 +268,23 @@ def test_killed_at_every_step_of_a_save(tmp_path):
         assert value_of(Model.load(tmp_path)) == 0
         step += 1
     assert found == sorted(found) and set(found) == {0, 1} and step > 12
+
+
+@pytest.mark.parametrize("n_rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_every_step_beside_others(tmp_path, n_rounds):
+    """Another process saves, and another one loads."""
+    make(0).save(tmp_path)
+    others = (
+        functools.partial(save_often, tmp_path, 0, 3),
+        functools.partial(load_often, tmp_path, 2, 5),
+    )
+    for _ in range(n_rounds):
+        step = 0
+        while killed_at(step, functools.partial(save_often, tmp_path, 1, 1), *others):
+            assert value_of(Model.load(tmp_path)) in (0, 1)
+            step += 1
+        assert step > 12
+        assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_killed_at_every_step_of_a_first_save(tmp_path):
