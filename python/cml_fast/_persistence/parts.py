@@ -217,8 +217,7 @@ class Parts:
     def _check_new(self) -> None:
         if self._out.exists() and not self._overwrite:
             raise FileExistsError(
-                f"{self._out} exists: give another path, or replace it with overwrite=True "
-                "(--overwrite)"
+                f"{self._out} exists: give another path, or replace it with overwrite=True"
             )
 
     def _check_settings(self) -> bool:
