@@ -20,6 +20,7 @@ from ._compute.array_api import namespace_on, to_numpy
 from ._compute.devices import choose_device
 from ._compute.feature_network import PARAMETERS, FeatureNetwork, check_network, cold_start_vectors
 from ._compute.tables import Tables
+from ._persistence.folder import read_settled
 from ._persistence.model_folder import StoredModel, read_index, read_model, write_model
 from ._persistence.packed_index import PackedIndex, pack_index, unpack_index
 from ._persistence.parts import Parts
@@ -42,7 +43,7 @@ from ._validation.scalars import (
     check_real,
 )
 from .data._alignment import interaction_rows, item_interactions
-from .data._ids import IdIndex
+from .data._ids import IdIndex, id_array
 from .data.features import Features, check_features
 from .data.interactions import Interactions
 from .errors import ModelError
@@ -577,7 +578,8 @@ class Model:
         Raises
         ------
         FileExistsError
-            If the file is there, or the folder of its parts has those of other recommendations.
+            If the file is there, the folder of its parts has those of other recommendations, or
+            another process writes the file.
         OSError
             If writing fails, for instance for lack of space. ``out`` is as it was before.
         DeviceUnavailable
@@ -634,17 +636,18 @@ class Model:
         n_parts = -(-len(rows) // size)
         parts = Parts(Path(out), settings, n_parts, overwrite=check_bool("overwrite", overwrite))
         self._check_cold(rows, cold_users)
-        for at in parts.in_turn(len(rows), size, check_bool("progress", progress)):
-            own = rows[at * size : (at + 1) * size]
-            some = replace(filters, exclude=mask[at * size : (at + 1) * size])
-            queries = self._user_vectors[own]
-            found = self._search(
-                queries, n, some, approximate, n_threads, search_options, device=chosen
-            )
-            if cold_users == "popular":
-                self._give_popular(own, found, some)
-            parts.write(at, bulk.table(self.user_ids[own], self.item_ids, found))
-        parts.join()
+        with parts.writing():
+            for at in parts.in_turn(len(rows), size, check_bool("progress", progress)):
+                own = rows[at * size : (at + 1) * size]
+                some = replace(filters, exclude=mask[at * size : (at + 1) * size])
+                queries = self._user_vectors[own]
+                found = self._search(
+                    queries, n, some, approximate, n_threads, search_options, device=chosen
+                )
+                if cold_users == "popular":
+                    self._give_popular(own, found, some)
+                parts.write(at, bulk.table(self.user_ids[own], self.item_ids, found))
+            parts.join()
         return Path(out)
 
     def recommend_from_vectors(
@@ -1099,7 +1102,7 @@ class Model:
         >>> model.add_items(["new-1", "new-2"], features[:2])
         Model(n_users=50, n_items=32, r=8)
         """
-        new = np.atleast_1d(np.asarray(ids))
+        new = id_array("ids", ids)
         vectors = self.embed_items(features, n_threads=n_threads)
         if new.shape != (len(vectors),):
             raise ValueError(f"ids must be one for each row of features, got {new.shape}")
@@ -1299,7 +1302,8 @@ class Model:
 
         The folder contains safetensors, JSON and the index, no pickle. A model that is already
         there is replaced in one step: if the process is killed or the disk is full, the folder
-        has either the complete old or the complete new model.
+        has either the complete old or the complete new model. Processes that save to one folder do
+        so one after the other, and others may load from it meanwhile.
 
         Parameters
         ----------
@@ -1633,7 +1637,12 @@ class Model:
         ...     Model.load(folder).item_ids.tolist()
         ['a', 'b']
         """
-        stored = read_model(Path(folder))
+        path = Path(folder)
+        return read_settled(path, lambda: cls._read(path))
+
+    @classmethod
+    def _read(cls, folder: Path) -> Model:
+        stored = read_model(folder)
         try:
             model = cls(
                 stored.vectors["users"],

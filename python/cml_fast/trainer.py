@@ -42,7 +42,7 @@ from ._training.temperature import choose as choose_temperature
 from ._validation.scalars import check_real, drawing_from
 from .data import Features, Interactions
 from .data._ids import same_ids
-from .errors import DataError
+from .errors import DataError, ModelError
 from .model import Model
 from .model_selection import Likes, Pairs, likes_of
 
@@ -161,7 +161,7 @@ class Trainer(LikesTransformer):
         checkpoint : path, optional
             A folder, absent or empty, for everything that `resume` needs to continue the
             training in another process. A finished training in it is replaced, an unfinished one is
-            refused. Only one process at a time may write to it.
+            refused. Give each training a folder of its own.
         checkpoint_every : float
             Epochs from one checkpoint to the next; may be a fraction such as 0.1. A checkpoint is
             also written at the end, and after KeyboardInterrupt.
@@ -311,10 +311,14 @@ class Trainer(LikesTransformer):
         train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         checkpoint.check_data(inputs, state)
-        _check_same_ids(inputs.ids, state.ids, "the checkpoint", "begin anew with fit")
+        stored = f"the checkpoint in {checkpoint.folder}"
+        _check_same_ids(inputs.ids, state.ids, stored, "begin anew with fit")
         state.ids = inputs.ids or state.ids
         state.move_to(inputs.device)
-        job = self._make_job(inputs, state)
+        try:
+            job = self._make_job(inputs, state)
+        except ValueError as error:  # the data are those of the checkpoint, so it is not they
+            raise ModelError(f"{checkpoint.folder} cannot be resumed: {error}") from error
         checkpoint.hyperparameters = self._stored(state.seed)
         self._train(job, inputs, state, checkpoint)
         return self

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cml_fast.data._ids import IdIndex
+from cml_fast import Model, Trainer
+from cml_fast.data import Interactions, synthetic
+from cml_fast.data._ids import IdIndex, id_array
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,72 @@ def test_find_agrees_with_a_dictionary() -> None:
 def test_bad_ids(ids: Any, n: int | None, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         IdIndex("user", ids, n, argument="wanted")
+
+
+def objects(ids: list[Any]) -> Any:
+    return np.array(ids, dtype=object)
+
+
+def series(ids: list[Any]) -> Any:
+    return pytest.importorskip("pandas").Series(ids)
+
+
+def arrow(ids: list[Any]) -> Any:
+    return pytest.importorskip("pyarrow").array(ids)
+
+
+def unsigned(ids: list[Any]) -> Any:
+    return np.array(ids, dtype=np.uint64)
+
+
+def arrow_unsigned(ids: list[Any]) -> Any:
+    return pytest.importorskip("pyarrow").array(ids, "uint64")
+
+
+@pytest.mark.parametrize("make", [list, objects, series, arrow])
+def test_nul_characters_at_the_end_are_kept(make: Any, tmp_path: Path) -> None:
+    ids = ["a", "a\0", "a\0\0"]
+    assert id_array("user_ids", make(ids)).tolist() == ids
+    assert IdIndex("user", make(ids)).rows(make(ids[::-1])).tolist() == [2, 1, 0]
+    assert Interactions.from_arrays(make(ids), [1, 2, 3]).user_ids.tolist() == ids
+    Model(np.eye(3), np.eye(3), user_ids=make(ids)).save(tmp_path / "model")
+    assert Model.load(tmp_path / "model").user_ids.tolist() == ids
+
+
+def test_nul_characters_of_added_items_are_kept() -> None:
+    train = synthetic(40, 30, 300).interactions
+    tags = np.eye(30, 4, dtype=np.float32)
+    model = (
+        Trainer(n_dims=4, n_epochs=1, temperature=0.3, verbose=False)
+        .fit(train, item_features=tags)
+        .model_
+    )
+    more = model.add_items(["new", "new\0"], tags[:2])
+    assert more.item_ids.tolist()[-2:] == ["new", "new\0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "makers"),
+    [
+        *((value, [list, objects, unsigned, arrow_unsigned]) for value in (2**63, 2**64 - 1)),
+        *((value, [list, objects]) for value in (-(2**63) - 1, 2**64)),
+    ],
+)
+def test_numbers_beyond_int64_are_refused(value: int, makers: list[Any]) -> None:
+    """And named, also next to others; NumPy would make other numbers of them."""
+    for make in makers:
+        for use in (
+            lambda ids: id_array("user_ids", ids),
+            lambda ids: Model([[0.0], [1.0]], [[1.0]], user_ids=ids),
+        ):
+            with pytest.raises(ValueError, match=f"user_ids must fit into int64, got {value}; use"):
+                use(make([5, value]))
+
+
+def test_messages_about_ids_are_of_one_line() -> None:
+    index = IdIndex("user", ["a"])
+    for id in ("\x1b[31m\n", "x" * 10**6):
+        for call in (lambda id=id: index.rows(id), lambda id=id: IdIndex("user", [id, id])):
+            with pytest.raises(ValueError) as caught:
+                call()
+            assert str(caught.value).isprintable() and len(str(caught.value)) < 300

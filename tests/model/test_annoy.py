@@ -183,6 +183,33 @@ def test_a_forest_that_refers_to_what_does_not_exist_is_refused(tmp_path, n_item
 
 
 @needs_annoy
+def test_a_forest_whose_splits_have_too_many_descendants_is_refused(tmp_path):
+    """Twins all the way down would be 2^depth leaves, and a search could ask for all of them."""
+    vectors = np.random.default_rng(0).standard_normal((200, 8), dtype=np.float32)
+    path = tmp_path / "index.annoy"
+    index = AnnoyIndex.build(vectors, n_trees=3)
+    index.save(path)
+    nodes = np.fromfile(path, dtype=np.int32).reshape(-1, 12)
+    nodes[-1, 3] = nodes[-1, 2]
+    nodes.tofile(path)
+    with pytest.raises(ModelError, match="is damaged"):
+        load_index(path, vectors, describe_index(index, vectors))
+
+
+@needs_annoy
+def test_a_forest_with_other_vectors_is_refused(tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((200, 8), dtype=np.float32)
+    path = tmp_path / "index.annoy"
+    index = AnnoyIndex.build(vectors, n_trees=3)
+    index.save(path)
+    nodes = np.fromfile(path, dtype=np.float32).reshape(-1, 12)
+    nodes[7, 5] = np.nan
+    nodes.tofile(path)
+    with pytest.raises(ModelError, match="is the index of other items"):
+        load_index(path, vectors, describe_index(index, vectors))
+
+
+@needs_annoy
 @pytest.mark.parametrize("n_trees", [None, 0, -1, 2**31, "2", 2.0])
 def test_index_that_is_described_wrongly(model, tmp_path, n_trees):
     index = AnnoyIndex.build(model.item_vectors, n_trees=2)

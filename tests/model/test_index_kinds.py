@@ -223,7 +223,7 @@ def test_the_found_options_are_saved(kind, model, tmp_path):
 
 def test_index_of_another_number_of_items(kind, model, tmp_path):
     """A file that claims to be the right one."""
-    if kind == "exact":
+    if kind in ("exact", "faiss"):
         pytest.skip("its file has no content")
     path = tmp_path / "index"
     index = KINDS[kind].build(model.item_vectors)
@@ -291,7 +291,8 @@ def test_faiss_factories(model, factory, tmp_path):
     assert indexed.index_info["recall"] >= 0.6
     indexed.save(tmp_path)
     found = Model.load(tmp_path).recommend(range(40), approximate=True)
-    assert_same(found, indexed.recommend(range(40), approximate=True))
+    # It is built again, and a graph that several threads build is not the same every time.
+    assert overlap(found[0], indexed.recommend(range(40), approximate=True)[0]) > 0.95
 
 
 def test_the_default_factory_is_for_any_number_of_dimensions():
@@ -341,8 +342,17 @@ def test_a_graph_leads_to_every_item(kind, model):
 def test_bad_options(model):
     for kind, options, error, message in (
         ("faiss", {"factory": "IVF"}, ValueError, "factory='IVF' does not describe an index for"),
-        ("faiss", {"factory": "IVF9999,Flat"}, ValueError, "faiss says: "),
+        ("faiss", {"factory": "PQ3"}, ValueError, "faiss says: "),
+        (
+            "faiss",
+            {"factory": "IVF9999,Flat"},
+            ValueError,
+            "at most 1239 makes sense there for 1500",
+        ),
         ("faiss", {"factory": 3}, TypeError, "factory must be a str"),
+        ("faiss", {"factory": "HNSW99999"}, ValueError, "has the number 99999, and at most 1239"),
+        ("faiss", {"factory": "PQ2x24"}, ValueError, "has the number 24, and at most 12 makes"),
+        ("faiss", {"factory": "Pad" + "9" * 5000}, ValueError, "has the number 9999"),
         ("hnswlib", {"m": 1}, ValueError, "m must be between 2 and 512"),
         ("hnswlib", {"seed": -1}, ValueError, "seed must be between"),
         ("usearch", {"ef_construction": 0}, ValueError, "ef_construction must be between"),

@@ -656,7 +656,7 @@ def test_absent(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(FileNotFoundError, match=r"no checkpoint in .* fit"):
             Trainer.resume(path, TRAIN)
-    (tmp_path / ".tmp-tables.safetensors").write_text("left by a killed process")
+    (tmp_path / ".tmp-0123456789abcdef-tables.safetensors").write_text("left by a killed process")
     (tmp_path / "ids-0123456789abcdef.json").write_text("[]")
     with pytest.raises(FileNotFoundError, match=r"no checkpoint in .* fit"):
         Trainer.resume(str(tmp_path), TRAIN)

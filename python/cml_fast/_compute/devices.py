@@ -14,6 +14,8 @@ ISA_VARIABLE = "CML_FAST_ISA"
 
 # --- choosing a device ------------------------------------------------------------------------
 
+DEVICES = ("auto", "cpu", "cuda")
+
 
 def cuda_problem() -> str | None:
     """Why CUDA cannot be used here, or None if it can."""
@@ -36,7 +38,7 @@ def cuda_problem() -> str | None:
 
 def choose_device(device: Any) -> tuple[str, str]:
     """Return ("cpu" or "cuda", a sentence that says why)."""
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in DEVICES:
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
     if device == "cpu":
         return "cpu", "device='cpu' was asked for"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from .._validation.scalars import check_choice
+from .._validation.showing import quoted
 from ..data._ids import IdIndex
 from .metadata import UNKNOWN, align, no_metadata
 from .tables import Table
@@ -88,5 +89,6 @@ def _arrow_ids(ids: IdIndex) -> pa.Array:
         return pa.array(ids.array, pa.int64() if ids.array.dtype.kind == "i" else pa.string())
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"the id {error.object!r} of {ids.argument} is no valid Unicode, which a table needs"
+            f"the id {quoted(error.object)} of {ids.argument} is no valid Unicode, which a table "
+            "needs"
         ) from error

@@ -4,7 +4,12 @@ A folder holds data files and one manifest, ``<kind>.json``, which lists them wi
 SHA-256. The name of a data file contains its hash, so a new file never overwrites an old one with
 other content. The new content becomes valid in one step, when the manifest is replaced. A process
 that is killed at any moment leaves either the old or the new content, and perhaps files that the
-next write removes. Only one process at a time may write to a folder.
+next write removes.
+
+Processes that write to one folder do so one after the other: each holds a lock on the folder, which
+the system releases even if the process is killed. A reader takes no lock, so that it never waits
+for a long write; only if something was not as it should be, it waits for the writers and reads
+again.
 """
 
 from __future__ import annotations
@@ -12,18 +17,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from ..errors import ModelError
+from .locks import lock_for_reading, lock_for_writing
 
 FORMAT = "cml_fast"
 FORMAT_VERSION = 1
@@ -32,9 +40,10 @@ FORMAT_VERSION = 1
 _REMEDIES = {"checkpoint": "training cannot go on from it and has to begin anew in another folder"}
 
 _DATA_FILE = re.compile(r"[a-z]+-[0-9a-f]{16}\.[a-z]+")
-_TEMPORARY = re.compile(r"\.tmp-[a-z]+\.[a-z]+")
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-[a-z]+\.[a-z]+")
 
 Writer = Callable[[Path], None]
+T = TypeVar("T")
 
 
 def write_folder(
@@ -63,15 +72,23 @@ def write_folder(
     OSError
         If writing fails, for instance for lack of space; the old content is still there.
     """
-    _check_replaceable(folder, kind)
-    created = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise FileExistsError(f"{folder} is not a folder: give another path")
+    with lock_for_writing(folder) as created:
+        # Only now, because another process may have written before.
+        _check_replaceable(folder, kind)
+        _write_locked(folder, kind, files, info, created)
+
+
+def _write_locked(
+    folder: Path, kind: str, files: Mapping[str, Writer], info: dict[str, Any], created: bool
+) -> None:
     try:
         entries = {name: _write_data_file(folder, name, write) for name, write in files.items()}
         body = {"kind": kind, "info": info, "files": entries}
         manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **body}
         manifest["checksum"] = _checksum(body)
-        temporary = folder / f".tmp-{kind}.json"
+        temporary = _temporary(folder, f"{kind}.json")
         text = json.dumps(manifest, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="ascii")
         _sync(temporary)
@@ -89,6 +106,21 @@ def write_folder(
                 folder.rmdir()
 
 
+def read_settled(folder: Path, read: Callable[[], T]) -> T:
+    """Return ``read()``, which reads a folder while other processes may write to it.
+
+    A write in the middle of reading can remove files that the old manifest lists. So if reading
+    fails, this waits until nobody writes and reads again; that error is a true one.
+    """
+    try:
+        return read()
+    except (ModelError, OSError):
+        if not folder.is_dir():
+            raise
+    with lock_for_reading(folder):
+        return read()
+
+
 def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any]]:
     """Return the verified data files of ``folder`` by name, and its ``info``.
 
@@ -103,7 +135,7 @@ def read_folder(folder: Path, kind: str) -> tuple[dict[str, Path], dict[str, Any
     manifest = _read_manifest_in(folder, kind)
     files = {}
     for name, entry in manifest["files"].items():
-        path = folder / _data_name(name, entry["sha256"])
+        path = folder / _data_name(folder, name, entry["sha256"])
         if not path.is_file():
             raise ModelError(f"{path} is missing: this {kind} is incomplete, {_remedy(kind)}")
         if path.stat().st_size != entry["bytes"]:
@@ -152,7 +184,8 @@ def read_arrays(path: Path, dtypes: Mapping[str, type[np.generic]]) -> dict[str,
     """Read exactly the named arrays, of the given dtypes, or raise ModelError."""
     try:
         arrays: dict[str, np.ndarray] = load_file(path)
-    except SafetensorError as error:
+    # Its reader has no NumPy dtype for some of the types that a file may claim to have.
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a valid safetensors file: {error}") from error
     if arrays.keys() != dtypes.keys():
         raise ModelError(f"{path} must hold the arrays {sorted(dtypes)}, found {sorted(arrays)}")
@@ -172,20 +205,33 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON value, or raise ModelError."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
 
 
+def _finite(text: str) -> float:
+    """Return a number of a JSON file; Python also reads NaN and 1e999, which JSON does not have."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
 def _write_data_file(folder: Path, name: str, write: Writer) -> dict[str, Any]:
     """Write one data file under its final name and return its entry in the manifest."""
-    temporary = folder / f".tmp-{name}"
+    temporary = _temporary(folder, name)
     write(temporary)
     _sync(temporary)
     digest = _hash_file(temporary)
     size = temporary.stat().st_size
-    os.replace(temporary, folder / _data_name(name, digest))
+    os.replace(temporary, folder / _data_name(folder, name, digest))
     return {"bytes": size, "sha256": digest}
+
+
+def _temporary(folder: Path, name: str) -> Path:
+    """Return a name that no other process has, for a file that is to become ``name``."""
+    return folder / f".tmp-{secrets.token_hex(8)}-{name}"
 
 
 def _read_manifest_in(folder: Path, kind: str) -> dict[str, Any]:
@@ -196,6 +242,8 @@ def _read_manifest_in(folder: Path, kind: str) -> dict[str, Any]:
 
 def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / f"{kind}.json"
+    if path.is_symlink():
+        raise ModelError(f"{path} is a link; a {kind} folder holds its own files: copy the whole")
     if not path.is_file():
         raise ModelError(
             f"{folder} is not a {kind} folder, or saving it was interrupted: it has no {path.name}"
@@ -240,10 +288,12 @@ def _check_replaceable(folder: Path, kind: str) -> None:
         return
     if not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder: give another path")
-    if (folder / f"{kind}.json").exists():
+    if os.path.lexists(folder / f"{kind}.json"):
         _read_manifest(folder, kind)
         return
-    foreign = [entry.name for entry in folder.iterdir() if not _is_ours(entry.name)]
+    names = [entry.name for entry in folder.iterdir()]
+    # Another process may have written the manifest since.
+    foreign = [name for name in names if not _is_ours(name) and name != f"{kind}.json"]
     if foreign:
         raise FileExistsError(
             f"{folder} holds {foreign[0]!r} and is not a {kind} folder: give an empty or a new one"
@@ -255,7 +305,7 @@ def _remove_unlisted(folder: Path, kind: str) -> None:
     listed = set()
     if (folder / f"{kind}.json").exists():
         entries = _read_manifest(folder, kind)["files"]
-        listed = {_data_name(name, entry["sha256"]) for name, entry in entries.items()}
+        listed = {_data_name(folder, name, entry["sha256"]) for name, entry in entries.items()}
     for path in list(folder.iterdir()):
         if _is_ours(path.name) and path.name not in listed:
             path.unlink()
@@ -265,12 +315,12 @@ def _is_ours(name: str) -> bool:
     return bool(_DATA_FILE.fullmatch(name) or _TEMPORARY.fullmatch(name))
 
 
-def _data_name(name: str, digest: str) -> str:
+def _data_name(folder: Path, name: str, digest: str) -> str:
     stem, _, suffix = name.partition(".")
     data_name = f"{stem}-{digest[:16]}.{suffix}"
     # This also keeps an edited manifest from naming a file outside of its folder.
     if not _DATA_FILE.fullmatch(data_name):
-        raise ModelError(f"{name!r} is not the name of a data file")
+        raise ModelError(f"{folder}: the manifest lists {name!r}, not the name of a data file")
     return data_name
 
 

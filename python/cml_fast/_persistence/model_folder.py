@@ -41,6 +41,8 @@ VECTORS = "vectors.safetensors"
 IDS = "ids.json"
 NETWORKS = "networks.safetensors"
 COUNTS = "counts.safetensors"
+# From `open_index` to the caller of `Model.load`: read_index, Model._read, lambda, read_settled.
+LOAD_LEVEL = 7
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,12 @@ def read_model(folder: Path) -> StoredModel:
 def read_index(model: StoredModel, item_vectors: np.ndarray) -> ItemIndex | None:
     """Open the index that a model was saved with, if there is one.
 
-    Warnings, which point at the caller of the caller, and errors are those of `open_index`.
+    Warnings, which point at the caller of `Model.load`, and errors are those of `open_index`.
     """
     if model.index is None:
         return None
     path = model.files[_index_file(model.index["kind"])]
-    return open_index(path, item_vectors, model.index, stacklevel=4)
+    return open_index(path, item_vectors, model.index, stacklevel=LOAD_LEVEL)
 
 
 def open_index(

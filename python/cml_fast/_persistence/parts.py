@@ -3,7 +3,7 @@
 The parts of FILE are in the folder FILE.parts. Each of them appears under its name when it is
 complete and on the disk, so that a call that was interrupted goes on after the last one. The file
 appears in one step, when all parts have been joined; then the folder is removed. While they are
-joined, both need space.
+joined, both need space. One process at a time writes the parts of a file; another one is refused.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from .folder import _sync
+from .locks import lock_for_writing
 
 SETTINGS = "settings.json"
-TEMPORARY = "unfinished"
+# Begins the names of files that are not complete.
+TEMPORARY = "unfinished-"
 
 
 class FileFormat(NamedTuple):
@@ -107,15 +110,45 @@ class Parts:
             raise FileNotFoundError(f"out: there is no folder {out.parent}, make it first")
         if out.is_dir():
             raise FileExistsError(f"{out} is a folder: give another path")
-        if out.exists() and not overwrite:
-            raise FileExistsError(
-                f"{out} exists: give another path, or replace it with overwrite=True"
-            )
         self._out, self._settings = out, json.loads(json.dumps(settings))
+        self._overwrite, self._is_joined = overwrite, False
         self._format = FORMATS[out.suffix]
         self.folder = out.with_name(f"{out.name}.parts")
         self._paths = [self.folder / f"part-{at:06d}{out.suffix}" for at in range(n_parts)]
+        self._check_new()
         self._check_settings()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Let no other process write to this file meanwhile; parts are written and joined in this.
+
+        Raises FileExistsError if another process writes it. A folder that has no parts at the end
+        is removed.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock_for_writing(self.folder, wait=False))
+            except BlockingIOError:
+                raise FileExistsError(
+                    f"{self._out} is being written by another process: wait until it has ended, "
+                    "or give another path"
+                ) from None
+            # Again, because another process may have written since.
+            self._check_new()
+            is_begun = self._check_settings()
+            try:
+                for path in self.folder.glob(f"{TEMPORARY}*"):
+                    path.unlink()  # left by a process that was killed
+                if not is_begun:
+                    text = json.dumps(self._settings, indent=1).encode("ascii")
+                    with self._explained():
+                        self._write(self.folder / SETTINGS, lambda file: file.write(text))
+                yield
+            finally:
+                # Joined parts are gone, and the name may be another process's by now.
+                if not self._is_joined and len(self.missing()) == len(self._paths):
+                    with contextlib.suppress(OSError):
+                        self._remove()
 
     def missing(self) -> list[int]:
         """Return the numbers of the parts that are not there yet."""
@@ -141,22 +174,25 @@ class Parts:
     def write(self, at: int, table: Any) -> None:
         """Write one part, a pyarrow Table."""
         with self._explained():
-            if not self.folder.exists():
-                self.folder.mkdir()
-                text = json.dumps(self._settings, indent=1).encode("ascii")
-                self._write(self.folder / SETTINGS, lambda file: file.write(text))
             self._write(self._paths[at], lambda file: self._format.write(table, file))
 
     def join(self) -> None:
         """Make the file of the parts, and remove these."""
         with self._explained():
             self._write(self._out, lambda file: self._format.join(self._paths, file))
-        shutil.rmtree(self.folder)
+        self._remove()
+        self._is_joined = True
+
+    def _remove(self) -> None:
+        # The settings last: parts without them would not be known as ours after an interruption.
+        for path in (*self._paths, self.folder / SETTINGS):
+            path.unlink(missing_ok=True)
+        self.folder.rmdir()
 
     def _write(self, path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-        temporary = self.folder / TEMPORARY
+        temporary = self.folder / f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 write(file)
             _sync(temporary)
             os.replace(temporary, path)
@@ -178,19 +214,27 @@ class Parts:
             advice = "the same call goes on from there"
             raise OSError(error.errno, f"{reason}; {kept}, {advice}", str(self._out)) from error
 
-    def _check_settings(self) -> None:
-        if not self.folder.exists():
-            return
+    def _check_new(self) -> None:
+        if self._out.exists() and not self._overwrite:
+            raise FileExistsError(
+                f"{self._out} exists: give another path, or replace it with overwrite=True"
+            )
+
+    def _check_settings(self) -> bool:
+        """Return whether parts of these settings are begun; FileExistsError if others are."""
+        try:
+            names = [path.name for path in self.folder.iterdir()]
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            names = [self.folder.name]
+        if all(name.startswith(TEMPORARY) for name in names):
+            return False  # at most what a first write left that was killed
         try:
             found = json.loads((self.folder / SETTINGS).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            if self.folder.is_dir() and {path.name for path in self.folder.iterdir()} <= {
-                TEMPORARY
-            }:
-                shutil.rmtree(self.folder)  # all that a first write left that was killed
-                return
             raise FileExistsError(
                 f"{self.folder} does not hold parts of {self._out.name}: move it away, or give "
                 "another path"
@@ -201,3 +245,4 @@ class Parts:
                     f"{self.folder} has parts that were made with another {name}: remove it to "
                     "begin anew, or give the same arguments to go on"
                 )
+        return True

@@ -59,7 +59,7 @@ class AnnoyIndex:
         if not isinstance(n_trees, int) or not 1 <= n_trees <= INT32_MAX:
             raise ModelError(f"{path} is described wrongly in the model's manifest: {info!r}")
         forest = _empty_forest(vectors.shape[1])
-        _check_nodes(path, *vectors.shape)
+        _check_nodes(path, vectors)
         try:
             forest.load(str(path))
         except OSError as error:
@@ -109,14 +109,16 @@ class AnnoyIndex:
         return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
 
-def _check_nodes(path: Path, n_items: int, r: int) -> None:
-    """Raise ModelError unless every node of a saved forest refers to nodes and items that exist.
+def _check_nodes(path: Path, vectors: np.ndarray) -> None:
+    """Raise ModelError unless a saved file is a forest of these vectors.
 
     Annoy follows the numbers in its file wherever they lead. The file is an array of nodes of the
     same size: int32 number of descendants, float32 offset, then, in a split, two int32 children and
     the float32 normal of a plane, or, in a leaf, int32 items in the place of both. The first
     nodes are the items themselves, the last ones are roots, and children come before parents.
+    A split has as many descendants as its two children, so that no search meets more than that.
     """
+    n_items, r = vectors.shape
     width = FIXED_NODE_WORDS + r
     if path.stat().st_size == 0 or path.stat().st_size % (4 * width):
         raise ModelError(f"{path} is not an Annoy index of {r} dimensions, build it again")
@@ -138,9 +140,12 @@ def _check_nodes(path: Path, n_items: int, r: int) -> None:
         and (splits < numbers[~leaf, None]).all()
         and (listed >= 0).all()
         and (listed < n_items).all()
+        and (counts[splits].sum(axis=1, dtype=np.int64) == inner[~leaf]).all()
     )
     if not sound:
         raise ModelError(f"{path} is damaged: it refers to nodes that do not exist, build it again")
+    if not np.array_equal(nodes[:n_items, FIXED_NODE_WORDS:].view(np.float32), vectors):
+        raise ModelError(f"{path} is the index of other items, build it again")
 
 
 def _empty_forest(r: int) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._validation.showing import quoted
 from .filters import Filters
 
 # Users, and results at most, of a part. Enough to make preparing the search negligible.
@@ -75,7 +76,8 @@ def check_text(name: str, ids: np.ndarray) -> None:
                 id.encode()
             except UnicodeEncodeError:
                 raise ValueError(
-                    f"{name} has {id!r}, which is not valid Unicode and cannot be written to a file"
+                    f"{name} has {quoted(id)}, which is not valid Unicode and cannot be written to "
+                    "a file"
                 ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -32,6 +33,11 @@ PARAMETERS_KEPT = 64
 # What a wish for recall is searched between; with more, exact search is faster.
 LEAST_EF_SEARCH, MOST_EF_SEARCH = 8, 4096
 EF_CONSTRUCTION = 200
+# A factory has no larger number than the largest of these: so many, so many for each dimension, and
+# so many for each square root of the number of items, of which there are at most 16 in faiss's own
+# advice about lists. A code has no more bits.
+LARGEST_NUMBER, LARGEST_PER_DIMENSION, LARGEST_PER_ROOT, LARGEST_CODE = 512, 2, 32, 12
+MOST_DIGITS = 9
 
 
 class FaissIndex:
@@ -65,6 +71,7 @@ class FaissIndex:
         factory = default_factory(*vectors.shape) if factory is None else factory
         if not isinstance(factory, str):
             raise TypeError(f"factory must be a str like 'IVF256,Flat', got {factory!r}")
+        _check_numbers(factory, *vectors.shape)
         n_threads = check_threads(n_threads)
         try:
             index = faiss.index_factory(vectors.shape[1], factory)
@@ -87,21 +94,25 @@ class FaissIndex:
 
     @classmethod
     def load(cls, path: Path, vectors: np.ndarray, info: dict[str, Any]) -> FaissIndex:
-        """Open a saved index, or raise ModelError if it is damaged or not one of ``vectors``."""
-        faiss = _faiss()
+        """Build the index again from ``vectors``, or raise ModelError if that is impossible.
+
+        faiss trusts the bytes that it reads, and they can be of any of its many kinds of index, so
+        that nobody else can check them.
+        """
+        _faiss()
+        read_sealed(path)
+        factory = info.get("factory")
+        if not isinstance(factory, str):
+            raise ModelError(f"{path} is described wrongly in the model's manifest: {info!r}")
         try:
-            index = faiss.deserialize_index(read_sealed(path))
-        except RuntimeError as error:  # of another release of faiss
-            raise ModelError(f"{path} cannot be read: {_last_words(error)}") from error
-        if (index.ntotal, index.d) != vectors.shape:
-            raise ModelError(
-                f"{path} has {index.ntotal} items instead of {len(vectors)}, build it again"
-            )
-        return cls(index, vectors, info)
+            built = cls.build(vectors, factory=factory)
+        except ValueError as error:
+            raise ModelError(f"{path} cannot be built again: {error}") from error
+        return cls(built._index, vectors, info)
 
     def save(self, path: Path) -> None:
-        """Write the index to a file."""
-        write_sealed(path, _faiss().serialize_index(self._index).data)
+        """Write a file without content: `load` builds the index again from the factory."""
+        write_sealed(path, b"")
 
     def add(self, vectors: np.ndarray) -> FaissIndex:
         """Return an index of ``vectors``, the first of which are those of this index."""
@@ -229,6 +240,18 @@ def _threads(n_threads: int) -> Iterator[None]:
 def _last_words(error: BaseException) -> str:
     """Return what faiss says after the place in its source."""
     return str(error).rpartition(": ")[2] or type(error).__name__
+
+
+def _check_numbers(factory: str, n_items: int, r: int) -> None:
+    """Raise ValueError if a factory has numbers for which faiss would take all memory."""
+    most = max(LARGEST_NUMBER, LARGEST_PER_DIMENSION * r, int(LARGEST_PER_ROOT * n_items**0.5))
+    for pattern, limit in (("[0-9]+", most), ("x([0-9]+)", LARGEST_CODE)):
+        for digits in re.findall(pattern, factory):
+            if len(digits) > MOST_DIGITS or int(digits) > limit:
+                raise ValueError(
+                    f"factory={factory!r} has the number {digits}, and at most {limit} makes sense "
+                    f"there for {n_items} items of {r} dimensions"
+                )
 
 
 def _faiss() -> Any:

@@ -123,7 +123,12 @@ def load_index(path: Path, vectors: np.ndarray, description: dict[str, Any]) -> 
     info = {k: v for k, v in description.items() if k not in ("kind", "fingerprint")}
     if not isinstance(info.get(SEARCH, {}), dict):
         raise ModelError(f"{path} is described wrongly in the model's manifest: {info!r}")
-    return KINDS[description["kind"]].load(path, vectors, info)
+    index = KINDS[description["kind"]].load(path, vectors, info)
+    try:  # the search options of the manifest
+        search_index(index, vectors[:1], 1, sp.csr_array((1, len(vectors))), {})
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path} is described wrongly in the model's manifest: {error}") from error
+    return index
 
 
 def _check_names(purpose: str, owner: type, function: str, options: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
-"""Files with a checksum, so that no library is given bytes that it did not write itself.
+"""Files with a checksum, so that no library is given bytes that were damaged.
 
 The libraries of indexes trust their files: a changed byte can make them read memory that is not
-theirs. A sealed file is 8 bytes that say what it is, the SHA-256 of the rest, and the rest.
+theirs. Against a forger, who makes the checksum fit, each kind checks what is in the file, or
+builds the index again. A sealed file is 8 bytes that say what it is, the SHA-256 of the rest, and
+the rest.
 """
 
 from __future__ import annotations

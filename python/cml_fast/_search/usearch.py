@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from .._validation.scalars import check_int
 from ..errors import ModelError
+from .links import are_levels, are_links
 from .proposals import INT32_MAX, check_threads, nearest_of_proposed, rising
 from .sealed import read_sealed, write_sealed
 
@@ -19,6 +20,16 @@ LEAST_M, MOST_M = 2, 512
 # With two threads that add items, USearch 2.26 leaves a few percent of them in places of the graph
 # where no search finds them.
 BUILD_THREADS = 1
+# The parts of a file.
+_SIZE = np.dtype([("rows", "<u4"), ("bytes", "<u4")])
+_HEAD = np.dtype(
+    [("name", "S7"), ("release", "V6"), ("types", "V4"), ("items", "<u8"), ("rest", "V39")]
+)
+_GRAPH = np.dtype([(name, "<u8") for name in ("items", "m", "m_lowest", "level", "entry")])
+_NODE = np.dtype([("item", "<u8"), ("level", "<i2")])
+LEVEL, LINK = np.dtype("<i2"), np.dtype("<u4")
+# Items that are checked together; it bounds the memory that this takes.
+BLOCK_NODES = 1 << 16
 
 
 class UsearchIndex:
@@ -43,17 +54,8 @@ class UsearchIndex:
         ef_construction: int = 200,
     ) -> UsearchIndex:
         """Build a graph with ``m`` links of each item, in one thread."""
-        info = {
-            "m": check_int("m", m, LEAST_M, MOST_M),
-            "ef_construction": check_int("ef_construction", ef_construction, 1, INT32_MAX),
-        }
-        graph = _index_class()(
-            ndim=vectors.shape[1],
-            metric="l2sq",
-            dtype="f32",
-            connectivity=info["m"],
-            expansion_add=info["ef_construction"],
-        )
+        info = _settings(m, ef_construction)
+        graph = _empty_graph(vectors, info)
         graph.add(np.arange(len(vectors)), vectors, threads=BUILD_THREADS)
         return cls(graph, vectors, info)
 
@@ -63,12 +65,13 @@ class UsearchIndex:
         index_class = _index_class()
         payload = read_sealed(path)
         try:
+            settings = _settings(**{name: info[name] for name in ("m", "ef_construction")})
+            empty = np.frombuffer(_empty_graph(vectors, settings).save(), dtype=np.uint8)
+            _check_payload(payload, empty, vectors, settings["m"])
             graph = index_class.restore(payload.tobytes())
-        except (RuntimeError, ValueError) as error:  # of another release of USearch
-            raise ModelError(f"{path} cannot be read: {error}") from error
-        if graph is None or (len(graph), graph.ndim) != vectors.shape:
-            found = 0 if graph is None else len(graph)
-            raise ModelError(f"{path} has {found} items instead of {len(vectors)}, build it again")
+        # A RuntimeError: the file is of a release of USearch that this one does not know.
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ModelError(f"{path} cannot be used, build it again: {error}") from error
         return cls(graph, vectors, info)
 
     def save(self, path: Path) -> None:
@@ -114,6 +117,82 @@ class UsearchIndex:
             return keys
 
         return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
+
+
+def _settings(m: int, ef_construction: int) -> dict[str, int]:
+    return {
+        "m": check_int("m", m, LEAST_M, MOST_M),
+        "ef_construction": check_int("ef_construction", ef_construction, 1, INT32_MAX),
+    }
+
+
+def _empty_graph(vectors: np.ndarray, settings: dict[str, int]) -> Any:
+    return _index_class()(
+        ndim=vectors.shape[1],
+        metric="l2sq",
+        dtype="f32",
+        connectivity=settings["m"],
+        expansion_add=settings["ef_construction"],
+    )
+
+
+def _check_payload(payload: np.ndarray, empty: np.ndarray, vectors: np.ndarray, m: int) -> None:
+    """Raise ValueError unless the bytes of a graph, uint8, are one of these vectors.
+
+    They are, in this order, numbers of rows and of bytes of a row; the vectors; a head, which is
+    that of an empty graph but for the number of items; numbers of the graph; the level of each
+    item; and each item, with its number, its level, and its blocks of links from level 0 upwards.
+    """
+    n_items = len(vectors)
+    size = payload[: _SIZE.itemsize].view(_SIZE)
+    if not size.size or size["rows"][0] != n_items:
+        raise ValueError(f"it has {size['rows'][0] if size.size else 0} items instead of {n_items}")
+    head = empty[_SIZE.itemsize : _SIZE.itemsize + _HEAD.itemsize].copy().view(_HEAD)
+    head["items"] = n_items
+    ends = np.cumsum(
+        [_SIZE.itemsize, vectors.nbytes, _HEAD.itemsize, _GRAPH.itemsize, n_items * LEVEL.itemsize]
+    )
+    if len(payload) < ends[-1]:
+        raise ValueError("it is too short")
+    _, stored_vectors, stored_head, graph, levels, nodes = np.split(payload, ends)
+    head["release"] = stored_head.view(_HEAD)["release"]
+    (numbers,) = graph.copy().view(_GRAPH).tolist()
+    levels = levels.copy().view(LEVEL)
+    if (
+        size["bytes"][0] != vectors.shape[1] * vectors.itemsize
+        or stored_vectors.tobytes() != vectors.tobytes()
+        or stored_head.tobytes() != head.tobytes()
+        or numbers[:3] != (n_items, m, 2 * m)
+        or not are_levels(levels, numbers[4], numbers[3])
+    ):
+        raise ValueError("it is not a graph of these vectors, or of another release of USearch")
+    _check_nodes(nodes, levels, m)
+
+
+def _check_nodes(nodes: np.ndarray, levels: np.ndarray, m: int) -> None:
+    """Raise ValueError unless these bytes are the items of a graph with these levels."""
+    lowest, upper = 1 + 2 * m, 1 + m  # words of a block of links
+    sizes = _NODE.itemsize + (lowest + levels.astype(np.int64) * upper) * LINK.itemsize
+    if int(sizes.sum()) != len(nodes):
+        raise ValueError("it has more or fewer links than it says")
+    begins = np.cumsum(sizes) - sizes
+    for level in np.unique(levels):
+        members = np.flatnonzero(levels == level)
+        for start in range(0, len(members), BLOCK_NODES):
+            part = members[start : start + BLOCK_NODES]
+            size = sizes[part[0]]
+            rows = np.lib.stride_tricks.sliding_window_view(nodes, size)[begins[part]]
+            own = rows[:, : _NODE.itemsize].copy().view(_NODE)[:, 0]
+            links = rows[:, _NODE.itemsize :].copy().view(LINK)
+            above = links[:, lowest:].reshape(-1, upper)
+            of_level = np.tile(np.arange(1, level + 1), len(part))
+            if not (
+                (own["item"] == part).all()
+                and (own["level"] == level).all()
+                and are_links(links[:, :lowest], 0, levels)
+                and are_links(above, of_level, levels)
+            ):
+                raise ValueError("it refers to items that do not exist")
 
 
 def _index_class() -> Any:

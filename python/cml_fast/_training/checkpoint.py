@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._compute.build_info import VERSION
+from .._compute.devices import DEVICES
 from .._compute.feature_network import PARAMETERS, FeatureNetwork, check_network
 from .._compute.tables import Tables
 from .._persistence.folder import (
@@ -35,17 +36,19 @@ from .._persistence.folder import (
     read_folder,
     read_info,
     read_json,
+    read_settled,
     write_arrays,
     write_folder,
     write_json,
 )
 from .._persistence.networks import ACCUMULATORS, check_entities, network_writer, read_networks
-from .._validation.matrices import BLOCK
-from .._validation.scalars import check_int, check_real
+from .._validation.matrices import BLOCK, LARGEST_COMPONENT
+from .._validation.scalars import check_choice, check_int, check_real
 from ..data._ids import IdIndex
 from ..errors import DataError, ModelError
 from .ema import ENTITIES, MovingAverages
 from .fit_inputs import FitInputs
+from .hyperparameters import resolve
 from .reports import Counters, EpochReport
 from .state import Best, TrainingState
 
@@ -129,10 +132,10 @@ class Checkpoint:
         write_folder(self.folder, KIND, files, info)
 
     @classmethod
-    def read(cls, folder: Path, known: Collection[str]) -> tuple[Checkpoint, TrainingState]:
+    def read(cls, folder: Path, defaults: Mapping[str, Any]) -> tuple[Checkpoint, TrainingState]:
         """Read and verify a checkpoint; its tables are on the CPU.
 
-        ``known`` are the names of the hyper-parameters that there may be.
+        ``defaults`` are the hyper-parameters that there may be, with their default values.
 
         Raises
         ------
@@ -141,6 +144,10 @@ class Checkpoint:
         ModelError
             If it cannot be used; the message names the file.
         """
+        return read_settled(folder, lambda: cls._read(folder, defaults))
+
+    @classmethod
+    def _read(cls, folder: Path, defaults: Mapping[str, Any]) -> tuple[Checkpoint, TrainingState]:
         _check_begun(folder)
         files, info = read_folder(folder, KIND)
         try:
@@ -150,15 +157,14 @@ class Checkpoint:
                 dict(info["hyperparameters"]),
                 {name: info["data"][name] for name in DATA},
             )
-            unknown = sorted(checkpoint.hyperparameters.keys() - set(known))
-            if unknown:
-                raise ValueError(f"this release has no hyper-parameter {unknown[0]!r}")
+            _check_hyperparameters(checkpoint.hyperparameters, defaults)
             state = _read_state(files, info)
             if state.tables.n_dims != checkpoint.hyperparameters["n_dims"]:
                 raise ValueError(f"tables have {state.tables.n_dims} columns")
         except ModelError:
             raise  # names its file
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Values of any type: the checksum of a manifest says only that it is whole.
             raise ModelError(
                 f"{folder}/{KIND}.json does not describe a training: "
                 f"{type(error).__name__}: {error}"
@@ -260,6 +266,16 @@ def _table_writer(tables: Tables) -> Writer:
     return lambda path: write_arrays(path, tables.to_numpy())
 
 
+def _check_hyperparameters(stored: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise TypeError or ValueError unless a trainer can have these."""
+    unknown = sorted(stored.keys() - defaults.keys())
+    if unknown:
+        raise ValueError(f"this release has no hyper-parameter {unknown[0]!r}")
+    params = {**defaults, **stored}
+    resolve(params)
+    check_choice("device", params["device"], DEVICES)
+
+
 def _read_state(files: dict[str, Path], info: dict[str, Any]) -> TrainingState:
     """Make a state of verified files; KeyError, TypeError or ValueError tell what is wrong."""
     rowwise = info["rowwise"]
@@ -331,10 +347,16 @@ def _read_tables(path: Path, rowwise: bool) -> Tables:
         ):
             raise ModelError(f"{path} has tables of the shapes {shapes}")
         # Written so that NaN fails as well.
-        largest = max(vectors.max(), -vectors.min(), sums.max())
-        if not (largest < np.inf and sums.min() >= 0):
-            raise ModelError(f"{path}: {name} has values that are not finite, or negative sums")
+        if not (_in_range(vectors) and sums.min() >= 0 and sums.max() < np.inf):
+            raise ModelError(
+                f"{path}: {name} has values that are not finite or not within "
+                f"{LARGEST_COMPONENT:g}, or negative sums"
+            )
     return Tables("cpu", n_dims, **arrays, rowwise=rowwise)
+
+
+def _in_range(vectors: np.ndarray) -> bool:
+    return bool(max(vectors.max(), -vectors.min()) <= LARGEST_COMPONENT)
 
 
 def _read_averages(
@@ -345,7 +367,7 @@ def _read_averages(
         arrays = read_arrays(files[name], dict.fromkeys(ENTITIES, np.float32))
         for entity, rows in zip(ENTITIES, tables.shape, strict=True):
             array = arrays[entity]
-            if array.shape != (rows, tables.n_dims) or not np.isfinite(array).all():
+            if array.shape != (rows, tables.n_dims) or not _in_range(array):
                 raise ModelError(f"{files[name]} has averages of other tables, or not finite")
         first = check_int("first averaged epoch", first, 0)
         read[name] = MovingAverages(arrays, first, check_int("last averaged epoch", last, first))

@@ -31,7 +31,10 @@ def check_real(name: str, value: Any, low: float, *, strict: bool = False) -> fl
     """Return ``value`` as a finite float that is >= low, or > low if ``strict``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int of hundreds of digits
+        number = math.inf
     if not math.isfinite(number) or number < low or (strict and number == low):
         raise ValueError(
             f"{name} must be a finite number {'above' if strict else 'of at least'} {low:g}, "

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._validation.showing import quoted
+
 # An error message names at most this many unknown ids.
 NAMED = 5
 _INT64 = np.iinfo(np.int64)
@@ -59,7 +61,7 @@ class IdIndex:
                 id for row, id in enumerate(self.array.tolist()) if self._rows_by_text[id] != row
             ]
         if repeated:
-            raise ValueError(f"{name} must be unique, {repeated[0]!r} occurs twice")
+            raise ValueError(f"{name} must be unique, {quoted(repeated[0])} occurs twice")
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -101,7 +103,7 @@ class IdIndex:
         rows = self.find(wanted)
         unknown = wanted[rows < 0]
         if unknown.size:
-            named = ", ".join(map(repr, unknown[:NAMED].tolist()))
+            named = ", ".join(map(quoted, unknown[:NAMED].tolist()))
             raise ValueError(
                 f"the model has no {self._what} {named} ({unknown.size} unknown ids): leave out "
                 f"{self._what}s that had no interactions in training"
@@ -150,8 +152,11 @@ def id_array(name: str, ids: Any) -> np.ndarray:
         if all(
             isinstance(value, numbers.Integral) and not isinstance(value, bool) for value in values
         ):
-            if not all(_INT64.min <= value <= _INT64.max for value in values):
-                raise ValueError(f"{name} must fit into int64, got {max(values)}; use strings")
+            for value in values:
+                if not _INT64.min <= value <= _INT64.max:
+                    raise ValueError(
+                        f"{name} must fit into int64, got {quoted(value)}; use strings instead"
+                    )
             array = np.array(values, dtype=np.int64)
     if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
