@@ -60,20 +60,13 @@ class Library:
             options = {"cold_users": "vector", "approximate": True, **setting}
             return lambda row, k: indexed.recommend(row, k, had, **options)[0]
 
-        return Index(searcher, _index_bytes(indexed), indexed.index_info or {})
+        return Index(searcher, _saved_bytes(indexed), indexed.index_info or {})
 
 
-def _index_bytes(model: Model) -> int:
-    """Return about how many bytes the index takes in memory."""
-    if model._index.kind == "faiss":  # its file is empty
-        import faiss
-
-        return int(faiss.serialize_index(model._index._index).nbytes)
+def _saved_bytes(model: Model) -> int:
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder)
-        n_bytes = sum(path.stat().st_size for path in Path(folder).glob("index-*"))
-    # The graph of hnswlib has its own copy of the vectors, and the file has none.
-    return n_bytes + (model.item_vectors.nbytes if model._index.kind == "hnswlib" else 0)
+        return sum(path.stat().st_size for path in Path(folder).glob("index-*"))
 
 
 GRAPHS = ({"m": 16, "ef_construction": 200},)

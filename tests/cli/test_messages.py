@@ -1,7 +1,11 @@
 """Errors of the library in the words of the command line."""
 
+import json
+
 import pytest
 
+from cml_fast import Model
+from cml_fast._cli.app import main
 from cml_fast._cli.messages import explain, in_options
 from cml_fast.errors import DataError, DeviceUnavailable
 
@@ -66,3 +70,23 @@ def test_without_options_nothing_changes():
 def test_exit_codes(error, code, message):
     found = explain(error)
     assert found[0] == code and found[1].startswith(message)
+
+
+def test_an_id_cannot_forge_a_row_or_move_the_cursor(tmp_path, capsys):
+    model = Model(
+        [[0.0, 0.0]],
+        [[0.0, 1.0], [0.0, 2.0]],
+        user_ids=["ann"],
+        item_ids=["a\n   1  good", "\x1b[2Jx"],
+    )
+    model.save(tmp_path / "model")
+    assert main(["recommend", str(tmp_path / "model"), "--user", "ann"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert r"a\n   1  good" in lines[1] and r"\x1b[2Jx" in lines[2]
+    assert main(["recommend", str(tmp_path / "model"), "--user", "\x1b[2J\n" + "y" * 200]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "\x1b" not in error and len(error) < 200
+    assert main(["recommend", str(tmp_path / "model"), "--user", "ann", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["item"] for each in found["items"]] == list(model.item_ids)

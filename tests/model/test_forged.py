@@ -136,7 +136,7 @@ def use(kind, folder):
 
 @pytest.mark.parametrize("kind", ["model", "checkpoint"])
 @pytest.mark.parametrize(
-    "seeds", [range(150), pytest.param(range(150, 10_000), marks=pytest.mark.slow)], ids=len
+    "seeds", [range(50), pytest.param(range(50, 1000), marks=pytest.mark.slow)], ids=len
 )
 @pytest.mark.filterwarnings(
     "ignore:the index .* was left out", "ignore:(overflow|invalid value) encountered"
@@ -218,9 +218,11 @@ CHILD = textwrap.dedent(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# Nobody but faiss can check what is in its files, see docs/design/reliability.md; those of exact
+# search are empty.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("exact", "faiss")])
 @pytest.mark.parametrize(
-    ("first", "last"), [(0, 200), pytest.param(200, 5000, marks=pytest.mark.slow)]
+    ("first", "last"), [(0, 60), pytest.param(60, 1000, marks=pytest.mark.slow)]
 )
 def test_forged_indexes(tmp_path, kind, first, last):
     """Garbage with the right checksum does not end the process, whatever a search meets in it."""
@@ -232,20 +234,18 @@ def test_forged_indexes(tmp_path, kind, first, last):
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     used, refused = map(int, ran.stdout.split())
-    # A file of faiss, and of exact search, has no content: there is nothing to refuse in it.
-    assert used > 0 and (refused > 0 or kind in ("exact", "faiss"))
+    assert used > 0 and refused > 0
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"factory": 3}, {"factory": "IVF"}, {"factory": "IVF99999,Flat"}, {"search": {"a": 1}}],
+    "change", [{"m": "16"}, {"m": 10**6}, {"ef_construction": None}, {"search": {"a": 1}}]
 )
 def test_a_forged_description_of_an_index(tmp_path, change):
-    pytest.importorskip("faiss", reason="faiss is not installed: pip install cml-fast[faiss]")
+    pytest.importorskip("hnswlib", reason="hnswlib is not installed: pip install cml-fast[hnswlib]")
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((300, 5)).astype(np.float32)
-    index = KINDS["faiss"].build(vectors)
+    index = KINDS["hnswlib"].build(vectors)
     index.save(tmp_path / "index")
     description = {**describe_index(index, vectors), **change}
-    with pytest.raises(ModelError, match=f"{tmp_path}/index (is described|cannot be built)"):
+    with pytest.raises(ModelError, match=f"{tmp_path}/index (is described|cannot be used)"):
         load_index(tmp_path / "index", vectors, description)

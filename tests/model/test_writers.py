@@ -69,7 +69,7 @@ def load_often(folder, n_values, times):
 
 
 @pytest.mark.parametrize("n_writers", [2, 8])
-@pytest.mark.parametrize("n_rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_rounds", [2, pytest.param(15, marks=pytest.mark.slow)])
 def test_models_saved_to_one_folder(tmp_path, n_writers, n_rounds):
     """All saves and loads succeed, and what is left is one whole model and nothing else."""
     for at in range(n_rounds):
@@ -153,7 +153,7 @@ def read_often(folder, expected, times):
         assert np.array_equal(state.tables.to_numpy()["users"], expected[state.seed])
 
 
-@pytest.mark.parametrize("n_rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_rounds", [2, pytest.param(15, marks=pytest.mark.slow)])
 def test_checkpoints_written_to_one_folder(tmp_path, n_rounds):
     stored = [tmp_path / f"seed-{seed}" for seed in range(2)]
     expected = {}
@@ -193,7 +193,7 @@ def recommend_or_exit(folder, value):
         os._exit(3 if any(text in str(error) for text in known) else 4)
 
 
-@pytest.mark.parametrize("n_rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_rounds", [4, pytest.param(30, marks=pytest.mark.slow)])
 def test_one_file_of_two_processes(tmp_path, n_rounds):
     whole = []
     for value in range(2):
@@ -270,7 +270,7 @@ def test_killed_at_every_step_of_a_save(tmp_path):
     assert found == sorted(found) and set(found) == {0, 1} and step > 12
 
 
-@pytest.mark.parametrize("n_rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_rounds", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_killed_at_every_step_beside_others(tmp_path, n_rounds):
     """Another process saves, and another one loads."""
     make(0).save(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._validation.showing import quoted, shown
 from ..data._ids import NAMED, IdIndex
 from ..errors import DataError
 
@@ -18,12 +19,12 @@ def rows_of(what: str, ids: np.ndarray, texts: list[str], hint: str = "") -> np.
     ``what`` is "user" or "item", and ``hint`` is added to the error about unknown ids.
     """
     rows = IdIndex(what, ids).find(np.array(texts, dtype=object))
-    unknown = [repr(text) for text, row in zip(texts, rows, strict=True) if row < 0]
+    unknown = [quoted(text) for text, row in zip(texts, rows, strict=True) if row < 0]
     if unknown:
         more = ", ..." if len(unknown) > NAMED else ""
         raise ValueError(
             f"the model has no {what} {', '.join(unknown[:NAMED])}{more}; its {len(ids):,} {what} "
-            f"ids are like {ids[0]}{hint}"
+            f"ids are like {shown(ids[0])}{hint}"
         )
     return rows
 

@@ -25,7 +25,10 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "interrupted": "yellow"}
 
 def note(message: str) -> None:
     """Print a message of one line on stderr, its first word in colour where a person looks."""
-    line = " ".join(message.split())
+    line = "".join(
+        character if character.isprintable() else ascii(character)[1:-1]  # codes for terminals
+        for character in " ".join(message.split())
+    )
     if sys.stderr.isatty():
         from rich.text import Text
 

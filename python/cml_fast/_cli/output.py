@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .._validation.showing import shown
+
 
 @dataclass(frozen=True)
 class Table:
@@ -18,6 +20,7 @@ class Table:
     columns : tuple of str
         A name that begins with ``>`` has its values on the right.
     rows : list of tuples of str
+        Whatever they hold, each is shown on one line and shortened, see `shown`.
     """
 
     columns: tuple[str, ...]
@@ -26,13 +29,14 @@ class Table:
     def plain(self) -> str:
         """Return lines with columns as wide as their widest value."""
         titles = tuple(column.lstrip(">") for column in self.columns)
-        widths = [max(map(len, cells)) for cells in zip(titles, *self.rows, strict=True)]
+        rows = self._shown_rows()
+        widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
         lines = [
             "  ".join(
                 f"{cell:>{width}}" if column.startswith(">") else f"{cell:<{width}}"
                 for cell, width, column in zip(row, widths, self.columns, strict=True)
             ).rstrip()
-            for row in (titles, *self.rows)
+            for row in (titles, *rows)
         ]
         return "\n".join(lines)
 
@@ -57,9 +61,12 @@ class Table:
                 justify="right" if right else "left",
                 overflow="fold",
             )
-        for row in self.rows:
-            made.add_row(*(Text(cell) for cell in row))
+        for row in self._shown_rows():
+            made.add_row(*map(Text, row))
         return made
+
+    def _shown_rows(self) -> list[tuple[str, ...]]:
+        return [tuple(map(shown, row)) for row in self.rows]
 
 
 class Outcome(NamedTuple):
