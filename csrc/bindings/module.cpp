@@ -5,6 +5,7 @@
 
 #include "../core/search.h"
 #include "../core/visit_order.h"
+#include "../cpu/threads.h"
 #include "../cpu/train.h"
 #include "losses.h"
 #include "python_job.h"
@@ -178,6 +179,22 @@ void define_functions(py::module_& m) {
     m.def("ranks_to_items", &ranks_to_items, "ranks"_a, "liked"_a);
 }
 
+// The errors of low memory, in words that say what to do.
+void translate_errors() {
+    py::register_exception_translator([](std::exception_ptr failure) {
+        try {
+            if (failure) std::rethrow_exception(failure);
+        } catch (const cml::ThreadNotStarted& error) {
+            const std::string advice =
+                "; give a lower n_threads, or let this process have more memory or threads";
+            PyErr_SetString(PyExc_OSError, (error.what() + advice).c_str());
+        } catch (const std::bad_alloc&) {
+            PyErr_SetString(PyExc_MemoryError,
+                            "there is too little memory for the buffers of the compiled kernels");
+        }
+    });
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -186,4 +203,5 @@ PYBIND11_MODULE(_core, m) {
     define_counters(m);
     define_job(m);
     define_functions(m);
+    translate_errors();
 }

@@ -6,6 +6,7 @@
 
 #include "../core/granularity.h"
 #include "../cpu/train.h"
+#include "gil.h"
 #include "losses.h"
 #ifdef CML_WITH_CUDA
 #include "../cuda/train.h"
@@ -249,11 +250,14 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
                                   text(end));
         }
     }
-    py::gil_scoped_release release;
+    return without_gil([&] {
 #ifdef CML_WITH_CUDA
-    if (device_ == Device::kCuda) return cuda_train(job_, begin, end, counters_, batch_, stream_);
+        if (device_ == Device::kCuda) {
+            return cuda_train(job_, begin, end, counters_, batch_, stream_);
+        }
 #endif
-    return cpu_train(job_, begin, end, n_threads_, instruction_set_);
+        return cpu_train(job_, begin, end, n_threads_, instruction_set_);
+    });
 }
 
 RowGradients PythonJob::row_gradients(const std::string& table, const py::object& rows,
@@ -291,14 +295,12 @@ std::optional<int64_t> PythonJob::step(const std::string& table, const py::objec
                                        const py::object& gradients) const {
     const RowGradients steps = row_gradients(table, rows, gradients);
     if (steps.n == 0) return {};
-    int64_t refused = -1;
-    {
-        py::gil_scoped_release release;
-        if (device_ == Device::kCpu) refused = cpu_step(job_, steps, n_threads_, instruction_set_);
+    const int64_t refused = without_gil([&] {
 #ifdef CML_WITH_CUDA
-        if (device_ == Device::kCuda) refused = cuda_step(job_, steps, counters_, stream_);
+        if (device_ == Device::kCuda) return cuda_step(job_, steps, counters_, stream_);
 #endif
-    }
+        return cpu_step(job_, steps, n_threads_, instruction_set_);
+    });
     if (refused < 0) return {};
     return refused;
 }
@@ -314,8 +316,8 @@ std::optional<int64_t> PythonJob::fold_in(int64_t begin, int64_t end, int64_t n_
         throw py::value_error("n_epochs must be between 1 and 2**31 - 1, got " + text(n_epochs));
     }
     if (begin == end) return {};
-    py::gil_scoped_release release;
-    const int64_t refused = cpu_fold_in(job_, begin, end, n_epochs, n_threads_, instruction_set_);
+    const int64_t refused = without_gil(
+        [&] { return cpu_fold_in(job_, begin, end, n_epochs, n_threads_, instruction_set_); });
     if (refused < 0) return {};
     return refused;
 }

@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,27 +24,65 @@ inline void add(Counters& sum, const Counters& part) {
     sum.first_non_finite = std::min(sum.first_non_finite, part.first_non_finite);
 }
 
+// The system did not start a thread.
+struct ThreadNotStarted : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Keeps the first exception of several threads.
+class FirstFailure {
+ public:
+    // To be called where an exception is caught.
+    void keep() noexcept {
+        if (!taken_.exchange(true)) failure_ = std::current_exception();
+    }
+
+    // To be called after all threads have been joined.
+    void rethrow() const {
+        if (failure_) std::rethrow_exception(failure_);
+    }
+
+ private:
+    std::atomic<bool> taken_{false};
+    std::exception_ptr failure_;
+};
+
 // Call work(worker, counters) in n_workers threads, one of which is the calling thread, and add up
-// their counters. If a thread cannot be started, give_up() tells the others to return.
+// their counters. If work throws (there may be no memory for what it needs) or a thread cannot be
+// started, give_up() tells the others to return. When all have, the first exception is thrown.
 template <class Work, class GiveUp>
 Counters in_threads(int n_workers, Work work, GiveUp give_up) {
     std::vector<Counters> counters(static_cast<size_t>(n_workers));
-    auto run = [&](int worker) {
-        Counters local;  // on the thread's own stack: no cache line is shared
-        work(worker, local);
-        counters[static_cast<size_t>(worker)] = local;
-    };
     std::vector<std::thread> threads;
     threads.reserve(counters.size());
+    FirstFailure failure;
+    auto run = [&](int worker) {
+        try {
+            Counters local;  // on the thread's own stack: no cache line is shared
+            work(worker, local);
+            counters[static_cast<size_t>(worker)] = local;
+        } catch (...) {
+            failure.keep();
+            give_up();
+        }
+    };
     try {
-        for (int worker = 1; worker < n_workers; ++worker) threads.emplace_back(run, worker);
+        for (int worker = 1; worker < n_workers; ++worker) {
+            try {
+                threads.emplace_back(run, worker);
+            } catch (const std::system_error& error) {
+                throw ThreadNotStarted("thread " + std::to_string(worker + 1) + " of " +
+                                       std::to_string(n_workers) +
+                                       " could not be started: " + error.what());
+            }
+        }
+        run(0);
     } catch (...) {
+        failure.keep();
         give_up();
-        for (std::thread& thread : threads) thread.join();
-        throw;
     }
-    run(0);
     for (std::thread& thread : threads) thread.join();
+    failure.rethrow();
     Counters total;
     for (const Counters& part : counters) add(total, part);
     return total;
