@@ -67,7 +67,8 @@ def check_fit_inputs(
         if not callable(callback):
             raise TypeError(f"callbacks must be callable, got {callback!r}")
     matrix = train.matrix if isinstance(train, Interactions) else train
-    likes = check_matrix("train", matrix, stacklevel=4)
+    # Compiled code reads the matrices while callbacks and other threads run, so these are our own.
+    likes = check_matrix("train", matrix, own=True, stacklevel=4)
     if likes.nnz == 0:
         raise DataError("train has no interactions, so there is nothing to learn")
     ids = {}
@@ -121,7 +122,7 @@ def _check_validation(validation: Any, train: Any, shape: tuple[int, int]) -> sp
                 "user_ids=train.user_ids and item_ids=train.item_ids"
             )
         validation = validation.matrix
-    matrix = check_matrix("validation", validation, shape, stacklevel=5)
+    matrix = check_matrix("validation", validation, shape, own=True, stacklevel=5)
     if matrix.nnz == 0:
         raise DataError("validation has no interactions; leave it out or give some")
     return matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -59,9 +60,9 @@ def check_counts(name: str, counts: Any, n: int) -> np.ndarray:
         )
     if array.min() < 0:
         raise ValueError(f"{name} must not be negative, got {array.min()}")
-    copy = array.astype(np.int64)
-    copy.flags.writeable = False
-    return copy
+    own = array.astype(np.int64)
+    own.flags.writeable = False
+    return own
 
 
 def check_flags(name: str, flags: Any, n: int) -> np.ndarray:
@@ -72,9 +73,9 @@ def check_flags(name: str, flags: Any, n: int) -> np.ndarray:
             f"{name} must be {n} bools, one for each row, got an array of {array.dtype} with shape "
             f"{array.shape}"
         )
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy
+    own = np.array(array)
+    own.flags.writeable = False
+    return own
 
 
 def check_vectors(name: str, vectors: npt.ArrayLike) -> np.ndarray:
@@ -94,9 +95,9 @@ def check_vectors(name: str, vectors: npt.ArrayLike) -> np.ndarray:
             f"{name} must be finite and within {LARGEST_COMPONENT:g}, got {given[tuple(at)]} at "
             f"row {at[0]}, column {at[1]}"
         )
-    copy = np.array(given, dtype=np.float32, order="C")
-    copy.flags.writeable = False
-    return copy
+    own = np.array(given, dtype=np.float32, order="C")
+    own.flags.writeable = False
+    return own
 
 
 def check_matrix(
@@ -105,6 +106,7 @@ def check_matrix(
     shape: tuple[int, int] | None = None,
     *,
     kind: MatrixKind = INTERACTIONS,
+    own: bool = False,
     stacklevel: int = 3,
 ) -> sp.csr_array:
     """Return a sparse matrix as a canonical float32 CSR array: sorted, merged, no zeros.
@@ -112,7 +114,8 @@ def check_matrix(
     Accepts scipy.sparse matrices and arrays in any format. Duplicates are summed and explicit
     zeros are dropped, each with a warning that counts them. The warning points at the caller of
     the caller, or elsewhere by ``stacklevel``. The argument itself is not changed, but the result
-    may share its arrays, so do not write to the result.
+    may share its arrays, so do not write to the result. With ``own`` it shares nothing: what is
+    checked is a copy, and stays as it is whoever writes to the argument, now or later.
 
     Raises
     ------
@@ -123,6 +126,8 @@ def check_matrix(
         are NaN, infinite or, unless the ``kind`` is signed, negative.
     """
     _check_shape(name, matrix, shape, kind)
+    if own:
+        matrix = copy.deepcopy(matrix)  # unlike matrix.copy() also of one that is damaged
     if matrix.format in ("csr", "csc"):
         _check_compressed(name, matrix)
     if matrix.format == "csr" and _is_strictly_sorted(matrix.indices, matrix.indptr):

@@ -78,7 +78,7 @@ def check_features(
         return _check_dense(name, features, n_rows)
     if features.shape[0] != n_rows:
         raise DataError(f"{name} must have {n_rows} rows, got {features.shape[0]}")
-    matrix = check_matrix(name, features, kind=FEATURES, stacklevel=5)
+    matrix = check_matrix(name, features, kind=FEATURES, own=True, stacklevel=5)
     if matrix.nnz == 0:
         raise DataError(f"{name} must have at least one feature of one object, got none")
     return matrix
