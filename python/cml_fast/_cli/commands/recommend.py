@@ -246,8 +246,9 @@ def _written(
     if names is not None:
         rows = found[0][found[0] >= 0].tolist()
         table = table.append_column("title", [[names[row] for row in rows]])
-    parts.write(0, table)
-    parts.join()
+    with parts.writing():
+        parts.write(0, table)
+        parts.join()
     assert out is not None
     return _in_file(out, len(users), found[0].shape[1])
 
