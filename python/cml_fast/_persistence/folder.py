@@ -97,6 +97,11 @@ def _write_locked(
         _sync(folder)
         if created:
             _sync(folder.parent)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        # Writing to an open file does not say which one it was.
+        raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         # Files of a failed write, or of the old content, are of no use any more. If removing them
         # fails as well, that error must not hide the outcome of the write.
