@@ -199,6 +199,9 @@ void translate_errors() {
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "Compiled kernels of cml_fast.";
+    // pybind11 loads NumPy for the first array, and lets go of the GIL for it. A daemon thread that
+    // did so while Python ends would abort the process (see gil.h), so it is done here.
+    py::array_t<float>(0);
     define_constants(m);
     define_counters(m);
     define_job(m);
