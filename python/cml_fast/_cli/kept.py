@@ -12,10 +12,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+from .._persistence.one_file import write_file
 from .config import config_text, read_config
 from .messages import note
 from .reading import STDIN, Reading
-from .saving import write_text
 
 NAME = "train.toml"
 
@@ -41,7 +41,8 @@ def keep(folder: Path, train: Any, values: Mapping[str, Any]) -> None:
         key: value.absolute() if isinstance(value, Path) and str(value) != STDIN else value
         for key, value in values.items()
     }
-    write_text(folder / NAME, f"# {_mark(folder)}\n{config_text(train, absolute)}")
+    text = f"# {_mark(folder)}\n{config_text(train, absolute)}"
+    write_file(folder / NAME, text.encode())
 
 
 def kept_with(folder: Path) -> Kept | None:

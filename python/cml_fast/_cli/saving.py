@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .._persistence.one_file import write_file
 
 if TYPE_CHECKING:
     from ..data import Interactions
@@ -21,16 +22,6 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
         raise FileExistsError(
             f"{folder} has a model: give another folder, or replace it with --overwrite"
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_interactions(part: Interactions, path: Path) -> None:
@@ -52,10 +43,6 @@ def write_interactions(part: Interactions, path: Path) -> None:
         columns["weight"] = matrix.data
     if part.timestamps is not None:
         columns["timestamp"] = part.timestamps
-    temporary = path.with_name(f".tmp-{path.name}")
-    write = csv.write_csv if path.suffix == ".csv" else parquet.write_table
-    try:
-        write(pa.table(columns), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    table, written = pa.table(columns), pa.BufferOutputStream()
+    (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, written)
+    write_file(path, written.getvalue())

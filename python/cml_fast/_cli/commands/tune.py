@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..._persistence.one_file import write_file
 from ..._training.hyperparameters import HYPERPARAMETERS, TEMPERATURES
 from ...errors import TrainingDiverged
 from ..command import command_of
@@ -17,7 +18,6 @@ from ..kept import keep
 from ..messages import note
 from ..output import Outcome, Table
 from ..reading import Known, Reading
-from ..saving import write_text
 from ..training import Hyperparameters, TrainingData, logged, values_of, watched
 from . import train
 
@@ -264,7 +264,7 @@ class _Search:
         command = command_of("train", train.run)
         trainer.model_.save(self.out / "model")
         keep(self.out / "model", command, values)
-        write_text(self.out / CONFIG, config_text(command, values))
+        write_file(self.out / CONFIG, config_text(command, values).encode())
 
 
 def _outcome(trials: list[Any], out: Path) -> Outcome:
