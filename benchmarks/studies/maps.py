@@ -1,13 +1,12 @@
-"""What a map of the learned space costs, how well it keeps neighbours, and how smoothly it moves.
+"""What a map of the learned space costs, and how well it keeps neighbours.
 
     python -m benchmarks.studies.maps --work build/maps
 
 Two sets of items: gowalla's, from a model that is trained as in `benchmarks.topk`, and made-up
 points. Of each, `Model.map` writes pages by t-SNE and by PCA, in a process of its own, which tells
 its peak memory. `kept` is the share of the 10 nearest items in the learned space that are among the
-30 nearest in the plane, of a sample of items. The page is then opened in headless Chromium, which
-draws by software: a device with a GPU is faster. While it is panned, frames per second are counted,
-and how many points are drawn: where all of them are slow, the page draws some while it moves.
+30 nearest in the plane, of a sample of items. The page is then opened in headless Chromium.
+`benchmarks.studies.map_frames` tells how smoothly it moves.
 """
 
 from __future__ import annotations
@@ -37,28 +36,6 @@ N_MADE_UP, N_DIMS, N_USERS = 300_000, 50, 20_000
 # Of the made-up points: how many groups there are at each level, and how far apart these are.
 LEVELS, NOISE = ((64, 1.0), (1_000, 0.6), (16_000, 0.25)), 0.4
 NEAR, AMONG, SAMPLE = 10, 30, 2_000
-PAN_SECONDS = 6
-# Pans by a few pixels in each frame, back and forth, as one drags; counts what was drawn.
-_PAN = """
-const done = arguments[arguments.length - 1];
-const { camera, scatter, pane } = app.plots.learned;
-const draws = [];
-const heard = scatter.subscribe("draw", () => draws.push(performance.now()));
-const end = performance.now() + 1000 * arguments[0];
-let at = 0;
-const step = () => {
-  camera.pan(Math.floor(at++ / 20) % 2 ? -4 : 4, 1, false);
-  if (performance.now() < end) { requestAnimationFrame(step); return; }
-  scatter.unsubscribe(heard);
-  const points = scatter.get("isPointsFiltered") ? scatter.get("filteredPoints").length
-    : app.plots.learned.n;
-  camera.tell(true);
-  // The first second is for the page to see how fast it is.
-  const later = draws.filter((time) => time > draws[0] + 1000);
-  done({ frames: later.length, seconds: (later.at(-1) - later[0]) / 1000, points });
-};
-requestAnimationFrame(step);
-"""
 
 
 def model_of(data: str, args: argparse.Namespace) -> Model:
@@ -123,19 +100,16 @@ def memory_of(pid: int) -> int:
 
 
 def looked_at(page: Path, picture: Path) -> dict[str, Any]:
-    """Open a page and pan it."""
+    """Open a page."""
     with chromium.browser() as driver:
         start = time.perf_counter()
         chromium.open_map(driver, page)
         opened = time.perf_counter() - start
         time.sleep(1)
         driver.save_screenshot(str(picture))
-        panned = driver.execute_async_script(_PAN, PAN_SECONDS)
         memory = memory_of(driver.service.process.pid)
         return {
             "seconds to open": round(opened, 1),
-            "frames per second while panning": round(panned["frames"] / panned["seconds"], 1),
-            "points drawn while panning": panned["points"],
             "memory of the browser in MB": round(memory / 1e6),
             "messages": len(chromium.messages(driver)),
         }

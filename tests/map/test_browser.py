@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from pages import content_of, small_model
 
 from benchmarks.common import chromium
+from benchmarks.studies import map_frames
 from cml_fast.data import Features
 
 pytestmark = pytest.mark.slow
@@ -84,20 +85,34 @@ def until(driver, script, *arguments):
 
 def pixels(driver, pane="learned"):
     """The colours of the pixels of a map that are not the ground: how many there are of each."""
+    return inked(driver, "Array.from(data.slice(at, at + 3), (value) => value >> 5).join()", pane)
+
+
+def squares(driver):
+    """The squares of the learned map, of 16 pixels, in which there is something."""
+    number = (
+        "Math.floor(at / 4 / canvas.width / 16) * 1000 + Math.floor((at / 4) % canvas.width / 16)"
+    )
+    return set(inked(driver, number, "learned"))
+
+
+def inked(driver, key, pane):
+    """Count the pixels of a map that are not the ground, by a key."""
     return driver.execute_script(
-        """
-        const shown = document.querySelector(`#${arguments[0]} .points`);
+        f"""
+        const shown = document.querySelector(`#${{arguments[0]}} .points`);
         const canvas = new OffscreenCanvas(shown.width, shown.height);
-        const context = canvas.getContext("2d", { willReadFrequently: true });
+        const context = canvas.getContext("2d", {{ willReadFrequently: true }});
         context.drawImage(shown, 0, 0);
-        const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-        const counts = {};
-        for (let at = 0; at < data.length; at += 4) {
-          if (data[at + 3] > 100) {
-            const key = Array.from(data.slice(at, at + 3), (value) => value >> 5).join();
+        const {{ data }} = context.getImageData(0, 0, canvas.width, canvas.height);
+        const ground = app.plots[arguments[0]].ground.map((share) => Math.round(255 * share));
+        const counts = {{}};
+        for (let at = 0; at < data.length; at += 4) {{
+          if (ground.some((value, channel) => Math.abs(value - data[at + channel]) > 60)) {{
+            const key = {key};
             counts[key] = (counts[key] ?? 0) + 1;
-          }
-        }
+          }}
+        }}
         return counts;
         """,
         pane,
@@ -319,7 +334,7 @@ def test_on_a_phone(programs, page):
         driver.find_element("css selector", "[data-pane=raw]").click()
         assert driver.find_element("id", "raw").is_displayed()
         until(driver, "document.querySelector('#raw .points').width >= 780")
-        until(driver, "app.plots.raw.opacityNow > 0")
+        until(driver, "app.plots.raw.surface.last.view")
         assert sum(pixels(driver, "raw").values()) > 500
         driver.find_element("css selector", "[data-pane=learned]").click()
         item = alone(page)
@@ -346,6 +361,104 @@ def test_two_fingers_zoom(programs, page):
             )
         driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         assert until(driver, "app.plots.learned.camera.scale > 2")
+
+
+# Counts what WebGL draws: points, and pictures, which are strips.
+COUNT = """
+const { gl } = app.plots.learned.surface;
+const { drawArrays } = gl;
+globalThis.drawn = {};
+app.plots.learned.scatter.subscribe("drawing", () => (drawn.frames += 1));
+gl.drawArrays = (kind, first, count) => {
+  if (kind === gl.POINTS) drawn.points += count; else drawn.pictures += 1;
+  drawArrays.call(gl, kind, first, count);
+};
+"""
+# Pictures are for where drawing takes longer than so many milliseconds, and there are more points.
+SETTLE = """
+app.each((plot) => { plot.surface.slow = arguments[0]; plot.few = arguments[1]; plot.repaint(); });
+"""
+
+
+def settled(driver, slow, few):
+    driver.execute_script(SETTLE, slow, few)
+    until(driver, "!app.plots.learned.surface.isStale")
+
+
+def moving(driver, script):
+    """Move the map, without an end of the gesture; return what was drawn, and where."""
+    begin = "Object.assign(drawn, { frames: 0, points: 0, pictures: 0 });"
+    driver.execute_script(f"{begin} const {{ camera }} = app.plots.learned; {script}")
+    until(driver, "drawn.frames > 0")
+    return driver.execute_script("return drawn"), squares(driver)
+
+
+def resting(driver):
+    driver.execute_script("app.plots.learned.camera.tell(true)")
+    until(driver, "!app.plots.learned.surface.isStale")
+    return squares(driver)
+
+
+def alike(some, others):
+    """The share of the squares in which there is something that are so in both."""
+    return len(some & others) / len(some | others)
+
+
+def test_pictures_move_where_points_are_slow(opened):
+    opened.execute_script(COUNT)
+    settled(opened, -1, 10)
+    drawn, seen = moving(opened, "camera.pan(90, -40, false)")
+    assert (
+        drawn["points"] == 0 and drawn["pictures"] == drawn["frames"]
+    )  # it was the whole map, in one picture
+    assert alike(seen, resting(opened)) > 0.9
+    assert opened.execute_script("return drawn.points") >= 210  # at rest all are drawn
+    opened.execute_script("app.plots.learned.camera.zoom(1.5)")
+    resting(opened)
+    settled(opened, -1, 10)
+    drawn, seen = moving(opened, "camera.zoom(0.6, undefined, false)")
+    assert (
+        drawn["points"] == 0 and drawn["pictures"] == 2 * drawn["frames"]
+    )  # the whole map is around the last view
+    assert alike(seen, resting(opened)) > 0.8
+
+
+def test_points_are_drawn_in_each_frame_where_that_is_fast(opened):
+    opened.execute_script(COUNT)
+    settled(opened, 1e9, 10)
+    drawn, seen = moving(opened, "camera.pan(90, -40, false)")
+    assert drawn["points"] == 210 * drawn["frames"] and drawn["pictures"] == 0
+    assert alike(seen, resting(opened)) > 0.99
+
+
+def test_from_near_the_points_around_are_drawn_alone(opened):
+    opened.execute_script(COUNT)
+    item = "app.plots.learned.placeOf({ kind: 'item', row: 40 })"
+    opened.execute_script(f"Object.assign(app.plots.learned.camera, {item}, {{ scale: 30 }})")
+    resting(opened)
+    settled(opened, -1, 100)
+    until(opened, "app.plots.learned.isNear && !app.plots.learned.surface.isStale")
+    drawn, seen = moving(opened, "camera.pan(9, -4, false)")
+    assert 0 < drawn["points"] / drawn["frames"] <= 100 and drawn["pictures"] == 0
+    assert alike(seen, resting(opened)) > 0.99
+    # Where more are seen, there are pictures again; then all points.
+    drawn, _ = moving(opened, "camera.zoom(0.03, undefined, false)")
+    assert drawn["points"] == 0 and drawn["pictures"] == 2 * drawn["frames"]
+    resting(opened)
+    assert opened.execute_script("return app.plots.learned.part") is None
+
+
+def test_the_canvas_costs_little(opened):
+    """No blending with the page, and no second antialiasing: each took as long as a frame may."""
+    asked = opened.execute_script("return app.plots.learned.surface.gl.getContextAttributes()")
+    assert asked["alpha"] is False and asked["antialias"] is False
+
+
+def test_the_study_of_frames_moves_the_map(programs, page, monkeypatch):
+    monkeypatch.setattr(map_frames, "SECONDS", 0.5)
+    found = map_frames.moved(page, {"near": 3})
+    assert set(found) == {"drag, near", "wheel, near"}
+    assert all(value > 0 for figures in found.values() for value in figures.values())
 
 
 def png(width, height):

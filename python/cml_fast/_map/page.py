@@ -10,8 +10,8 @@ from importlib.resources import files
 
 _SCRIPTS = (
     "vendor/regl-scatterplot.min.js",
-    *(f"{name}.js" for name in ("data", "colours", "camera", "plot", "overlay")),
-    *(f"{name}.js" for name in ("panel", "search", "legend", "main")),
+    *(f"{name}.js" for name in ("data", "colours", "camera", "near", "surface")),
+    *(f"{name}.js" for name in ("plot", "overlay", "panel", "search", "legend", "main")),
 )
 
 

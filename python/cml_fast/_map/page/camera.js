@@ -2,15 +2,15 @@
 
 const MOST = 400; // times as near as the whole map
 const CLICK = 4; // pixels: what moved less is a click
+const REST = 250; // milliseconds without a key or a turn of the wheel: the gesture is over
+const WHOLE = { scale: 1, x: 0, y: 0 }; // a view: how near, and what is in the middle
 
 class Camera {
   // changed(done): called when the view has moved; done: whether the gesture is over.
   constructor(element, changed) {
     this.element = element;
     this.changed = changed;
-    this.scale = 1;
-    this.x = 0; // what is in the middle
-    this.y = 0;
+    Object.assign(this, WHOLE);
     this.width = 1;
     this.height = 1;
     this.pointers = new Map();
@@ -25,7 +25,11 @@ class Camera {
 
   // Pixels of a unit: the whole map, from -1 to 1, fits at scale 1.
   get unit() {
-    return (Math.min(this.width, this.height) / 2) * this.scale;
+    return this.unitAt(this.scale);
+  }
+
+  unitAt(scale) {
+    return (Math.min(this.width, this.height) / 2) * scale;
   }
 
   resize(width, height) {
@@ -39,11 +43,28 @@ class Camera {
     ];
   }
 
+  view() {
+    return { scale: this.scale, x: this.x, y: this.y };
+  }
+
   // As the library wants it: a unit is half of the height of the canvas.
-  matrix() {
-    const scale = this.unit / (this.height / 2);
-    const [x, y] = [-this.x * scale, -this.y * scale];
+  matrix(view = this) {
+    const scale = this.unitAt(view.scale) / (this.height / 2);
+    const [x, y] = [-view.x * scale, -view.y * scale];
     return [scale, 0, 0, 0, 0, scale, 0, 0, 0, 0, 1, 0, x, y, 0, 1];
+  }
+
+  // The part of the map that is so many times as wide and as high as what is seen.
+  part(times, { scale, x, y } = this) {
+    const half = times / 2 / this.unitAt(scale);
+    const [across, up] = [half * this.width, half * this.height];
+    return { left: x - across, right: x + across, low: y - up, high: y + up };
+  }
+
+  // Whether only this part is seen.
+  sees({ left, right, low, high }) {
+    const seen = this.part(1);
+    return left <= seen.left && seen.right <= right && low <= seen.low && seen.high <= high;
   }
 
   pan(dx, dy, done = true) {
@@ -62,7 +83,7 @@ class Camera {
   }
 
   all() {
-    [this.scale, this.x, this.y] = [1, 0, 0];
+    Object.assign(this, WHOLE);
     this.tell(true);
   }
 
@@ -84,6 +105,12 @@ class Camera {
   tell(done) {
     clearTimeout(this.resting);
     this.changed(done);
+  }
+
+  // The gesture is over, unless it goes on within a moment.
+  rest() {
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.changed(true), REST);
   }
 
   at(event) {
@@ -128,6 +155,6 @@ class Camera {
     const lines = event.deltaMode === 1 ? 16 : 1;
     const step = Math.max(-120, Math.min(120, event.deltaY * lines));
     this.zoom(Math.exp(-step * 0.0022 * (event.ctrlKey ? 4 : 1)), this.at(event), false);
-    this.resting = setTimeout(() => this.changed(true), 160);
+    this.rest();
   }
 }

@@ -24,6 +24,11 @@ function ramp(theme) {
   });
 }
 
+// The shares of red, green and blue of a colour, from 0 to 1.
+function shares(colour) {
+  return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
+}
+
 function mixed(one, other, share) {
   const parts = [1, 3, 5].map((at) => {
     const [a, b] = [one, other].map((colour) => parseInt(colour.slice(at, at + 2), 16));

@@ -191,7 +191,10 @@ class App {
   zoom(how, plots) {
     for (const { camera } of plots) {
       if (how === "all") camera.all();
-      else if (how) camera.zoom(how === "in" ? ZOOM : 1 / ZOOM);
+      else if (how) {
+        camera.zoom(how === "in" ? ZOOM : 1 / ZOOM, undefined, false);
+        camera.rest(); // it may be one of several
+      }
     }
   }
 
@@ -217,7 +220,10 @@ class App {
     if (event.key === "/") this.search.input.focus();
     else if (how) this.zoom(how, plots);
     else if (moves[event.key] && !event.target.closest("#panel")) {
-      for (const { camera } of plots) camera.pan(...moves[event.key]);
+      for (const { camera } of plots) {
+        camera.pan(...moves[event.key], false);
+        camera.rest();
+      }
     } else return;
     event.preventDefault();
   }

@@ -119,6 +119,7 @@ class Overlay {
   drawHovered(thing) {
     const place = this.at(thing);
     if (!place) return;
+    this.dot(place, 2, this.colours.text);
     if (thing.kind === "user") this.diamond(place, 7, this.colours.text);
     else this.ring(place, 7, this.colours.text, 2);
   }

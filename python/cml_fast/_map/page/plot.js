@@ -1,8 +1,9 @@
 // One map: its points, drawn by regl-scatterplot, and what the pointer is on.
 
-// Where drawing all points takes longer than this, so many of them are drawn while the view moves.
-const SLOW = 40; // milliseconds
-const WHILE_MOVING = 30000;
+// So many points are drawn in time without a GPU. Where a part of the map has no more than these, it
+// is moved by drawing them, not by moving pictures (see surface.js).
+const FEW = 8000;
+const PARTS = [3, 1.5]; // times as wide and as high as what is seen
 const SIZE_STEPS = 6;
 
 class Plot {
@@ -15,14 +16,15 @@ class Plot {
     this.rows = rows;
     this.app = app;
     this.indexOfItem = null;
-    this.opacityNow = 0;
-    this.isCoarse = false;
-    this.isSlow = false;
+    this.few = FEW;
+    this.part = null; // of the map, which alone is drawn; null for all of it
+    this.isLoading = false;
     this.frame = 0;
     this.canvas = pane.querySelector(".points");
     this.camera = new Camera(pane, (done) => this.moved(done));
+    this.surface = new Surface(this.canvas, this);
     this.scatter = createScatterplot({
-      canvas: this.canvas, cameraIsFixed: true, showReticle: false, colorBy: "valueA", opacityBy: "valueA",
+      canvas: this.canvas, renderer: this.surface.renderer(), cameraIsFixed: true, showReticle: false, colorBy: "valueA", opacityBy: "valueA",
       sizeBy: "valueB", pointScaleMode: "constant", pointSizeSelected: 0, pointOutlineWidth: 0, deselectOnDblClick: false,
       deselectOnEscape: false, lassoOnLongPress: false, spatialIndexUseWorker: false,
     });
@@ -97,39 +99,48 @@ class Plot {
       else if (focus === null) colours[index] = scheme.of[row] < 0 ? OTHER_AT : FIRST_AT + scheme.of[row];
       else colours[index] = focus.has(row) ? FIRST_AT + focus.colour : MUTED_AT;
     }
-    this.repaint();
+    this.isLoading = true;
     await this.scatter.draw(
       { x: this.places.x, y: this.places.y, z: colours, w: this.steps },
       { zDataType: "categorical", wDataType: "categorical" },
     );
+    this.isLoading = false;
+    this.part = null; // the library draws all of new points
+    const drawn = new Promise((resolve) => this.scatter.subscribe("draw", resolve, 1));
+    this.repaint();
+    await drawn;
   }
 
-  // Set what follows from the theme, the zoom, the number of points, and the selection.
+  // Set what follows from the theme, the number of points, and the selection.
   repaint() {
-    const { theme, selection, showUsers } = this.app;
-    const base = Math.min(0.85, Math.max(0.3, 2.6 * this.n ** -0.15));
-    const near = Math.min(0.92, base * (1 + 0.25 * Math.log(Math.max(1, this.camera.scale))));
-    const opacity = near * (selection ? 0.45 : 1);
-    const pointColor = palette(this.scheme, theme);
-    this.scatter.set({
-      pointColor,
-      pointColorHover: "#000000",
-      opacity: pointColor.map((_, at) => {
-        if (at === USER_AT) return showUsers ? opacity * 0.6 : 0;
-        return at === MUTED_AT ? opacity * 0.5 : opacity;
-      }),
-      pointSize: this.pointSizes(),
-      backgroundColor: getComputedStyle(document.documentElement).getPropertyValue("--ground").trim(),
-    });
-    this.opacityNow = opacity;
+    const pointColor = palette(this.scheme, this.app.theme);
+    const ground = getComputedStyle(document.documentElement).getPropertyValue("--ground").trim();
+    this.ground = shares(ground);
+    this.scatter.set({ pointColor, pointColorHover: pointColor, backgroundColor: ground });
+    this.scatter.set(this.looks(this.camera.scale));
+    if (this.part) this.drawPart(null);
+    this.surface.forget();
     this.later();
   }
 
+  // What the points look like from so near.
+  looks(scale) {
+    const { theme, selection, showUsers } = this.app;
+    const base = Math.min(0.85, Math.max(0.3, 2.6 * this.n ** -0.15));
+    const near = Math.min(0.92, base * (1 + 0.25 * Math.log(Math.max(1, scale))));
+    const full = near * (selection ? 0.45 : 1);
+    const opacity = palette(this.scheme, theme).map((_, at) => {
+      if (at === USER_AT) return showUsers ? full * 0.6 : 0;
+      return at === MUTED_AT ? full * 0.5 : full;
+    });
+    return { opacity, pointSize: this.pointSizes(scale) };
+  }
+
   // Smaller where there are more points, and a little larger from near.
-  pointSizes() {
+  pointSizes(scale) {
     const side = Math.min(this.camera.width, this.camera.height);
     const small = Math.sqrt(Math.min(1, side / 700));
-    const near = 1 + 0.3 * Math.log(Math.max(1, this.camera.scale));
+    const near = 1 + 0.3 * Math.log(Math.max(1, scale));
     const size = Math.min(8, Math.max(1.5, 36 * this.n ** -0.238)) * small * near;
     return Array.from({ length: SIZE_STEPS }, (_, at) => size * (1 + (1.6 * at) / (SIZE_STEPS - 1)));
   }
@@ -138,9 +149,8 @@ class Plot {
     const { clientWidth: width, clientHeight: height } = this.pane;
     if (!width || !height) return;
     this.camera.resize(width, height);
-    // The library would not draw on more than the screen is said to have.
-    this.scatter.get("renderer").resize(width, height);
     this.scatter.set({ width, height });
+    this.surface.resize();
     this.overlay.resize(width, height);
     if (this.scheme) this.repaint();
     this.look();
@@ -153,33 +163,54 @@ class Plot {
 
   moved(done) {
     this.pane.classList.toggle("moving", !done);
-    if (!done && this.isSlow && !this.isCoarse && this.n > WHILE_MOVING) {
-      this.isCoarse = true;
-      const step = Math.ceil(this.n / WHILE_MOVING);
-      const some = [];
-      for (let index = 0; index < this.n; index += step) some.push(index);
-      this.scatter.filter(some, { preventEvent: true });
-    }
-    if (done && this.isCoarse) {
-      this.isCoarse = false;
-      this.scatter.unfilter({ preventEvent: true });
-    }
+    this.surface.isMoving = !done;
     if (done) {
-      this.lastDrawn = null;
-      if (this.scheme) this.repaint();
+      this.surface.isStale = true;
+      if (this.scheme) this.scatter.set(this.looks(this.camera.scale));
     }
+    this.choosePart(done);
     this.over(-1);
     this.look();
   }
 
   drawn() {
-    const now = performance.now();
-    if (this.pane.classList.contains("moving") && !this.isCoarse) {
-      if (this.lastDrawn && now - this.lastDrawn < 1000) {
-        this.isSlow = now - this.lastDrawn > SLOW;
+    if (!this.surface.isMoving && !this.surface.isStale) this.choosePart(false);
+  }
+
+  // Whether what is drawn alone is all that there is to see.
+  get isNear() {
+    return this.part !== null && this.camera.sees(this.part);
+  }
+
+  // Draw the points around what is seen alone, where all are many and these are few.
+  choosePart(done) {
+    if (!this.surface.isSlow || this.isNear) return;
+    this.near ??= new Near(this.places);
+    for (const times of PARTS) {
+      const part = this.camera.part(times);
+      const some = this.near.within(part, this.few);
+      if (some) {
+        this.drawPart(part, some);
+        return;
       }
-      this.lastDrawn = now;
     }
+    if (this.part && done) this.drawPart(null); // while the map moves, there are the pictures
+  }
+
+  drawPart(part, some) {
+    this.part = part;
+    this.surface.isStale = true;
+    if (part) this.scatter.filter(some, { preventEvent: true });
+    else this.scatter.unfilter({ preventEvent: true });
+  }
+
+  // Draw as if the whole map were looked at.
+  drawWhole(draw) {
+    this.scatter.set(this.looks(WHOLE.scale));
+    this.scatter.view(this.camera.matrix(WHOLE));
+    draw();
+    this.scatter.set(this.looks(this.camera.scale));
+    this.scatter.view(this.camera.matrix());
   }
 
   isHidden(index) {
@@ -187,7 +218,7 @@ class Plot {
   }
 
   over(index) {
-    if (this.pane.classList.contains("moving") || index < 0 || this.isHidden(index)) {
+    if (this.surface.isMoving || index < 0 || this.isHidden(index)) {
       this.app.hover(null, this);
     } else {
       this.app.hover(this.thingAt(index), this);
