@@ -71,6 +71,15 @@ def job_device(request: pytest.FixtureRequest) -> str:
     return cuda_or_skip() if request.param == "cuda" else str(request.param)
 
 
+@pytest.fixture(params=["cuda", "emulated"])
+def cuda_device(request: pytest.FixtureRequest) -> str:
+    """A CUDA device, and the emulated one."""
+    if request.param == "emulated":
+        request.getfixturevalue("emulator")
+        return "emulated"
+    return cuda_or_skip()
+
+
 @pytest.fixture(params=INSTRUCTION_SETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set that runs here, in force during the test."""

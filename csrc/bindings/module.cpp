@@ -7,10 +7,12 @@
 #include "../core/visit_order.h"
 #include "../cpu/threads.h"
 #include "../cpu/train.h"
+#include "candidates.h"
 #include "losses.h"
 #include "python_job.h"
 #ifdef CML_WITH_CUDA
 #include "../cuda/train.h"
+#include "selection.h"
 #endif
 
 namespace {
@@ -151,8 +153,10 @@ void define_job(py::module_& m) {
              "Make one step of some rows of 'users' or 'items' along these gradients. Return the "
              "position of one that was refused because a value was not finite, or None.")
         .def("fold_in", &cml::PythonJob::fold_in, "begin"_a, "end"_a, "n_epochs"_a,
-             "Train each of the users [begin, end) alone for so many epochs, with the items fixed. "
-             "Return the first for whom a value was not finite, or None.");
+             "retention"_a = 1.0f,
+             "Train each of the users [begin, end) alone for so many epochs, with the items fixed, "
+             "and multiply their vectors by `retention` between two epochs. Return the first for "
+             "whom a value was not finite, or None.");
 }
 
 void define_functions(py::module_& m) {
@@ -160,6 +164,9 @@ void define_functions(py::module_& m) {
 #ifdef CML_WITH_CUDA
     m.def("cuda_batch_bytes", &cuda_batch_bytes, "loss"_a, "n_dims"_a, "n_negatives"_a,
           "tile_size"_a, "batch_size"_a, "n_users"_a, "n_items"_a, "stride"_a);
+    m.def("cuda_select", &cml::select_on_cuda, "scores"_a, "indptr"_a, "indices"_a, "n"_a,
+          "slack"_a, "columns"_a, "found"_a, "stream"_a,
+          "Start selecting the columns of each row whose scores can be among the n smallest.");
 #endif
     m.def(
         "rank_weights",
@@ -206,5 +213,6 @@ PYBIND11_MODULE(_core, m) {
     define_counters(m);
     define_job(m);
     define_functions(m);
+    cml::define_candidates(m);
     translate_errors();
 }

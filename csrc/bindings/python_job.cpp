@@ -305,7 +305,8 @@ std::optional<int64_t> PythonJob::step(const std::string& table, const py::objec
     return refused;
 }
 
-std::optional<int64_t> PythonJob::fold_in(int64_t begin, int64_t end, int64_t n_epochs) const {
+std::optional<int64_t> PythonJob::fold_in(int64_t begin, int64_t end, int64_t n_epochs,
+                                          float retention) const {
     if (device_ != Device::kCpu) throw py::value_error("fold_in needs a job on the device 'cpu'");
     if (begin < 0 || end < begin || end > job_.users.n_rows) {
         throw py::value_error(
@@ -315,9 +316,13 @@ std::optional<int64_t> PythonJob::fold_in(int64_t begin, int64_t end, int64_t n_
     if (n_epochs < 1 || n_epochs > INT32_MAX) {
         throw py::value_error("n_epochs must be between 1 and 2**31 - 1, got " + text(n_epochs));
     }
+    if (!(retention >= 0.0f && retention <= 1.0f)) {
+        throw py::value_error("retention must be between 0 and 1, got " + text(retention));
+    }
     if (begin == end) return {};
-    const int64_t refused = without_gil(
-        [&] { return cpu_fold_in(job_, begin, end, n_epochs, n_threads_, instruction_set_); });
+    const int64_t refused = without_gil([&] {
+        return cpu_fold_in(job_, begin, end, n_epochs, retention, n_threads_, instruction_set_);
+    });
     if (refused < 0) return {};
     return refused;
 }

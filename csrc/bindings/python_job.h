@@ -30,7 +30,8 @@ class PythonJob {
 
     // Train each of the users [begin, end) alone for so many epochs, with the items fixed; for the
     // CPU only. Without the GIL. Returns the first user for whom a value was not finite.
-    std::optional<int64_t> fold_in(int64_t begin, int64_t end, int64_t n_epochs) const;
+    std::optional<int64_t> fold_in(int64_t begin, int64_t end, int64_t n_epochs,
+                                   float retention) const;
 
  private:
     // The parts of the constructor. Each checks some arguments and copies them to the job; they are

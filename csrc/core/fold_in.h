@@ -23,6 +23,12 @@ CML_FN Job job_of_user(const Job& job, int64_t user, int64_t* indptr) {
     return alone;
 }
 
+// Multiply the vector of a job's only user by `retention`, as training does when an epoch begins.
+CML_FN void draw_back(const Job& alone, float retention) {
+    float* const user = row_of(alone.users, 0);
+    for (int i = 0; i < alone.hyper.n_dims; ++i) user[i] *= retention;
+}
+
 // Every pair changes the row of its user at once, and no other row.
 template <class Lanes, class Memory, int kChunks>
 class FoldInUpdates {

@@ -123,6 +123,11 @@ struct Triplet {
     float factor;  // twice the weight of the loss
 };
 
+// Some successive samples, which are of one epoch; none if `end` is not above `begin`.
+struct SampleRange {
+    int64_t begin, end;
+};
+
 // What a launch reports. A sample is one visit of a pair. Samples are counted over all epochs:
 // sample t belongs to epoch t / n_pairs, so a single number says how far training has come.
 struct Counters {

@@ -5,6 +5,8 @@
 //   kPairsAtOnce                pairs whose users a lane looks up side by side
 //   kProductRows                rows of a product whose sums fit in registers, see product.h
 //   kHoldsRow                   whether registers can hold a row beside those sums
+//   kPrefetches                 whether prefetch() does something
+//   kRowsTransposed             rows that are transposed at a time
 //   splat(x)                    x in every lane
 //   load(p, part)               32 consecutive floats, or the part of them that exists
 //   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
@@ -13,6 +15,7 @@
 //   fma(a, b, c)                a * b + c, rounded once
 //   larger(a, b), smaller(a, b) lane by lane
 //   keep_where_above(a, x, b)   b in the lanes where a > x, else 0
+//   look_up(table, a)           table[a] lane by lane, for whole numbers a
 //   times_power_of_two(a, s)    a * 2^n, where s = n + 1.5 * 2^23
 //   mantissa(a), exponent(a)    a = mantissa * 2^exponent, for normal a > 0
 //   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
@@ -22,6 +25,11 @@
 //   store(p, x)                 x[0] ... x[n - 1], equal in all lanes, to scratch memory
 //   put(p, x)                   x, equal in all lanes, to scratch memory
 //   each(n, f)                  f(0) ... f(n - 1), divided between the lanes
+//   Sieve(items, n)             a set: its each_candidate(p, n, f) calls f(item), divided between
+//   the
+//                               lanes, at least for those of the n items at p that are in the set
+//   transpose(p, stride, q, column_stride, n)   the first n elements of kRowsTransposed rows at p
+//                               as columns at q
 //   sync()                      after it, every lane sees what the others wrote to scratch memory
 //   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   these will be loaded soon
 #pragma once

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 // CML_FN marks functions of the core, which are inlined. CML_LARGE_FN marks those that are too
 // large for that; on CUDA they are inlined too, because a call would put its arguments into local
@@ -44,6 +45,26 @@ CML_FN float square_root(float x) {
     return sqrtf(x);
 #else
     return __builtin_sqrtf(x);
+#endif
+}
+
+CML_FN uint32_t bits_of(float x) {
+#if defined(__CUDACC__)
+    return __float_as_uint(x);
+#else
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    return bits;
+#endif
+}
+
+CML_FN float float_of(uint32_t bits) {
+#if defined(__CUDACC__)
+    return __uint_as_float(bits);
+#else
+    float x;
+    std::memcpy(&x, &bits, sizeof(x));
+    return x;
 #endif
 }
 

@@ -45,13 +45,12 @@ CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t
 // negatives, whichever takes fewer steps, and look each of them up in the other list.
 template <class Lanes, class F>
 CML_FN void find_liked(const Job& job, const int32_t* liked, int64_t n_liked,
-                       const int32_t* negatives, F found) {
+                       const int32_t* negatives, const typename Lanes::Sieve& sieve, F found) {
     const int64_t n = job.hyper.n_negatives;
     constexpr int64_t kSteps = 8;  // of a binary search in the likes, roughly
     if (n < job.items.n_rows && n_liked <= kSteps * n) {
-        Lanes::each(static_cast<int>(n_liked), [=, &job](int i) CML_INLINE_LAMBDA {
+        sieve.each_candidate(liked, n_liked, [=, &job](int32_t item) CML_INLINE_LAMBDA {
             // If this item was drawn, it is in place floor(item U / J) or the next one.
-            const int32_t item = liked[i];
             const uint64_t place = multiply(static_cast<uint64_t>(item), job.draws_per_item).high;
             const int64_t first = static_cast<int64_t>(place);
             CML_UNROLL

@@ -54,33 +54,42 @@ class Tile {
     // Slots in the workspace, for callers that have none elsewhere.
     CML_FN const TileSlots& slots() const { return slots_; }
 
-    // Compute the gradients of the samples [begin, end), which are of one epoch; if the items are
-    // fixed, only those of the users. Returns whether the norms of all rows were below the bound;
-    // if not, the gradients must not be used.
-    CML_LARGE_FN bool compute_gradients(int64_t begin, int64_t end, bool items_fixed,
+    // Draw the pairs and the negatives of a tile. Members that are still busy with the previous one
+    // only read slots.
+    CML_LARGE_FN void draw(SampleRange tile) {
+        draw_all(tile);
+        team_.sync();
+        const int n_pairs = count(tile);
+        team_.each(fetches(n_pairs), [&](int64_t i) CML_INLINE_LAMBDA { fetch(i, n_pairs); });
+    }
+
+    // Compute the gradients of a tile, which has been drawn; if the items are fixed, only those of
+    // the users. Returns whether the norms of all rows were below the bound; if not, the gradients
+    // must not be used. Then the upcoming tile is drawn, if there is one and this device prefetches
+    // rows: they arrive during the last products.
+    CML_LARGE_FN bool compute_gradients(SampleRange tile, SampleRange upcoming, bool items_fixed,
                                         const TileSlots& slots, Counters& counters) {
-        const int64_t epoch = begin / job_.likes.n_pairs;
-        const int n_pairs = static_cast<int>(end - begin);
+        const int n_pairs = count(tile);
         const int blocks = groups_of(n_pairs, kLanes);
         const int n = job_.hyper.n_negatives;
-        // Members that are still busy with the previous tile only read slots, which are written
-        // after the next sync().
-        team_.each(blocks, [&](int64_t block) CML_INLINE_LAMBDA {
-            draw_block(block * kLanes, begin, end, epoch, counters);
-        });
-        draw_shared<Lanes>(job_, team_, epoch, begin - epoch * job_.likes.n_pairs, drawn_);
-        team_.sync();
-        fetch(n_pairs);
         const float largest = largest_norm(items_fixed);
         bool bounded = true;
-        team_.each(blocks * kLanes, [&](int64_t i) CML_INLINE_LAMBDA {
-            bounded &= load_pair(i, i < n_pairs) <= largest;
+        constexpr int kGroup = Lanes::kRowsTransposed;
+        team_.each(blocks * kLanes / kGroup, [&](int64_t group) CML_INLINE_LAMBDA {
+            const int64_t first = group * kGroup;
+            for (int64_t i = first; i < first + kGroup; ++i) {
+                bounded &= load_pair(i, i < n_pairs) <= largest;
+            }
+            Lanes::sync();
+            Lanes::transpose(users_ + first * stride(), stride(), columns_ + first, kColumns,
+                             job_.hyper.n_dims);
         });
         team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; });
         team_.sync();
         compute_distances(blocks);
         team_.sync();
-        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask_liked(i); });
+        const typename Lanes::Sieve sieve(drawn_, n);
+        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA { mask_liked(i, sieve); });
         team_.sync();
         team_.each(blocks,
                    [&](int64_t block) CML_INLINE_LAMBDA { evaluate(block * kLanes, counters); });
@@ -89,8 +98,9 @@ class Tile {
             team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { sum_coefficients(k, blocks, slots); });
             team_.sync();
         }
-        team_.each(kTilePairs,
-                   [&](int64_t i) CML_INLINE_LAMBDA { write_slot_rows(i, n_pairs, slots); });
+        team_.each(tile_size(),
+                   [&](int64_t i) CML_INLINE_LAMBDA { finish_pair(i, n_pairs, slots, counters); });
+        if constexpr (Lanes::kPrefetches) begin_to_fetch(upcoming);
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
             user_gradients(c, part, n_pairs, slots);
             if (!items_fixed) {
@@ -104,34 +114,62 @@ class Tile {
  private:
     static constexpr int kRows = Lanes::kProductRows;
     static constexpr int64_t kColumns = Lanes::kColumns;
+    static constexpr int kFetchesAtOnce = 2;
 
     CML_FN int64_t n_chunks() const { return (job_.hyper.n_dims + kLanes - 1) / kLanes; }
     CML_FN int64_t stride() const { return tile_stride(n_chunks()); }
+    CML_FN int64_t tile_size() const { return job_.hyper.tile_size; }
+
+    CML_FN void draw_all(SampleRange tile) {
+        const int64_t epoch = tile.begin / job_.likes.n_pairs;
+        team_.each(groups_of(count(tile), kLanes), [&](int64_t block) CML_INLINE_LAMBDA {
+            draw_block(block * kLanes, tile, epoch);
+        });
+        draw_shared<Lanes>(job_, team_, epoch, tile.begin - epoch * job_.likes.n_pairs, drawn_);
+    }
+
+    static CML_FN int count(SampleRange tile) { return static_cast<int>(tile.end - tile.begin); }
 
     // Draw a pair block and store the weights of its pairs. The weight is 0 where there is no pair,
     // or no negative for it.
-    CML_FN void draw_block(int64_t i, int64_t begin, int64_t end, int64_t epoch,
-                           Counters& counters) {
-        const int count = draw_pairs<Lanes>(job_, begin + i, end, epoch, pairs_ + i);
-        int64_t skipped = 0;
-        for (int k = 0; k < count; ++k) skipped += n_free(pairs_[i + k], job_) > 0 ? 0 : 1;
-        counters.pairs += count;
-        counters.skipped += skipped;
+    CML_FN void draw_block(int64_t i, SampleRange tile, int64_t epoch) {
+        const int count = draw_pairs<Lanes>(job_, tile.begin + i, tile.end, epoch, pairs_ + i);
         Lanes::each(kLanes, [&](int k) CML_INLINE_LAMBDA {
             const Pair& pair = pairs_[i + k];
             weights_[i + k] = k < count && n_free(pair, job_) > 0 ? pair.weight : 0.0f;
         });
     }
 
-    // Prefetch all rows.
-    CML_FN void fetch(int n_pairs) const {
-        team_.each(n_pairs, [&](int64_t i) CML_INLINE_LAMBDA {
-            chunks_.fetch(row_of(job_.users, pairs_[i].user));
-            chunks_.fetch(row_of(job_.items, pairs_[i].positive));
-        });
-        team_.each(job_.hyper.n_negatives, [&](int64_t k) CML_INLINE_LAMBDA {
-            chunks_.fetch(row_of(job_.items, drawn_[k]));
-        });
+    // The rows of a tile are prefetched two by two: the i-th row of the pairs, which have two each,
+    // and that of the i-th negative.
+    CML_FN int fetches(int n_pairs) const {
+        const int n = job_.hyper.n_negatives;
+        return 2 * n_pairs > n ? 2 * n_pairs : n;
+    }
+
+    CML_FN void fetch(int64_t i, int n_pairs) const {
+        if (i < 2 * n_pairs) {
+            const Pair& pair = pairs_[i / 2];
+            chunks_.fetch(i % 2 == 0 ? row_of(job_.users, pair.user)
+                                     : row_of(job_.items, pair.positive));
+        }
+        if (i < job_.hyper.n_negatives) chunks_.fetch(row_of(job_.items, drawn_[i]));
+    }
+
+    // Draw the upcoming tile. What was drawn for the current one is not needed any more.
+    CML_FN void begin_to_fetch(SampleRange upcoming) {
+        fetched_ = 0;
+        n_upcoming_ = upcoming.begin < upcoming.end ? count(upcoming) : 0;
+        if (n_upcoming_ > 0) draw_all(upcoming);
+    }
+
+    // Prefetch a few of its rows. More at a time would have to wait for each other.
+    CML_FN void fetch_some() {
+        if constexpr (Lanes::kPrefetches) {
+            const int end = n_upcoming_ > 0 ? fetches(n_upcoming_) : 0;
+            for (int k = 0; k < kFetchesAtOnce && fetched_ < end; ++k)
+                fetch(fetched_++, n_upcoming_);
+        }
     }
 
     // The largest squared norm that rows may have. The fixed-point sums of mini-batches have room
@@ -141,8 +179,8 @@ class Tile {
         return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestSquaredGradient;
     }
 
-    // Copy the rows of a pair to the workspace, that of the user also into a column; zeros if the
-    // pair does not exist. Returns the sum of their squared norms.
+    // Copy the rows of a pair to the workspace; zeros if the pair does not exist. Returns the sum
+    // of their squared norms.
     CML_FN float load_pair(int64_t i, bool exists) {
         const float* const from[2] = {row_of(job_.users, exists ? pairs_[i].user : 0),
                                       row_of(job_.items, exists ? pairs_[i].positive : 0)};
@@ -165,9 +203,6 @@ class Tile {
         Lanes::sum(sums, squares);
         Lanes::put(user_norms_ + i, squares[0]);
         Lanes::put(positive_distances_ + i, squares[2]);
-        Lanes::sync();
-        Lanes::each(job_.hyper.n_dims,
-                    [=](int d) CML_INLINE_LAMBDA { columns_[d * kColumns + i] = user[d]; });
         return squares[0] + squares[1];
     }
 
@@ -209,10 +244,10 @@ class Tile {
     }
 
     // Make the distances from a user to the negatives that the user likes infinite.
-    CML_FN void mask_liked(int64_t i) {
+    CML_FN void mask_liked(int64_t i, const typename Lanes::Sieve& sieve) {
         const Pair& pair = pairs_[i];
         float* const distances = coefficients_ + i;
-        find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_,
+        find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_, sieve,
                           [=](int64_t k) CML_INLINE_LAMBDA { distances[k * kColumns] = INFINITY; });
     }
 
@@ -245,19 +280,25 @@ class Tile {
         float total[1];
         Lanes::sum({sums}, total);
         Lanes::put(coefficient_sums_ + k, total[0]);
-        Lanes::put(slots.rows + 2 * kTilePairs + k, total[0] > 0.0f ? drawn_[k] : -1);
+        Lanes::put(slots.rows + 2 * tile_size() + k, total[0] > 0.0f ? drawn_[k] : -1);
     }
 
-    // Write which rows the slots of a pair belong to, or -1 if the pair changes nothing.
-    CML_FN void write_slot_rows(int64_t i, int n_pairs, const TileSlots& slots) const {
+    // Count a pair, and write which rows its slots belong to, or -1 if it changes nothing.
+    CML_FN void finish_pair(int64_t i, int n_pairs, const TileSlots& slots,
+                            Counters& counters) const {
+        if (i < n_pairs) {
+            ++counters.pairs;
+            counters.skipped += n_free(pairs_[i], job_) > 0 ? 0 : 1;
+        }
         const bool active = i < n_pairs && positive_coefficients_[i] > 0.0f;
         Lanes::put(slots.rows + i, active ? pairs_[i].user : -1);
-        Lanes::put(slots.rows + kTilePairs + i, active ? pairs_[i].positive : -1);
+        Lanes::put(slots.rows + tile_size() + i, active ? pairs_[i].positive : -1);
     }
 
     template <class Part>
-    CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots) const {
+    CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots) {
         team_.each(groups_of(n_pairs, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+            fetch_some();
             const int64_t i = group * kRows;
             product<Lanes>(
                 job_.hyper.n_negatives, {coefficients_ + i, 1, kColumns}, items_ + c * kLanes,
@@ -281,15 +322,16 @@ class Tile {
             const Lanes u = Lanes::load(users_ + at, part);
             const Lanes v = Lanes::load(positives_ + at, part);
             (Lanes::splat(positive_coefficients_[i]) * (v - u))
-                .store(slots.gradients + (kTilePairs + i) * slots.stride + c * kLanes, part);
+                .store(slots.gradients + (tile_size() + i) * slots.stride + c * kLanes, part);
         });
     }
 
     template <class Part>
-    CML_FN void negative_gradients(int c, Part part, int n_pairs, const TileSlots& slots) const {
+    CML_FN void negative_gradients(int c, Part part, int n_pairs, const TileSlots& slots) {
         const int n = job_.hyper.n_negatives;
-        float* const gradients = slots.gradients + 2 * kTilePairs * slots.stride;
+        float* const gradients = slots.gradients + 2 * tile_size() * slots.stride;
         team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+            fetch_some();
             const int64_t k = group * kRows;
             product<Lanes>(
                 n_pairs, {coefficients_ + k * kColumns, kColumns, 1}, users_ + c * kLanes, stride(),
@@ -324,6 +366,9 @@ class Tile {
     float* positives_;     // rows of the positives
     float* items_;         // rows of the negatives
     TileSlots slots_;
+    // Of the upcoming tile: its pairs, and how far its rows have been prefetched.
+    int n_upcoming_ = 0;
+    int fetched_ = 0;
 };
 
 }  // namespace CML_TARGET

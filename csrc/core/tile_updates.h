@@ -10,18 +10,18 @@ inline namespace CML_TARGET {
 
 // The table that the row of a slot is in.
 CML_FN const Table& table_of_slot(const Job& job, int64_t slot) {
-    return slot < kTilePairs ? job.users : job.items;
+    return slot < job.hyper.tile_size ? job.users : job.items;
 }
 
-// Compute the gradients of the tile [begin, end) and update its rows at once, slot by slot: a row
-// that several pairs share makes several steps. Workers share the tables as in async.h.
+// Compute the gradients of a tile, which has been drawn, and update its rows at once, slot by slot:
+// a row that several pairs share makes several steps. Workers share the tables as in async.h.
 template <class Lanes, int kChunks, class Memory, class Team>
 CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Memory, Team>& tile,
-                       int64_t begin, int64_t end, Counters& counters) {
+                       SampleRange samples, SampleRange upcoming, Counters& counters) {
     const TileSlots& slots = tile.slots();
-    bool finite = tile.compute_gradients(begin, end, false, slots, counters);
+    bool finite = tile.compute_gradients(samples, upcoming, false, slots, counters);
     if (finite) {
-        team.each(tile_slots(job.hyper.n_negatives), [&](int64_t slot) CML_INLINE_LAMBDA {
+        team.each(tile_slots(job.hyper), [&](int64_t slot) CML_INLINE_LAMBDA {
             const int32_t number = slots.rows[slot];
             if (number < 0) return;
             const Table& table = table_of_slot(job, slot);
@@ -37,18 +37,20 @@ CML_FN void train_tile(const Job& job, Memory memory, Team team, Tile<Lanes, Mem
                           });
         });
     }
-    if (!team.all(finite) && begin < counters.first_non_finite) counters.first_non_finite = begin;
+    if (!team.all(finite) && samples.begin < counters.first_non_finite) {
+        counters.first_non_finite = samples.begin;
+    }
 }
 
 // The step of folding in (see fold_in.h): add up the gradients of a tile, all of one user, and make
 // one step of that user.
 template <class Lanes, int kChunks, class Memory, class Team>
 CML_FN bool fold_in_tile(const Job& alone, Memory memory, Tile<Lanes, Memory, Team>& tile,
-                         int64_t begin, int64_t end) {
+                         SampleRange samples, SampleRange upcoming) {
     Counters counters;
     const TileSlots& slots = tile.slots();
-    if (!tile.compute_gradients(begin, end, true, slots, counters)) return false;
-    const int n_pairs = static_cast<int>(end - begin);
+    if (!tile.compute_gradients(samples, upcoming, true, slots, counters)) return false;
+    const int n_pairs = static_cast<int>(samples.end - samples.begin);
     float* const user = row_of(alone.users, 0);
     return update_row<Lanes, kChunks>(
         alone.hyper, memory, user, accumulators_of(alone.users, 0),

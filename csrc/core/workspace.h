@@ -10,8 +10,8 @@ namespace cml {
 
 // A tile writes one gradient for each row that it may change. Its slots are, in this order, the
 // users and the positives of its pairs and the negatives.
-constexpr int64_t tile_slots(int64_t n_negatives) {
-    return 2 * kTilePairs + n_negatives;
+constexpr int64_t tile_slots(const Hyperparameters& hyper) {
+    return int64_t{2} * hyper.tile_size + hyper.n_negatives;
 }
 
 struct TileSlots {
@@ -80,12 +80,12 @@ constexpr int64_t kSlotsOfPair = 3;
 // Slots of a mini-batch of n pairs.
 constexpr int64_t slots_of_batch(const Hyperparameters& hyper, int64_t n) {
     if (!shares_negatives(hyper.loss)) return kSlotsOfPair * n;
-    return (n + hyper.tile_size - 1) / hyper.tile_size * tile_slots(hyper.n_negatives);
+    return (n + hyper.tile_size - 1) / hyper.tile_size * tile_slots(hyper);
 }
 
 constexpr bool is_user_slot(const Hyperparameters& hyper, int64_t slot) {
     if (!shares_negatives(hyper.loss)) return slot % kSlotsOfPair == 0;
-    return slot % tile_slots(hyper.n_negatives) < kTilePairs;
+    return slot % tile_slots(hyper) < hyper.tile_size;
 }
 
 }  // namespace CML_TARGET

@@ -52,22 +52,28 @@ struct PairKernel {
         run<SharedMemory>(job, updates, begin, end, counters);
     }
 
-    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs, float*) {
+    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs, float retention, float*) {
         int64_t indptr[2];
         const Job alone = job_of_user(job, user, indptr);
         const FoldInUpdates<Lanes, PlainMemory, kChunks> updates(alone, {});
+        const int64_t n_pairs = alone.likes.n_pairs, end = n_epochs * n_pairs;
+        // Where nothing happens between epochs, one run is enough.
+        const int64_t step = retention == 1.0f ? end : n_pairs;
         Counters counters;
-        run<PlainMemory>(alone, updates, 0, n_epochs * alone.likes.n_pairs, counters);
+        for (int64_t begin = 0; begin < end; begin += step) {
+            if (begin > 0) draw_back(alone, retention);
+            run<PlainMemory>(alone, updates, begin, begin + step, counters);
+        }
         return counters.first_non_finite == INT64_MAX;
     }
 
     using Batch = PairMinibatch<PlainMemory, kChunks>;
 
-    static void collect(const Job& job, const MinibatchMemory& memory, int64_t first, int64_t begin,
-                        int64_t end, Counters& counters, float*) {
+    static void collect(const Job& job, const MinibatchMemory& memory, int64_t first,
+                        SampleRange samples, SampleRange, Counters& counters, float*) {
         const Batch batch(job, {}, memory);
         const TripletUpdates<PlainMemory, kChunks> updates(job, batch, first);
-        run<PlainMemory>(job, updates, begin, end, counters);
+        run<PlainMemory>(job, updates, samples.begin, samples.end, counters);
     }
 
     static bool gather(const Job& job, const MinibatchMemory& memory, int64_t first, int64_t begin,
@@ -84,8 +90,9 @@ struct PairKernel {
 template <class Policy, int kChunks>
 constexpr CpuKernel kPairKernel{
     PairKernel<Policy, kChunks>::train,   step<kChunks>,
-    PairKernel<Policy, kChunks>::fold_in, PairKernel<Policy, kChunks>::collect,
-    PairKernel<Policy, kChunks>::gather,  PairKernel<Policy, kChunks>::store};
+    PairKernel<Policy, kChunks>::fold_in, nullptr,
+    PairKernel<Policy, kChunks>::collect, PairKernel<Policy, kChunks>::gather,
+    PairKernel<Policy, kChunks>::store};
 
 // The `Team` of a single thread, see core/tile.h.
 struct Alone {
@@ -103,30 +110,53 @@ struct TileKernel {
     static void train(const Job& job, int64_t begin, int64_t end, Counters& counters,
                       float* workspace) {
         Tile<Lanes, SharedMemory, Alone> tile(job, {}, {}, workspace);
-        for (int64_t last; begin < end; begin = last) {
-            last = batch_end(begin, end, job.hyper.tile_size, job.likes.n_pairs);
-            train_tile<Lanes, kChunks>(job, SharedMemory{}, Alone{}, tile, begin, last, counters);
-        }
+        each_tile(job, begin, end, tile, [&](SampleRange now, SampleRange upcoming) {
+            train_tile<Lanes, kChunks>(job, SharedMemory{}, Alone{}, tile, now, upcoming, counters);
+            return true;
+        });
     }
 
-    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs, float* workspace) {
+    static bool fold_in(const Job& job, int64_t user, int64_t n_epochs, float retention,
+                        float* workspace) {
         int64_t indptr[2];
         const Job alone = job_of_user(job, user, indptr);
         const int64_t n_pairs = alone.likes.n_pairs, end = n_epochs * n_pairs;
         Tile<Lanes, PlainMemory, Alone> tile(alone, {}, {}, workspace);
-        for (int64_t begin = 0, last; begin < end; begin = last) {
-            last = batch_end(begin, end, alone.hyper.tile_size, n_pairs);
-            if (!fold_in_tile<Lanes, kChunks>(alone, PlainMemory{}, tile, begin, last))
-                return false;
+        return each_tile(alone, 0, end, tile, [&](SampleRange now, SampleRange upcoming) {
+            if (now.begin > 0 && now.begin % n_pairs == 0) draw_back(alone, retention);
+            return fold_in_tile<Lanes, kChunks>(alone, PlainMemory{}, tile, now, upcoming);
+        });
+    }
+
+    // step(tile, upcoming) for each tile of the samples [begin, end), until one returns false.
+    template <class Memory, class Step>
+    static bool each_tile(const Job& job, int64_t begin, int64_t end,
+                          Tile<Lanes, Memory, Alone>& tile, Step step) {
+        if (begin >= end) return true;  // of a user without likes
+        auto tile_at = [&](int64_t first) -> SampleRange {
+            if (first >= end) return {end, end};
+            return {first, batch_end(first, end, job.hyper.tile_size, job.likes.n_pairs)};
+        };
+        SampleRange now = tile_at(begin);
+        tile.draw(now);
+        while (now.begin < end) {
+            const SampleRange upcoming = tile_at(now.end);
+            if (!step(now, upcoming)) return false;
+            now = upcoming;
         }
         return true;
     }
 
     using Batch = TileMinibatch<PlainMemory, Alone, kChunks>;
 
-    static void collect(const Job& job, const MinibatchMemory& memory, int64_t first, int64_t begin,
-                        int64_t end, Counters& counters, float* workspace) {
-        Batch(job, {}, memory).collect(first, begin, end, counters, workspace);
+    static void draw(const Job& job, SampleRange samples, float* workspace) {
+        Tile<Lanes, PlainMemory, Alone>(job, {}, {}, workspace).draw(samples);
+    }
+
+    static void collect(const Job& job, const MinibatchMemory& memory, int64_t first,
+                        SampleRange samples, SampleRange upcoming, Counters& counters,
+                        float* workspace) {
+        Batch(job, {}, memory).collect(first, samples, upcoming, counters, workspace);
     }
 
     static bool gather(const Job& job, const MinibatchMemory& memory, int64_t first, int64_t begin,
@@ -136,9 +166,13 @@ struct TileKernel {
 };
 
 template <int kChunks>
-constexpr CpuKernel kTileKernel{TileKernel<kChunks>::train,   step<kChunks>,
-                                TileKernel<kChunks>::fold_in, TileKernel<kChunks>::collect,
-                                TileKernel<kChunks>::gather,  nullptr};
+constexpr CpuKernel kTileKernel{TileKernel<kChunks>::train,
+                                step<kChunks>,
+                                TileKernel<kChunks>::fold_in,
+                                TileKernel<kChunks>::draw,
+                                TileKernel<kChunks>::collect,
+                                TileKernel<kChunks>::gather,
+                                nullptr};
 
 template <int kChunks, class... Policies>
 static CpuKernel pair_kernel_of(LossList<Policies...>, Loss loss) {

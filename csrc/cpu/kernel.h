@@ -16,6 +16,7 @@ struct MinibatchMemory {
     float* vectors;  // of each slot, `stride` floats: the new vector of its row (pairwise losses)
                      // or a gradient (shared negatives)
     int64_t stride;
+    bool alone;  // whether there is a single worker
 };
 
 // All functions work in the calling thread; if they are given counters, they add to them.
@@ -30,16 +31,22 @@ struct CpuKernel {
 
     // Train this user alone for so many epochs, with the items fixed (see core/fold_in.h). Returns
     // whether all values were finite.
-    bool (*fold_in)(const Job& job, int64_t user, int64_t n_epochs, float* workspace);
+    bool (*fold_in)(const Job& job, int64_t user, int64_t n_epochs, float retention,
+                    float* workspace);
 
-    // The phases of the mini-batch that begins with sample `first`, each for its samples
-    // [begin, end), at most samples_at_once(). A phase begins when the previous one is over for all
-    // samples. See pair_minibatch.h and tile_minibatch.h.
-    //   collect  compute and store the triplets or gradients of the samples
+    // The phases of the mini-batch that begins with sample `first`, each for some of its samples,
+    // at most samples_at_once(). A phase begins when the previous one is over for all samples. See
+    // pair_minibatch.h and tile_minibatch.h.
+    //   collect  compute and store the triplets or gradients of the samples. Then draw those that
+    //            the worker will collect next, if there are any: their rows are prefetched
     //   gather   update the rows whose lists end in these samples; returns whether all were finite
     //   store    copy new rows to the tables; null: there is no such phase
-    void (*collect)(const Job& job, const MinibatchMemory& batch, int64_t first, int64_t begin,
-                    int64_t end, Counters& counters, float* workspace);
+    // Before collect(), draw() draws the samples, unless that was done in advance; null: there is
+    // nothing to draw.
+    void (*draw)(const Job& job, SampleRange samples, float* workspace);
+    void (*collect)(const Job& job, const MinibatchMemory& batch, int64_t first,
+                    SampleRange samples, SampleRange upcoming, Counters& counters,
+                    float* workspace);
     bool (*gather)(const Job& job, const MinibatchMemory& batch, int64_t first, int64_t begin,
                    int64_t end);
     void (*store)(const Job& job, const MinibatchMemory& batch, int64_t first, int64_t begin,

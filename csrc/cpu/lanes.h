@@ -6,6 +6,7 @@
 
 #include "../core/lanes.h"
 #include "../core/workspace.h"
+#include "sieve.h"
 
 #ifndef CML_VECTOR_FLOATS
 #define CML_VECTOR_FLOATS 4
@@ -21,11 +22,14 @@ namespace cml {
 inline namespace CML_TARGET {
 
 struct Lanes {
+    using Sieve = CML_TARGET::Sieve;
     static constexpr int kWidth = CML_VECTOR_FLOATS;
     static constexpr int kVectors = kLanes / kWidth;
     static constexpr int kRowsAtOnce = kWidth / 4;  // 8 vectors of sums
-    static constexpr int kPairsAtOnce = 4;
+    static constexpr int kPairsAtOnce = 16;
     static constexpr bool kHoldsRow = kWidth == 16;  // AVX-512 has 32 registers
+    static constexpr int kRowsTransposed = kWidth;
+    static constexpr bool kPrefetches = true;
     static constexpr int kProductRows = kWidth == 16 ? 8 : kWidth == 8 ? 3 : 1;
     static constexpr int64_t kColumns = kCpuColumns;
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
@@ -148,6 +152,14 @@ struct Lanes {
         return r;
     }
 
+    static CML_FN Lanes look_up(const float* table, const Lanes& a) {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) {
+            for (int k = 0; k < kWidth; ++k) r.v[i][k] = table[static_cast<int32_t>(a.v[i][k])];
+        }
+        return r;
+    }
+
     template <class F>
     static CML_FN void last_part(int n_dims, F f) {
         if (n_dims <= kLanes / 2) {
@@ -172,8 +184,22 @@ struct Lanes {
             }
             folded[g] = t[0];
         }
-        fold<kWidth / 2, n>(folded);
-        for (int g = 0; g < n; ++g) out[g] = folded[0][g];
+        if constexpr (n == 1) {
+            out[0] = sum_of(folded[0]);
+        } else {
+            fold<kWidth / 2, n>(folded);
+            for (int g = 0; g < n; ++g) out[g] = folded[0][g];
+        }
+    }
+
+    // Rounded to multiples of unit = 1 / scale, a power of two: a sum (see below) of one number. A
+    // float that is not small is such a multiple. Adding 0 makes -0 to 0, like an integer.
+    CML_FN Lanes rounded(float scale, float unit) const {
+        Lanes r;
+        for (int i = 0; i < kVectors; ++i) {
+            r.v[i] = (nearest_integer(v[i] * scale) + Vector{}) * unit;
+        }
+        return r;
     }
 
     // Sums of rounded numbers, one a lane (see FixedPoint in core/job.h).
@@ -204,6 +230,23 @@ struct Lanes {
     template <class F>
     static CML_FN void each(int n, F f) {
         for (int i = 0; i < n; ++i) f(i);
+    }
+
+    // The first n elements of kRowsTransposed rows as columns; the rows are padded to kWidth.
+    static CML_FN void transpose(const float* rows, int64_t stride, float* columns,
+                                 int64_t column_stride, int n) {
+        for (int d = 0; d < n; d += kWidth) {
+            Vector x[kWidth];
+            CML_UNROLL
+            for (int i = 0; i < kWidth; ++i) {
+                x[i] = *reinterpret_cast<const Vector*>(rows + i * stride + d);
+            }
+            transpose<1>(x);
+            CML_UNROLL
+            for (int i = 0; i < kWidth; ++i) {
+                *reinterpret_cast<Vector*>(columns + (d + i) * column_stride) = x[i];
+            }
+        }
     }
 
     static CML_FN float largest(const Lanes& a) {
@@ -257,6 +300,10 @@ struct Lanes {
     }
 
  private:
+#if defined(__x86_64__)
+    static constexpr int kToNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+#endif
+
     static CML_FN Vector larger(const Vector& a, const Vector& b) { return a > b ? a : b; }
 
     template <int kShift>
@@ -316,6 +363,23 @@ struct Lanes {
 #endif
     }
 
+    static CML_FN Vector nearest_integer(const Vector& x) {
+#if CML_VECTOR_FLOATS == 16
+        // The masked form, as for the square root.
+        return _mm512_maskz_roundscale_ps(0xFFFF, x, kToNearest);
+#elif CML_VECTOR_FLOATS == 8
+        return _mm256_round_ps(x, kToNearest);
+#elif defined(__x86_64__)
+        return _mm_round_ps(x, kToNearest);
+#elif defined(__aarch64__)
+        return vrndnq_f32(x);
+#else
+        Vector r;
+        for (int i = 0; i < kWidth; ++i) r[i] = __builtin_rintf(x[i]);
+        return r;
+#endif
+    }
+
     // a * b + c, rounded once.
     static CML_FN Vector fused(const Vector& a, const Vector& b, const Vector& c) {
 #if CML_VECTOR_FLOATS == 16
@@ -368,6 +432,26 @@ struct Lanes {
 #endif
     }
 
+    // The rest of the butterfly for one sum, in ever smaller vectors.
+    static CML_FN float sum_of(const Vector& x) {
+#if defined(__x86_64__)
+#if CML_VECTOR_FLOATS == 16
+        const __m256 w = half<0>(x) + half<1>(x);
+        const __m128 y = _mm256_castps256_ps128(w) + _mm256_extractf128_ps(w, 1);
+#elif CML_VECTOR_FLOATS == 8
+        const __m128 y = half<0>(x) + half<1>(x);
+#else
+        const __m128 y = x;
+#endif
+        const __m128 z = y + _mm_movehl_ps(y, y);
+        return z[0] + z[1];
+#else
+        Vector folded[1] = {x};
+        fold<kWidth / 2, 1>(folded);
+        return folded[0][0];
+#endif
+    }
+
     // Each vector holds blocks of 2 * kShift lanes, one block a sum: add the two halves of every
     // block and pack the results of two vectors into one.
     template <int kShift, int n>
@@ -387,6 +471,11 @@ struct Lanes {
             // Lane i of the result is lane i % kShift of block i / kShift, counted over a and b.
             mask[i] = i / kShift * 2 * kShift + i % kShift + offset;
         }
+        return shuffled(a, b, mask);
+    }
+
+    // Lanes of a and b, counted one after another.
+    static CML_FN Vector shuffled(const Vector& a, const Vector& b, const Mask& mask) {
 #if defined(__clang__)
         Vector r;
         for (int i = 0; i < kWidth; ++i) {
@@ -396,6 +485,26 @@ struct Lanes {
 #else
         return __builtin_shuffle(a, b, mask);
 #endif
+    }
+
+    // The steps of a transposition from kShift on: each swaps one bit of the number of the row with
+    // that of the lane.
+    template <int kShift>
+    static CML_FN void transpose(Vector* x) {
+        Mask low, high;
+        for (int j = 0; j < kWidth; ++j) {
+            const bool second = j & kShift;
+            low[j] = second ? kWidth + j - kShift : j;
+            high[j] = second ? kWidth + j : j + kShift;
+        }
+        CML_UNROLL
+        for (int i = 0; i < kWidth; ++i) {
+            if (i & kShift) continue;
+            const Vector a = x[i], b = x[i + kShift];
+            x[i] = shuffled(a, b, low);
+            x[i + kShift] = shuffled(a, b, high);
+        }
+        if constexpr (2 * kShift < kWidth) transpose<2 * kShift>(x);
     }
 };
 

@@ -15,7 +15,7 @@ namespace {
 // Owns what MinibatchMemory points to, for batches of at most n pairs.
 class MinibatchBuffers {
  public:
-    MinibatchBuffers(const Job& job, int64_t n)
+    MinibatchBuffers(const Job& job, int64_t n, bool alone)
         : tiles_(shares_negatives(job.hyper.loss)),
           n_slots_(slots_of_batch(job.hyper, n)),
           triplets_(tiles_ ? 0 : static_cast<size_t>(n)),
@@ -24,11 +24,12 @@ class MinibatchBuffers {
           last_user_slot_(static_cast<size_t>(job.users.n_rows), -1),
           last_item_slot_(static_cast<size_t>(job.items.n_rows), -1),
           stride_(std::max(job.users.stride, job.items.stride)),
-          vectors_(n_slots_ * stride_) {}
+          vectors_(n_slots_ * stride_),
+          alone_(alone) {}
 
     MinibatchMemory view() {
         return {triplets_.data(),       rows_.data(),    earlier_.data(), last_user_slot_.data(),
-                last_item_slot_.data(), vectors_.data(), stride_};
+                last_item_slot_.data(), vectors_.data(), stride_,         alone_};
     }
 
  private:
@@ -38,6 +39,7 @@ class MinibatchBuffers {
     std::vector<int32_t> rows_, earlier_, last_user_slot_, last_item_slot_;
     int64_t stride_;
     AlignedFloats vectors_;
+    bool alone_;
 };
 
 }  // namespace
@@ -46,11 +48,11 @@ Counters cpu_train_minibatches(const Job& job, int64_t begin, int64_t end, int n
                                const CpuKernel& kernel) {
     const int64_t n_pairs = job.likes.n_pairs;
     const int64_t largest = std::min({job.batch_size, end - begin, n_pairs});
-    MinibatchBuffers buffers(job, largest);
-    const MinibatchMemory batch = buffers.view();
     const int64_t grain = samples_at_once(job.hyper);
     const int n_workers =
         static_cast<int>(std::min<int64_t>(n_threads, (largest + grain - 1) / grain));
+    MinibatchBuffers buffers(job, largest, n_workers == 1);
+    const MinibatchMemory batch = buffers.view();
 
     // The current batch is [first, last).
     int64_t first = begin, last = begin;
@@ -62,23 +64,41 @@ Counters cpu_train_minibatches(const Job& job, int64_t begin, int64_t end, int n
     auto next_batch = [&] {
         first = last;
         last = batch_end(first, end, job.batch_size, n_pairs);
-        next = first;
+        next = first + n_workers * grain;  // the first parts are handed out in turn
         over = failed || first == end;
     };
     next_batch();
 
     Barrier barrier(n_workers);
-    auto work = [&](int, Counters& counters) {
+    auto work = [&](int worker, Counters& counters) {
         auto note_failure = [&] {
             if (counters.first_non_finite != INT64_MAX) failed = true;
         };
         AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
         std::vector<int64_t> mine;  // where the parts of the batch begin that this worker took
+        int64_t drawn = -1;         // where the part begins that has been drawn in advance
+        const int64_t own = worker * grain;
         auto end_of = [&](int64_t part) { return std::min(part + grain, last); };
+        // The part of the next batch that this worker begins with; empty if there is none.
+        auto own_of_next_batch = [&]() -> SampleRange {
+            if (last == end) return {0, 0};
+            const int64_t stop = batch_end(last, end, job.batch_size, n_pairs);
+            return {last + own, std::min(last + own + grain, stop)};
+        };
         while (!over) {
             mine.clear();
-            for (int64_t part; (part = next.fetch_add(grain)) < last;) {
-                kernel.collect(job, batch, first, part, end_of(part), counters, workspace.data());
+            for (int64_t part = first + own, following; part < last; part = following) {
+                // Parts are taken one in advance, so that their rows can be prefetched.
+                following = next.fetch_add(grain);
+                const SampleRange upcoming = following < last
+                                                 ? SampleRange{following, end_of(following)}
+                                                 : own_of_next_batch();
+                const SampleRange samples{part, end_of(part)};
+                if (kernel.draw != nullptr && drawn != part) {
+                    kernel.draw(job, samples, workspace.data());
+                }
+                kernel.collect(job, batch, first, samples, upcoming, counters, workspace.data());
+                drawn = upcoming.begin < upcoming.end ? upcoming.begin : -1;
                 mine.push_back(part);
             }
             note_failure();

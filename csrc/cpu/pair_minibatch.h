@@ -25,7 +25,7 @@ class PairMinibatch {
         batch_.triplets[i] = triplet;
         if (triplet.negative < 0) return;
         for (int64_t slot = first_slot(i); slot < first_slot(i + 1); ++slot) {
-            batch_.earlier[slot] = append(list(slot), static_cast<int32_t>(slot));
+            batch_.earlier[slot] = append(list(slot), static_cast<int32_t>(slot), batch_.alone);
         }
     }
 

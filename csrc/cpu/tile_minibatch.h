@@ -17,20 +17,20 @@ class TileMinibatch {
     CML_FN TileMinibatch(const Job& job, Memory memory, const MinibatchMemory& batch)
         : job_(job), memory_(memory), batch_(batch), chunks_{job.hyper.n_dims} {}
 
-    // Compute and store the gradients of the tile [begin, end) in the batch that begins with
-    // `first`.
-    CML_FN void collect(int64_t first, int64_t begin, int64_t end, Counters& counters,
-                        float* workspace) const {
-        const int64_t at = first_slot(begin - first);
+    // Compute and store the gradients of a tile, which has been drawn, in the batch that begins
+    // with `first`. Then draw the upcoming one.
+    CML_FN void collect(int64_t first, SampleRange samples, SampleRange upcoming,
+                        Counters& counters, float* workspace) const {
+        const int64_t at = first_slot(samples.begin - first);
         const TileSlots slots{batch_.rows + at, batch_.vectors + at * batch_.stride, batch_.stride};
         Tile<Lanes, Memory, Team> tile(job_, memory_, {}, workspace);
-        if (!tile.compute_gradients(begin, end, false, slots, counters)) {
-            counters.first_non_finite = begin;
+        if (!tile.compute_gradients(samples, upcoming, false, slots, counters)) {
+            counters.first_non_finite = samples.begin;
             return;
         }
         for (int64_t slot = at; slot < at + n_slots(); ++slot) {
             if (batch_.rows[slot] < 0) continue;
-            batch_.earlier[slot] = append(list(slot), static_cast<int32_t>(slot));
+            batch_.earlier[slot] = append(list(slot), static_cast<int32_t>(slot), batch_.alone);
         }
     }
 
@@ -51,7 +51,7 @@ class TileMinibatch {
  private:
     static constexpr int64_t kFetchAhead = 4;  // slots
 
-    CML_FN int64_t n_slots() const { return tile_slots(job_.hyper.n_negatives); }
+    CML_FN int64_t n_slots() const { return tile_slots(job_.hyper); }
 
     CML_FN int64_t first_slot(int64_t sample_in_batch) const {
         return sample_in_batch / job_.hyper.tile_size * n_slots();
@@ -60,7 +60,7 @@ class TileMinibatch {
     CML_FN const Table& table(int64_t slot) const { return table_of_slot(job_, slot % n_slots()); }
 
     CML_FN int32_t& list(int64_t slot) const {
-        const bool is_user = slot % n_slots() < kTilePairs;
+        const bool is_user = slot % n_slots() < job_.hyper.tile_size;
         return (is_user ? batch_.last_user_slot : batch_.last_item_slot)[batch_.rows[slot]];
     }
 
@@ -68,22 +68,47 @@ class TileMinibatch {
         if (batch_.rows[slot] < 0) return;
         chunks_.fetch(row_of(table(slot), batch_.rows[slot]));
         fetch_accumulators(chunks_, table(slot), batch_.rows[slot]);
+        Lanes::prefetch_one(&list(slot));
     }
 
     CML_FN bool step(int64_t slot) const {
+        Lanes gradient[chunks_.kRoom];
+        if (batch_.earlier[slot] < 0) {
+            round(slot, gradient);
+        } else {
+            add_up(slot, gradient);
+        }
         float* const row = row_of(table(slot), batch_.rows[slot]);
         return update_row<Lanes, kChunks>(
             job_.hyper, memory_, row, accumulators_of(table(slot), batch_.rows[slot]),
             [&](int c, auto part)
                 CML_INLINE_LAMBDA { return memory_.load(row + c * kLanes, part); },
-            [&](int c, auto part) CML_INLINE_LAMBDA {
-                Lanes::Sums sums{};
-                for (int64_t s = slot; s >= 0; s = batch_.earlier[s]) {
-                    const float* const gradient = batch_.vectors + s * batch_.stride;
-                    sums.add(Lanes::load(gradient + c * kLanes, part), job_.fixed.scale, part);
-                }
-                return sums.times(job_.fixed.unit, part);
+            [&](int c, auto) CML_INLINE_LAMBDA { return gradient[c]; });
+    }
+
+    // The sum of a list that has no other slot. Most lists are like that, and it takes no integers.
+    CML_FN void round(int64_t slot, Lanes* sum) const {
+        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
+            sum[c] = gradient_of(slot, c, part).rounded(job_.fixed.scale, job_.fixed.unit);
+        });
+    }
+
+    // The sum of the list that ends with this slot.
+    CML_FN void add_up(int64_t slot, Lanes* sum) const {
+        Lanes::Sums sums[chunks_.kRoom];
+        chunks_.each([&](int c, auto) CML_INLINE_LAMBDA { sums[c] = {}; });
+        for (int64_t s = slot; s >= 0; s = batch_.earlier[s]) {
+            chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
+                sums[c].add(gradient_of(s, c, part), job_.fixed.scale, part);
             });
+        }
+        chunks_.each([&](int c, auto part)
+                         CML_INLINE_LAMBDA { sum[c] = sums[c].times(job_.fixed.unit, part); });
+    }
+
+    template <class Part>
+    CML_FN Lanes gradient_of(int64_t slot, int c, Part part) const {
+        return Lanes::load(batch_.vectors + slot * batch_.stride + c * kLanes, part);
     }
 
     const Job& job_;

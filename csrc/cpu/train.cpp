@@ -98,14 +98,14 @@ int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
     return counters.first_non_finite == INT64_MAX ? -1 : counters.first_non_finite;
 }
 
-int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, int n_threads,
-                    const std::string& instruction_set) {
+int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, float retention,
+                    int n_threads, const std::string& instruction_set) {
     const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
     std::atomic<int64_t> next{begin};
     auto work = [&](int, Counters& counters) {
         AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
         for (int64_t user; (user = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
-            if (!kernel.fold_in(job, user, n_epochs, workspace.data()) &&
+            if (!kernel.fold_in(job, user, n_epochs, retention, workspace.data()) &&
                 user < counters.first_non_finite) {
                 counters.first_non_finite = user;
             }

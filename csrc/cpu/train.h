@@ -24,9 +24,10 @@ int64_t cpu_step(const Job& job, const RowGradients& gradients, int n_threads,
                  const std::string& instruction_set);
 
 // Train each of the users [begin, end) alone for so many epochs, with the items fixed (see
-// fold_in.h): the same bits for any number of threads. Returns the first user for whom a value was
+// fold_in.h), and multiply their vectors by `retention` between two epochs: the same bits for any
+// number of threads. Returns the first user for whom a value was
 // not finite, or -1.
-int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, int n_threads,
-                    const std::string& instruction_set);
+int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs, float retention,
+                    int n_threads, const std::string& instruction_set);
 
 }  // namespace cml

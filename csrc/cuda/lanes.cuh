@@ -19,6 +19,8 @@ struct Lanes {
     static constexpr int kProductRows = 8;
     static constexpr int64_t kColumns = kCudaColumns;
     static constexpr bool kHoldsRow = true;
+    static constexpr int kRowsTransposed = 1;
+    static constexpr bool kPrefetches = false;  // while a warp waits for its rows, others compute
 
     float x;
 
@@ -73,6 +75,10 @@ struct Lanes {
         return {static_cast<float>(biased - kExponentBias)};
     }
 
+    static CML_FN Lanes look_up(const float* table, Lanes a) {
+        return {table[static_cast<int32_t>(a.x)]};
+    }
+
     template <class F>
     static CML_FN void last_part(int n_dims, F f) {
         f(Part{n_dims});
@@ -112,6 +118,21 @@ struct Lanes {
         for (int i = lane(); i < n; i += kLanes) f(i);
     }
 
+    // To look for an item takes less time than to ask a sieve first.
+    struct Sieve {
+        CML_FN Sieve(const int32_t*, int) {}
+
+        template <class F>
+        CML_FN void each_candidate(const int32_t* items, int64_t n, F f) const {
+            each(static_cast<int>(n), [=](int i) { f(items[i]); });
+        }
+    };
+
+    static CML_FN void transpose(const float* row, int64_t, float* column, int64_t column_stride,
+                                 int n) {
+        each(n, [=](int d) { column[d * column_stride] = row[d]; });
+    }
+
     static CML_FN float largest(Lanes a) {
         a.x = fmaxf(a.x, 0.0f);  // which passes over NaN
         CML_UNROLL
@@ -144,7 +165,6 @@ struct Lanes {
 
     static CML_FN void sync() { __syncwarp(); }
 
-    // Nothing to prefetch: while a warp waits for its rows, others compute.
     template <class P>
     static CML_FN void prefetch(const float*, P) {}
     static CML_FN void prefetch_one(const float*) {}

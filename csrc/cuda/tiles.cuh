@@ -42,7 +42,8 @@ class TileWorker {
             if (from >= launch_.end) break;
             if (!BlockTeam{}.all(!is_set(&launch_.counters->sums.first_non_finite))) break;
             const int64_t to = batch_end(from, launch_.end, size, n_pairs);
-            train_tile<Lanes, kChunks>(launch_.job, memory_, BlockTeam{}, tile_, from, to,
+            tile_.draw({from, to});
+            train_tile<Lanes, kChunks>(launch_.job, memory_, BlockTeam{}, tile_, {from, to}, {},
                                        counters);
             if (counters.first_non_finite != INT64_MAX) break;
         }
@@ -51,20 +52,21 @@ class TileWorker {
     CML_FN void accumulate(int64_t first, int64_t last, Counters& counters) {
         const GradientSums<kChunks> sums(launch_);
         const TileSlots& slots = tile_.slots();
-        const int64_t size = hyper().tile_size, n_slots = tile_slots(hyper().n_negatives);
+        const int64_t size = hyper().tile_size, n_slots = tile_slots(hyper());
         for (int64_t tile = blockIdx.x; first + tile * size < last; tile += gridDim.x) {
             const int64_t from = first + tile * size;
             const int64_t to = from + size < last ? from + size : last;
-            if (!tile_.compute_gradients(from, to, false, slots, counters)) {
+            tile_.draw({from, to});
+            if (!tile_.compute_gradients({from, to}, {}, false, slots, counters)) {
                 counters.first_non_finite = from;
                 return;
             }
+            const int64_t first_slot = tile * n_slots;
             BlockTeam{}.each(n_slots, [&](int64_t slot) {
                 const int32_t number = slots.rows[slot];
                 if (number < 0) return;
-                const float* const gradient = slots.gradients + slot * slots.stride;
-                sums.add(slot < kTilePairs, number, tile * n_slots + slot, [&](int c, auto part) {
-                    return Lanes::load(gradient + c * kLanes, part);
+                sums.add(slot < size, number, first_slot + slot, [&](int c, auto part) {
+                    return Lanes::load(slots.gradients + slot * slots.stride + c * kLanes, part);
                 });
             });
         }

@@ -7,14 +7,16 @@ if TYPE_CHECKING:
     from ._compute.build_info import VERSION as __version__
     from ._compute.build_info import build_info
     from ._training.reports import EpochReport
+    from ._training.update import Forgotten
     from .model import Model
     from .trainer import Trainer
 
-__all__ = ["EpochReport", "Model", "Trainer", "__version__", "build_info"]
+__all__ = ["EpochReport", "Forgotten", "Model", "Trainer", "__version__", "build_info"]
 
 # Imported when they are asked for, so that the command line starts without NumPy and SciPy.
 _HOMES = {
     "EpochReport": ("._training.reports", "EpochReport"),
+    "Forgotten": ("._training.update", "Forgotten"),
     "Model": (".model", "Model"),
     "Trainer": (".trainer", "Trainer"),
     "__version__": ("._compute.build_info", "VERSION"),

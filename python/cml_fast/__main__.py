@@ -2,6 +2,6 @@
 
 import sys
 
-from ._cli.app import main
+from ._cli.entry import main
 
 sys.exit(main())

@@ -14,6 +14,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from ._cgroups import folders_of
 from ._validation.scalars import check_int
 
 MAX_THREADS = 4096
@@ -39,37 +40,17 @@ def usable_cores() -> int:
 
 @functools.cache
 def cgroup_quota(root: Path) -> float | None:
-    """How many cores' time the cgroup of this process may use; None without a limit.
-
-    A group has no more than each of the groups that contain it. Inside a container these may be
-    out of sight; the top folder is then the container's own group.
+    """How many cores' time the cgroups of this process may use; None without a limit.
 
     Parameters
     ----------
     root : path
         The folder with ``proc`` and ``sys``.
     """
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
     quotas = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        mounts = root / "sys/fs/cgroup"
-        if not controllers:
-            top, read = mounts, _quota_v2
-        elif "cpu" in controllers.split(","):
-            top, read = mounts / controllers, _quota_v1
-            top = top if top.is_dir() else mounts / "cpu"
-        else:
-            continue
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            with contextlib.suppress(OSError, ValueError):  # no such file, or nothing we know
-                quotas.append(read(folder))
-            if folder == top:
-                break
+    for version, folder in folders_of(root, "cpu"):
+        with contextlib.suppress(OSError, ValueError):  # no such file, or nothing we know
+            quotas.append(_quota_v2(folder) if version == 2 else _quota_v1(folder))
     limited = [quota for quota in quotas if quota is not None]
     return min(limited) if limited else None
 

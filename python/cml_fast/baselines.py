@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from ._search.filters import check_n
 from ._search.popular import first_of_order, most_popular
 from ._validation.matrices import check_matrix, check_rows
 from ._validation.scalars import check_int
@@ -82,8 +83,8 @@ class Baseline(ABC):
         >>> rows.tolist(), likes.tolist()
         ([[1, 2], [2, -1]], [[2.0, 1.0], [1.0, -inf]])
         """
-        n = check_int("n", n, 1)
         rows = check_rows("users", users, len(self.user_ids))
+        n = check_n(n, len(rows), len(self.item_ids))
         if exclude is None or rows.size == 0:
             mask = sp.csr_array((len(rows), len(self.item_ids)), dtype=np.float32)
         else:

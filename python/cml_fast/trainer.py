@@ -27,8 +27,12 @@ from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerpri
 from ._training.covariance import CovarianceStep
 from ._training.feature_step import FeatureStep, has_likes, place_cold_start
 from ._training.fit_inputs import FitInputs, check_fit_inputs, sample_of_users
+from ._training.growing import grown_tables
+from ._training.hints import hints
 from ._training.hyperparameters import (
     HYPERPARAMETERS,
+    PARTIAL_EPOCHS,
+    REPLAY,
     check_features_used,
     docstring_parameters,
     recorded,
@@ -36,10 +40,23 @@ from ._training.hyperparameters import (
 )
 from ._training.loop import Training, Vectors
 from ._training.reports import EpochReport, history_of
+from ._training.retention import choose as choose_retention
+from ._training.retention import draw_back
 from ._training.scheduled import ScheduledJob, ScheduledStep
+from ._training.start import first_vectors
 from ._training.state import TrainingState
 from ._training.temperature import choose as choose_temperature
-from ._validation.scalars import check_real, drawing_from
+from ._training.update import (
+    Forgotten,
+    Update,
+    aligned,
+    choose_users,
+    join,
+    rows_named,
+    with_ids,
+    without,
+)
+from ._validation.scalars import check_int, check_real, check_share, drawing_from
 from .data import Features, Interactions
 from .data._ids import same_ids
 from .errors import DataError, ModelError
@@ -70,7 +87,7 @@ class Trainer(LikesTransformer):
     model_ : Model
         The learned vectors.
     history_ : list of EpochReport
-        One for each epoch of the last fit.
+        One for each epoch of the last `fit`, `partial_fit` or `forget`.
     best_epoch_ : int
         The epoch whose vectors ``model_`` holds.
     n_epochs_ : int
@@ -79,6 +96,10 @@ class Trainer(LikesTransformer):
         Where training ran, and why there.
     temperature_ : float or None
         Of "softmax": the temperature it was trained with.
+    user_retention_ : float
+        The ``user_retention`` it was trained with.
+    n_negatives_ : int
+        The number of negatives of a pair that it was trained with.
     weighting_ : str
         The ``weighting`` it was trained with.
     n_features_in_ : int
@@ -106,6 +127,7 @@ class Trainer(LikesTransformer):
 
     # What this class itself reads of its hyper-parameters; all of them are in the table.
     temperature: float | None
+    user_retention: float | None
     random_state: Any
     n_epochs: int
     device: str
@@ -205,11 +227,7 @@ class Trainer(LikesTransformer):
         >>> 0 < trainer.history_[-1].recall <= 1
         True
         """
-        if sp.issparse(y) or isinstance(y, Interactions | Pairs):
-            raise TypeError(
-                "the second argument of fit is y, which is not used; for likes to validate on, "
-                "name the argument: validation="
-            )
+        _refuse_likes("fit", y)
         train, validation = likes_of(train), likes_of(validation)
         inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
         if not inputs.features:
@@ -220,6 +238,7 @@ class Trainer(LikesTransformer):
             check_new(folder)
         last = self._warm_state(inputs)
         with drawing_from(self.random_state) as generator:
+            inputs = self._with_retention(inputs, last)
             temperature = self._choose_temperature(inputs, last)
             if last is None:
                 state = self._begin(inputs, generator)
@@ -229,6 +248,7 @@ class Trainer(LikesTransformer):
                 state = TrainingState(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
                 state.networks = self._networks(inputs, last.networks, generator)
                 state.averages = last.averages
+                state.user_retention = inputs.settings.user_retention
             state.temperature = temperature
             job = self._make_job(inputs, state)  # the last that may refuse an argument
         keeper = None
@@ -241,7 +261,7 @@ class Trainer(LikesTransformer):
     def resume(
         cls,
         path: str | os.PathLike[str],
-        train: Likes,
+        train: Likes | None = None,
         *,
         validation: Likes | None = None,
         user_features: FeatureMatrix | None = None,
@@ -249,7 +269,7 @@ class Trainer(LikesTransformer):
         callbacks: Iterable[Callback] = (),
         **overrides: Any,
     ) -> Trainer:
-        """Continue the training in a folder that was given to `fit` as ``checkpoint``.
+        """Continue the training in a folder that was given as ``checkpoint``.
 
         It continues at the pair where the checkpoint was written, keeps writing checkpoints there,
         and ends as if it had never been interrupted. With ``update="sync"`` that is true to
@@ -262,7 +282,8 @@ class Trainer(LikesTransformer):
             The folder.
         train, validation, user_features, item_features
             The same data as in `fit`, which a fingerprint in the checkpoint makes sure of.
-            Ids may be left out.
+            Ids may be left out. Checkpoints of `partial_fit` and `forget` hold all likes: leave out
+            ``train``.
         callbacks : iterable of ``callback(trainer, report) -> bool | None``
             As for `fit`. If the process was killed after they had been called for an epoch,
             but before the next checkpoint, they are called for that epoch again.
@@ -309,7 +330,27 @@ class Trainer(LikesTransformer):
         checkpoint, state = Checkpoint.read(check_folder("path", path), cls._defaults())
         self = cls(**{**checkpoint.hyperparameters, **overrides})
         train, validation = likes_of(train), likes_of(validation)
-        inputs = check_fit_inputs(self, train, validation, callbacks, user_features, item_features)
+        update = checkpoint.update
+        if update is not None:
+            if train is not None:
+                raise TypeError(
+                    f"{checkpoint.folder} holds a training of partial_fit or forget, and its "
+                    "likes; leave out train"
+                )
+            train = with_ids(update.likes, state.ids)
+            validation = aligned(validation, update.likes.shape, state.ids)
+        elif train is None:
+            raise TypeError(f"{checkpoint.folder} holds a training of fit; give the same train")
+        inputs = check_fit_inputs(
+            self,
+            train,
+            validation,
+            callbacks,
+            user_features,
+            item_features,
+            weighting=None if update is None else update.weighting,
+        )
+        inputs = replace(inputs, update=update)
         checkpoint.check_data(inputs, state)
         stored = f"the checkpoint in {checkpoint.folder}"
         _check_same_ids(inputs.ids, state.ids, stored, "begin anew with fit")
@@ -323,20 +364,293 @@ class Trainer(LikesTransformer):
         self._train(job, inputs, state, checkpoint)
         return self
 
+    def partial_fit(
+        self,
+        new_interactions: Likes,
+        y: Any = None,
+        *,
+        n_epochs: int = PARTIAL_EPOCHS,
+        replay: float = REPLAY,
+        validation: Likes | None = None,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        callbacks: Iterable[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 1.0,
+    ) -> Trainer:
+        """Go on learning with new likes, among them those of new users and of new items.
+
+        Users and items that are new get rows behind the known ones. A new item begins at the mean
+        of the users who like it, a new user at the mean of the liked items, and objects that
+        nobody known is linked to where their features place them, or at random. So do known ones
+        that had neither likes nor features; the others begin at the vectors of ``model_`` and keep
+        their AdaGrad state.
+
+        An epoch goes through all likes, old and new, of the users in ``new_interactions``, and
+        through those of other users, drawn once, against forgetting (``replay``). Items that a
+        user is known to like are never negatives of that user.
+
+        Parameters
+        ----------
+        new_interactions : Interactions, Pairs, or scipy.sparse matrix or array
+            The new likes; a pair that is known already gets its new weight. Interactions name
+            their users and items by ids, which may be known or new and in any order, if the likes
+            of the last fit had ids. A matrix has the rows and columns of the last fit first, and
+            may have new ones behind them if that fit was on a matrix. Not changed.
+        y
+            Not used; scikit-learn passes it.
+        n_epochs : int
+            Passes over these likes.
+        replay : float, 0 to 1
+            The share of the likes of all other users that an epoch goes through, too: all likes of
+            users who are drawn at random. 0: none.
+        validation : like new_interactions, optional
+            Likes to rank after each epoch, with known users and items only. A matrix may have
+            fewer rows and columns than there are now. The best epoch is kept, as in `fit`.
+        user_features, item_features : scipy.sparse or dense matrix, or Features, optional
+            Features of all users and items, known ones first; needed if the trainer was fitted with
+            them.
+        callbacks, checkpoint, checkpoint_every
+            As for `fit`. The checkpoint also holds all likes, so that `resume` needs no ``train``.
+
+        Returns
+        -------
+        Trainer
+            Itself. ``model_`` has all users and items, ``history_`` the new epochs, and
+            ``n_epochs_`` counts on.
+
+        Raises
+        ------
+        TypeError, ValueError, DataError
+            For arguments that cannot be used; if ``n_dims`` or ``optimizer`` were changed since the
+            last fit. Nothing has changed then.
+        DeviceUnavailable, OSError, ModelError, TrainingDiverged
+            As for `fit`.
+
+        Notes
+        -----
+        On a trainer that is not fitted yet, this is `fit`, whose ``n_epochs`` is that of the
+        trainer. The temperature and the weighting are kept. The trainer remembers the likes of all
+        fits, also when it is pickled. A trainer from another process is restored with `resume`.
+
+        What is drawn depends on the seed, the epoch (counted on from the last fit), the pair and
+        the negative, so that nothing is drawn twice, and with ``update="sync"`` the result is the
+        same to the bit for any number of threads.
+
+        [Keeping up](../studies/keeping-up.md) measures how near this comes to a new fit.
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import Interactions, synthetic
+        >>> likes = synthetic(200, 100, 3000).interactions
+        >>> trainer = Trainer(n_dims=16, n_epochs=3, temperature=0.21, device="cpu", verbose=False)
+        >>> trainer.fit(likes).model_
+        Model(n_users=200, n_items=100, r=16)
+        >>> today = Interactions.from_arrays(
+        ...     ["ann", "ann", "user-00003"], ["folk-0001", "new", "new"]
+        ... )
+        >>> trainer.partial_fit(today, n_epochs=2).model_
+        Model(n_users=201, n_items=101, r=16)
+        >>> [report.epoch for report in trainer.history_]
+        [3, 4]
+        """
+        _refuse_likes("partial_fit", y)
+        new, validation = likes_of(new_interactions), likes_of(validation)
+        given: dict[str, Any] = {
+            "callbacks": callbacks,
+            "user_features": user_features,
+            "item_features": item_features,
+            "checkpoint": checkpoint,
+            "checkpoint_every": checkpoint_every,
+        }
+        if not hasattr(self, "_state"):
+            return self.fit(new, validation=validation, **given)
+        n_epochs = check_int("n_epochs", n_epochs, 1)
+        replay = check_share("replay", replay)
+        last = self._state
+        likes, new, ids = join(self._likes, last.ids, new, stacklevel=4)
+        generator = np.random.default_rng([last.seed, last.n_epochs])
+        users = choose_users(likes, np.flatnonzero(np.diff(new.indptr)), replay, generator)
+        update = Update(likes, users, n_epochs, self.weighting_)
+
+        def grown(inputs: FitInputs) -> Tables:
+            known = {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
+            return grown_tables(
+                last,
+                known,
+                inputs.likes,
+                self._likes,
+                inputs.features,
+                inputs.settings.max_norm,
+                generator,
+            )
+
+        self._go_on(update, ids, grown, validation=validation, **given)
+        return self
+
+    def forget(
+        self,
+        users: Any = (),
+        items: Any = (),
+        *,
+        n_epochs: int = 0,
+        user_features: FeatureMatrix | None = None,
+        item_features: FeatureMatrix | None = None,
+        callbacks: Iterable[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 1.0,
+    ) -> Forgotten:
+        """Remove users and items, and let what others learned from them fade.
+
+        What is theirs is removed at once: their vectors, AdaGrad accumulators, averages, likes, ids
+        and counts. Rows behind them move up. What their likes did to the vectors of others, and to
+        feature networks, stays; ``n_epochs`` of training on the likes that are left let it fade,
+        and only a new `fit` removes it. [Keeping up](../studies/keeping-up.md) measures how far.
+        Models, checkpoints and pickles that were made before still hold everything.
+
+        Parameters
+        ----------
+        users, items : int or str, or array_like of these
+            Ids; row numbers if the likes of the last fit had no ids.
+        n_epochs : int
+            Passes over all likes that are left. 0: the other vectors stay as they are.
+        user_features, item_features : scipy.sparse or dense matrix, or Features, optional
+            Features of the users and items that are left; needed if the trainer was fitted with
+            them.
+        callbacks, checkpoint, checkpoint_every
+            As for `partial_fit`.
+
+        Returns
+        -------
+        Forgotten
+            How much was removed, and how many others had learned from it.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`; if an id is unknown, or none is given.
+        DataError
+            If no like would be left.
+        TypeError, DeviceUnavailable, OSError, ModelError, TrainingDiverged
+            As for `partial_fit`. Nothing has changed then, but for the last of these.
+
+        Examples
+        --------
+        >>> from cml_fast import Trainer
+        >>> from cml_fast.data import synthetic
+        >>> likes = synthetic(200, 100, 3000).interactions
+        >>> trainer = Trainer(n_dims=16, n_epochs=3, temperature=0.21, device="cpu", verbose=False)
+        >>> trainer.fit(likes).forget(users=["user-00017", "user-00031"], n_epochs=1).users
+        2
+        >>> trainer.model_
+        Model(n_users=198, n_items=100, r=16)
+        """
+        self._check_fitted("model_")
+        last, n_epochs = self._state, check_int("n_epochs", n_epochs, 0)
+        kept = {}
+        for entity, wanted, n in zip(
+            ("users", "items"), (users, items), last.tables.shape, strict=True
+        ):
+            what = entity[:-1]
+            kept[entity] = np.ones(n, dtype=bool)
+            kept[entity][rows_named(what, last.ids.get(f"{what}_ids"), wanted, n)] = False
+        if kept["users"].all() and kept["items"].all():
+            raise ValueError("users and items are empty; name at least one to forget")
+        likes, forgotten = without(self._likes, kept["users"], kept["items"], n_epochs)
+        update = Update(likes, np.arange(likes.shape[0]), n_epochs, self.weighting_)
+        ids = {axis: ids[kept[axis.replace("_id", "")]] for axis, ids in last.ids.items()}
+
+        def left(inputs: FitInputs) -> Tables:
+            arrays = last.tables.to_numpy()
+            arrays |= {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
+            rows = {
+                name: array[kept[name.replace("_accumulator", "")]]
+                for name, array in arrays.items()
+            }
+            return Tables(inputs.device, last.tables.n_dims, **rows, rowwise=last.tables.rowwise)
+
+        self._go_on(
+            update,
+            ids,
+            left,
+            user_features=user_features,
+            item_features=item_features,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+        )
+        return forgotten
+
+    def _go_on(
+        self,
+        update: Update,
+        ids: dict[str, np.ndarray],
+        make_tables: Callable[[FitInputs], Tables],
+        *,
+        callbacks: Any,
+        user_features: Any,
+        item_features: Any,
+        checkpoint: Any,
+        checkpoint_every: float,
+        validation: Any = None,
+    ) -> None:
+        """Train on an update, from the tables that `make_tables` makes of checked arguments."""
+        last = self._state
+        inputs = check_fit_inputs(
+            self,
+            with_ids(update.likes, ids),
+            aligned(validation, update.likes.shape, ids),
+            callbacks,
+            user_features,
+            item_features,
+            weighting=update.weighting,
+            stacklevel=6,
+        )
+        inputs = replace(inputs, update=update)
+        self._check_continues(last, inputs, "")
+        for entity in last.networks.keys() - inputs.features.keys():
+            name = f"{entity[:-1]}_features"
+            raise ValueError(
+                f"{name} is missing: the trainer was fitted with features of {entity}, so give "
+                f"those of all {entity} there are now"
+            )
+        every = check_real("checkpoint_every", checkpoint_every, 0, strict=True)
+        folder = None if checkpoint is None else check_folder("checkpoint", checkpoint)
+        if folder is not None:
+            check_new(folder)
+        done, n_pairs = last.n_epochs, inputs.trained.nnz
+        networks = self._networks(inputs, last.networks, np.random.default_rng(last.seed))
+        tables = make_tables(inputs)
+        state = TrainingState(tables, last.seed, ids, n_pairs, done, done * n_pairs)
+        state.networks = networks
+        state.move_to(inputs.device)
+        state.user_retention = self._with_retention(inputs, last).settings.user_retention
+        state.temperature = self._choose_temperature(replace(inputs, update=None), last)
+        job = self._make_job(inputs, state)
+        keeper = None
+        if folder is not None:
+            stored = self._stored(state.seed)
+            keeper = Checkpoint(folder, every, stored, fingerprints(inputs), update)
+        self._train(job, inputs, state, keeper, stacklevel=4)
+        if keeper is not None and update.n_epochs == 0:
+            keeper.write(state, finished=True)
+
     def _begin(self, inputs: FitInputs, generator: np.random.Generator) -> TrainingState:
         """A training from the start."""
-        settings, shape = inputs.settings, inputs.likes.shape
+        settings = inputs.settings
         seed = int(generator.integers(2**63))
-        tables = Tables.random(
-            inputs.device,
-            shape,
+        vectors = first_vectors(
+            inputs.likes,
             settings.n_dims,
             settings.max_norm,
             generator,
-            rowwise=settings.rowwise,
+            inputs.features.get("items"),
         )
+        tables = Tables(inputs.device, settings.n_dims, *vectors, rowwise=settings.rowwise)
         state = TrainingState(tables, seed, inputs.ids, inputs.likes.nnz, first_epoch=0, position=0)
         state.networks = self._networks(inputs, {}, generator)
+        state.user_retention = settings.user_retention
         return state
 
     @staticmethod
@@ -354,9 +668,9 @@ class Trainer(LikesTransformer):
                 settings.n_dims,
             ):
                 raise ValueError(
-                    f"warm_start=True continues with a network for {network.shape[0]} features of "
-                    f"{entity} and n_hidden={network.shape[1]}, got {features.shape[1]} and "
-                    f"n_hidden={settings.n_hidden}; set warm_start=False to begin anew"
+                    f"training goes on with a network for {network.shape[0]} features of {entity} "
+                    f"and n_hidden={network.shape[1]}, got {features.shape[1]} and n_hidden="
+                    f"{settings.n_hidden}; give as many, or begin anew: fit with warm_start=False"
                 )
             networks[entity] = network or FeatureNetwork.random(
                 features.shape[1],
@@ -371,7 +685,9 @@ class Trainer(LikesTransformer):
         settings = replace(inputs.settings, seed=state.seed)
         if state.temperature is not None:
             settings = replace(settings, temperature=state.temperature)
-        job = make_job(state.tables, inputs.likes, settings)
+        if inputs.update is not None:  # the vectors have learned; they do not start again
+            settings = replace(settings, feature_warm_up=0)
+        job = make_job(state.tables, inputs.trained, settings)
         steps: list[ScheduledStep] = [
             FeatureStep(
                 entity,
@@ -386,7 +702,8 @@ class Trainer(LikesTransformer):
         ]
         if settings.cov_weight > 0:
             steps.append(CovarianceStep(state.tables, job, settings))
-        return ScheduledJob(job, inputs.likes.nnz, launch_granularity(settings), steps)
+        begin_epoch = partial(draw_back, state.tables, state.user_retention)
+        return ScheduledJob(job, state.n_pairs, launch_granularity(settings), steps, begin_epoch)
 
     def _train(
         self,
@@ -394,6 +711,8 @@ class Trainer(LikesTransformer):
         inputs: FitInputs,
         state: TrainingState,
         checkpoint: Checkpoint | None,
+        *,
+        stacklevel: int = 3,
     ) -> None:
         validation = inputs.validation
         if validation is not None:
@@ -402,7 +721,7 @@ class Trainer(LikesTransformer):
             if overlap:
                 warnings.warn(
                     f"validation: {overlap} of its pairs are in train too and count as missed",
-                    stacklevel=3,
+                    stacklevel=stacklevel,
                 )
         training = Training(
             job=job,
@@ -410,7 +729,7 @@ class Trainer(LikesTransformer):
             settings=inputs.settings,
             likes=inputs.likes,
             validation=validation,
-            n_epochs=int(self.n_epochs),
+            n_epochs=int(self.n_epochs) if inputs.update is None else inputs.update.n_epochs,
             patience=self.patience,
             callbacks=[partial(callback, self) for callback in inputs.callbacks],
             publish=partial(self._publish, inputs),
@@ -421,14 +740,18 @@ class Trainer(LikesTransformer):
             if checkpoint is not None:
                 checkpoint.check_writable()
             self._announce(inputs)
-        self._state, self._likes = state, inputs.likes
+        self._state, self._likes = state, inputs.given
         self.n_features_in_ = inputs.likes.shape[1]
         self.history_ = state.history
         self.device_, self.device_reason_ = inputs.device, inputs.reason
         self.temperature_ = state.temperature
+        self.user_retention_ = state.user_retention
+        self.n_negatives_ = inputs.settings.n_negatives
         self.weighting_ = inputs.weighting
         try:
             training.run()
+            for hint in hints(inputs, state):
+                self._say(hint)
         finally:
             # Also when training is interrupted or diverges: what was learned is usable.
             state.return_to_best()
@@ -470,6 +793,8 @@ class Trainer(LikesTransformer):
         """Hyper-parameters as plain values for the model's record."""
         described = {name: _plain(value) for name, value in recorded(self.get_params()).items()}
         described["weighting"] = self.weighting_
+        described["user_retention"] = self.user_retention_
+        described["n_negatives"] = self.n_negatives_
         if self.temperature_ is not None:
             described["temperature"] = self.temperature_
         return described
@@ -495,25 +820,39 @@ class Trainer(LikesTransformer):
             return inputs.settings.temperature
         if last is not None and last.temperature is not None:
             return last.temperature
-        return choose_temperature(self, inputs, self._say)
+        if self.user_retention is None and inputs.settings.user_retention < 1:
+            # Chosen because of what it gains at this temperature; a higher one would learn no less
+            # by heart, and rank worse at the top.
+            return inputs.settings.temperature
+        return choose_temperature(inputs, self._begin, self._make_job, self._say)
+
+    def _with_retention(self, inputs: FitInputs, last: TrainingState | None) -> FitInputs:
+        """The inputs with ``user_retention``: the one named, or what short trainings choose."""
+        settings = inputs.settings
+        used = self.n_epochs > 1 or self.warm_start
+        if self.user_retention is not None or settings.loss != "softmax":
+            return inputs
+        if last is not None:
+            chosen = last.user_retention
+        elif not used or inputs.features:  # features hold vectors back themselves
+            return inputs
+        else:
+            chosen = choose_retention(inputs, self._begin, self._make_job, self._say)
+        return replace(inputs, settings=replace(settings, user_retention=chosen))
 
     def _warm_state(self, inputs: FitInputs) -> TrainingState | None:
         """The state of the last fit, if this one continues it."""
         last: TrainingState | None = getattr(self, "_state", None)
         if not self.warm_start or last is None:
             return None
-        shape, n_dims, tables = inputs.likes.shape, inputs.settings.n_dims, last.tables
-        if (tables.shape, tables.n_dims) != (shape, n_dims):
+        shape, tables = inputs.likes.shape, last.tables
+        if tables.shape != shape:
             raise ValueError(
-                f"warm_start=True continues from tables for {tables.shape} users and items with "
-                f"n_dims={tables.n_dims}, got {shape} and n_dims={n_dims}; "
-                "set warm_start=False to begin anew"
+                f"warm_start=True continues from tables for {tables.shape} users and items, got "
+                f"{shape}; set warm_start=False to begin anew, or call partial_fit for new users "
+                "and items"
             )
-        if tables.rowwise != inputs.settings.rowwise:
-            raise ValueError(
-                "warm_start=True continues from the state of another optimizer; set the optimizer "
-                "of the last fit or warm_start=False"
-            )
+        self._check_continues(last, inputs, " or warm_start=False")
         if tables.device != inputs.device:
             raise ValueError(
                 f"warm_start=True continues from tables on {tables.device}, but the device is now "
@@ -521,6 +860,29 @@ class Trainer(LikesTransformer):
             )
         _check_same_ids(inputs.ids, last.ids, "the last fit", "set warm_start=False")
         return last
+
+    @staticmethod
+    def _check_continues(last: TrainingState, inputs: FitInputs, otherwise: str) -> None:
+        """Refuse hyper-parameters that the tables of the last fit do not fit."""
+        tables, settings = last.tables, inputs.settings
+        if tables.n_dims != settings.n_dims:
+            raise ValueError(
+                f"training goes on with vectors of n_dims={tables.n_dims}, got n_dims="
+                f"{settings.n_dims}; set the n_dims of the last fit{otherwise}"
+            )
+        if tables.rowwise != settings.rowwise:
+            raise ValueError(
+                "training goes on with the state of another optimizer; set the optimizer of the "
+                f"last fit{otherwise}"
+            )
+
+
+def _refuse_likes(method: str, y: Any) -> None:
+    if sp.issparse(y) or isinstance(y, Interactions | Pairs):
+        raise TypeError(
+            f"the second argument of {method} is y, which is not used; for likes to validate on, "
+            "name the argument: validation="
+        )
 
 
 def _check_same_ids(

@@ -149,6 +149,22 @@ def test_a_tiny_run_goes_on_where_it_ended(tmp_path, monkeypatch, capfd):
     assert "per_user" not in (tmp_path / "0.json").read_text()
     assert one["rows"]["EASE"]["settings"].keys() == {"weight"}
 
+    # Only one row anew, in a folder without what the others left; the rest is of the first run.
+    arguments[-3:] = ["CML, softmax"]
+    arguments[arguments.index("--work") + 1] = str(tmp_path / "anew")
+    out = tmp_path / "updated.json"
+    arguments += ["--update", str(tmp_path / "0.json"), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["accuracy", *arguments])
+    accuracy.main()
+    updated, seconds = json.loads(out.read_text())["results"]["likes.csv"], {"seconds": None}
+    assert updated["kept"] == {"from": outs[0]["date"], "rows": ["EASE", "most popular"]}
+    assert list(updated["rows"]) == rows[::-1]
+    assert updated["compared"] == one["compared"]
+    for row in rows:
+        assert updated["rows"][row] | seconds == one["rows"][row] | seconds
+    again = sorted(path.name for path in (tmp_path / "anew").glob("*.json"))
+    assert len(again) == 4  # ours and the best peer, for each seed
+
 
 def test_gowalla_comes_split_and_is_tested_again_only_where_a_seed_matters(tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="the comparison needs optuna: pip install cml-fast[bench]")
@@ -227,6 +243,50 @@ def test_versions_are_told_of_what_is_there_lightfm_in_its_own_python(monkeypatc
     told = versions(["numpy", "lightfm", "a package that is not there"])
     assert told == {"numpy": np.__version__, "lightfm": "1.17"}
     assert versions(["numpy"]) == {"numpy": np.__version__}
+
+
+def test_rows_that_were_measured_replace_those_of_an_earlier_result():
+    earlier = {
+        "k": 20,
+        "rows": {"CML, softmax": {"old": 1}, "WARP (LightFM)": {"old": 2}, "EASE": {"old": 3}},
+        "left_out": {"WRMF (implicit)": "no implicit there"},
+        "compared": {"CML, softmax": {"against": "EASE"}},
+    }
+    result = {
+        "k": 20,
+        "rows": {"WRMF (implicit)": {"new": 4}, "CML, softmax": {"new": 5}},
+        "left_out": {"WARP (LightFM)": "no LightFM here", "BPR (LightFM)": "no LightFM here"},
+        "compared": {"CML, softmax": {"against": "WRMF (implicit)"}},
+    }
+    found = accuracy_summary.with_earlier_rows(result, earlier, "2026-11-01")
+    assert found == {
+        "k": 20,
+        "rows": {
+            "CML, softmax": {"new": 5},
+            "WARP (LightFM)": {"old": 2},
+            "WRMF (implicit)": {"new": 4},
+            "EASE": {"old": 3},
+        },
+        "kept": {"from": "2026-11-01", "rows": ["WARP (LightFM)", "EASE"]},
+        "left_out": {"BPR (LightFM)": "no LightFM here"},
+        "compared": {"CML, softmax": {"against": "WRMF (implicit)"}},
+    }
+    assert list(found["rows"]) == [row for row in reversed(ALL) if row in found["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("measured", "peers"),
+    [
+        (["CML, softmax"], ["EASE"]),
+        (["CML+F, softmax"], ["hybrid WARP (LightFM)"]),
+        (["CML, softmax", "CML+F, softmax"], ["EASE", "hybrid WARP (LightFM)"]),
+        (["CML, softmax", "EASE"], ["most popular"]),
+    ],
+)
+def test_the_best_peer_of_an_earlier_result_is_tested_again(measured, peers):
+    recalls = {"CML, softmax": 0.9, "EASE": 0.3, "most popular": 0.1, "hybrid WARP (LightFM)": 0.4}
+    rows = {row: {"recall@50": [recall, recall]} for row, recall in recalls.items()}
+    assert accuracy_summary.best_peers(rows, "recall@50", measured) == peers
 
 
 def test_users_are_compared_by_their_mean_over_the_seeds():

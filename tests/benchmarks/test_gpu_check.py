@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from support import stand_in_for_cupy
 
 from benchmarks.common.measurement_store import MeasurementStore
 from benchmarks.gpu_check import __main__ as gpu_check
-from benchmarks.gpu_check import hashes, planted, small_cases, stages
+from benchmarks.gpu_check import hashes, planted, searches, small_cases, stages
 from benchmarks.gpu_check.process import ROOT, Finished, run
 from benchmarks.throughput import __main__ as throughput
 
@@ -161,6 +162,7 @@ def test_the_name_of_a_gpu_in_a_file_name():
 PAIR = "_ZN3cml4cuda11sync_kernelINS0_10PairWorkerINS0_8WarpLossELi4EEEEEvNS_10CudaLaunchE"
 TILE = "_ZN3cml4cuda12async_kernelINS0_10TileWorkerILi0EEEEEvNS_10CudaLaunchE"
 APPLY = "_ZN3cml4cuda12apply_kernelILi1EEEvNS_10CudaLaunchE"
+SELECT = "_ZN3cml4cuda13select_kernelENS_9SelectionE"
 PTXAS = f"""\
   [3/14] Building CUDA object CMakeFiles/cuda_kernel_4.dir/csrc/cuda/kernel.cu.o
   ptxas info    : 0 bytes gmem
@@ -177,6 +179,10 @@ PTXAS = f"""\
   ptxas info    : Function properties for {APPLY}
       0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
   ptxas info    : Used 40 registers, used 0 barriers
+  ptxas info    : Compiling entry function '{SELECT}' for 'sm_90'
+  ptxas info    : Function properties for {SELECT}
+      0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+  ptxas info    : Used 48 registers, used 1 barriers
 """
 
 
@@ -186,6 +192,7 @@ def test_ptxas_report():
         ("sync", "Pair", 4, 113, 0, 0),
         ("async", "Tile", 0, 96, 256, 20),
         ("apply", None, 1, 40, 0, 0),
+        ("select", None, 0, 48, 0, 0),
     ]
 
 
@@ -321,6 +328,31 @@ def test_judgement_of_the_hashes(monkeypatch, equal, returncode, status):
     assert ("not 33 dimensions, batches of 8" in found["summary"]) == (not equal)
 
 
+CASE = {"n": 10, "points": 500, "queries": 3, "equal": True}
+TIMES = {"bytes_per_second": 3e12, "copy_bytes_per_second": 4e12}
+TIMES |= {"seconds": 1e-3, "partition_seconds": 8e-3}
+
+
+@pytest.mark.parametrize(
+    ("equal", "returncode", "status"),
+    [(True, 0, "passed"), (False, 0, "failed"), (True, None, "failed"), (True, 1, "failed")],
+)
+def test_judgement_of_the_searches(monkeypatch, equal, returncode, status):
+    cases = [CASE, {**CASE, "points": 600, "equal": equal}]
+    done = finished("".join(json.dumps(each) + "\n" for each in (*cases, TIMES)), returncode)
+    monkeypatch.setattr(stages.Context, "module", lambda *arguments: done)
+    found = stages.search(context())
+    assert found["status"] == status
+    assert (found["cases"], found["times"]) == (cases, [TIMES])
+    assert ("not 10 of 600 points for 3 queries" in found["summary"]) == (not equal)
+    assert "75% of a copy's bandwidth, 8 times as fast as cupy.partition" in found["summary"]
+
+
+def test_no_search_at_all_is_no_success(monkeypatch):
+    monkeypatch.setattr(stages.Context, "module", lambda *arguments: finished(""))
+    assert stages.search(context())["status"] == "failed"
+
+
 def test_no_hash_at_all_is_no_success(monkeypatch):
     monkeypatch.setattr(stages.Context, "module", lambda *arguments: finished(""))
     assert stages.hash_(context())["status"] == "failed"
@@ -367,7 +399,7 @@ def test_the_build(monkeypatch, installs, usable, status, summary):
     assert "--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real" in commands[0]
     assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(commands[0])
     if installs:
-        assert len(found["kernels"]) == 3
+        assert len(found["kernels"]) == 4
 
 
 def test_every_test_file_has_its_turn(monkeypatch, tmp_path):
@@ -556,3 +588,44 @@ def test_small_cases_do_something(batch_size):
     found = small_cases.train("cpu", 31, 40, batch_size)
     assert found["pairs"] > 500
     assert found["active"] > 0.5 * found["pairs"]
+
+
+@pytest.fixture
+def emulated_device(emulator, monkeypatch):
+    stand_in_for_cupy.install(monkeypatch)
+    monkeypatch.setattr(searches, "copy", lambda *_: 1e9)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_searches_are_compared(emulated_device, device):
+    found = searches.compare_with_the_cpu((20, 300, 5, 7, 0.1), device)
+    assert found["equal"]
+    assert found["different_rows"] == 0
+    assert 300 < found["excluded"] < 600
+
+
+def test_a_search_that_differs_shows(emulated_device, monkeypatch):
+    real = searches.nearest_on_cuda
+
+    def find(*arguments):
+        rows, distances = real(*arguments)
+        rows[3] = rows[3, ::-1]
+        return rows, distances
+
+    monkeypatch.setattr(searches, "nearest_on_cuda", find)
+    found = searches.compare_with_the_cpu((20, 300, 5, 7, 0.1), "cuda")
+    assert not found["equal"]
+    assert found["different_rows"] == 1
+
+
+def test_selections_and_searches_are_timed(emulated_device):
+    few, many = searches.time_of_selection(3, 5000, (10, 2000))
+    assert (few["selected"], many["selected"]) == (30, 6000)
+    assert {*TIMES} <= {*few}
+    found = searches.time_of_search(5, 400, 4, 3)
+    assert {"queries_per_second", "product_queries_per_second"} <= {*found}
+
+
+@pytest.mark.parametrize(("n_points", "n"), small_cases.SEARCHES)
+def test_small_searches_find_something(emulated_device, n_points, n):
+    assert small_cases.search(n_points, n)["found"] > 0.9 * 9 * min(n, 0.9 * n_points)

@@ -96,6 +96,14 @@ def test_what_stopped_too_early_is_said(tmp_path):
     )
 
 
+def test_rows_of_an_earlier_result_are_named_with_its_date(tmp_path):
+    pictures, made = figures.Figures(tmp_path / "page.md", tmp_path / "pictures"), record(**ROWS)
+    assert "Measured earlier" not in accuracy_section.section(made, pictures)
+    made["results"]["citeulike-t"]["kept"] = {"from": "2026-11-01", "rows": ["EASE"]}
+    text = accuracy_section.section(made, pictures)
+    assert "Measured earlier, on 2026-11-01: EASE." in text
+
+
 def test_the_newest_results_make_the_page_and_the_readme(tmp_path, capsys):
     for date, rows in (("2026-11-25", {"EASE": [0.1, 0.1]}), ("2026-11-26", ROWS)):
         (tmp_path / f"accuracy-{date}.json").write_text(json.dumps(record(**rows)))

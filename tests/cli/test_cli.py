@@ -74,7 +74,7 @@ def test_train_saves_what_it_reports(run, file, likes, tmp_path):
     assert result["n_interactions"] == 300
     assert [report["epoch"] for report in result["history"]] == [0, 1]
     assert result["device"] == "cpu"
-    assert result["temperature"] in (0.15, 0.21, 0.3)
+    assert 0.05 < result["temperature"] < 2
     assert "reading" in err and "300 pairs of 40 users" in err
     model = Model.load(tmp_path / "made")
     assert model.item_vectors.shape[1] == 8
@@ -103,6 +103,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
         **{"feature_weight": 2.0, "feature_learning_rate": 0.3, "feature_interval": 50},
         **{"feature_warm_up": 1, "n_hidden": 8, "loss": "contrastive"},
         **{"negative_weight": 3.0, "optimizer": "adagrad", "ema_decay": 0.5},
+        "user_retention": 0.4,
         "weighting": "binary",
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]

@@ -34,7 +34,7 @@ def trials(outcome):
 
 def test_tune_goes_on_until_there_are_so_many(run, file, tmp_path, monkeypatch):
     whole = trials(run("tune", file, *QUICK, "--trials=3", "--out=whole", "--json"))
-    first = {"n_dims": 100, "learning_rate": 0.1, "n_negatives": 256, "temperature": 0.21}
+    first = {"n_dims": 100, "learning_rate": 0.1, "n_negatives": 256, "temperature": 0.3}
     assert first.items() <= whole["trials"][0].items()
 
     fit = Trainer.fit
@@ -82,7 +82,7 @@ def test_the_best_model_and_its_config_are_kept(run, file, tmp_path):
 def test_poor_trials_are_ended_early(run, file, monkeypatch):
     monkeypatch.setattr(tune, "_STARTUP_TRIALS", 1)
     monkeypatch.setattr(tune, "_WARM_UP_EPOCHS", 0)
-    monkeypatch.setattr(tune, "SPACE", {"learning_rate": tune._Range(1e-6, 2e-6)})
+    monkeypatch.setattr(tune, "SPACE", {"learning_rate": tune._Range(20.0, 40.0)})
     options = ("--n-dims=8", "--temperature=0.3", "--trials=2", "--out=t", "--json")
     first, second = trials(run("tune", file, *QUICK, *options))["trials"]
     assert (first["state"], first["epochs"]) == ("complete", 3)

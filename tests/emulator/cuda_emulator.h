@@ -65,6 +65,9 @@ std::string launch(const std::function<void()>& kernel, dim3 grid, dim3 block, s
 enum class Order : int32_t { kAscending, kDescending, kShuffled };
 void set_order(Order order, uint32_t seed);
 
+// What has been loaded by __ldcs(), which is for large data.
+extern int64_t streamed_bytes;
+
 template <class T>
 uint64_t to_word(T x) {
     static_assert(sizeof(T) <= sizeof(uint64_t) && std::is_trivially_copyable<T>::value, "");
@@ -118,6 +121,16 @@ T __shfl_xor_sync(unsigned mask, T x, int distance, const char* file = __builtin
     return emulator::from_word<T>(all[(threadIdx.x ^ distance) % 32]);
 }
 
+template <class T>
+T __shfl_up_sync(unsigned mask, T x, unsigned distance, const char* file = __builtin_FILE(),
+                 int line = __builtin_LINE()) {
+    const uint64_t* all = emulator::meet(
+        {emulator::Scope::kWarp, "__shfl_up_sync", mask, static_cast<int>(distance), file, line},
+        emulator::to_word(x));
+    const unsigned lane = threadIdx.x % 32;
+    return lane < distance ? x : emulator::from_word<T>(all[lane - distance]);
+}
+
 inline unsigned __ballot_sync(unsigned mask, bool predicate, const char* file = __builtin_FILE(),
                               int line = __builtin_LINE()) {
     const uint64_t* all =
@@ -154,6 +167,16 @@ T atomicCAS(T* p, Same<T> expected, Same<T> x) {
 
 template <class T>
 T __ldcg(const T* p) {
+    return *p;
+}
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+
+template <class T>
+T __ldcs(const T* p) {
+    emulator::streamed_bytes += sizeof(T);
     return *p;
 }
 

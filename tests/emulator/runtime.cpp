@@ -4,6 +4,7 @@
 
 #include "../../csrc/core/workspace.h"
 #include "../../csrc/cuda/minibatch_launch.cuh"
+#include "../../csrc/cuda/select.h"
 #include "../../csrc/cuda/train.h"
 
 namespace {
@@ -32,7 +33,13 @@ cudaError_t fail(cudaError_t error, const std::string& what) {
     return error;
 }
 
-// What a launch asks for. Every kernel has one argument, a CudaLaunch.
+// Every kernel has one argument, a structure, which CUDA knows the size of. Those of all kernels
+// that the called function starts have this size.
+size_t argument_bytes;
+static_assert(sizeof(cml::CudaStep) <= sizeof(cml::CudaLaunch), "");
+static_assert(sizeof(cml::Selection) <= sizeof(cml::CudaLaunch), "");
+
+// What a launch asks for. A smaller argument is passed as the beginning of a CudaLaunch.
 struct KernelLaunch {
     const void* kernel;
     dim3 grid, block;
@@ -62,8 +69,8 @@ struct KernelLaunch {
 
 KernelLaunch kernel_launch(const void* kernel, dim3 grid, dim3 block, void** arguments,
                            size_t shared_bytes) {
-    KernelLaunch launch{kernel, grid, block, shared_bytes,
-                        *static_cast<cml::CudaLaunch*>(arguments[0])};
+    KernelLaunch launch{kernel, grid, block, shared_bytes, {}};
+    std::memcpy(&launch.argument, arguments[0], argument_bytes);
     launch.choose_grid();
     return launch;
 }
@@ -139,6 +146,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t) {
     std::memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t) {
+    std::memset(p, value, bytes);
     return cudaSuccess;
 }
 
@@ -227,11 +239,31 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // --- what Python calls ------------------------------------------------------------------------
 
+// What _core.cuda_select() does. Also tells how many bytes of the scores were read. Returns an
+// empty string, or what went wrong: it is valid until the next call.
+extern "C" const char* emulator_select(const cml::Selection* selection, const Options* chosen,
+                                       int64_t* bytes_read) {
+    static std::string error;
+    error.clear();
+    options = *chosen;
+    argument_bytes = sizeof(cml::Selection);
+    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    emulator::streamed_bytes = 0;
+    try {
+        cml::cuda_select(*selection, nullptr);
+        *bytes_read = emulator::streamed_bytes;
+    } catch (const std::exception& e) {
+        error = e.what();
+    }
+    return error.c_str();
+}
+
 // What _core.Job("cuda", ...).step() does. Returns the refused position, -1, or -2 after an error.
 extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* gradients,
                                  Options* chosen) {
     if (gradients->n == 0) return -1;
     options = *chosen;
+    argument_bytes = sizeof(cml::CudaStep);
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
     try {
         cml::DeviceCounters device_counters;
@@ -248,6 +280,7 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
     static std::string error;
     error.clear();
     options = *chosen;
+    argument_bytes = sizeof(cml::CudaLaunch);
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
     try {
         cml::DeviceCounters device_counters;

@@ -23,6 +23,9 @@ alignas(64) int64_t shared_memory[kSharedBytes / sizeof(int64_t)];
 }  // namespace cml
 
 namespace emulator {
+
+int64_t streamed_bytes = 0;
+
 namespace {
 
 constexpr int kLanes = 32;

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import scipy.sparse as sp
 
 from cml_fast import Model, Trainer
 from cml_fast.data import split, synthetic
@@ -67,3 +68,16 @@ def exits(work: str, how: str, seconds: float) -> None:
     if how == "interrupt":
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(PATIENCE)
+
+
+def little_address_space() -> None:
+    """Train what would fit into the machine, but not into what the process may have."""
+    import resource
+
+    limit = 4 << 30
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        likes = sp.csr_array((np.ones(1, np.float32), ([0], [0])), shape=(300_000, 3))
+        Trainer(n_dims=2048, verbose=False).fit(likes)
+    except MemoryError as error:
+        print(error, flush=True)

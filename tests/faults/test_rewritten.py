@@ -1,14 +1,16 @@
-"""What `fit` was given may be changed while it trains, by a callback or another thread."""
+"""What `fit` and `fold_in_users` were given may be changed while they train."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from cml_fast import EpochReport, Trainer
+from cml_fast._training import fold_in
 
 SHAPE = (200, 120)
 
@@ -59,3 +61,21 @@ def test_matrices_rewritten_by_a_callback(loss: str, spoil: Callable[[sp.csr_arr
     assert np.array_equal(spoilt.model_.user_vectors, clean.model_.user_vectors)
     recalls = [[report.recall for report in one.history_] for one in (spoilt, clean)]
     assert recalls[0] == recalls[1]
+
+
+@pytest.mark.filterwarnings("ignore:validation")
+@pytest.mark.parametrize("spoil", [_far, _negative, _offsets, _values])
+def test_likes_rewritten_while_users_are_folded_in(
+    spoil: Callable[[sp.csr_array], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _train("softmax", None).model_
+    likes = _matrix(0.1)[:5]
+    expected = model.fold_in_users(likes.copy())
+    make_job = fold_in.make_job
+
+    def spoiling(*args: Any) -> Any:
+        spoil(likes)
+        return make_job(*args)
+
+    monkeypatch.setattr(fold_in, "make_job", spoiling)
+    assert np.array_equal(model.fold_in_users(likes), expected)

@@ -25,6 +25,7 @@ TIGHT = 64  # the largest gradient that these tests find is at most so many time
 # max_norm.
 EXTREMES = {
     "warp": [{"n_negatives": 1}, {"n_negatives": 20, "margin": 9.0}],
+    "shared_warp": [{"n_negatives": 1}, {"n_negatives": 20, "margin": 9.0}],
     "softmax": [
         {"n_negatives": 9, "temperature": 0.01},
         {"n_negatives": 1, "temperature": 0.01, "importance_weight": 40.0},
@@ -147,7 +148,12 @@ def contrastive(positive, negatives, n_items, chosen):
     return positive + chosen.negative_weight * np.maximum(chosen.margin - negatives, 0).sum()
 
 
-FUNCTIONS = {"warp": warp, "softmax": softmax, "contrastive": contrastive}
+FUNCTIONS = {
+    "warp": warp,
+    "shared_warp": warp,
+    "softmax": softmax,
+    "contrastive": contrastive,
+}
 
 
 def loss_of_a_tile(x, role, others, n_items, chosen):

@@ -51,11 +51,21 @@ def test_every_loss_of_the_registry_trains(loss):
 
 def test_the_losses_in_the_order_of_their_numbers():
     """Whether the pairs of a tile share negatives; the emulated device relies on the order."""
-    assert list(_core.LOSSES.items()) == [("warp", False), ("contrastive", True), ("softmax", True)]
+    assert list(_core.LOSSES.items()) == [
+        ("warp", False),
+        ("contrastive", True),
+        ("shared_warp", True),
+        ("softmax", True),
+    ]
 
 
 def test_an_unknown_loss():
-    refused("loss", "hinge", ValueError, "must be 'warp', 'contrastive' or 'softmax', got 'hinge'")
+    refused(
+        "loss",
+        "hinge",
+        ValueError,
+        "must be 'warp', 'contrastive', 'shared_warp' or 'softmax', got 'hinge'",
+    )
 
 
 @pytest.mark.parametrize("name", _core.LOSS_PARAMETERS)

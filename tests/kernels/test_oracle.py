@@ -97,12 +97,29 @@ def test_warp_by_hand():
     assert (loss.negative, loss.impostors, loss.value) == (-1, 0, 0.0)  # on the margin is outside
 
 
+def test_shared_warp_by_hand():
+    """Pairs with three impostors, of which two are as near as each other; with none; with one,
+    whose second negative is liked."""
+    positive = np.array([1.0, 1.0, 0.25])
+    negatives = np.array([[1.25, 1.5, 0.5], [0.5, 2.0, np.inf], [0.5, 9.0, 3.0], [3.0, 1.5, 4.0]])
+    loss = losses.shared_warp(
+        positive, negatives, np.array([2.0, 1.0, 1.0]), 8, settings(margin=0.5)
+    )
+    weight = np.array([2 * math.log(7), 0, math.log(3)])
+    assert loss.impostors.tolist() == [3, 0, 1]
+    assert loss.value == pytest.approx(weight * [1.0, 0, 0.25])
+    assert loss.positive == pytest.approx(2 * weight)
+    assert loss.user.tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(loss.negatives != 0, [[0, 0, 1], [1, 0, 0], [0] * 3, [0] * 3])
+    assert loss.negatives.sum(axis=0) == pytest.approx(2 * weight)
+
+
 @pytest.mark.parametrize("temperature", [0.02, 0.5])
 def test_softmax_by_hand(temperature):
     """The second negative is none of the second pair's."""
     positive, negatives = np.array([0.5, 1.0]), np.array([[0.7, 0.9], [0.4, np.inf]])
     chosen = settings(temperature=temperature, importance_weight=5.0)
-    loss = losses.softmax(positive, negatives, np.array([1.0, 3.0]), chosen)
+    loss = losses.softmax(positive, negatives, np.array([1.0, 3.0]), 10, chosen)
     shares = [
         math.exp(-0.5 / temperature),
         5 * math.exp(-0.7 / temperature),
@@ -116,7 +133,7 @@ def test_softmax_by_hand(temperature):
 def test_contrastive_by_hand():
     positive, negatives = np.array([0.5, 1.0]), np.array([[0.7, 0.9], [0.4, np.inf]])
     chosen = settings(margin=0.8, negative_weight=5.0)
-    loss = losses.contrastive(positive, negatives, np.array([1.0, 3.0]), chosen)
+    loss = losses.contrastive(positive, negatives, np.array([1.0, 3.0]), 10, chosen)
     assert loss.value == pytest.approx([0.5 + 5 * (0.1 + 0.4), 3 * 1.0])
     assert loss.impostors.tolist() == [2, 0]
 

@@ -1,9 +1,12 @@
 """Losses whose pairs share negatives: the kernels against the oracle."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from oracle.losses import TILE_LOSSES
 from support.kernels import (
+    Tables,
     check_against_oracle,
     digest,
     make_job,
@@ -50,6 +53,8 @@ def test_mini_batches_equal_the_oracle(sync_kernel, loss, n_dims):
         ("softmax", False, 65),
         ("contrastive", False, 200),
         ("softmax", True, 2**24),
+        ("shared_warp", True, 70),
+        ("shared_warp", False, 2**24),
     ],
 )
 def test_mini_batches_of_any_size_equal_the_oracle(sync_kernel, loss, rowwise, batch_size):
@@ -66,6 +71,8 @@ def test_mini_batches_of_any_size_equal_the_oracle(sync_kernel, loss, rowwise, b
         ("contrastive", False, 100),
         ("softmax", False, 1024),
         ("contrastive", True, 1500),
+        ("shared_warp", True, 1),
+        ("shared_warp", False, 100),
     ],
 )
 def test_one_thread_equals_the_oracle(kernel, loss, rowwise, n_dims):
@@ -81,6 +88,24 @@ def test_any_number_of_negatives_equals_the_oracle(kernel, tile_size, n_negative
     n_pairs = problem("cpu", n_users=12, **changes)[1].nnz
     end = tile_size * 3 if tile_size * 3 < n_pairs else None
     check(kernel, end, n_users=12, **changes)
+
+
+def problem_with_ties(device, **changes):
+    """Items on a coarse grid: many negatives are as near to a user as others."""
+    likes = random_likes(np.random.default_rng(2), 9, 40, density=0.1, weighted=True)
+    chosen = settings(loss="shared_warp", n_dims=2, n_negatives=64, margin=1.0, tile_size=32)
+    rng = np.random.default_rng(3)
+    users, items = (rng.choice([-0.5, 0.0, 0.5], size=(n, 2)) for n in likes.shape)
+    tables = Tables(device, 2, users.astype(np.float32), items.astype(np.float32))
+    return tables, likes, dataclasses.replace(chosen, **changes)
+
+
+@pytest.mark.parametrize("margin", [1e-3, 1.0])
+def test_of_equally_near_negatives_the_first_is_pushed(kernel, margin):
+    """And some pairs, where the margin is small, push none."""
+    counters = check_against_oracle(problem_with_ties, kernel, 0, 64, margin=margin)
+    assert counters.active < counters.impostors
+    assert margin == 1.0 or counters.active < counters.pairs - counters.skipped
 
 
 @pytest.mark.parametrize("batch_size", [0, 150])

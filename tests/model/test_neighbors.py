@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from cml_fast._search import exact, on_device, tiles
+from cml_fast._search import exact, tiles
 from cml_fast._search.exact import nearest
 
 
@@ -67,10 +67,9 @@ def test_equals_full_sort(m, p, r, n, density, levels, seed):
 
 
 def test_blocks_and_slices(monkeypatch):
-    """Boundaries of blocks, slices and chunks of differences all fall inside the data."""
+    """Boundaries of blocks and slices fall inside the data."""
     monkeypatch.setattr(exact, "BLOCK_BYTES", 4 * 700 * 10)
     monkeypatch.setattr(exact, "SLICE_BYTES", 4 * 700 * 3)
-    monkeypatch.setattr(exact, "DIFFERENCE_BYTES", 8 * 5 * 7)
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((47, 5)).astype(np.float32)
     points = rng.standard_normal((700, 5)).astype(np.float32)
@@ -143,18 +142,3 @@ def test_many_queries_of_many_points_by_tiles(monkeypatch):
         found, reference(queries, points, 10, sp.csr_array(exclude)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("density", [0.0, 0.1, 0.9, 1.0])
-@pytest.mark.parametrize("shape, n", [((40, 700), 13), ((3, 5), 9), ((7, 90), 90)])
-def test_arrays_of_any_namespace(xp, monkeypatch, shape, n, density):
-    """On another device there are the same results."""
-    monkeypatch.setattr(on_device, "BLOCK_BYTES", 4 * 700 * 11)
-    rng = np.random.default_rng(0)
-    queries = np.round(rng.standard_normal((shape[0], 5)) * 2).astype(np.float32)
-    points = np.round(rng.standard_normal((shape[1], 5)) * 2).astype(np.float32)
-    exclude = sp.csr_array((rng.random(shape) < density).astype(np.float32))
-    found = on_device.nearest_with(xp, queries, points, n, exclude)
-    for one, other in zip(found, reference(queries, points, n, exclude), strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert one.dtype == other.dtype

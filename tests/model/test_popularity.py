@@ -8,6 +8,7 @@ from support.trainers import trainer
 from cml_fast import Model
 from cml_fast.data import Interactions, synthetic
 from cml_fast.errors import DataError
+from cml_fast.evaluation import evaluate
 
 LIKES = synthetic(200, 90, 3000, random_state=1).interactions
 PLAIN = trainer(n_epochs=4).fit(LIKES).model_
@@ -45,6 +46,105 @@ def test_with_a_large_weight_all_users_get_the_most_popular_first():
     rows, _ = PLAIN.with_popularity_bias(LIKES, 1e3).recommend(np.arange(200), n=90)
     counts = COUNTS[rows]
     assert (np.diff(counts, axis=1) <= 0).all()
+
+
+# Users want the most popular items, or those that are nearest to them.
+POPULAR = np.argsort(-COUNTS, kind="stable")
+
+# Not trained, so that the tests stay the same when trainings change.
+DRAWN = Model(
+    *(np.random.default_rng(n).normal(size=(n, 8)) / 4 for n in (200, 90)),
+    user_ids=LIKES.user_ids,
+    item_ids=LIKES.item_ids,
+)
+# The first weights that are tried.
+GRID = np.square(DRAWN.item_vectors).sum(axis=1).max() * 2.0 ** np.arange(-8, -6)
+
+
+def held_out(items_of) -> sp.csr_array:
+    """Five items for each user, of those that the user has not liked yet, in an order."""
+    rows, columns = [], []
+    for user in range(200):
+        order = items_of(user)
+        order = order[~np.isin(order, LIKES.matrix[[user]].indices)][:5]
+        rows += [user] * len(order)
+        columns += order.tolist()
+    return sp.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(200, 90))
+
+
+def test_the_weight_is_chosen_on_held_out_likes():
+    wanted = held_out(lambda user: POPULAR)
+    model = DRAWN.with_popularity_bias(LIKES, validation=wanted, k=5)
+    weight = model.hyperparameters["popularity_weight"]
+    found = {
+        w: evaluate(
+            DRAWN.with_popularity_bias(LIKES, w), wanted, exclude=[LIKES], ks=(5,)
+        ).per_user["ndcg"][5]
+        for w in (weight / 4, weight / 2, weight, 2 * weight)
+    }
+    best = max(found.values(), key=np.mean)
+    assert np.mean(best - found[weight]) <= np.std(best - found[weight]) / np.sqrt(200)
+    # All smaller ones are worse by more than the standard error.
+    for smaller in (weight / 4, weight / 2):
+        gains = best - found[smaller]
+        assert gains.mean() > gains.std() / np.sqrt(200)
+    np.testing.assert_array_equal(
+        model.item_vectors, DRAWN.with_popularity_bias(LIKES, weight).item_vectors
+    )
+
+
+def test_without_a_gain_the_model_stays_as_it_is():
+    nearest = DRAWN.recommend(np.arange(200), n=90, exclude=LIKES)[0]
+    wanted = held_out(lambda user: nearest[user])
+    assert DRAWN.with_popularity_bias(LIKES, validation=wanted) is DRAWN
+
+
+def test_a_gain_within_the_noise_is_none():
+    rng = np.random.default_rng(5)
+    wanted = held_out(lambda user: rng.permutation(90))
+    found = {
+        w: evaluate(m, wanted, exclude=[LIKES], ks=(20,)).ndcg[20]
+        for w, m in [(0, DRAWN), *((w, DRAWN.with_popularity_bias(LIKES, w)) for w in GRID)]
+    }
+    assert max(found, key=found.get) > 0
+    assert DRAWN.with_popularity_bias(LIKES, validation=wanted) is DRAWN
+
+
+def test_the_metric_decides():
+    """By recall of all 90 items nothing can be gained, by that of the first five much."""
+    wanted = held_out(lambda user: POPULAR)
+    assert DRAWN.with_popularity_bias(LIKES, validation=wanted, metric="recall", k=90) is DRAWN
+    assert DRAWN.with_popularity_bias(LIKES, validation=wanted, metric="recall", k=5) is not DRAWN
+
+
+def test_the_scale_of_the_vectors_scales_the_weight():
+    wanted = held_out(lambda user: POPULAR)
+    triple = Model(3 * DRAWN.user_vectors, 3 * DRAWN.item_vectors)
+    one, nine = (
+        model.with_popularity_bias(LIKES.matrix, validation=wanted).hyperparameters
+        for model in (DRAWN, triple)
+    )
+    assert nine["popularity_weight"] == pytest.approx(9 * one["popularity_weight"], rel=0.05)
+
+
+def test_without_validation_the_weight_is_that_of_the_docs():
+    assert DRAWN.with_popularity_bias(LIKES).hyperparameters["popularity_weight"] == 0.02
+
+
+def test_validation_that_cannot_choose_is_refused():
+    wanted = held_out(lambda user: POPULAR)
+    with pytest.raises(ValueError, match=r"weight=0.1 leaves nothing to choose by validation"):
+        DRAWN.with_popularity_bias(LIKES, 0.1, validation=wanted)
+    with pytest.raises(DataError, match="validation has no likes"):
+        DRAWN.with_popularity_bias(LIKES, validation=sp.csr_array((200, 90), dtype=np.float32))
+    with pytest.raises(DataError, match=f"validation has {LIKES.matrix.nnz} likes of interactions"):
+        DRAWN.with_popularity_bias(LIKES, validation=LIKES)
+    with pytest.raises(DataError, match="validation"):
+        DRAWN.with_popularity_bias(LIKES, validation=wanted[:5])
+    with pytest.raises(ValueError, match="metric must be one of"):
+        DRAWN.with_popularity_bias(LIKES, validation=wanted, metric="novelty")
+    with pytest.raises(ValueError, match="k must be"):
+        DRAWN.with_popularity_bias(LIKES, validation=wanted, k=0)
 
 
 def test_interactions_with_other_ids_are_refused():

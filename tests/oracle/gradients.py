@@ -103,7 +103,7 @@ def tile_gradients(
     for t, user in enumerate(i):
         liked = likes.indices[likes.indptr[user] : likes.indptr[user + 1]]
         distances[np.isin(k, liked), t] = np.inf
-    loss = TILE_LOSSES[settings.loss](squared_norms(u - v_j), distances, weights, settings)
+    loss = TILE_LOSSES[settings.loss](squared_norms(u - v_j), distances, weights, n_items, settings)
 
     counters["pairs"] += len(pairs)
     counters["skipped"] += int((n_liked >= n_items).sum())

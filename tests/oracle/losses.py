@@ -71,7 +71,11 @@ class TileLoss:
 
 
 def softmax(
-    positive: np.ndarray, negatives: np.ndarray, weights: np.ndarray, settings: Settings
+    positive: np.ndarray,
+    negatives: np.ndarray,
+    weights: np.ndarray,
+    n_items: int,
+    settings: Settings,
 ) -> TileLoss:
     """-log of the positive's share of the softmax over itself and its sampled negatives.
 
@@ -94,7 +98,11 @@ def softmax(
 
 
 def contrastive(
-    positive: np.ndarray, negatives: np.ndarray, weights: np.ndarray, settings: Settings
+    positive: np.ndarray,
+    negatives: np.ndarray,
+    weights: np.ndarray,
+    n_items: int,
+    settings: Settings,
 ) -> TileLoss:
     """d_ij^2 + ``negative_weight`` times the sum of the hinges [margin - d_ik^2]_+.
 
@@ -117,4 +125,29 @@ def contrastive(
     )
 
 
-TILE_LOSSES = {"softmax": softmax, "contrastive": contrastive}
+def shared_warp(
+    positive: np.ndarray,
+    negatives: np.ndarray,
+    weights: np.ndarray,
+    n_items: int,
+    settings: Settings,
+) -> TileLoss:
+    """The loss of the paper, as `warp`, for negatives that are shared."""
+    number = positive.dtype.type
+    limit = number(settings.margin) + positive
+    impostors = (limit - negatives > 0).sum(axis=0)
+    rank_weights = [rank_weight(n_items, len(negatives), int(m)) for m in impostors]
+    weight = np.array(rank_weights, dtype=number) * weights
+    nearest = np.minimum(negatives.min(axis=0), limit)
+    first = np.arange(len(negatives))[:, None] == negatives.argmin(axis=0)
+    coefficient = number(2) * weight
+    return TileLoss(
+        user=np.zeros_like(positive),
+        positive=coefficient,
+        negatives=np.where(first, coefficient, number(0)),
+        value=weight * (limit - nearest),
+        impostors=impostors,
+    )
+
+
+TILE_LOSSES = {"softmax": softmax, "contrastive": contrastive, "shared_warp": shared_warp}

@@ -72,7 +72,13 @@ def train_batch(
 # --- folding in -------------------------------------------------------------------------------
 
 
-def fold_in(tables: Tables, likes: sp.csr_array, n_epochs: int, settings: Settings) -> None:
+def fold_in(
+    tables: Tables,
+    likes: sp.csr_array,
+    n_epochs: int,
+    settings: Settings,
+    retention: float = 1.0,
+) -> None:
     """Train each user alone, on their own pairs, with the items fixed."""
     counters = new_counters()
     for i in range(likes.shape[0]):
@@ -80,6 +86,8 @@ def fold_in(tables: Tables, likes: sp.csr_array, n_epochs: int, settings: Settin
         user = tables.users[i : i + 1], tables.user_accumulators[i : i + 1]
         alone = Tables(*user, tables.items, tables.item_accumulators)
         for epoch in range(n_epochs):
+            if epoch > 0 and own.nnz > 0:
+                alone.users[:] *= np.float32(retention)
             samples = range(epoch * own.nnz, (epoch + 1) * own.nnz)
             for step in step_gradients(alone, own, samples, settings, counters):
                 of_user = [gradient for name, _, gradient in step if name == "user"]

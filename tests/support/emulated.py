@@ -62,7 +62,7 @@ def build(
     sources: list[tuple[Path, list[str]]] = [
         (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
     ]
-    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu")]
+    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu", "select.cu")]
     sources += [
         (emulator / name, ["-fvisibility=default"])
         for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
@@ -148,6 +148,22 @@ Options = structure(
     ("warps_in_block", I32),
 )
 
+# As in csrc/core/select.h.
+Selection = structure(
+    ("scores", POINTER),
+    ("n_rows", I64),
+    ("n_columns", I64),
+    ("indptr", POINTER),
+    ("indices", POINTER),
+    ("n", I64),
+    ("slack", POINTER),
+    ("columns", POINTER),
+    ("room", I64),
+    ("starts", POINTER),
+    ("counts", POINTER),
+    ("total", POINTER),
+)
+
 _library: ctypes.CDLL | None = None
 
 
@@ -159,6 +175,8 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
     _library.emulator_step.restype = I64
     _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
+    _library.emulator_select.restype = ctypes.c_char_p
+    _library.emulator_select.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_case.restype = ctypes.c_char_p
     _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
     return _library
@@ -247,3 +265,45 @@ class EmulatedJob:
         )
         assert refused >= -1
         return None if refused < 0 else refused
+
+
+def cuda_select(
+    scores: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    n: int,
+    slack: np.ndarray,
+    columns: np.ndarray,
+    found: np.ndarray,
+    stream: int,
+    *,
+    order: str = "ascending",
+    seed: int = 0,
+) -> int:
+    """``_core.cuda_select`` for arrays in NumPy; ``order`` and ``seed`` as for EmulatedJob.
+
+    Returns how many bytes of the scores were read.
+    """
+    assert _library is not None, "the fixture `emulator` loads it"
+    given = {"scores": scores, "indptr": indptr, "indices": indices}
+    given |= {"slack": slack, "columns": columns, "found": found}
+    types = {"scores": "<f4", "indptr": "<i8", "indices": "<i4"}
+    types |= {"slack": "<f4", "columns": "<i4", "found": "<i8"}
+    for name, array in given.items():
+        assert array.dtype.str == types[name] and array.flags.c_contiguous, name
+    m, p = scores.shape
+    assert scores.ctypes.data % 16 == 0 and p % 4 == 0 and 1 <= n <= p
+    assert (len(indptr), len(slack), len(found)) == (m + 1, m, 2 * m + 1)
+    pointers = (scores, indptr, indices, slack, columns, found, found[1:], found[1 + m :])
+    at = [array.ctypes.data for array in pointers]
+    total, starts, counts = at[5:]
+    selection = Selection(
+        *(at[0], m, p, at[1], at[2], n, at[3], at[4], len(columns)), starts, counts, total
+    )
+    options = Options(ORDERS.index(order), seed, MULTIPROCESSORS, True, 0, 0)
+    bytes_read = I64()
+    arguments = [ctypes.byref(each) for each in (selection, options, bytes_read)]
+    error: bytes = _library.emulator_select(*arguments)
+    if error:
+        raise RuntimeError(error.decode())
+    return bytes_read.value

@@ -15,7 +15,7 @@ def trainer(**params: Any) -> Trainer:
     if params.get("update") != "async":
         small["batch_size"] = 100
     if params.get("loss", "softmax") == "softmax":
-        small["temperature"] = 0.3
+        small |= {"temperature": 0.3, "user_retention": 1.0}
     return Trainer(**{**small, **params})
 
 

@@ -26,11 +26,11 @@ from support.trainers import assert_same, trainer, vectors
 
 import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer
+from cml_fast._compute.losses import LOSSES
 from cml_fast._persistence import folder as folders
 from cml_fast._training import checkpoint as checkpoints
 from cml_fast._training import loop
 from cml_fast._training.checkpoint import Checkpoint
-from cml_fast._training.hyperparameters import TILE_SIZE
 from cml_fast._training.reports import Counters
 from cml_fast._training.state import TrainingState
 from cml_fast.data import Interactions, split, synthetic
@@ -189,7 +189,8 @@ def test_when_checkpoints_are_written(
     trainer(n_epochs=4, update=update).fit(TRAIN, checkpoint=folder, checkpoint_every=every)
     step = round(every * N)
     due = [*range(step, 4 * N, step), 4 * N]
-    unit = 100 if update == "sync" else TILE_SIZE  # with the batch or tile under way
+    # With the batch or tile under way.
+    unit = 100 if update == "sync" else LOSSES["softmax"].tile_size
     due = sorted({at // N * N + min(-(-(at % N) // unit) * unit, N) for at in due})
     assert [position for position, _, _ in written] == due
     assert [epochs for _, epochs, _ in written] == [position // N for position in due]
@@ -285,9 +286,12 @@ def test_interrupted_after_the_last_pair_of_an_epoch(
     assert outcome(Trainer.resume(folder, TRAIN, validation=VALIDATION)) == expected
 
 
-def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_launch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     """The launch is completed, and counted, before the interruption."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(number, signal.default_int_handler)
     expected = outcome(trainer(n_epochs=3).fit(TRAIN))
     for at in range(1, 12, 2):
         shutil.rmtree(folder, ignore_errors=True)
@@ -303,7 +307,7 @@ def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch
                 def launch(begin: int, end: int) -> Any:
                     done = run(begin, end)
                     if len(killer.launches) == at:
-                        os.kill(os.getpid(), signal.SIGINT)
+                        os.kill(os.getpid(), number)
                     return done
 
                 return SimpleNamespace(run=launch)
@@ -313,8 +317,9 @@ def test_control_c_during_a_launch(folder: Path, monkeypatch: pytest.MonkeyPatch
                 trainer(n_epochs=3).fit(TRAIN, checkpoint=folder)
             assert len(killer.launches) == at
             assert manifest(folder)["position"] == killer.launches[-1][1]
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(number) is signal.default_int_handler
         assert outcome(Trainer.resume(folder, TRAIN)) == expected
+    signal.signal(number, before)
 
 
 def test_loss_does_not_tell_where_launches_ended() -> None:
@@ -908,7 +913,8 @@ def train_on(folder, update, n_threads):
         Trainer.resume(folder, train, validation=validation, n_threads=n_threads)
     except FileNotFoundError:
         params = dict(n_dims=8, n_negatives=5, n_epochs=6, learning_rate=0.5, patience=None)
-        params.update(update=update, n_threads=n_threads, temperature=0.3)
+        params.update(update=update, n_threads=n_threads)
+        params.update(temperature=0.3, user_retention=1.0)
         if update == "sync":
             params.update(batch_size=100)
         one = Trainer(**params, device="cpu", verbose=False)

@@ -34,19 +34,20 @@ def make_rows(dtype=np.float64, n=N, m=M, r=R, seed=1):
     return features.astype(dtype), rng.normal(size=(n, r)).astype(dtype)
 
 
-def make_mask(network, dropout, n=N):
-    return network.dropout_mask(3, 4, n) if dropout else None
+def scale_of(dropout):
+    """What hidden units are multiplied by, without dropout and with it."""
+    return 2.0 if dropout else 1.0
 
 
-def by_loops(parameters, features, vectors, mask):
+def by_loops(parameters, features, vectors, scale):
     """L_f as it is defined, unit by unit."""
     w1, b1, w2, b2 = (parameters[name] for name in PARAMETERS)
     loss = 0.0
-    for j, (x, v) in enumerate(zip(features, vectors, strict=True)):
+    for x, v in zip(features, vectors, strict=True):
         hidden = []
         for unit in range(len(b1)):
             value = max(0.0, b1[unit] + sum(x[k] * w1[k, unit] for k in range(len(x))))
-            hidden.append(value * (1 if mask is None else mask[j, unit]))
+            hidden.append(value * scale)
         for d in range(len(b2)):
             output = b2[d] + sum(hidden[unit] * w2[unit, d] for unit in range(len(b1)))
             loss += (output - v[d]) ** 2
@@ -92,9 +93,9 @@ def test_places_have_the_direction_of_the_output_and_the_length_of_others():
 def test_loss_is_the_sum_over_the_units(dropout):
     network = make_network()
     features, vectors = make_rows()
-    mask = make_mask(network, dropout)
-    loss = network.loss_and_gradients(features, vectors, mask)[0]
-    expected = by_loops(network.parameters, features, vectors, mask)
+    scale = scale_of(dropout)
+    loss = network.loss_and_gradients(features, vectors, scale)[0]
+    expected = by_loops(network.parameters, features, vectors, scale)
     assert loss == pytest.approx(expected, rel=1e-12)
 
 
@@ -103,12 +104,12 @@ def test_loss_is_the_sum_over_the_units(dropout):
 def test_gradients_are_those_of_finite_differences(name, dropout):
     network = make_network()
     features, vectors = make_rows()
-    mask = make_mask(network, dropout)
-    _, gradients, vector_gradients = network.loss_and_gradients(features, vectors, mask)
+    scale = scale_of(dropout)
+    _, gradients, vector_gradients = network.loss_and_gradients(features, vectors, scale)
     given = {**gradients, "vectors": vector_gradients}[name]
     array = {**network.parameters, "vectors": vectors}[name]
     expected = finite_differences(
-        lambda: by_loops(network.parameters, features, vectors, mask), array
+        lambda: by_loops(network.parameters, features, vectors, scale), array
     )
     assert abs(expected).max() > 0.1
     assert given.shape == array.shape
@@ -140,58 +141,101 @@ def test_numbers_that_are_not_finite_show_in_the_loss(dropout):
     features, vectors = make_rows()
     features[0, 0] = 1
     network.parameters["w1"][0, :] = np.nan
-    mask = make_mask(network, dropout)
-    assert np.isnan(network.loss_and_gradients(features, vectors, mask)[0])
+    scale = scale_of(dropout)
+    assert np.isnan(network.loss_and_gradients(features, vectors, scale)[0])
     assert np.isnan(network.embed(features)[0]).all()
 
 
 # --- dropout ------------------------------------------------------------------------------------
 
 
-def test_masks_drop_half_of_the_units():
-    network = make_network(shape=(M, 256, R))
-    mask = network.dropout_mask(seed=5, step=9, n_rows=400)
-    assert mask.shape == (400, 256) and mask.dtype == np.float64
-    np.testing.assert_array_equal(np.unique(mask), [0, 2])
-    # Five standard deviations: over all, and over each row and each unit.
-    kept = mask / 2
-    assert abs(kept.mean() - 0.5) < 5 * 0.5 / np.sqrt(400 * 256)
-    assert abs(kept.mean(axis=0) - 0.5).max() < 5 * 0.5 / np.sqrt(400)
-    assert abs(kept.mean(axis=1) - 0.5).max() < 5 * 0.5 / np.sqrt(256)
-    # Neighbouring units and neighbouring rows are dropped independently.
-    for pairs in (kept[:, 1:] * kept[:, :-1], kept[1:] * kept[:-1]):
-        assert abs(pairs.mean() - 0.25) < 0.01
+@pytest.mark.parametrize(
+    ("n_hidden", "size"), [(2048, 64), (1024, 64), (256, 16), (264, 8), (255, 1), (5, 1)]
+)
+def test_half_of_the_groups_of_units_are_kept(n_hidden, size):
+    network = make_network(shape=(M, n_hidden, R))
+    assert network.group_size == size
+    n_groups = n_hidden // size
+    kept = np.zeros((400, n_groups), dtype=bool)
+    for step, row in enumerate(kept):
+        groups = network.kept_groups(5, step)
+        assert (np.diff(groups) > 0).all()
+        row[groups] = True
+    assert (kept.sum(axis=1) == -(-n_groups // 2)).all()
+    # Five standard deviations: over each group, and over neighbours, which are drawn alike.
+    share = -(-n_groups // 2) / n_groups
+    assert abs(kept.mean(axis=0) - share).max() < 5 * 0.5 / np.sqrt(400)
+    both = (kept[:, 1:] & kept[:, :-1]).mean()
+    expected = share * (share * n_groups - 1) / (n_groups - 1)
+    assert abs(both - expected) < 5 * 0.5 / np.sqrt(400 * (n_groups - 1))
 
 
-def test_masks_repeat_and_differ_by_seed_and_step():
-    network, other = make_network(), make_network(np.float32, seed=8)
-    masks = {(s, t): network.dropout_mask(s, t, 50) for s in (0, 1, 2**63) for t in (0, 1, 2**40)}
-    for (seed, step), mask in masks.items():
-        np.testing.assert_array_equal(other.dropout_mask(seed, step, 50), mask)
-        np.testing.assert_array_equal(network.dropout_mask(seed, step, 20), mask[:20])
-    for (a, first), (b, second) in itertools.combinations(masks.items(), 2):
-        assert 0.35 < (first == second).mean() < 0.65, (a, b)
+def test_groups_repeat_and_differ_by_seed_and_step():
+    network, other = make_network(shape=(M, 101, R)), make_network(np.float32, shape=(M, 101, R))
+    draws_of = {(s, t): network.kept_groups(s, t) for s in (0, 1, 2**63) for t in (0, 1, 2**40)}
+    for (seed, step), groups in draws_of.items():
+        np.testing.assert_array_equal(other.kept_groups(seed, step), groups)
+    for (a, first), (b, second) in itertools.combinations(draws_of.items(), 2):
+        assert 12 < len(np.intersect1d(first, second)) < 40, (a, b)
 
 
-def test_masks_are_the_bits_of_philox():
+def test_the_groups_are_those_of_the_smallest_words_of_philox():
     """So they stay the same in every version of NumPy."""
     seed, step = 2**63 + 11, 7
-    mask = make_network(shape=(M, 64, R)).dropout_mask(seed, step, 6)
     words = []
     for slot in (1, 2):  # NumPy counts before it draws
         words += draws.philox((seed, feature_network.DROPOUT), (slot, 0, step, 0))
-    expected = np.unpackbits(np.array(words, dtype="<u8").view(np.uint8)).reshape(-1, 64)
-    np.testing.assert_array_equal(mask, 2 * expected[:6])
+    expected = sorted(sorted(range(8), key=lambda group: words[group])[:4])
+    assert make_network(shape=(M, 8, R)).kept_groups(seed, step).tolist() == expected
+
+
+@pytest.mark.parametrize("n_hidden", [H, 256])
+def test_a_part_is_the_network_without_the_other_units_and_features(n_hidden):
+    network = make_network(shape=(M, n_hidden, R))
+    features, _ = make_rows()
+    columns, groups = np.array([0, 2, 5]), network.kept_groups(0, 0)
+    features[:, np.setdiff1d(np.arange(M), columns)] = 0
+    size = network.group_size
+    units = (groups[:, None] * size + np.arange(size)).ravel()
+    part = network.part(columns, groups)
+    rest = make_network(shape=(M, n_hidden, R))
+    rest.parameters["w2"][np.setdiff1d(np.arange(n_hidden), units)] = 0
+    np.testing.assert_allclose(part.embed(features[:, columns]), rest.embed(features), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_hidden", [H, 256])
+def test_training_a_part_changes_what_it_has_and_nothing_else(n_hidden):
+    network, before = (make_network(shape=(M, n_hidden, R)) for _ in range(2))
+    features, vectors = make_rows()
+    columns, groups = np.array([0, 2, 5]), network.kept_groups(0, 0)
+    part = network.part(columns, groups)
+    scale = network.shape[1] / part.shape[1]
+    _, gradients, _ = part.loss_and_gradients(features[:, columns], vectors, scale)
+    gradients = {name: gradient + 1.0 for name, gradient in gradients.items()}  # none is zero
+    part.step(gradients, 0.1)
+    network.take_back(part, columns, groups)
+    size = network.group_size
+    units = (groups[:, None] * size + np.arange(size)).ravel()
+    places = {"w1": np.ix_(columns, units), "b1": units, "w2": units, "b2": slice(None)}
+    for arrays, own, old in (
+        (network.parameters, part.parameters, before.parameters),
+        (network.accumulators, part.accumulators, before.accumulators),
+    ):
+        for name, place in places.items():
+            np.testing.assert_array_equal(arrays[name][place], own[name])
+            changed = np.zeros(arrays[name].shape, dtype=bool)
+            changed[place] = True
+            np.testing.assert_array_equal(arrays[name] != old[name], changed)
 
 
 def test_inference_is_the_expectation_of_training():
-    """Over all masks f is f without dropout on average, for it is linear in the mask."""
-    network = make_network()
+    """Over all groups that may be kept, f is f without dropout on average."""
+    network = make_network(shape=(M, 6, R))
     features, vectors = make_rows()
     outputs = []
-    for units in itertools.product((0.0, 2.0), repeat=H):
-        mask = np.tile(units, (N, 1))
-        gradient = network.loss_and_gradients(features, vectors, mask)[2]
+    for groups in itertools.combinations(range(6), 3):
+        part = network.part(np.arange(M), np.array(groups))
+        gradient = part.loss_and_gradients(features, vectors, 6 / 3)[2]
         outputs.append(vectors - gradient / 2)
     assert np.std(outputs, axis=0).min() > 0.01  # dropout is active
     embedded = network.embed(features)
@@ -238,10 +282,12 @@ def test_learns_a_toy_mapping():
     spread = vectors[300:].var(axis=0).sum()
     assert errors(slice(300, 400)) > spread
     for step in range(400):
-        mask = network.dropout_mask(1, step, 300)
-        gradients = network.loss_and_gradients(rows[kept], vectors[kept], mask)[1]
-        network.step(gradients, 0.02)
-    assert errors(kept) < 0.15 * spread
+        columns, groups = np.arange(12), network.kept_groups(1, step)
+        part = network.part(columns, groups)
+        gradients = part.loss_and_gradients(rows[kept], vectors[kept], 2.0)[1]
+        part.step(gradients, 0.02)
+        network.take_back(part, columns, groups)
+    assert errors(kept) < 0.2 * spread
     assert errors(slice(300, 400)) < 0.5 * spread
 
 
@@ -253,9 +299,9 @@ def test_learns_a_toy_mapping():
 def test_sparse_features_give_what_dense_ones_give(make, dropout, monkeypatch):
     network = make_network()
     features, vectors = make_rows()
-    sparse, mask = make(features), make_mask(network, dropout)
+    sparse, scale = make(features), scale_of(dropout)
     expected_vectors = network.embed(features)
-    expected = network.loss_and_gradients(features, vectors, mask)
+    expected = network.loss_and_gradients(features, vectors, scale)
 
     def refuse(self, *args, **kwargs):
         raise AssertionError("a sparse matrix was made dense")
@@ -265,7 +311,7 @@ def test_sparse_features_give_what_dense_ones_give(make, dropout, monkeypatch):
             monkeypatch.setattr(relative, "toarray", refuse)
             monkeypatch.setattr(relative, "todense", refuse)
     np.testing.assert_allclose(network.embed(sparse), expected_vectors, rtol=1e-12)
-    loss, gradients, vector_gradients = network.loss_and_gradients(sparse, vectors, mask)
+    loss, gradients, vector_gradients = network.loss_and_gradients(sparse, vectors, scale)
     assert loss == pytest.approx(expected[0], rel=1e-12)
     np.testing.assert_allclose(vector_gradients, expected[2], rtol=1e-12)
     for name, gradient in gradients.items():
@@ -314,14 +360,11 @@ def test_every_namespace_gives_the_same_numbers(xp, dtype, dropout):
         bound = tolerance * np.abs(expected).max()
         np.testing.assert_allclose(to_numpy(given), expected, rtol=0, atol=bound)
 
-    for step in range(3):
-        mask = network.dropout_mask(1, step, 50) if dropout else None
-        exact_mask = exact.dropout_mask(1, step, 50) if dropout else None
-        if dropout:
-            check(mask, exact_mask)
-        loss, gradients, vector_gradients = network.loss_and_gradients(features, vectors, mask)
+    scale = scale_of(dropout)
+    for _ in range(3):
+        loss, gradients, vector_gradients = network.loss_and_gradients(features, vectors, scale)
         expected_loss, expected_gradients, expected_vector_gradients = exact.loss_and_gradients(
-            expected_features, expected_vectors, exact_mask
+            expected_features, expected_vectors, scale
         )
         check(loss, expected_loss)
         check(vector_gradients, expected_vector_gradients)

@@ -55,7 +55,27 @@ def test_equals_the_oracle(isa: str, n_dims: int, n_negatives: int, weighted: bo
     assert moved.any()
 
 
-@pytest.mark.parametrize("loss", ["softmax", "contrastive"])
+@pytest.mark.parametrize("loss", ["softmax", "warp"])
+def test_users_are_drawn_back_between_epochs(isa: str, loss: str) -> None:
+    rng = np.random.default_rng(3)
+    likes = random_likes(rng, 9, 21, density=0.2)
+    tile = {"tile_size": 128} if loss == "softmax" else {}
+    chosen = settings(n_dims=20, n_negatives=5, margin=1.0, loss=loss, **tile)
+    tables = random_tables("cpu", likes.shape, chosen)
+    oracle = oracle_of(tables)
+    assert make_job(tables, likes, chosen).fold_in(0, 9, 4, 0.25) is None
+    training.fold_in(oracle, likes, 4, oracle_settings(chosen), 0.25)
+    assert_same_tables(tables, oracle)
+
+
+def test_a_retention_above_all_is_refused(isa: str) -> None:
+    likes = random_likes(np.random.default_rng(3), 9, 21, density=0.2)
+    job = make_job(random_tables("cpu", likes.shape, settings()), likes, settings())
+    with pytest.raises(ValueError, match=r"retention must be between 0 and 1, got 1\.5"):
+        job.fold_in(0, 9, 1, 1.5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "contrastive", "shared_warp"])
 @pytest.mark.parametrize("rowwise", [False, True])
 @pytest.mark.parametrize("n_dims", [1, 33, 100])
 def test_tiles_equal_the_oracle(isa: str, loss: str, rowwise: bool, n_dims: int) -> None:
@@ -141,10 +161,9 @@ NAMES = np.array([f"item {n}" for n in range(30)])
 
 
 def make_model(**hyperparameters: Any) -> Model:
-    """With the paper's loss, where it is not told another."""
-    return Model(
-        ITEMS[:2], ITEMS, item_ids=NAMES, hyperparameters={"loss": "warp", **hyperparameters}
-    )
+    """With the paper's loss and procedure, where it is not told another."""
+    paper = {"loss": "warp", "n_negatives": 20, "optimizer": "adagrad"}
+    return Model(ITEMS[:2], ITEMS, item_ids=NAMES, hyperparameters={**paper, **hyperparameters})
 
 
 def test_a_user_begins_at_the_mean_and_is_trained() -> None:

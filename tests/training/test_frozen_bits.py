@@ -23,7 +23,7 @@ from cml_fast import Trainer
 
 FILE = Path(__file__).with_name("frozen_bits.json")
 N_USERS, N_ITEMS = 120, 150
-LOSSES = ("warp", "softmax", "contrastive")
+LOSSES = ("warp", "shared_warp", "softmax", "contrastive")
 UPDATES = ("sync", "async")
 OPTIMIZERS = ("adagrad", "rowwise_adagrad")
 DIMS = (1, 31, 33, 100, 300)

@@ -35,6 +35,37 @@ VALUES: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("n_items", "n_pairs", "expected"),
+    [
+        (100, None, 3),
+        (2000, None, 5),
+        (25_975, 84_595, 24),  # as many as the likes allow
+        (6_170, 30_957, 15),
+        (40_981, 719_081, 64),
+        (2**31 - 1, 2**40, 64),
+    ],
+)
+def test_the_papers_loss_draws_as_many_negatives_as_suit_the_data(
+    n_items: int, n_pairs: int | None, expected: int
+) -> None:
+    for loss in ("warp", "shared_warp"):
+        params = Trainer(loss=loss).get_params()
+        settings = check_settings(params, (10, n_items), n_pairs)
+        assert settings.n_negatives == expected
+        assert settings.importance_weight == n_items / expected
+        given = check_settings({**params, "n_negatives": 7}, (10, n_items), n_pairs)
+        assert given.n_negatives == 7
+
+
+def test_the_model_records_how_many_negatives_there_were() -> None:
+    """New users are placed with as many, however few likes they bring."""
+    likes = synthetic(60, 2000, 3000).interactions
+    one = trainer(loss="shared_warp", n_negatives=None, n_epochs=1).fit(likes)
+    assert one.n_negatives_ == 5
+    assert one.model_.hyperparameters["n_negatives"] == 5
+
+
 def test_the_signature_is_the_table() -> None:
     parameters = list(inspect.signature(Trainer).parameters)
     assert parameters == list(HYPERPARAMETERS)

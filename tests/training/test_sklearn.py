@@ -564,6 +564,10 @@ class OfDense(Trainer):
         super().fit(sparse(X), y)
         return self
 
+    def partial_fit(self, X: Any, y: Any = None) -> OfDense:
+        super().partial_fit(sparse(X), y)
+        return self
+
     def transform(self, X: Any) -> np.ndarray:
         self._check_fitted("model_")
         return super().transform(sparse(X))

@@ -74,7 +74,7 @@ def without_likes_of(side: str, cold: np.ndarray) -> sp.csr_array:
 def test_items_that_were_never_liked_are_found(device: str) -> None:
     """A tenth of the items is left out of training and placed by tags alone."""
     train, held_out = without_likes_of("items", COLD), without_likes_of("items", ~COLD)
-    model = fitted(train, device=device, n_epochs=20).model_
+    model = fitted(train, device=device, n_epochs=20, random_state=1).model_
     mixed = model.item_vectors.copy()
     mixed[COLD] = np.random.default_rng(0).permutation(mixed[COLD])
     found, by_chance = (
@@ -232,7 +232,9 @@ def test_the_best_epoch_has_its_network() -> None:
 def test_the_best_epoch_has_its_places_of_items_without_likes() -> None:
     train, held_out = without_likes_of("items", COLD), without_likes_of("items", ~COLD)
     places = []
-    one = trainer(**{**OPTIONS, "learning_rate": 1e-9, "patience": None}).fit(
+    one = trainer(
+        **{**OPTIONS, "learning_rate": 1e-9, "patience": None, "feature_learning_rate": 0.1}
+    ).fit(
         train,
         validation=held_out,
         item_features=TAGS,
@@ -247,7 +249,7 @@ def test_warm_start_keeps_the_network() -> None:
     one.n_epochs = 3
     one.fit(LIKES, item_features=TAGS).fit(LIKES, item_features=TAGS)
     assert_same(one, fitted())
-    with pytest.raises(ValueError, match="continues with a network for 60 features of items"):
+    with pytest.raises(ValueError, match="goes on with a network for 60 features of items"):
         one.fit(LIKES, item_features=TAGS[:, :50])
 
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "contrastive.h"
+#include "shared_warp.h"
 #include "softmax.h"
 #include "warp.h"
 

@@ -14,6 +14,7 @@ import typer
 from .command import Command, Group, with_options
 from .commands import COMMANDS
 from .messages import explain, note
+from .signals import ending
 
 _HELP = (
     "Recommendations by Collaborative Metric Learning (Hsieh et al., WWW 2017): users and items "
@@ -28,6 +29,7 @@ Results go to stdout, progress and messages to stderr. Exit codes:
   4    the device asked for is not available
   130  interrupted
   141  the reader of the output went away
+  143  ended by SIGTERM
 
 Example, without any data of your own:
   cml-fast demo
@@ -58,9 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        note("interrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        code, word = ending(stop)
+        note(word)
+        return code
     except Exception as error:
         code, message = explain(error)
         note(f"error: {message}")

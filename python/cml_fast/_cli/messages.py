@@ -20,7 +20,12 @@ else:
     # Of click, a copy of which newer releases of typer have within.
     UsageError = typer.BadParameter.__bases__[0]
 
-_COLOURS = {"error": "bold red", "warning": "yellow", "interrupted": "yellow"}
+_COLOURS = {
+    "error": "bold red",
+    "warning": "yellow",
+    "interrupted": "yellow",
+    "terminated": "yellow",
+}
 
 
 def note(message: str) -> None:

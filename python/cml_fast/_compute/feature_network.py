@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,10 @@ PARAMETERS = ("w1", "b1", "w2", "b2")
 SHARE_OF_LENGTH = 0.85
 # Rows that are embedded together, to bound the memory for their hidden layers.
 BLOCK_ROWS = 1 << 14
+# Hidden units that are dropped together, at most: they are copied in one piece. A power of 2.
+GROUP_UNITS = 64
+# Groups of a network that has the units for it.
+LEAST_GROUPS = 16
 # Elements of a parameter that are updated together.
 BLOCK_ELEMENTS = 1 << 16
 
@@ -116,35 +121,81 @@ class FeatureNetwork:
             vectors[start:stop, :] = hidden @ w2 + b2
         return vectors
 
-    def dropout_mask(self, seed: int, step: int, n_rows: int) -> Any:
-        """What the hidden units of ``n_rows`` objects are multiplied by in a step of training.
+    def kept_groups(self, seed: int, step: int) -> np.ndarray:
+        """The groups of hidden units that take part in a step of training, ascending, int64.
 
-        Half of the units are dropped, and the others count twice (inverted dropout: Srivastava et
-        al., JMLR 2014, section 10). The bits come from counters, so a step has its mask whatever
-        was drawn before it.
+        A group is `group_size` units that lie side by side. Half of the groups are dropped
+        (Srivastava et al., JMLR 2014), for all objects of the step alike, which saves their time.
+        The draw comes from counters, so a step has its groups whatever was drawn before it.
 
         Parameters
         ----------
         seed : int in [0, 2^64)
         step : int in [0, 2^64)
-            Networks with the same seed need different steps to draw different masks.
-        n_rows : int
+            Networks with the same seed need different steps to keep different groups.
+        """
+        n_groups = self.shape[1] // self.group_size
+        words = random_words(seed, DROPOUT, (step, 0), n_groups)
+        return np.sort(np.argsort(words, kind="stable")[: -(-n_groups // 2)])
+
+    def part(self, columns: Any, groups: Any) -> FeatureNetwork:
+        """A smaller network, with these features and these groups of hidden units, to be trained.
+
+        Parameters
+        ----------
+        columns : array (c,) of int64, of the weights' namespace
+            Features; objects that are given to the part have no others.
+        groups : array (g,) of int64, of the weights' namespace
+            See `kept_groups`.
 
         Returns
         -------
-        array (n_rows, h) of the weights' dtype and namespace
-            Of 0 and 2.
+        FeatureNetwork
+            Of copies, which `take_back` takes back, but for b2, which is shared.
         """
-        b1 = self.parameters["b1"]
-        shape = (n_rows, b1.shape[0])
-        size = shape[0] * shape[1]
-        words = random_words(seed, DROPOUT, (step, 0), -(-size // 64)).astype("<u8")
-        bits = np.unpackbits(words.view(np.uint8), count=size).reshape(shape)
-        return namespace_of(b1).asarray(2 * bits, dtype=b1.dtype)
+
+        places = self._places(columns, groups)
+
+        def cut(arrays: Mapping[str, Any]) -> dict[str, Any]:
+            w1, b1, w2 = self._by_group(arrays)
+            return {
+                "w1": w1.take(places, axis=0).reshape(len(columns), -1),
+                "b1": b1.take(groups, axis=0).reshape(-1),
+                "w2": w2.take(groups, axis=0).reshape(-1, w2.shape[-1]),
+                "b2": arrays["b2"],
+            }
+
+        return FeatureNetwork(cut(self.parameters), cut(self.accumulators))
+
+    def take_back(self, part: FeatureNetwork, columns: Any, groups: Any) -> None:
+        """Take back what `part` copied for these columns and groups."""
+        places = self._places(columns, groups)
+        for arrays, own in (
+            (self.parameters, part.parameters),
+            (self.accumulators, part.accumulators),
+        ):
+            w1, b1, w2 = self._by_group(arrays)
+            w1[places] = own["w1"].reshape(len(places), -1)
+            b1[groups] = own["b1"].reshape(len(groups), -1)
+            w2[groups] = own["w2"].reshape(len(groups), -1, w2.shape[-1])
+
+    def _by_group(self, arrays: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        """Views of w1, b1 and w2 with one row for each group (of each feature, in w1)."""
+        size = self.group_size
+        return (
+            arrays["w1"].reshape(-1, size),
+            arrays["b1"].reshape(-1, size),
+            arrays["w2"].reshape(-1, size, self.shape[2]),
+        )
+
+    def _places(self, columns: Any, groups: Any) -> Any:
+        """The rows of these features' groups in the view of w1."""
+        n_groups = self.shape[1] // self.group_size
+        return (columns[:, None] * n_groups + groups).reshape(-1)
 
     @ignore_spurious_flags
     def loss_and_gradients(
-        self, features: Any, vectors: Any, mask: Any = None
+        self, features: Any, vectors: Any, scale: float = 1.0
     ) -> tuple[Any, dict[str, Any], Any]:
         """L_f = sum_j ||f(x_j) - v_j||^2 over some objects, and its gradients.
 
@@ -154,8 +205,9 @@ class FeatureNetwork:
             The objects' features x_j, see the class.
         vectors : array (n, r) of the weights' dtype and namespace
             Their vectors v_j, in the same order.
-        mask : array (n, h) from `dropout_mask`, or None
-            None: without dropout.
+        scale : float
+            What the hidden units are multiplied by: with inverted dropout all units of the network
+            divided by those of this `part` of it.
 
         Returns
         -------
@@ -177,8 +229,7 @@ class FeatureNetwork:
         inputs = self._hidden_inputs(features)
         # Dropout and the ReLU both multiply by a number that does not change with the input, so
         # the same numbers take values forwards and gradients backwards.
-        gate = xp.ones_like(inputs) if mask is None else mask
-        gate = xp.where(inputs > 0, gate, xp.zeros_like(gate))
+        gate = xp.where(inputs > 0, xp.full_like(inputs, scale), xp.zeros_like(inputs))
         hidden = inputs * gate
         error = hidden @ w2 + b2 - vectors
         d_output = 2 * error
@@ -206,6 +257,13 @@ class FeatureNetwork:
                 squares += g * g
                 parameter = self.parameters[name][rows, ...]
                 parameter -= rate * g / xp.sqrt(squares + ADAGRAD_EPSILON)
+
+    @property
+    def group_size(self) -> int:
+        """Hidden units that are dropped together: so many divide h into `LEAST_GROUPS` or more."""
+        n_hidden = self.shape[1]
+        most = max(n_hidden // LEAST_GROUPS, 1)
+        return math.gcd(n_hidden, GROUP_UNITS, 1 << (most.bit_length() - 1))
 
     @property
     def shape(self) -> tuple[int, int, int]:

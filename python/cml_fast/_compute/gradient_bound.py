@@ -22,11 +22,10 @@ def gradient_bound(settings: Settings, rank_weights: np.ndarray, weights: np.nda
     """Bound the norm of every gradient that a mini-batch adds up.
 
     The gradient of a pair in one row is 2 w c (a - b), and two points of the ball are at most 2 R
-    apart.
+    apart. w is the weight of the pair, times its rank weight where the loss has those.
 
-    - Where a pair has its own negatives ("warp"), w is its weight times its rank weight. The kernel
-      bounds the norm from the two distances it knows, 2 w sqrt(2 (d_ij^2 + d_ik^2)), which is at
-      most 8 w R.
+    - Where a pair has its own negatives ("warp"), the kernel bounds the norm from the two distances
+      it knows, 2 w sqrt(2 (d_ij^2 + d_ik^2)), which is at most 8 w R.
     - Where pairs share negatives, a row can get a gradient from every pair of a tile:
       4 R w c for each. The kernels accept rows up to twice as far out as the ball, and so does the
       bound, and another factor of 2 lies between it and the largest gradient.
@@ -35,7 +34,7 @@ def gradient_bound(settings: Settings, rank_weights: np.ndarray, weights: np.nda
     ----------
     settings : Settings
     rank_weights : numpy.ndarray, (n_negatives + 1,), float32
-        Of the loss "warp", by number of impostors.
+        By number of impostors.
     weights : numpy.ndarray, (n_pairs,), float32
         The weights of the liked pairs, in training with the mean 1.
 
@@ -50,10 +49,13 @@ def gradient_bound(settings: Settings, rank_weights: np.ndarray, weights: np.nda
     ValueError
         For an unknown loss, and where a mini-batch could not add up gradients as large as this.
     """
+    loss = loss_named(settings.loss)
     largest_weight = float(weights.max())
-    scale = ROUNDING * loss_named(settings.loss).coefficient_bound(settings) * settings.max_norm
+    scale = ROUNDING * loss.coefficient_bound(settings) * settings.max_norm
+    if loss.rank_weighted:
+        scale *= float(rank_weights.max())
     if not shares_negatives(settings.loss):
-        bound = 8 * float(rank_weights.max()) * largest_weight * scale
+        bound = 8 * largest_weight * scale
     else:
         bound = 16 * settings.tile_size * largest_weight * scale
         if settings.batch_size > 0 and bound > LARGEST:

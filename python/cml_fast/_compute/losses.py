@@ -7,6 +7,7 @@ loss's own, what their defaults are, and how large its gradients can be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,19 +29,38 @@ class Loss:
     coefficient_bound : function of Settings
         The largest sum of the absolute values of the coefficients c in the gradients c (a - b) that
         a pair of weight 1 contributes to one row, divided by 2; without the rank weights.
+    rank_weighted : bool
+        Whether the rank weights multiply these coefficients.
+    tile_size : int
+        How many pairs share their negatives, where the loss lets them.
     """
 
     parameters: tuple[str, ...]
     defaults: Mapping[str, Any]
     coefficient_bound: Callable[[Settings], float]
+    rank_weighted: bool = False
+    tile_size: int = _core.MAX_TILE_SIZE
 
 
 _SHARED_NEGATIVES = {"n_negatives": 256, "optimizer": "rowwise_adagrad", "ema_decay": 0.8}
+_PAPER = {
+    "n_negatives": None,  # by the size of the data: see hardest_of()
+    "margin": 1.25,
+    "optimizer": "rowwise_adagrad",
+    "ema_decay": 0.8,
+    "user_retention": 1.0,
+    "feature_weight": 30.0,
+}
 
 LOSSES: dict[str, Loss] = {
     "softmax": Loss(
         parameters=("temperature",),
-        defaults={**_SHARED_NEGATIVES, "temperature": None, "feature_weight": 5.0},
+        defaults={
+            **_SHARED_NEGATIVES,
+            "temperature": None,
+            "user_retention": None,
+            "feature_weight": 10.0,
+        },
         # The softmax probabilities of the negatives add up to less than 1.
         coefficient_bound=lambda settings: 1 / settings.temperature,
     ),
@@ -50,24 +70,43 @@ LOSSES: dict[str, Loss] = {
             **_SHARED_NEGATIVES,
             "margin": 0.8,
             "negative_weight": 10.0,
-            "feature_weight": 5.0,
+            "user_retention": 1.0,
+            "feature_weight": 10.0,
         },
         # 1 for the positive, and W / U for each negative.
         coefficient_bound=lambda settings: 1 + settings.n_negatives * settings.negative_weight,
     ),
     "warp": Loss(
         parameters=("margin",),
-        defaults={
-            "n_negatives": 20,
-            "margin": 1.25,
-            "optimizer": "adagrad",
-            "ema_decay": 0.0,
-            "feature_weight": 30.0,
-        },
+        defaults=_PAPER,
         # One negative of each pair takes part.
         coefficient_bound=lambda settings: 1.0,
+        rank_weighted=True,
+    ),
+    "shared_warp": Loss(
+        parameters=("margin",),
+        defaults=_PAPER,
+        coefficient_bound=lambda settings: 1.0,
+        rank_weighted=True,
+        # More pairs would push the few negatives that are nearest to many of them too far at once.
+        tile_size=32,
     ),
 }
+
+# The nearest of U negatives is, on average, among the nearest J / U of all items. In a small
+# catalogue these are items that the user would like, and pushing them away does harm; and so it
+# does where few likes say where the items belong.
+ITEMS_FOR_A_NEGATIVE = 400
+ROOT_OF_PAIRS_FOR_A_NEGATIVE = 12
+FEWEST_NEGATIVES, MOST_NEGATIVES = 3, 64
+
+
+def hardest_of(n_items: int, n_pairs: int | None = None) -> int:
+    """How many negatives the paper's loss draws by default, of which it pushes the nearest."""
+    wanted = n_items / ITEMS_FOR_A_NEGATIVE
+    if n_pairs is not None:
+        wanted = min(wanted, math.sqrt(n_pairs) / ROOT_OF_PAIRS_FOR_A_NEGATIVE)
+    return min(max(round(wanted), FEWEST_NEGATIVES), MOST_NEGATIVES)
 
 
 def loss_named(name: Any) -> Loss:

@@ -25,6 +25,7 @@ class Settings:
     temperature: float = 1.0
     importance_weight: float = 1.0  # c in csrc/core/losses/softmax.h
     negative_weight: float = 1.0  # W / U in csrc/core/losses/contrastive.h
+    user_retention: float = 1.0  # what users keep of their vectors when an epoch begins
     ema_decay: float = 0.0  # 0: vectors are not averaged over epochs
     cov_weight: float = 0.0  # 0: no covariance regularisation
     cov_interval: int = 1

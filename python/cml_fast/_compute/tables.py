@@ -28,7 +28,12 @@ def _aligned_zeros(shape: tuple[int, int]) -> np.ndarray:
     return buffer[offset : offset + size].reshape(shape)
 
 
-def _first_vectors(
+def _width(n_dims: int) -> int:
+    """Return how many floats a row of so many dimensions takes."""
+    return -(-n_dims // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
+
+
+def random_vectors(
     shape: tuple[int, int], max_norm: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Normally distributed rows of expected squared norm max_norm^2, pulled into the ball."""
@@ -88,8 +93,14 @@ class Tables:
         rowwise: bool = False,
     ) -> Tables:
         """Random vectors in the ball of radius ``max_norm``."""
-        users, items = (_first_vectors((rows, n_dims), max_norm, generator) for rows in shape)
+        users, items = (random_vectors((rows, n_dims), max_norm, generator) for rows in shape)
         return cls(device, n_dims, users, items, rowwise=rowwise)
+
+    @staticmethod
+    def n_bytes(shape: tuple[int, int], n_dims: int, *, rowwise: bool) -> int:
+        """Return how much memory the tables of so many users and items take."""
+        columns = _width(n_dims) + (1 if rowwise else _width(n_dims))
+        return sum(shape) * columns * np.dtype(np.float32).itemsize
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -156,9 +167,8 @@ class Tables:
 
         Without ``padding`` the columns stay as they are.
         """
-        width = -(-self.n_dims // _core.ROW_ALIGNMENT) * _core.ROW_ALIGNMENT
         columns = values.shape[1]
-        shape = (len(values), width if padding else columns)
+        shape = (len(values), _width(self.n_dims) if padding else columns)
         if self.device == "cpu":
             table = _aligned_zeros(shape)
         else:

@@ -35,7 +35,7 @@ def choose_index(
     Errors and warnings are those of `Model.build_index`; they point at the caller of the caller.
     """
     check_choice("kind", kind, (AUTO, *KINDS))
-    n = check_int("n", n, 1)
+    n = min(check_int("n", n, 1), len(items))
     if recall is not None:
         recall = check_between("recall", recall, LEAST_RECALL, 1)
     if kind == AUTO:

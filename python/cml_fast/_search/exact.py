@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from .. import _core
+from .._core import pair_distances
 from .._threads import blas_threads, thread_count
 from .tiles import TILE_QUERIES, Tiles, sampling_stride
 
@@ -28,8 +30,6 @@ MANY_QUERIES = 64
 BLOCK_BYTES = 64 << 20
 # Scores that one thread works through at a time: small enough to stay in its cache.
 SLICE_BYTES = 2 << 20
-# Differences (float64) held at once by one thread.
-DIFFERENCE_BYTES = 1 << 20
 # The bound comes from the smallest scores of this many groups of columns per neighbour wanted:
 # more of them make a tighter bound, fewer a cheaper one.
 GROUPS_PER_NEIGHBOR = 4
@@ -264,49 +264,12 @@ def rank_proposals(
     rows, distances : numpy.ndarray, (m, n)
         As for `nearest`, with the proposed points only.
     """
-    m, p = len(queries), len(points)
-    if m == 0:
-        return np.empty((0, n), dtype=np.int64), np.empty((0, n), dtype=np.float32)
-    if isinstance(proposals, np.ndarray):
-        counts, columns = proposals.shape[1], proposals.ravel().astype(np.int64)
-    else:
+    if not isinstance(proposals, np.ndarray):
         parts = [np.asarray(proposed, dtype=np.int64) for proposed in proposals]
-        counts, columns = np.array([part.size for part in parts]), np.concatenate(parts)
-    # One number for each pair of query and point, in the order of queries, then points.
-    pairs = columns if m == 1 else np.repeat(np.arange(m) * p, counts) + columns
-    pairs = pairs[columns >= 0]
-    pairs.sort()
-    if exclude.nnz:
-        left_out = np.repeat(np.arange(m) * p, np.diff(exclude.indptr)) + exclude.indices
-        left_out.sort()
-        at = np.minimum(left_out.searchsorted(pairs), left_out.size - 1)
-        pairs = pairs[left_out[at] != pairs]
-    if np.count_nonzero(pairs[1:] == pairs[:-1]):
-        pairs = np.unique(pairs)
-    if m > 1:
-        rows, columns = np.divmod(pairs, p)
-        return rank(rows, columns, pair_distances(queries, points, rows, columns), m, n)
-    # What a server asks for: the same in half the time.
-    distances = pair_distances(queries, points, np.zeros(pairs.size, dtype=np.int64), pairs)
-    order = distances.argsort(kind="stable")[:n]
-    if order.size < n:
-        return rank(np.zeros(pairs.size, dtype=np.int64), pairs, distances, m, n)
-    return pairs[None, order], distances[None, order]
-
-
-def pair_distances(
-    queries: np.ndarray, points: np.ndarray, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
-    """Return |queries[rows] - points[columns]| as float32, computed in float64."""
-    distances = np.empty(len(rows), dtype=np.float32)
-    step = max(1, DIFFERENCE_BYTES // (8 * points.shape[1]))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        # `take` and one subtraction: a search for one query with an index takes little longer.
-        own, other = queries.take(rows[part], axis=0), points.take(columns[part], axis=0)
-        difference = np.subtract(own, other, dtype=np.float64)
-        distances[part] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    return distances
+        proposals = np.full((len(parts), max(map(len, parts), default=0)), -1)
+        for row, part in zip(proposals, parts, strict=True):
+            row[: len(part)] = part
+    return _core.rank_proposals(queries, points, proposals, exclude.indptr, exclude.indices, n)
 
 
 def rank(

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._core import pair_distances
 from .._validation.scalars import check_int
-from .exact import pair_distances, rank
+from .exact import rank
 
 Found = tuple[np.ndarray, np.ndarray]
 

@@ -8,7 +8,8 @@ from math import ceil
 import numpy as np
 import scipy.sparse as sp
 
-from .exact import nearest, pair_distances, rank
+from .._core import pair_distances
+from .exact import nearest, rank
 from .filters import Filters, group_limit
 from .popular import first_of_order
 

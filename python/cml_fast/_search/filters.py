@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from .._memory import check_memory
 from .._validation.matrices import check_matrix, check_rows
 from .._validation.scalars import check_int
-from ..data._alignment import interaction_rows
+from ..data._alignment import interaction_rows, nothing_excluded
 from ..data._ids import IdIndex
 from ..errors import DataError
 from .tiles import not_among
 
-# Matrices without entries are kept for so many shapes; each has 4 or 8 bytes per row.
-SHAPES_KEPT = 4
+# A number and a distance, and both once more while they are sorted.
+RESULT_BYTES = 2 * (8 + 4)
 # Results of each query, where neither their number nor candidates are given.
 DEFAULT_N = 10
 
@@ -140,11 +140,11 @@ class Asked:
 
     def n(self, n: Any, filters: Filters, among: Any) -> int:
         """Return how many are wanted: by default 10, or all candidates if there are such."""
-        if n is not None:
-            return check_int("n", n, 1)
-        if among is None:
+        if n is None and among is None:
             return DEFAULT_N
-        return max(1, int(filters.n_left().max(initial=0)))
+        if n is None:
+            n = max(1, int(filters.n_left().max(initial=0)))
+        return check_n(n, self._m, self._p, self._what)
 
     def is_for_each(self, value: Any) -> bool:
         """Whether candidates are given for each query, not for all."""
@@ -272,13 +272,23 @@ def excluded_pairs(
     return nothing_excluded(shape) if mask is None else mask
 
 
-@lru_cache(SHAPES_KEPT)
-def nothing_excluded(shape: tuple[int, int]) -> sp.csr_array:
-    """Return a matrix without entries, which nobody may change: it is used again.
+def check_n(n: Any, m: int, p: int, what: str = "item") -> int:
+    """Return a number of results for each of ``m`` queries among ``p`` points, checked.
 
-    Making it takes a fifth of a search for one user with an index.
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is no positive integer.
+    MemoryError
+        If so many results would not fit into memory.
     """
-    return sp.csr_array(shape, dtype=np.float32)
+    wanted: int = check_int("n", n, 1)
+    check_memory(
+        f"n={wanted:,} results for each of {m:,} queries",
+        m * wanted * RESULT_BYTES,
+        f"there are {p:,} {what}s: give a lower n, or ask for fewer at a time",
+    )
+    return wanted
 
 
 def group_limit(filters: Filters) -> int:

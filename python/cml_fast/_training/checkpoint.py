@@ -9,6 +9,7 @@ A checkpoint is a folder of `_storage` with these files and a manifest for the r
     best.safetensors, bestnetworks.safetensors, bestaverages.safetensors
                                the same at the end of the best epoch so far, with validation data
     ids.json                   external ids of users and items, if train had any
+    likes.safetensors          of partial_fit and forget: all likes, and the rows trained on
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from .._persistence.folder import (
     write_json,
 )
 from .._persistence.networks import ACCUMULATORS, check_entities, network_writer, read_networks
-from .._validation.matrices import BLOCK, LARGEST_COMPONENT
+from .._validation.matrices import BLOCK, LARGEST_COMPONENT, check_matrix
 from .._validation.scalars import check_choice, check_int, check_real
 from ..data._ids import IdIndex
 from ..errors import DataError, ModelError
@@ -51,6 +52,8 @@ from .fit_inputs import FitInputs
 from .hyperparameters import resolve
 from .reports import Counters, EpochReport
 from .state import Best, TrainingState
+from .update import Update
+from .weighting import WEIGHTINGS
 
 KIND = "checkpoint"
 AXES = ("user_ids", "item_ids")
@@ -74,12 +77,15 @@ class Checkpoint:
         FitInputs of the trainer: plain values.
     data : dict
         Fingerprints of DATA (None without).
+    update : Update or None
+        What is trained on, if that is not all that `fit` was given.
     """
 
     folder: Path
     every: float
     hyperparameters: dict[str, Any]
     data: dict[str, str | None]
+    update: Update | None = None
 
     def next_after(self, state: TrainingState) -> int:
         """The sample at which the next checkpoint is due."""
@@ -110,6 +116,8 @@ class Checkpoint:
         if state.ids:
             ids = {axis: state.ids[axis].tolist() for axis in AXES}
             files["ids.json"] = lambda path: write_json(path, ids)
+        if self.update is not None:
+            files["likes.safetensors"] = partial(write_arrays, arrays=_arrays_of(self.update))
         info = {
             "version": VERSION,
             "finished": finished,
@@ -118,6 +126,7 @@ class Checkpoint:
             "data": self.data,
             "seed": state.seed,
             "temperature": state.temperature,
+            "user_retention": state.user_retention,
             "n_pairs": state.n_pairs,
             "first_epoch": state.first_epoch,
             "position": state.position,
@@ -128,6 +137,8 @@ class Checkpoint:
             "networks": sorted(state.networks),
             "rowwise": state.tables.rowwise,
             "averaged": {name: [a.first, a.last] for name, a in _averages_of(state).items()},
+            "update": self.update
+            and {"n_epochs": self.update.n_epochs, "weighting": self.update.weighting},
         }
         write_folder(self.folder, KIND, files, info)
 
@@ -159,6 +170,7 @@ class Checkpoint:
             )
             _check_hyperparameters(checkpoint.hyperparameters, defaults)
             state = _read_state(files, info)
+            checkpoint.update = _read_update(files, info, state.tables.shape)
             if state.tables.n_dims != checkpoint.hyperparameters["n_dims"]:
                 raise ValueError(f"tables have {state.tables.n_dims} columns")
         except ModelError:
@@ -173,7 +185,7 @@ class Checkpoint:
 
     def check_data(self, inputs: FitInputs, state: TrainingState) -> None:
         """Raise DataError unless this is the data that the checkpoint was made with."""
-        train = inputs.likes
+        train = inputs.trained
         for name, found in fingerprints(inputs).items():
             if found == self.data[name]:
                 continue
@@ -223,6 +235,12 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
         raise ModelError(f"{folder}/{KIND}.json does not describe a training") from error
 
 
+def holds_likes(folder: Path) -> bool:
+    """Whether the checkpoint in a folder holds the likes of its training."""
+    _check_begun(folder)
+    return read_info(folder, KIND).get("update") is not None
+
+
 def fingerprints(inputs: FitInputs) -> dict[str, str | None]:
     """SHA-256 of each of the DATA that a training was given."""
     features = (inputs.features.get(entity) for entity in ("users", "items"))
@@ -260,6 +278,16 @@ def _averages_of(state: TrainingState) -> dict[str, MovingAverages]:
         "bestaverages.safetensors": best.averages if best is not None else None,
     }
     return {name: averages for name, averages in found.items() if averages is not None}
+
+
+def _arrays_of(update: Update) -> dict[str, np.ndarray]:
+    likes = update.likes
+    return {
+        "indptr": likes.indptr.astype(np.int64),
+        "indices": likes.indices.astype(np.int32),
+        "weights": likes.data,
+        "users": update.users,
+    }
 
 
 def _table_writer(tables: Tables) -> Writer:
@@ -313,6 +341,7 @@ def _read_state(files: dict[str, Path], info: dict[str, Any]) -> TrainingState:
         networks=_read_networks(files, "networks.safetensors", info),
         averages=averages.get("averages.safetensors"),
         temperature=_read_temperature(info),
+        user_retention=check_real("user_retention", info["user_retention"], 0),
     )
     epochs = [report.epoch for report in state.history]
     if (
@@ -324,6 +353,33 @@ def _read_state(files: dict[str, Path], info: dict[str, Any]) -> TrainingState:
     ):
         raise ValueError("position, counters, history and tables contradict one another")
     return state
+
+
+def _read_update(
+    files: dict[str, Path], info: dict[str, Any], shape: tuple[int, int]
+) -> Update | None:
+    stored = info.get("update")  # there is none in checkpoints of earlier releases
+    if stored is None:
+        return None
+    dtypes: dict[str, type[np.generic]] = {
+        "indptr": np.int64,
+        "indices": np.int32,
+        "weights": np.float32,
+        "users": np.int64,
+    }
+    arrays = read_arrays(files["likes.safetensors"], dtypes)
+    likes = check_matrix(
+        "likes", sp.csr_array(tuple(arrays[n] for n in ("weights", "indices", "indptr")), shape)
+    )
+    users = arrays["users"]
+    if not users.size or users[0] < 0 or users[-1] >= shape[0] or (np.diff(users) <= 0).any():
+        raise ValueError("the users that are trained on are no ascending row numbers")
+    return Update(
+        likes,
+        users,
+        check_int("n_epochs", stored["n_epochs"], 0),
+        check_choice("weighting", stored["weighting"], tuple(WEIGHTINGS)),
+    )
 
 
 def _read_temperature(info: dict[str, Any]) -> float | None:

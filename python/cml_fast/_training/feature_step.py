@@ -35,6 +35,18 @@ def has_features(features: sp.csr_array | np.ndarray) -> np.ndarray:
     return np.asarray(np.diff(features.indptr) > 0)
 
 
+def used_columns(features: Any) -> tuple[np.ndarray, Any]:
+    """The columns (c,) of features that any object has, ascending, and the features (n, c) in them.
+
+    All columns of dense features, and of those on a GPU.
+    """
+    if not isinstance(features, sp.csr_array):
+        return np.arange(features.shape[1]), features
+    columns, places = np.unique(features.indices, return_inverse=True)
+    shape = (features.shape[0], len(columns))
+    return columns, sp.csr_array((features.data, places, features.indptr), shape=shape)
+
+
 def has_likes(likes: sp.csr_array, entity: str) -> np.ndarray:
     """Which users, or items, have any, bool (n,)."""
     if entity == "users":
@@ -94,14 +106,21 @@ class FeatureStep:
         words = random_words(settings.seed, FEATURES, (of_all, 0), self.SAMPLED)
         chosen = distinct_rows(words, len(self._rows))
         rows = xp.asarray(self._rows[chosen])
-        loss, gradients, vector_gradients = self._network.loss_and_gradients(
-            self._features[xp.asarray(chosen)],
+        columns, features = used_columns(self._features[xp.asarray(chosen)])
+        columns, groups = (
+            xp.asarray(index)
+            for index in (columns, self._network.kept_groups(settings.seed, of_all))
+        )
+        part = self._network.part(columns, groups)
+        loss, gradients, vector_gradients = part.loss_and_gradients(
+            features,
             table[rows, : self._tables.n_dims],
-            self._network.dropout_mask(settings.seed, of_all, len(chosen)),
+            self._network.shape[1] / part.shape[1],
         )
         if not xp.isfinite(loss):
             return False
-        self._network.step(gradients, settings.feature_learning_rate)
+        part.step(gradients, settings.feature_learning_rate)
+        self._network.take_back(part, columns, groups)
         vector_gradients *= settings.feature_weight
         padded = self._tables.padded(vector_gradients)
         return self._job.step(self._entity, rows, padded) is None

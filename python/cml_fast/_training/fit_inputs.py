@@ -12,6 +12,8 @@ import scipy.sparse as sp
 
 from .._compute.devices import choose_device
 from .._compute.settings import Settings
+from .._compute.tables import Tables
+from .._memory import check_memory
 from .._validation.matrices import check_matrix
 from ..data import Interactions
 from ..data._ids import IdIndex
@@ -19,6 +21,7 @@ from ..data.features import check_features
 from ..errors import DataError
 from .feature_step import has_features, has_likes
 from .hyperparameters import check_settings
+from .update import Update, only_users
 from .weighting import choose_weighting, weigh
 
 
@@ -26,6 +29,7 @@ from .weighting import choose_weighting, weigh
 class FitInputs:
     """Checked arguments; the seed of the settings is yet to be drawn."""
 
+    given: sp.csr_array  # the likes, with the weights that they were given
     likes: sp.csr_array  # with the weights for training, whose mean is 1
     weighting: str  # how these were made from the given ones
     ids: dict[str, np.ndarray]  # external ids of users and items, if train has any
@@ -35,6 +39,12 @@ class FitInputs:
     device: str
     reason: str
     settings: Settings
+    update: Update | None = None  # what is trained on; None: everything, as in a fit
+
+    @cached_property
+    def trained(self) -> sp.csr_array:
+        """The likes that are trained on."""
+        return self.likes if self.update is None else only_users(self.likes, self.update.users)
 
     @cached_property
     def counts(self) -> dict[str, np.ndarray]:
@@ -58,8 +68,14 @@ def check_fit_inputs(
     callbacks: Any,
     user_features: Any,
     item_features: Any,
+    *,
+    weighting: str | None = None,
+    stacklevel: int = 4,
 ) -> FitInputs:
-    """Check what ``fit`` is given, except for what a compiled job checks itself."""
+    """Check what ``fit`` is given, except for what a compiled job checks itself.
+
+    ``weighting`` is that of an earlier fit which this one goes on from.
+    """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
     callbacks = list(callbacks)
@@ -68,7 +84,7 @@ def check_fit_inputs(
             raise TypeError(f"callbacks must be callable, got {callback!r}")
     matrix = train.matrix if isinstance(train, Interactions) else train
     # Compiled code reads the matrices while callbacks and other threads run, so these are our own.
-    likes = check_matrix("train", matrix, own=True, stacklevel=4)
+    as_given = likes = check_matrix("train", matrix, own=True, stacklevel=stacklevel)
     if likes.nnz == 0:
         raise DataError("train has no interactions, so there is nothing to learn")
     ids = {}
@@ -76,8 +92,9 @@ def check_fit_inputs(
         ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
     device, reason = choose_device(trainer.device)
-    settings = check_settings(trainer.get_params(), likes.shape)
-    weighting = trainer.weighting or choose_weighting(likes, stacklevel=4)
+    settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
+    _check_memory(settings, likes.shape, validated=validation is not None)
+    weighting = weighting or trainer.weighting or choose_weighting(likes, stacklevel=stacklevel)
     likes = weigh(likes, weighting)
     held_out = _check_validation(validation, train, likes.shape)
     features = {}
@@ -92,7 +109,9 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
-    return FitInputs(likes, weighting, ids, held_out, features, callbacks, device, reason, settings)
+    return FitInputs(
+        as_given, likes, weighting, ids, held_out, features, callbacks, device, reason, settings
+    )
 
 
 def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
@@ -107,6 +126,19 @@ def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
     sample = sp.csr_array(diagonal @ matrix)
     sample.eliminate_zeros()
     return sample
+
+
+def _check_memory(settings: Settings, shape: tuple[int, int], *, validated: bool) -> None:
+    """Refuse a training whose vectors do not fit into memory, before any is allocated."""
+    tables = Tables.n_bytes(shape, settings.n_dims, rowwise=settings.rowwise)
+    vectors = sum(shape) * settings.n_dims * np.dtype(np.float32).itemsize
+    # The tables, those of the best epoch, the averages over epochs, and the model.
+    needed = tables * (2 if validated else 1) + vectors * (2 if settings.ema_decay else 1)
+    check_memory(
+        f"training {shape[0]:,} users and {shape[1]:,} items with n_dims={settings.n_dims}",
+        needed,
+        "give a lower n_dims, or leave users and items with few likes out",
+    )
 
 
 def _check_validation(validation: Any, train: Any, shape: tuple[int, int]) -> sp.csr_array | None:

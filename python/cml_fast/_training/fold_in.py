@@ -98,7 +98,8 @@ def train_users(
     tables = tables.with_users(start)
     job = make_job(tables, likes, replace(settings, batch_size=0))
     for begin in range(0, len(start), LAUNCHED):
-        refused = job.fold_in(begin, min(begin + LAUNCHED, len(start)), n_epochs)
+        end = min(begin + LAUNCHED, len(start))
+        refused = job.fold_in(begin, end, n_epochs, settings.user_retention)
         if refused is not None:
             raise TrainingDiverged(
                 f"row {refused} of interactions cannot be placed: a value was not finite; the "

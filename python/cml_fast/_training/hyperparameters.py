@@ -14,23 +14,33 @@ from typing import Any
 
 from .. import _core
 from .._compute.devices import default_threads
-from .._compute.losses import LOSSES, loss_named
+from .._compute.losses import LOSSES, hardest_of, loss_named
 from .._compute.settings import Settings
 from .._threads import MAX_THREADS, usable_cores
-from .._validation.scalars import check_between, check_bool, check_choice, check_int, check_real
+from .._validation.scalars import (
+    check_between,
+    check_bool,
+    check_choice,
+    check_int,
+    check_real,
+    check_share,
+)
 from .weighting import WEIGHTINGS
 
-# Pairs that share negatives, where the loss lets them.
-TILE_SIZE: int = _core.MAX_TILE_SIZE
-# What the search for a temperature tries; the first where nothing can be tried.
-TEMPERATURES = (0.21, 0.3, 0.15)
+# Where the search for a temperature begins, for vectors in the unit ball.
+FIRST_TEMPERATURE = 0.3
 UPDATES = ("sync", "async")
+# Of `Trainer.partial_fit`, passes and the share of replayed likes: see docs/studies/keeping-up.md.
+PARTIAL_EPOCHS = 4
+REPLAY = 1.0
 OPTIMIZERS = ("rowwise_adagrad", "adagrad")
 DEVICES = ("auto", "cpu", "cuda")
 MAX_HIDDEN = 2**16
 # Squared distances in float32 neither vanish nor overflow between these.
 NORM_RANGE = (1e-6, 1e6)
 FACTOR_RANGE = (1e-9, 1e9)
+# No squared distance is as large as the last; with much larger ones the loss is not finite.
+MARGIN_RANGE = (1e-15, 1e15)
 
 Check = Callable[[str, Any], Any]
 # As a default: the row of the loss in LOSSES holds it.
@@ -129,8 +139,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "loss",
             "softmax",
             lambda name, value: value if loss_named(value) else None,
-            "What is minimised: softmax, contrastive, or warp, the paper's.",
-            """{"softmax", "contrastive", "warp"}
+            "What is minimised: softmax, contrastive, or the paper's: warp, shared_warp.",
+            """{"softmax", "contrastive", "warp", "shared_warp"}
         What is minimised for each liked pair, given the squared distances d_ij^2 to the liked item
         and d_ik^2 to U negative items.
 
@@ -139,6 +149,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         - "contrastive": d_ij^2 + ``negative_weight`` / U sum_k [``margin`` - d_ik^2]_+ .
         - "warp": the paper's loss, [``margin`` + d_ij^2 - d_ik^2]_+ of the negative that violates
           the margin most, times an estimate of the liked item's rank (eqs. 1 and 3, section 3.5).
+        - "shared_warp": the same loss with negatives that 32 pairs share, which is faster.
 
         With the first two, up to 128 pairs share their negatives. Items that a user likes are never
         negatives of that user.""",
@@ -157,21 +168,22 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "n_negatives",
             OF_LOSS,
             _integer(1, _core.MAX_NEGATIVES),
-            "Items drawn for each liked item (256; warp: 20).",
+            "Items drawn for each liked item (256; warp, shared_warp: 3 to 64, by the data).",
             """int, 1 to 1024, or None
-        Number U of negative items drawn for each pair. None: 256; for "warp" 20.""",
+        Number U of negative items drawn for each pair. None: 256; for "warp" and "shared_warp" one
+        for each 400 items, but at most a twelfth of the square root of the number of likes, and
+        from 3 to 64.""",
             rare=True,
             folds_in=True,
         ),
         Hyperparameter(
             "margin",
             OF_LOSS,
-            _real(0, strict=True),
-            "Of contrastive and warp, in squared distance (0.8; warp: 1.25).",
+            _between(MARGIN_RANGE),
+            "Of contrastive, warp and shared_warp, in squared distance (0.8; the others: 1.25).",
             """float or None
-        Only with "warp" and "contrastive". In units of squared distance; squared distances in the
-        ball of radius ``max_norm`` go up to 4 ``max_norm``^2. None: 1.25 for "warp", 0.8 for
-        "contrastive".""",
+        Not with "softmax". In units of squared distance; squared distances in the ball of radius
+        ``max_norm`` go up to 4 ``max_norm``^2. None: 0.8 for "contrastive", else 1.25.""",
             rare=True,
             kind=float,
             folds_in=True,
@@ -181,13 +193,15 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             OF_LOSS,
             _between(FACTOR_RANGE),
             "Of softmax, in squared distance: the lower, the more the nearest negatives count "
-            "(0.15, 0.21 or 0.3, by short trainings).",
+            "(by short trainings).",
             """float or None
         Only with "softmax". In units of squared distance; the lower it is, the more the nearest
-        negatives count. None: 0.15, 0.21 or 0.3, whichever gives the best recall@50 after trial
-        trainings of 5 epochs (of ``n_epochs`` if that is less, unless ``warm_start``). Recall is
+        negatives count. None: the one with the best NDCG@50 after trial trainings of 2
+        epochs, which begin at 0.3 ``max_norm``^2 and go to half or twice as much as long as that is
+        better; the best one and its neighbours say where between them the choice lies. NDCG is
         measured on the validation data or, without them, on a tenth of the likes, which are held
-        out for the trials alone. The trials leave features aside.""",
+        out for the trials alone. The trials leave features aside; with ``item_features`` the choice
+        is 0.8 times the best one.""",
             kind=float,
             folds_in=True,
         ),
@@ -228,10 +242,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "optimizer",
             OF_LOSS,
             _choice(OPTIMIZERS),
-            "Step sizes: rowwise_adagrad, or adagrad (the first; warp: the second).",
+            "Step sizes: rowwise_adagrad, or adagrad (the first).",
             """{"rowwise_adagrad", "adagrad"} or None
-        AdaGrad with one step size for each vector, or for each element of it. None: the first; for
-        "warp" the second.""",
+        AdaGrad with one step size for each vector, or for each element of it. None: the first.""",
             rare=True,
             kind=str,
             folds_in=True,
@@ -258,13 +271,30 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             folds_in=True,
         ),
         Hyperparameter(
+            "user_retention",
+            OF_LOSS,
+            check_share,
+            "Of their vectors, what users keep when an epoch begins (1 or 0.3, by short "
+            "trainings; contrastive, warp: 1).",
+            """float from 0 to 1, or None
+        At the beginning of each epoch but the first, the vectors of users are multiplied by this.
+        The lower it is, the less a model can learn likes by heart: good where there are few likes,
+        or few tastes. None: 1; with "softmax" and without features 0.3, unless users who keep all
+        have a better NDCG@50 than users who keep nothing, by a standard error, after trial
+        trainings of 8 epochs. The trials use the likes of at most so many users as have 20,000, and
+        hold out likes as those for the temperature do.""",
+            rare=True,
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
             "ema_decay",
             OF_LOSS,
             _share,
-            "Decay of the moving average of the vectors over epochs (0.8; warp: 0).",
+            "Decay of the moving average of the vectors over epochs (0.8).",
             """float, at least 0 and below 1, or None
         Decay of the exponential moving average of the vectors over epochs, which is what the model
-        gets. 0: the vectors of the last epoch. None: 0.8; for "warp" 0.""",
+        gets. 0: the vectors of the last epoch. None: 0.8.""",
             rare=True,
             kind=float,
         ),
@@ -322,11 +352,11 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "feature_weight",
             OF_LOSS,
             _real(0),
-            "With features: how strongly they pull (5; warp: 30).",
+            "With features: how strongly they pull (10; warp: 30).",
             """float or None
         Only with features: the weight lambda_f of L_f (section 3.3) for the vectors, which are
         pulled towards where the network places them. Its effect depends on ``feature_interval``:
-        half the interval doubles the pull. None: 5; for "warp" 30.""",
+        half the interval doubles the pull. None: 10; for "warp" 30.""",
             rare=True,
             kind=float,
             needs="features",
@@ -366,17 +396,17 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "n_hidden",
-            256,
+            1024,
             _integer(1, MAX_HIDDEN),
-            "With features: units in the hidden layer of their network (256).",
+            "With features: units in the hidden layer of their network (1024).",
             """int or None
-        Only with features: units in the hidden layer of a feature network. None: 256.""",
+        Only with features: units in the hidden layer of a feature network. None: 1024.""",
             rare=True,
             needs="features",
         ),
         Hyperparameter(
             "n_epochs",
-            40,
+            24,
             _integer(1),
             "Passes over the interactions, with validation at most.",
             """int
@@ -534,8 +564,12 @@ def check_features_used(params: Mapping[str, Any]) -> None:
             )
 
 
-def check_settings(params: Mapping[str, Any], shape: tuple[int, int]) -> Settings:
-    """Return the checked settings of a trainer for data of this shape, with the seed 0.
+def check_settings(
+    params: Mapping[str, Any], shape: tuple[int, int], n_pairs: int | None = None
+) -> Settings:
+    """Return the checked settings of a trainer, with the seed 0.
+
+    ``shape`` and ``n_pairs`` are those of the likes; some defaults follow them.
 
     Raises
     ------
@@ -544,28 +578,31 @@ def check_settings(params: Mapping[str, Any], shape: tuple[int, int]) -> Setting
     """
     values = resolve(params)
     sync = values["update"] == "sync"
+    n_negatives = values["n_negatives"] or hardest_of(shape[1], n_pairs)
     n_threads = values["n_threads"]
     if n_threads is None:
         n_threads = usable_cores() if sync else default_threads(*shape)
     own = set(loss_named(values["loss"]).parameters)
     return Settings(
         n_dims=values["n_dims"],
-        n_negatives=values["n_negatives"],
+        n_negatives=n_negatives,
         # The kernels take all parameters of losses, and each reads its own.
         margin=values["margin"] if "margin" in own else 1.0,
-        # The first one until one is chosen, when all has been checked.
-        temperature=values["temperature"] or TEMPERATURES[0],
-        importance_weight=shape[1] / values["n_negatives"],
+        # This one until one is chosen, when all has been checked.
+        temperature=values["temperature"] or FIRST_TEMPERATURE * values["max_norm"] ** 2,
+        importance_weight=shape[1] / n_negatives,
         negative_weight=(values["negative_weight"] if "negative_weight" in own else 1.0)
-        / values["n_negatives"],
+        / n_negatives,
         learning_rate=values["learning_rate"],
         max_norm=values["max_norm"],
+        # Everything, until a choice has been made.
+        user_retention=1.0 if values["user_retention"] is None else values["user_retention"],
         n_threads=n_threads,
         seed=0,
         batch_size=values["batch_size"] if sync else 0,
         rowwise=values["optimizer"] == "rowwise_adagrad",
         loss=values["loss"],
-        tile_size=TILE_SIZE,
+        tile_size=loss_named(values["loss"]).tile_size,
         **{
             name: values[name]
             for name in ("ema_decay", "cov_weight", "cov_interval", *features_only())

@@ -9,6 +9,7 @@ import contextlib
 import math
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -193,23 +194,26 @@ def run_epoch(
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C to the end of the block, so that related changes are made together.
+    """Delay Ctrl-C and SIGTERM to the end of the block: related changes are made together.
 
-    If the block raises an exception, that ends the training anyway, and Ctrl-C is dropped.
+    If the block raises an exception, that ends the training anyway, and the signal is dropped.
     """
-    handler = signal.getsignal(signal.SIGINT)
+    # Nothing to wait for if a signal is ignored, deadly, or not handled in Python.
+    handlers = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(handler := signal.getsignal(number))
+    }
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}  # only the main thread handles signals
     pending: list[tuple[Any, Any]] = []
-    try:
-        # Nothing to wait for if the signal is ignored, deadly, or not handled in Python.
-        deferred = callable(handler)
-        if deferred:
-            signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
-    except ValueError:
-        deferred = False  # only the main thread handles signals
+    for number in handlers:
+        signal.signal(number, lambda number, frame: pending.append((number, frame)))
     try:
         yield
     finally:
-        if deferred:
-            signal.signal(signal.SIGINT, handler)
-    if pending and callable(handler):
-        handler(*pending[-1])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if pending:
+        number, frame = pending[-1]
+        handlers[number](number, frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -32,12 +32,20 @@ class ScheduledJob:
     granularity : int
         Launches end at a multiple of this, so intervals are rounded up to one.
     steps : sequence of ScheduledStep
+    begin_epoch : function without arguments
+        Called before the first sample of each epoch but the first.
     """
 
     def __init__(
-        self, job: Any, n_pairs: int, granularity: int, steps: Sequence[ScheduledStep]
+        self,
+        job: Any,
+        n_pairs: int,
+        granularity: int,
+        steps: Sequence[ScheduledStep],
+        begin_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self.job = job
+        self._begin_epoch = begin_epoch
         self._n_pairs = n_pairs
         # An interval longer than an epoch is an epoch.
         self._steps = [
@@ -50,6 +58,8 @@ class ScheduledJob:
         while begin < end and total.first_non_finite is None:
             epoch = begin // self._n_pairs
             start = epoch * self._n_pairs
+            if begin == start > 0:
+                self._begin_epoch()
             due = [
                 start + ((begin - start) // interval + 1) * interval for _, interval in self._steps
             ]

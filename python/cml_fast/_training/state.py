@@ -55,6 +55,8 @@ class TrainingState:
         Of the vectors, if they are averaged and an epoch has ended.
     temperature : float or None
         Of the softmax.
+    user_retention : float
+        What users keep of their vectors when an epoch begins.
     """
 
     tables: Tables
@@ -70,6 +72,7 @@ class TrainingState:
     networks: dict[str, FeatureNetwork] = field(default_factory=dict)
     averages: MovingAverages | None = None
     temperature: float | None = None
+    user_retention: float = 1.0
 
     @property
     def epoch(self) -> int:

@@ -51,6 +51,14 @@ def check_between(name: str, value: Any, low: float, high: float) -> float:
     return number
 
 
+def check_share(name: str, value: Any) -> float:
+    """Return ``value`` as a float in [0, 1]."""
+    share = check_real(name, value, 0)
+    if share > 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+    return share
+
+
 def check_bool(name: str, value: Any) -> bool:
     """Return ``value`` as a bool, or raise TypeError."""
     if not isinstance(value, (bool, np.bool_)):

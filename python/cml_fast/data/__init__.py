@@ -4,6 +4,7 @@ from ._readers.report import ReadReport
 from .features import Features
 from .interactions import Interactions
 from .loading import load_features, load_interactions
+from .recency import weigh_by_recency
 from .splitting import (
     Split,
     SplitReport,
@@ -34,4 +35,5 @@ __all__ = [
     "split_last",
     "split_users",
     "synthetic",
+    "weigh_by_recency",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._validation.matrices import MAX_OBJECTS
-from .._validation.scalars import check_int, check_random_state, check_real
+from .._validation.scalars import check_int, check_random_state, check_share
 from .interactions import Interactions
 
 GENRES = (
@@ -124,9 +124,7 @@ def synthetic(
     n_interactions = check_int(
         "n_interactions", n_interactions, _MIN_LIKES * n_users, n_users * n_items // _MAX_DENSITY
     )
-    noise = check_real("noise", noise, 0.0)
-    if noise > 1:
-        raise ValueError(f"noise must be between 0 and 1, got {noise!r}")
+    noise = check_share("noise", noise)
     rng = check_random_state(random_state)
 
     item_tastes = np.sort(np.arange(n_items, dtype=np.int64) % n_tastes)

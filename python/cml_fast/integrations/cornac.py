@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._search.exact import pair_distances
+from .._core import pair_distances
 from ..trainer import Trainer
 from ._tools import HYPERPARAMETERS, check_names, imports_of
 

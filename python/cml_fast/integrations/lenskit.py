@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._search.exact import pair_distances
+from .._core import pair_distances
 from ..trainer import Trainer
 from ._tools import HYPERPARAMETERS, imports_of
 

@@ -31,6 +31,7 @@ LEARN, USE, SEE = "Learn a model", "Use a model", "Look at it"
 COMMANDS = (
     Entry(LEARN, "split", "divide a file of interactions for training, validation and test"),
     Entry(LEARN, "train", "learn a model from a file of interactions"),
+    Entry(LEARN, "update", "go on with new interactions where a training ended"),
     Entry(LEARN, "tune", "search for hyper-parameters on validation data"),
     Entry(LEARN, "evaluate", "measure recall and NDCG on held-out interactions"),
     Entry(LEARN, "demo", "train on made-up likes or your own, compare with baselines, draw a map"),

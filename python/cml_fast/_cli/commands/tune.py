@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..._persistence.one_file import write_file
-from ..._training.hyperparameters import HYPERPARAMETERS, TEMPERATURES
+from ..._training.hyperparameters import FIRST_TEMPERATURE, HYPERPARAMETERS
 from ...errors import TrainingDiverged
 from ..command import command_of
 from ..config import config_text, given
@@ -57,7 +57,7 @@ class _Range:
 SPACE = {
     "n_dims": _Range(32, 256),
     "learning_rate": _Range(0.02, 0.5),
-    "n_negatives": _Range(10, 512),
+    "n_negatives": _Range(3, 512),
     "temperature": _Range(0.08, 0.6),
     "margin": _Range(0.2, 2.5),
     "negative_weight": _Range(1.0, 40.0),
@@ -231,7 +231,7 @@ class _Search:
         loss = self.values["loss"]
         defaults = {name: HYPERPARAMETERS[name].default_for(loss) for name in self.space}
         if "temperature" in defaults:
-            defaults["temperature"] = TEMPERATURES[0]
+            defaults["temperature"] = FIRST_TEMPERATURE
         return defaults
 
     def _objective(self, trial: Any, what: str) -> float:

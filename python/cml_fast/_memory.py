@@ -1,0 +1,110 @@
+"""How much memory is free, and a refusal before more than that is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ._cgroups import folders_of
+
+# Needs below this are not worth a look at what is free.
+SMALL = 256 << 20
+UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+SYSTEM = Path("/")
+
+
+def check_memory(what: str, n_bytes: int, advice: str) -> None:
+    """Raise MemoryError if something needs more memory than is free.
+
+    Parameters
+    ----------
+    what : str
+        The subject of the message: what needs the memory.
+    n_bytes : int
+        How much it needs.
+    advice : str
+        What to do instead.
+    """
+    if n_bytes < SMALL:
+        return
+    free = free_bytes(SYSTEM)
+    if free is not None and n_bytes > free:
+        raise MemoryError(
+            f"{what} would need {readable(n_bytes)} of memory, and {readable(free)} are free; "
+            f"{advice}"
+        )
+
+
+def free_bytes(root: Path) -> int | None:
+    """Return how much memory this process may still take; None where that cannot be known.
+
+    That is the least of what the system has (swap included), what the cgroups of the process leave,
+    and what the limit of its address space (``RLIMIT_AS``) leaves.
+
+    Parameters
+    ----------
+    root : path
+        The folder with ``proc`` and ``sys``.
+    """
+    found = [*_of_system(root), *_of_cgroups(root), *_of_address_space(root)]
+    return max(0, min(found)) if found else None
+
+
+def readable(n_bytes: int) -> str:
+    """Return a size as people read it, such as "16 GB"; a GB is 10^9 bytes."""
+    size, unit = float(n_bytes), 0
+    while size >= 1000 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.3g} {UNITS[unit]}"
+
+
+def _of_system(root: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        sizes = {name: int(rest.split()[0]) << 10 for name, rest in (s.split(":") for s in lines)}
+        yield sizes["MemAvailable"] + sizes.get("SwapFree", 0)
+
+
+def _of_cgroups(root: Path) -> Iterator[int]:
+    for version, folder in folders_of(root, "memory"):
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            read = _left_v2 if version == 2 else _left_v1
+            left = read(folder)
+            if left is not None:
+                yield left
+
+
+def _left_v2(folder: Path) -> int | None:
+    limit = (folder / "memory.max").read_text().strip()
+    if limit == "max":
+        return None
+    used = int((folder / "memory.current").read_text())
+    return int(limit) - used + _statistics(folder)["inactive_file"]
+
+
+def _left_v1(folder: Path) -> int:
+    limit = int((folder / "memory.limit_in_bytes").read_text())  # without a limit it is huge
+    used = int((folder / "memory.usage_in_bytes").read_text())
+    return limit - used + _statistics(folder)["total_inactive_file"]
+
+
+def _statistics(folder: Path) -> dict[str, int]:
+    """Read what a group uses its memory for; the kernel gives inactive files back when needed."""
+    lines = (folder / "memory.stat").read_text().splitlines()
+    return {name: int(value) for name, value in (line.split() for line in lines)}
+
+
+def _of_address_space(root: Path) -> Iterator[int]:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        pages = int((root / "proc/self/statm").read_text().split()[0])
+        yield limit - pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,33 @@
+"""What a training that has ended says about its data and settings, for whoever watches it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .fit_inputs import FitInputs
+from .state import TrainingState
+
+# Users with a single like, above which that is worth a word.
+MOST = 0.5
+
+
+def hints(inputs: FitInputs, state: TrainingState) -> list[str]:
+    """Sentences that each name a fact and what to do about it; none where nothing is unusual.
+
+    ``state`` is that at the end, before it returns to the best epoch.
+    """
+    found = []
+    best, n_epochs = state.best, len(state.history)
+    if best is not None and best.epoch == state.first_epoch and n_epochs > 1:
+        found.append(
+            f"the first of {n_epochs} epochs was the best on the validation data, so the model "
+            "learns likes by heart: try a lower user_retention, or a lower learning_rate"
+        )
+    counts = inputs.counts["user_counts"]
+    single = int(np.count_nonzero(counts == 1)) / int(np.count_nonzero(counts))
+    if single > MOST:
+        found.append(
+            f"{single:.0%} of the users have a single like, which says little about their taste: "
+            "compare with the most popular items, and give features if there are any"
+        )
+    return found

@@ -1,0 +1,110 @@
+"""What does not fit into memory is refused before any of it is allocated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cml_fast import Model, Trainer, _memory
+from cml_fast.baselines import MostPopular
+
+from . import nursery
+
+MIB = 1 << 20
+V1 = "sys/fs/cgroup/memory"
+MEMINFO = f"MemTotal: {900 * 1024} kB\nMemAvailable: {500 * 1024} kB\nSwapFree: {20 * 1024} kB\n"
+SYSTEMS: dict[str, tuple[dict[str, str], int | None]] = {
+    "nothing known": ({}, None),
+    "the system alone": ({"proc/meminfo": MEMINFO}, 520 * MIB),
+    "a line without a number": ({"proc/meminfo": "MemAvailable: many kB\n"}, None),
+    "a group of version 2 and one around it": (
+        {
+            "proc/meminfo": MEMINFO,
+            "proc/self/cgroup": "0::/pod/main\n",
+            "sys/fs/cgroup/pod/main/memory.max": "max\n",
+            "sys/fs/cgroup/pod/memory.max": f"{100 * MIB}\n",
+            "sys/fs/cgroup/pod/memory.current": f"{80 * MIB}\n",
+            "sys/fs/cgroup/pod/memory.stat": f"anon {50 * MIB}\ninactive_file {30 * MIB}\n",
+        },
+        50 * MIB,
+    ),
+    "a group of version 1": (
+        {
+            "proc/meminfo": MEMINFO,
+            "proc/self/cgroup": "5:memory:/a\n4:cpu:/b\n",
+            f"{V1}/a/memory.limit_in_bytes": f"{70 * MIB}\n",
+            f"{V1}/a/memory.usage_in_bytes": f"{60 * MIB}\n",
+            f"{V1}/a/memory.stat": f"total_inactive_file {5 * MIB}\n",
+            f"{V1}/memory.limit_in_bytes": "9223372036854771712\n",
+            f"{V1}/memory.usage_in_bytes": f"{90 * MIB}\n",
+            f"{V1}/memory.stat": "total_inactive_file 0\n",
+        },
+        15 * MIB,
+    ),
+    "a group that has taken too much": (
+        {
+            "proc/self/cgroup": "0::/\n",
+            "sys/fs/cgroup/memory.max": f"{10 * MIB}\n",
+            "sys/fs/cgroup/memory.current": f"{12 * MIB}\n",
+            "sys/fs/cgroup/memory.stat": "inactive_file 0\n",
+        },
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_free_memory(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(_memory, "_of_address_space", lambda root: ())
+    files, expected = SYSTEMS[name]
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert _memory.free_bytes(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(999, "999 bytes"), (1000, "1 kB"), (24_000_000_000, "24 GB"), (10**19, "1e+04 PB")],
+)
+def test_sizes_as_people_read_them(n_bytes, text):
+    assert _memory.readable(n_bytes) == text
+
+
+@pytest.fixture
+def little(monkeypatch):
+    monkeypatch.setattr(_memory, "free_bytes", lambda root: 300 * MIB)
+
+
+def test_a_training_that_does_not_fit_names_the_numbers(little):
+    likes = sp.csr_array((np.ones(1, np.float32), ([0], [0])), shape=(1_000_000, 3))
+    with pytest.raises(MemoryError, match="users and 3 items with n_dims=100 would need"):
+        Trainer(verbose=False).fit(likes)
+    few = sp.csr_array((np.ones(1, np.float32), ([0], [0])), shape=(1000, 3))
+    Trainer(n_epochs=1, temperature=0.2, verbose=False).fit(few)
+
+
+@pytest.mark.parametrize("method", ["recommend", "similar_items", "similar_users", "popular"])
+def test_more_results_than_fit_are_refused(little, method):
+    model = Model(np.zeros((4, 2)), np.ones((5, 2)))
+    ask = {
+        "recommend": model.recommend,
+        "similar_items": model.similar_items,
+        "similar_users": model.similar_users,
+        "popular": MostPopular(sp.csr_array(np.ones((4, 5)))).recommend,
+    }[method]
+    with pytest.raises(MemoryError, match=r"n=1,000,000,000 results for each of 2 queries"):
+        ask([0, 1], n=10**9)
+    assert len(ask(0, n=7)[0]) == 7
+
+
+def test_an_index_for_more_results_than_items_is_built():
+    model = Model(np.zeros((4, 2)), np.ones((5, 2))).build_index("exact", recall=0.9, n=10**9)
+    assert model.index_info["n"] == 5
+
+
+def test_the_limit_of_the_address_space_counts():
+    (outcome,) = nursery.outcomes([("little_address_space", [])])
+    assert outcome.status == 0, outcome.output
+    assert "n_dims=2048 would need" in outcome.output
