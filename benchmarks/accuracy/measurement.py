@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
 from multiprocessing import get_context
@@ -38,7 +39,7 @@ class Split:
 
     @property
     def has_features(self) -> bool:
-        return not self.is_gowalla and not Path(self.name).is_file()
+        return self.name in datasets.FOLDERS and not self.is_gowalla
 
     @cached_property
     def features(self) -> sp.csr_array:
@@ -55,10 +56,10 @@ class Split:
         return evaluate(scores, self.sample, self.train, (self.k,)).recall[self.k]
 
 
-def measure_in_new_process(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
-    """`measure` in a process of its own: TensorFlow and PyTorch do not work in the same one."""
+def in_new_process(function: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """Call it in a process of its own: TensorFlow and PyTorch do not work in the same one."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(measure, name, row, args).result()
+        return process.submit(function, *args).result()
 
 
 def work_label(name: str, args: argparse.Namespace) -> str:
@@ -88,6 +89,14 @@ def measure(name: str, row: str, args: argparse.Namespace) -> dict[str, Any]:
     seeds = args.seeds[:1] if parts.is_gowalla and not recommender.draws else args.seeds
     tested = [test(name, recommender, chosen, seed, args) for seed in seeds]
     return {"chosen": chosen, "most_epochs": n_epochs, "test": tested}
+
+
+def test_again(
+    name: str, row: str, earlier: dict[str, Any], args: argparse.Namespace
+) -> dict[str, Any]:
+    """Test with each seed, with the settings that an earlier run chose."""
+    chosen = {"settings": earlier["settings"], "epochs": earlier["epochs"][0]}
+    return {"test": [test(name, ALL[row], chosen, seed, args) for seed in earlier["seeds"]]}
 
 
 def test(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,37 @@ def summary(row: dict[str, Any]) -> dict[str, Any]:
         "seeds": [run["seed"] for run in tested],
         "epochs": [run["epochs"] for run in tested],
         **{metric: [run[metric] for run in tested] for metric in METRICS},
+    }
+
+
+def best_peers(
+    rows: dict[str, dict[str, Any]], metric: str, measured: Collection[str]
+) -> list[str]:
+    """The rows of an earlier result, of peers, that rows which are measured are compared with."""
+    found = set()
+    for with_features in {ALL[name].with_features for name in measured}:
+        peers = [
+            row
+            for row in rows.keys() - set(measured)
+            if not ALL[row].ours and ALL[row].with_features <= with_features
+        ]
+        if peers:
+            found.add(max(sorted(peers), key=lambda row: np.mean(rows[row][metric])))
+    return sorted(found)
+
+
+def with_earlier_rows(result: dict[str, Any], earlier: dict[str, Any], date: str) -> dict[str, Any]:
+    """Add to the result of a data set what an earlier one has of rows that were not measured."""
+    kept = {row: found for row, found in earlier["rows"].items() if row not in result["rows"]}
+    rows = kept | result["rows"]
+    left_out = earlier["left_out"] | result["left_out"]
+    compared = {row: found for row, found in earlier["compared"].items() if row in kept}
+    return {
+        "k": result["k"],
+        "rows": {row: rows[row] for row in reversed(ALL) if row in rows},
+        "kept": {"from": date, "rows": [row for row in reversed(ALL) if row in kept]},
+        "left_out": {row: reason for row, reason in left_out.items() if row not in rows},
+        "compared": compared | result["compared"],
     }
 
 

@@ -2,7 +2,8 @@
 
 The public ones are read from ``--folder`` (by default ``../shared/data`` beside the checkout), laid
 out as there: ``citeulike-t/{users,tag-item,tags}.dat``, ``gowalla/{train,valid,test}.txt``,
-``ml-latest-small/{ratings,movies}.csv``. Any file of likes that the package reads is one, too.
+``ml-latest-small/{ratings,movies}.csv``. Any file of likes that the package reads is one, too, and
+so are the kinds of `made_up`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cml_fast.data import Features, Interactions, load_features, load_interactions, split
+
+from . import made_up
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 NAMES = ("citeulike-t", "gowalla", "ml-latest-small")
@@ -27,10 +30,11 @@ Parts = tuple[Interactions, Interactions, Interactions]
 
 def why_absent(name: str, folder: Path = DEFAULT_FOLDER) -> str | None:
     """What is to be done before ``name`` can be loaded; None: nothing."""
-    if Path(name).is_file():
+    if Path(name).is_file() or name in made_up.KINDS:
         return None
     if name not in FOLDERS:
-        return f"{name!r} is neither a file of likes nor one of {', '.join(FOLDERS)}"
+        known = ", ".join([*FOLDERS, *made_up.KINDS])
+        return f"{name!r} is neither a file of likes nor one of {known}"
     if not (folder / FOLDERS[name]).is_dir():
         return f"{name}: no folder {folder / FOLDERS[name]}; --folder names the one it is in"
     return None
@@ -51,6 +55,8 @@ def load(name: str, folder: Path = DEFAULT_FOLDER, seed: int = 0) -> Parts:
         raise SystemExit(reason)
     if Path(name).is_file():
         likes = load_interactions(name)
+    elif name in made_up.KINDS:
+        return made_up.load(name, seed)
     elif name == "gowalla":
         return _gowalla(folder / name)
     elif name in ("citeulike-t", AS_PUBLISHED):

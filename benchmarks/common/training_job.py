@@ -19,7 +19,8 @@ from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
 from cml_fast._training.hyperparameters import check_settings
 
-FIXED_TEMPERATURE = 0.21  # of the softmax: choosing one would be part of the time
+# What the softmax would choose by short trainings, which would be part of the time.
+FIXED = {"temperature": 0.21, "user_retention": 1.0}
 MAX_NORM = 1.0
 
 
@@ -43,8 +44,9 @@ class TrainingJob:
     ) -> None:
         """``arguments`` are those of Trainer; so many pairs as ``tile_size`` share negatives."""
         if arguments.get("loss", "softmax") == "softmax":
-            arguments = {"temperature": FIXED_TEMPERATURE, **arguments}
-        settings: Settings = check_settings(Trainer(**arguments).get_params(), likes.shape)
+            arguments = {**FIXED, **arguments}
+        params = Trainer(**arguments).get_params()
+        settings: Settings = check_settings(params, likes.shape, likes.nnz)
         if tile_size is not None:
             settings = replace(settings, tile_size=tile_size)
         self.settings = settings

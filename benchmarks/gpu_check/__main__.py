@@ -27,10 +27,11 @@ SECONDS_FOR_DEVICE = 30
 # With a limit in seconds; together with SECONDS_FOR_DEVICE less than eight minutes.
 STAGES: dict[str, tuple[Callable[[stages.Context], dict[str, Any]], int]] = {
     "build": (stages.build, 100),
-    "test": (stages.test, 160),
+    "test": (stages.test, 145),
     "hash": (stages.hash_, 45),
+    "search": (stages.search, 25),
     "sanitize": (stages.sanitize, 65),
-    "time": (stages.time_, 65),
+    "time": (stages.time_, 55),
 }
 
 

@@ -13,12 +13,16 @@ import json
 import numpy as np
 import scipy.sparse as sp
 
+from cml_fast._search.on_device import nearest_on_cuda
+
 from ..common.training_job import TrainingJob
 
 SHAPE = (40, 60)  # five warps in flight
 DIMS = (1, 31, 100, 300)  # 300: the kernel for any number of chunks
 NEGATIVES = (7, 40)
 BATCH_SIZES = (0, 50)  # 0: asynchronous
+# Points and n of searches: all scores in shared memory, a sample of them, and all digits.
+SEARCHES = ((500, 10), (6000, 10), (6000, 1500))
 
 
 def train(device: str, n_dims: int, n_negatives: int, batch_size: int) -> dict[str, int]:
@@ -46,6 +50,14 @@ def train(device: str, n_dims: int, n_negatives: int, batch_size: int) -> dict[s
     }
 
 
+def search(n_points: int, n: int) -> dict[str, int]:
+    rng = np.random.default_rng(2)
+    queries, points = (rng.standard_normal((k, 5)).astype(np.float32) for k in (9, n_points))
+    exclude = sp.csr_array((rng.random((9, n_points)) < 0.05).astype(np.float32))
+    rows, _ = nearest_on_cuda(queries, points, n, exclude)
+    return {"points": n_points, "n": n, "found": int((rows >= 0).sum())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cuda")
@@ -61,6 +73,9 @@ def main() -> None:
             for batch_size in BATCH_SIZES:
                 case = train(args.device, n_dims, n_negatives, batch_size)
                 print(json.dumps(case), flush=True)
+    if args.device == "cuda":
+        for n_points, n in SEARCHES:
+            print(json.dumps(search(n_points, n)), flush=True)
 
 
 if __name__ == "__main__":

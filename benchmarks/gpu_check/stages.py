@@ -1,6 +1,6 @@
 """The stages of the check. Each returns what is recorded: "status", "summary" and details.
 
-A stage runs programs until its deadline, in this order: build, test, hash, sanitize, time.
+A stage runs programs until its deadline, in this order: build, test, hash, search, sanitize, time.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def build(context: Context) -> dict[str, Any]:
 def ptxas_report(output: str) -> list[dict[str, Any]]:
     """Registers and spilled bytes of each kernel that was compiled (none, if it was before)."""
     pattern = (
-        r"Compiling entry function '\w*?(async|sync|project|accumulate|apply|step)_kernel"
-        r"I(?:NS0_\d+([A-Z][a-z]+)Worker)?\w*?Li(\d+)E.*?"
+        r"Compiling entry function '\w*?(async|sync|project|accumulate|apply|step|select)_kernel"
+        r"(?:I(?:NS0_\d+([A-Z][a-z]+)Worker)?\w*?Li(\d+)E)?.*?"
         r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
         r"Used (\d+) registers"
     )
@@ -105,7 +105,7 @@ def ptxas_report(output: str) -> list[dict[str, Any]]:
         {
             "kernel": found[1],
             "worker": found[2],  # "Pair" or "Tile"; None where the loss does not matter
-            "chunks": int(found[3]),
+            "chunks": int(found[3] or 0),  # 0: rows of any length
             "registers": int(found[7]),
             "stack_bytes": int(found[4]),
             "spilled_bytes": int(found[5]) + int(found[6]),
@@ -200,6 +200,30 @@ def hash_(context: Context) -> dict[str, Any]:
     if done.problem:
         return failed(f"{summary}; {done.problem}", output=done.tail(), cases=cases)
     return (passed if cases and not different else failed)(summary, cases=cases)
+
+
+# --- search -----------------------------------------------------------------------------------
+
+
+def search(context: Context) -> dict[str, Any]:
+    """Exact search finds the same on the device as on the CPU; how fast it is."""
+    done = context.module("searches", "--device", context.device)
+    records = done.records()
+    cases = [record for record in records if "equal" in record]
+    times = [record for record in records if "equal" not in record]
+    different = [case for case in cases if not case["equal"]]
+    summary = f"{len(cases) - len(different)} of {len(cases)} searches equal"
+    if different:
+        summary += "; not {n} of {points} points for {queries} queries".format(**different[0])
+    for record in times[:1]:  # of the kernel, for the smallest n
+        share = ratio(record["bytes_per_second"], record["copy_bytes_per_second"])
+        faster = ratio(record["partition_seconds"], record["seconds"])
+        summary += f"; selection at {share:.0%} of a copy's bandwidth, "
+        summary += f"{faster:.3g} times as fast as cupy.partition"
+    details = {"cases": cases, "times": times}
+    if done.problem:
+        return failed(f"{summary}; {done.problem}", output=done.tail(), **details)
+    return (passed if cases and not different else failed)(summary, **details)
 
 
 # --- sanitize ---------------------------------------------------------------------------------

@@ -92,6 +92,8 @@ def _data_set(name: str, result: dict[str, Any], figures: Figures) -> str:
         _plot(name, rows, metric, figures),
         _verdict(compared, metric),
     ]
+    if kept := result.get("kept"):
+        parts.append(f"Measured earlier, on {kept['from']}: {', '.join(kept['rows'])}.")
     limited = [
         f"{what} ({row['most_epochs']})"
         for what, row in rows.items()

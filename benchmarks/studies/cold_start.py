@@ -3,9 +3,10 @@
     python -m benchmarks.studies.cold_start
 
 A tenth of the items of citeulike-t, drawn with the seed, loses all its likes before training, so
-that CML+F places these items by their tags alone. The recall of these likes (all items are ranked
-for each user) is compared with random vectors, with the mean vector of the other items in their
-place, and with ranking items by the cosine between their tags and those of a user's items.
+that CML+F, at its defaults, places these items by their tags alone. The recall of these likes (all
+items are ranked for each user) is compared with random vectors, with the mean vector of the other
+items in their place, and with ranking items by the cosine between their tags and those of a user's
+items.
 """
 
 from __future__ import annotations
@@ -28,13 +29,6 @@ MODULE = "benchmarks.studies.cold_start"
 DATA = "citeulike-t"
 K = 50
 COLD_SHARE = 10  # one of so many items loses its likes
-# Chosen on validation data by benchmarks.accuracy, rounded.
-OPTIONS = {
-    "temperature": 0.26,
-    "feature_weight": 20.0,
-    "feature_learning_rate": 0.008,
-    "n_hidden": 2048,
-}
 
 
 def only(likes: Interactions, items: np.ndarray) -> Interactions:
@@ -58,7 +52,7 @@ def nearest_tags(likes: sp.csr_array, features: sp.csr_array, held_out: sp.csr_a
     return float(np.mean(recalls))
 
 
-def cold_start(folder: Path, seed: int, n_epochs: int) -> dict[str, float]:
+def cold_start(folder: Path, seed: int) -> dict[str, float]:
     """Recall of the likes of items without likes in training, by method."""
     parts = datasets.load(DATA, folder)
     likes = Interactions(
@@ -71,7 +65,7 @@ def cold_start(folder: Path, seed: int, n_epochs: int) -> dict[str, float]:
     cold[rng.choice(n_items, n_items // COLD_SHARE, replace=False)] = True
     warm, held_out = only(likes, ~cold), only(likes, cold)
     train, validation = split(warm, (0.8, 0.2), random_state=seed)
-    trainer = Trainer(**OPTIONS, n_epochs=n_epochs, random_state=seed, verbose=False)
+    trainer = Trainer(n_threads=1, random_state=seed, device="cpu", verbose=False)
     model = trainer.fit(train, validation=validation, item_features=features).model_
 
     def recall(users: np.ndarray, items: np.ndarray) -> float:
@@ -92,20 +86,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--n-epochs", type=int, default=60)
     parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
     args = parser.parse_args()
 
     runs = []
     for seed in args.seeds:
-        runs.append(cold_start(args.folder, seed, args.n_epochs))
+        runs.append(cold_start(args.folder, seed))
         print(f"seed {seed}: {runs[-1]}", file=sys.stderr, flush=True)
     print(f"recall@{K} of items that were never liked")
     for what in runs[0]:
         values = [run[what] for run in runs]
         spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
         print(f"  {what:13} {statistics.fmean(values):.4f}{spread}")
-    path = results_file.write(MODULE, {"options": OPTIONS, "runs": runs}, args.out)
+    path = results_file.write(MODULE, {"defaults": Trainer().get_params(), "runs": runs}, args.out)
     print(f"written: {path}", file=sys.stderr)
 
 

@@ -11,7 +11,6 @@ rounds are what counts; a second process of the first one shows how exact they a
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import json
 import os
@@ -30,6 +29,7 @@ import scipy.sparse as sp
 
 from ..common import results_file
 from ..common.clock import ratio
+from ..common.other_core import use_core
 
 MODULE = "benchmarks.studies.fixed_sizes"
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,11 +71,7 @@ def build(folder: Path, fixed_chunks: str) -> dict[str, Any]:
 
 def work(module: str) -> None:
     """Answer each line of stdin, the arguments of a training job, with seconds per pair."""
-    name = "cml_fast._core"
-    spec = importlib.util.spec_from_file_location(name, module)
-    assert spec is not None and spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)  # before the package finds its own
-    spec.loader.exec_module(sys.modules[name])
+    use_core(module)
     from ..common.training_job import TrainingJob
 
     generator = np.random.default_rng(0)

@@ -53,22 +53,28 @@ class Study:
     n_epochs: int = 40
 
 
-PAPER_ASYNC = {"loss": ["warp"], "update": ["async"]}
+# As the paper has it, and as the defaults were when these studies were made.
+PAPER = {"loss": ["warp"], "n_negatives": [20], "optimizer": ["adagrad"], "ema_decay": [0.0]}
+PAPER_ASYNC = {**PAPER, "update": ["async"]}
 BATCH_SIZES = (64, 256, 1024, 4096, 16384)
 STUDIES = {
     "margin": Study(product(**PAPER_ASYNC, margin=[0.5, 1.0, 1.25, 1.5, 2.0])),
     "update": Study(
-        product(**PAPER_ASYNC) + product(loss=["warp"], update=["sync"], batch_size=BATCH_SIZES),
+        product(**PAPER_ASYNC) + product(**PAPER, update=["sync"], batch_size=BATCH_SIZES),
         seeds=(0, 1, 2),
     ),
     "covariance": Study(
-        product(loss=["warp"], n_dims=[10, 20, 50, 100], cov_weight=[0.0, 10.0, 100.0]),
+        product(**PAPER, n_dims=[10, 20, 50, 100], cov_weight=[0.0, 10.0, 100.0]),
         n_epochs=25,
     ),
     "temperature": Study(product(temperature=[0.15, 0.2, 0.25, 0.3, 0.35, 0.4])),
     "negatives": Study(
         product(temperature=[0.16], n_dims=[64], n_negatives=[256, 512, 1024]), names=("gowalla",)
     ),
+    "paper-negatives": Study(
+        product(loss=["shared_warp"], n_negatives=[None, 3, 5, 10, 20, 40, 80])
+    ),
+    "paper-margin": Study(product(loss=["shared_warp"], margin=[0.6, 1.0, 1.25, 1.5, 2.0])),
     "loss": Study(
         product(loss=["softmax", "warp"]), names=("citeulike-t", "ml-latest-small"), seeds=(0, 1, 2)
     ),

@@ -3,7 +3,8 @@
     python -m benchmarks.studies.popularity
 
 Trains one model on each data set, with a fixed number of epochs, and evaluates it on all users of
-the validation part with each weight. The test parts are not used.
+the validation part with each weight, and with the one that the model chooses itself on that part.
+The test parts are not used.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DIGITS = 6  # of the metrics in a result file
 WEIGHTS = (0.0, 0.008, 0.015, 0.03, 0.06, 0.09)
 
 
-def run(name: str, folder: Path) -> list[dict[str, float]]:
+def run(name: str, folder: Path) -> list[dict[str, Any]]:
     """The metrics of the validation part with each weight."""
     train, validation, _ = datasets.load(name, folder)
     trainer = Trainer(
@@ -37,10 +38,18 @@ def run(name: str, folder: Path) -> list[dict[str, float]]:
     )
     model = trainer.fit(train).model_
     rows = []
-    for weight in WEIGHTS:
+    chosen = model.with_popularity_bias(train, validation=validation, n_threads=1)
+    own = chosen.hyperparameters.get("popularity_weight", 0.0)
+    for weight in sorted({*WEIGHTS, own}):
         raised = model.with_popularity_bias(train, weight) if weight > 0 else model
         found = evaluate(raised, validation, exclude=[train], ks=(20, 50)).to_dict()
-        rows.append({"weight": weight, **{m: round(found[m], DIGITS) for m in METRICS}})
+        rows.append(
+            {
+                "weight": weight,
+                "chosen": weight == own,
+                **{m: round(found[m], DIGITS) for m in METRICS},
+            }
+        )
     return rows
 
 
@@ -55,7 +64,8 @@ def main() -> None:
         results[Path(name).name] = rows = run(name, args.folder)
         print(f"\n{name:12}" + "".join(f"{metric:>12}" for metric in METRICS))
         for row in rows:
-            print(f"{row['weight']:<12}" + "".join(f"{row[metric]:12.4f}" for metric in METRICS))
+            metrics = "".join(f"{row[metric]:12.4f}" for metric in METRICS)
+            print(f"{row['weight']:<12}{metrics}" + "  chosen" * row["chosen"])
     record = {"arguments": ARGUMENTS, "results": results}
     print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
 

@@ -2,10 +2,11 @@
 
     python -m benchmarks.studies.shared_negatives
 
-Measures three methods in turn for several rounds: the softmax with 256 negatives that 128 pairs
-share; the same with 256 negatives for each pair; and the paper's loss with 20. Prints medians, and
-ratios within rounds. "products / BLAS" compares the three matrix products of the shared negatives
-(6 U r operations a pair) with a large matrix product of the machine's BLAS on one thread.
+Measures four methods in turn for several rounds: the softmax with 256 negatives that 128 pairs
+share; the same with 256 negatives for each pair; and the paper's loss with negatives for each pair
+and with those that 32 pairs share. Prints medians, and ratios within rounds. "products / BLAS"
+compares the three matrix products of the softmax (6 U r operations a pair) with a large matrix
+product of the machine's BLAS on one thread.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from ..common.machine_speed import matrix_product_flops
 from ..common.training_job import TrainingJob
 
 MODULE = "benchmarks.studies.shared_negatives"
-SHARED, UNSHARED, WARP = "shared", "unshared", "warp"
+SHARED, UNSHARED, WARP, SHARED_WARP = "shared", "unshared", "warp", "shared warp"
 ARGUMENTS: dict[str, dict[str, Any]] = {
     SHARED: {"loss": "softmax"},
     UNSHARED: {"loss": "softmax", "tile_size": 1},
     WARP: {"loss": "warp"},
+    SHARED_WARP: {"loss": "shared_warp"},
 }
-PAIRS = {SHARED: 65536, UNSHARED: 2048, WARP: 65536}  # that are timed
+PAIRS = {SHARED: 65536, UNSHARED: 2048, WARP: 65536, SHARED_WARP: 65536}  # that are timed
 N_NEGATIVES = 256  # of the softmax
 
 
@@ -72,6 +74,7 @@ def run(name: str, update: str, args: argparse.Namespace) -> dict[str, Any]:
                 **{f"{what}, pairs/s": rate(1, seconds) for what, seconds in times.items()},
                 "shared / unshared": ratio(times[UNSHARED], times[SHARED]),
                 "shared / warp": ratio(times[WARP], times[SHARED]),
+                "shared warp / warp": ratio(times[WARP], times[SHARED_WARP]),
                 "products / BLAS": ratio(products, matrix_product_flops()),
             }
         )

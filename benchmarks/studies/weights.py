@@ -31,7 +31,7 @@ from ..common import datasets, results_file
 
 MODULE = "benchmarks.studies.weights"
 LOSSES: dict[str, dict[str, Any]] = {
-    "softmax": {"loss": "softmax", "temperature": 0.21},
+    "softmax": {"loss": "softmax", "temperature": 0.21, "user_retention": 1.0},
     "warp": {"loss": "warp"},
 }
 SETTINGS = {"n_dims": 32, "n_epochs": 15, "n_threads": 1, "device": "cpu", "verbose": False}

@@ -25,7 +25,7 @@ from cml_fast import Trainer
 from ..common.clock import timed
 from ..common.measurement_store import LeftOut
 from ..common.results_file import usable_cores
-from ..common.training_job import FIXED_TEMPERATURE
+from ..common.training_job import FIXED
 from ..recommenders import ALL, Data, why_absent
 from ..recommenders.lightfm_models import Worker
 from ..recommenders.pytorch_cml import TorchCML
@@ -59,8 +59,8 @@ def ours(
 OURS: dict[str, dict[str, Any]] = {
     "paper's loss, async": {"loss": "warp", "n_negatives": N_NEGATIVES, "update": "async"},
     "paper's loss": {"loss": "warp", "n_negatives": N_NEGATIVES},
-    "softmax, async": {"temperature": FIXED_TEMPERATURE, "update": "async"},
-    "softmax": {"temperature": FIXED_TEMPERATURE},
+    "softmax, async": {**FIXED, "update": "async"},
+    "softmax": FIXED,
 }
 
 

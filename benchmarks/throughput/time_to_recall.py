@@ -27,7 +27,7 @@ from cml_fast import Trainer
 from ..common.clock import ratio
 from ..common.measurement_store import MeasurementStore
 from ..common.ranking import Scores, evaluate, sample_of_users
-from ..common.training_job import FIXED_TEMPERATURE
+from ..common.training_job import FIXED
 from ..recommenders import ALL, Data, Settings, why_absent
 from ..recommenders.pytorch_cml import BATCH_SIZE
 from .plan import Plan
@@ -40,10 +40,11 @@ PEERS = ("WARP (LightFM)", "BPR (LightFM)", "BPR (implicit)", "WRMF (implicit)",
 OURS: dict[str, Settings] = {
     "paper's loss": {"loss": "warp"},
     "paper's loss, async": {"loss": "warp", "update": "async"},
-    "softmax": {"temperature": FIXED_TEMPERATURE},
-    "softmax, async": {"temperature": FIXED_TEMPERATURE, "update": "async"},
+    "softmax": FIXED,
+    "softmax, async": {**FIXED, "update": "async"},
     "softmax, for speed": {
         "temperature": 0.3,
+        "user_retention": 1.0,
         "learning_rate": 0.2,
         "n_negatives": 64,
         "update": "async",

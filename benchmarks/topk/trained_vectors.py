@@ -77,9 +77,15 @@ MODELS: dict[str, Callable[[sp.csr_array, Settings], tuple[np.ndarray, np.ndarra
 }
 SETTINGS: dict[tuple[str, str], Settings] = {
     # On the validation part 22 epochs are within 1% of the best (the study "temperature").
-    ("gowalla", "CML"): {"temperature": 0.15, "n_dims": 100, "n_epochs": 20},
+    ("gowalla", "CML"): {
+        "temperature": 0.15,
+        "user_retention": 1.0,
+        "n_dims": 100,
+        "n_epochs": 20,
+    },
     ("synthetic", "CML"): {
         "temperature": 0.15,
+        "user_retention": 1.0,
         "n_dims": 100,
         "n_epochs": 10,
         "update": "async",
