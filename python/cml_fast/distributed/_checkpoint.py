@@ -1,0 +1,105 @@
+"""Checkpoints of a training by several workers, on any file system of `pyarrow.fs`.
+
+    training.json                       what is trained, how far it is, and the files of that state
+    round-000007/users-00003.npz        the users of worker 3 before round 7
+    round-000007/items.npz              all items
+
+Workers write their files themselves. ``training.json`` is replaced when all of them are there, and
+the folder that it named before is removed after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError
+
+KIND, FORMAT = "cml_fast.distributed", 1
+RECORD = "training.json"
+
+Arrays = dict[str, np.ndarray]
+
+
+def _open(path: str) -> tuple[Any, str]:
+    """The file system of a path or URI, and the path on it."""
+    from pyarrow import fs
+
+    if "://" in path:
+        found: tuple[Any, str] = fs.FileSystem.from_uri(path)
+        return found
+    return fs.LocalFileSystem(), path
+
+
+def folder_of(path: str, next_round: int) -> str:
+    return f"{path.rstrip('/')}/round-{next_round:06d}"
+
+
+def file_of(entity: str, number: int) -> str:
+    return "items.npz" if entity == "items" else f"users-{number:05d}.npz"
+
+
+def write_arrays(folder: str, number: int, arrays: dict[str, Arrays]) -> dict[str, str]:
+    """Write arrays of users or items; return the SHA-256 of each file, by its name."""
+    system, place = _open(folder)
+    system.create_dir(place, recursive=True)
+    hashes = {}
+    for entity, some in arrays.items():
+        buffer = io.BytesIO()
+        np.savez(buffer, **some)
+        name = file_of(entity, number)
+        with system.open_output_stream(f"{place}/{name}") as file:
+            file.write(buffer.getbuffer())
+        hashes[name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    return hashes
+
+
+def read_arrays(folder: str, name: str, sha256: str) -> Arrays:
+    """Read a file of arrays, or raise ModelError if it is not the one that was written."""
+    system, place = _open(folder)
+    try:
+        with system.open_input_stream(f"{place}/{name}") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise ModelError(f"{folder}/{name} is missing: the checkpoint is damaged") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelError(f"{folder}/{name} has changed since it was written: it is damaged")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def read_record(path: str) -> dict[str, Any] | None:
+    """Read what is stored of a training; None if there is none."""
+    system, place = _open(path)
+    try:
+        with system.open_input_stream(f"{place}/{RECORD}") as file:
+            record = json.loads(file.read())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ModelError(f"{path}/{RECORD} is damaged: {error}") from error
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        raise ModelError(f"{path}/{RECORD} was not written by cml_fast.distributed")
+    if record["format"] != FORMAT:
+        raise ModelError(f"{path}/{RECORD} has format {record['format']}, this reads {FORMAT}")
+    return record
+
+
+def write_record(path: str, record: dict[str, Any]) -> None:
+    """Replace the record, then remove the files of other rounds."""
+    from pyarrow import fs
+
+    system, place = _open(path)
+    content = json.dumps({"kind": KIND, "format": FORMAT, **record}, indent=1).encode("ascii")
+    with system.open_output_stream(f"{place}/{RECORD}.new") as file:
+        file.write(content)
+    system.move(f"{place}/{RECORD}.new", f"{place}/{RECORD}")
+    kept = folder_of(place, record["next_round"]).rpartition("/")[2]
+    for entry in system.get_file_info(fs.FileSelector(place)):
+        name = entry.base_name
+        if entry.type == fs.FileType.Directory and name.startswith("round-") and name != kept:
+            system.delete_dir(entry.path)

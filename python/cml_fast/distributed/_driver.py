@@ -1,0 +1,269 @@
+"""The rounds of a training on Ray's workers, and what is done when some of these are lost.
+
+A round takes three calls of each worker: it trains and packs what it changed, combines the parcels
+for its share of the items, and takes over the combined rows of all shares. Parcels go from worker
+to worker through Ray's object store. The driver only says what depends on what, for all rounds of
+an epoch at once.
+
+After each epoch the workers hand out copies of their tables. If a worker is lost, Ray starts it
+again, and all workers go back to these copies, or where they are lost as well to the checkpoint, or
+to the beginning. What follows is the same to the bit, because what happens in a round depends on
+its number only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .. import __version__
+from .._training.reports import Counters, EpochReport
+from ._checkpoint import file_of, folder_of, read_arrays, write_record
+from ._shard import Plan, Snapshot, WorkerRestarted
+from ._sharding import rows_of, user_bounds
+from ._worker import worker_class
+
+# How long lost workers may take to come back.
+SECONDS_TO_RESTART = 300.0
+SECONDS_BETWEEN_TRIES = 0.2
+ENTITIES = ("users", "items")
+
+
+@dataclass
+class Accepted:
+    """The state before a round: where copies of it are.
+
+    Attributes
+    ----------
+    next_round : int
+    snapshots : list of (users, items)
+        For each worker, in Ray's object store.
+    history : list of EpochReport
+        Of the epochs before it.
+    """
+
+    next_round: int
+    snapshots: list[tuple[Any, Any]]
+    history: list[EpochReport] = field(default_factory=list)
+
+
+class Driver:
+    """Trains with workers on Ray.
+
+    Parameters
+    ----------
+    ray : module
+    plan : Plan
+    likes : scipy.sparse.csr_array, (n_users, n_items)
+        With the weights for training.
+    resources : dict of str to float
+        Of each worker.
+    first : dict of str to numpy.ndarray, or None
+        The vectors of "users" and "items" at the beginning; None to go on from a checkpoint.
+    checkpoint : str or None
+    record : dict
+        What a checkpoint says besides the state.
+    on_epoch : function of EpochReport
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        plan: Plan,
+        likes: sp.csr_array,
+        resources: dict[str, float],
+        first: Snapshot | None,
+        checkpoint: str | None,
+        record: dict[str, Any],
+        on_epoch: Callable[[EpochReport], Any],
+    ) -> None:
+        self._ray, self._plan, self._first = ray, plan, first
+        self._checkpoint, self._record, self._on_epoch = checkpoint, record, on_epoch
+        self._bounds = user_bounds(likes.indptr, plan.n_workers)
+        others = {name: amount for name, amount in resources.items() if name != "CPU"}
+        memory = others.pop("memory", None)
+        make = worker_class(ray).options(
+            num_cpus=resources["CPU"],
+            memory=memory,
+            resources=others or None,
+            max_restarts=-1,
+            scheduling_strategy="SPREAD",
+        )
+        self._workers = [make.remote() for _ in range(plan.n_workers)]
+        problems = ray.get([self.call(w, "problem", __version__) for w in range(plan.n_workers)])
+        for problem in problems:
+            if problem is not None:
+                raise RuntimeError(f"{problem}; install the same version on all nodes")
+        self._likes = [
+            ray.put(rows_of(likes, self._bounds[w], self._bounds[w + 1]))
+            for w in range(plan.n_workers)
+        ]
+
+    def run(self, stored: dict[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Train to the end, from a checkpoint's record if there is one.
+
+        Returns the vectors of users and items, (rows, n_dims) float32. ``history`` has the epochs.
+        """
+        self._stored = stored
+        self._accepted = self._last_resort()
+        self._load()
+        while True:
+            try:
+                while self._accepted.next_round < self._plan.rounds.total:
+                    self._epoch()
+                return self._vectors()
+            except Exception as error:
+                self._check_lost(error)
+                self._load()
+
+    def stop(self) -> None:
+        """Let go of the workers."""
+        for worker in self._workers:
+            self._ray.kill(worker)
+
+    @property
+    def history(self) -> list[EpochReport]:
+        return self._accepted.history
+
+    def call(self, number: int, method: str, *arguments: Any, n_returns: int = 1) -> Any:
+        """Call a worker; returns what Ray calls a reference, to its result."""
+        bound = getattr(self._workers[number], method)
+        return bound.options(num_returns=n_returns).remote(*arguments)
+
+    # --- an epoch ------------------------------------------------------------------------------
+
+    def _epoch(self) -> None:
+        """Train the rounds of the next epoch, and accept them."""
+        rounds, everyone = self._plan.rounds, range(self._plan.n_workers)
+        begun = time.perf_counter()
+        counters: list[Any] = []
+        ends: list[Any] = []
+        end = self._accepted.next_round + rounds.per_epoch
+        for number in range(self._accepted.next_round, end):
+            sent = [
+                self.call(w, "train", number, n_returns=self._plan.n_workers + 1) for w in everyone
+            ]
+            counters += [parcels[0] for parcels in sent]
+            combined = [
+                self.call(w, "combine", number, *(parcels[w + 1] for parcels in sent))
+                for w in everyone
+            ]
+            ends += [self.call(w, "accept", number, *combined) for w in everyone]
+        copies = [self.call(w, "snapshot", end, "users", n_returns=2) for w in everyone]
+        copies.append(self.call(0, "snapshot", end, "items", n_returns=2))
+        # The copies stay where they are, but that they were made is certain from here on.
+        self._ray.get([*ends, *(made for made, _ in copies)])
+        total = Counters()
+        for found in self._ray.get(counters):
+            total = total.plus(found)
+        total = replace(total, seconds=time.perf_counter() - begun)
+        epoch = rounds.epoch_of(end - 1)
+        report = total.report(epoch, self._plan.settings.n_negatives)
+        history = [*self._accepted.history, report]
+        *users, items = (copy for _, copy in copies)
+        snapshots = [(of_users, items) for of_users in users]
+        if self._checkpoint is not None:
+            self._store(end, history)
+        self._accepted = Accepted(end, snapshots, history)
+        self._on_epoch(report)
+
+    def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        end = self._plan.rounds.total
+        users = [self.call(w, "vectors", end, "users") for w in range(self._plan.n_workers)]
+        *parts, items = self._ray.get([*users, self.call(0, "vectors", end, "items")])
+        return np.concatenate(parts), items
+
+    # --- states --------------------------------------------------------------------------------
+
+    def _last_resort(self) -> Accepted:
+        """The state of the checkpoint, or the beginning."""
+        return self._beginning() if self._stored is None else self._from_checkpoint(self._stored)
+
+    def _beginning(self) -> Accepted:
+        tables, put = self._first, self._ray.put
+        assert tables is not None  # there is no checkpoint
+        items = put({"items": tables["items"]})
+        cuts = zip(self._bounds[:-1], self._bounds[1:], strict=True)
+        return Accepted(0, [(put({"users": tables["users"][a:b]}), items) for a, b in cuts])
+
+    def _from_checkpoint(self, record: dict[str, Any]) -> Accepted:
+        """The arrays go through the driver."""
+        folder = folder_of(str(self._checkpoint), record["next_round"])
+
+        def put(entity: str, number: int) -> Any:
+            name = file_of(entity, number)
+            return self._ray.put(read_arrays(folder, name, record["files"][name]))
+
+        items = put("items", 0)
+        snapshots = [(put("users", w), items) for w in range(self._plan.n_workers)]
+        history = [EpochReport(**report) for report in record["history"]]
+        return Accepted(record["next_round"], snapshots, history)
+
+    def _store(self, next_round: int, history: Sequence[EpochReport]) -> None:
+        """Write a checkpoint."""
+        folder = folder_of(str(self._checkpoint), next_round)
+        written = self._ray.get(
+            [
+                self.call(w, "store", next_round, folder, w == 0)
+                for w in range(self._plan.n_workers)
+            ]
+        )
+        files = {name: sha256 for hashes in written for name, sha256 in hashes.items()}
+        state = {
+            "next_round": next_round,
+            "history": [asdict(report) for report in history],
+            "files": files,
+        }
+        self._stored = {**self._record, **state}
+        write_record(str(self._checkpoint), self._stored)
+
+    # --- what is lost ----------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """Bring all workers to the accepted state, as soon as they are there."""
+        exceptions = self._ray.exceptions
+        deadline = time.monotonic() + SECONDS_TO_RESTART
+        while True:
+            accepted = self._accepted
+            calls = [
+                self.call(
+                    w, "load", self._plan, w, self._likes[w], *snapshots, accepted.next_round
+                )
+                for w, snapshots in enumerate(accepted.snapshots)
+            ]
+            try:
+                self._ray.get(calls, timeout=SECONDS_TO_RESTART)
+                return
+            except exceptions.ObjectLostError:
+                self._accepted = self._last_resort()
+            except exceptions.GetTimeoutError:
+                break
+            except Exception as error:
+                self._check_lost(error)
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(SECONDS_BETWEEN_TRIES)
+        raise RuntimeError(
+            f"a worker was lost and did not come back within {SECONDS_TO_RESTART:g} s: the cluster "
+            f"has {self._ray.available_resources()} left"
+        )
+
+    def _check_lost(self, error: Exception) -> None:
+        """Raise an error again unless it says that a worker, or what it held, was lost."""
+        exceptions = self._ray.exceptions
+        lost = (
+            exceptions.RayActorError,
+            exceptions.ObjectLostError,
+            exceptions.WorkerCrashedError,
+            exceptions.NodeDiedError,
+            WorkerRestarted,
+        )
+        cause = getattr(error, "cause", None)
+        if isinstance(error, lost) or isinstance(cause, lost):
+            return
+        raise (cause if isinstance(cause, Exception) else error) from None

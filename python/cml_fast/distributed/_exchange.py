@@ -1,0 +1,144 @@
+"""How the changes that several workers made to the items in a round become one.
+
+Each worker packs how much the rows that it changed have moved, in a parcel for each share of the
+items; the worker of a share combines the parcels for it; and all take over the combined rows. What
+is added up is added in the order of the workers' numbers, not of arrival, element by element, so
+that the result is the same to the bit everywhere.
+
+A worker makes the steps of AdaGrad as if it was alone: their size is that of the learning rate over
+the square root of the squared gradients that it knows of. One machine would know of those of all
+workers, and make smaller steps. So the sum of the changes is multiplied by
+
+    sqrt((A + D / c) / (A + D)),
+
+where A is the accumulator at the start of the round, D what all workers added to it, and c how many
+workers changed the row. A row that one worker changed moves as on one machine; one that all change
+moves by up to sqrt(c) less than the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Rows that are worked on at a time, so that what is computed on the way stays in the cache.
+BLOCK = 2048
+
+
+class Items(NamedTuple):
+    """Vectors (n, width) and accumulators (n, width or 1) of items, float32."""
+
+    vectors: np.ndarray
+    accumulators: np.ndarray
+
+    def part(self, begin: int, end: int) -> Items:
+        """A view of the rows [begin, end)."""
+        return Items(self.vectors[begin:end], self.accumulators[begin:end])
+
+
+class Parcel(NamedTuple):
+    """Some rows of a share of the items: how far they moved, or where they are now.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray, (m,), int32
+        Ascending, counted from the start of the share.
+    vectors : numpy.ndarray, (m, n_dims), float32
+    accumulators : numpy.ndarray, (m, n_dims or 1), float32
+    """
+
+    rows: np.ndarray
+    vectors: np.ndarray
+    accumulators: np.ndarray
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(array.nbytes for array in self)
+
+
+def pack(now: Items, start: Items, n_dims: int) -> Parcel:
+    """How far the rows of a share have moved since the start of the round."""
+    rows, vectors, accumulators = [], [], []
+    for begin in range(0, len(now.vectors), BLOCK):
+        block, before = now.part(begin, begin + BLOCK), start.part(begin, begin + BLOCK)
+        # As integers of 8 bytes: half as many to compare.
+        moved = block.vectors.view(np.uint64) != before.vectors.view(np.uint64)
+        some = np.flatnonzero(moved.any(axis=1))
+        rows.append((some + begin).astype(np.int32))
+        columns = slice(min(n_dims, block.accumulators.shape[1]))
+        vectors.append(block.vectors[some, :n_dims] - before.vectors[some, :n_dims])
+        accumulators.append(block.accumulators[some, columns] - before.accumulators[some, columns])
+    return Parcel(_joined(rows), _joined(vectors), _joined(accumulators))
+
+
+RULE = "adagrad"
+
+
+def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
+    """Where the rows of a share are after the round, which all workers' parcels begin at ``start``.
+
+    The vectors stay in the ball of radius ``max_norm``.
+    """
+    n_dims, width = parcels[0].vectors.shape[1], parcels[0].accumulators.shape[1]
+    n_rows = len(start.vectors)
+    counts = np.zeros(n_rows, dtype=np.int32)
+    for parcel in parcels:
+        counts[parcel.rows] += 1
+    touched = np.flatnonzero(counts)
+    place = np.cumsum(counts > 0) - 1
+    moved = np.zeros((len(touched), n_dims), dtype=np.float32)
+    added = np.zeros((len(touched), width), dtype=np.float32)
+    for parcel in parcels:
+        at = place[parcel.rows]
+        moved[at] += parcel.vectors
+        added[at] += parcel.accumulators
+    before = start.accumulators[touched, :width]
+    total = before + added
+    share = counts[touched, None].astype(np.float32)
+    if True:
+        factor = np.sqrt((before + added / share) / np.maximum(total, np.finfo(np.float32).tiny))
+    elif RULE == "sum":
+        factor = np.ones_like(share)
+    elif RULE == "mean":
+        factor = 1 / share
+    elif RULE == "root":
+        factor = 1 / np.sqrt(share)
+    elif RULE == "adamean":
+        factor = (before + added / share) / np.maximum(total, np.finfo(np.float32).tiny)
+    moved *= factor
+    moved += start.vectors[touched, :n_dims]
+    _into_ball(moved, max_norm)
+    return Parcel(touched.astype(np.int32), moved, total)
+
+
+def adopt(now: Items, start: Items, parcel: Parcel) -> None:
+    """Take over the combined rows of a share, which are the start of the next round."""
+    n_dims, width = parcel.vectors.shape[1], parcel.accumulators.shape[1]
+    for items in (now, start):
+        items.vectors[parcel.rows, :n_dims] = parcel.vectors
+        items.accumulators[parcel.rows, :width] = parcel.accumulators
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _into_ball(rows: np.ndarray, max_norm: float) -> None:
+    """Scale rows that are longer than ``max_norm`` to this length.
+
+    The squares are added in an order of our own: that of NumPy's sums is up to its version.
+    """
+    for begin in range(0, len(rows), BLOCK):
+        block = rows[begin : begin + BLOCK]
+        sums = block * block
+        while (width := sums.shape[1]) > 1:
+            half = width // 2
+            folded = sums[:, :half] + sums[:, half : 2 * half]
+            if width % 2:
+                folded[:, 0] += sums[:, -1]
+            sums = folded
+        norms = np.sqrt(sums)
+        long = np.flatnonzero(norms[:, 0] > np.float32(max_norm))
+        block[long] *= np.float32(max_norm) / norms[long]

@@ -1,0 +1,257 @@
+"""`fit`: what is checked and chosen before the rounds, and the model at the end."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from .._compute.settings import Settings
+from .._training.checkpoint import fingerprints
+from .._training.fit_inputs import FitInputs, check_fit_inputs
+from .._training.hyperparameters import check_features_used
+from .._training.reports import EpochReport, history_of
+from .._validation.scalars import check_bool, check_int, drawing_from
+from ..errors import DataError
+from ..model import Model
+from ..trainer import Likes, Trainer
+from ._checkpoint import read_record
+from ._cluster import check_resources, connected, import_ray
+from ._driver import Driver
+from ._shard import Plan, Snapshot
+from ._sharding import Rounds
+
+# Hyper-parameters that change nothing in the result.
+_FREE = ("device", "n_threads", "verbose")
+
+
+def fit(
+    train: Likes,
+    trainer: Trainer,
+    *,
+    n_workers: int,
+    resources: Mapping[str, float] = {"CPU": 1},  # noqa: B006 (not changed)
+    address: str | None = None,
+    rounds_per_epoch: int = 1,
+    checkpoint: str | None = None,
+    resume: bool = False,
+    callbacks: Any = (),
+) -> Model:
+    """Learn from who liked what, with several workers on a Ray cluster.
+
+    Each worker has some of the users, with all their likes, and a copy of all items. It trains its
+    share of a round with the ordinary kernels; then what all workers changed of the items is
+    combined, and the next round begins.
+
+    Parameters
+    ----------
+    train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
+        As for `Trainer.fit`.
+    trainer : Trainer
+        Its hyper-parameters are used; it is not fitted. Workers train on CPUs, whatever its
+        ``device``. Its ``n_threads`` is that of a worker; None: as many as ``resources`` has CPUs,
+        and one with ``update="async"``.
+    n_workers : int
+        At most as many as there are users with likes.
+    resources : dict of str to float
+        What Ray reserves for each worker, by Ray's names.
+    address : str or None
+        Of the cluster: "HOST:PORT" of its head, or "auto" for the one that this machine belongs to.
+        None: what the environment variable RAY_ADDRESS says, else workers on this machine. If the
+        process is connected to a cluster already, that one is used.
+    rounds_per_epoch : int
+        How often the workers' changes are combined in an epoch.
+    checkpoint : str or None
+        A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
+        needed to go on in another process. It is written after each epoch.
+    resume : bool
+        Whether to go on from ``checkpoint`` if there is a training in it.
+    callbacks : iterable of ``callback(trainer, report)``
+        Called after each epoch, with ``trainer`` as it was given.
+
+    Returns
+    -------
+    Model
+        As of `Trainer.fit` (equal to it only in kind: see Notes).
+
+    Raises
+    ------
+    ImportError
+        Without Ray.
+    ConnectionError
+        If no cluster answers at ``address``.
+    TypeError, ValueError, DataError
+        For arguments that cannot be used, if the cluster is too small, or if ``checkpoint`` has
+        another training.
+    ModelError
+        If the checkpoint is damaged.
+    RuntimeError
+        If a node has no cml_fast or another version, or lost workers do not come back.
+    TrainingDiverged
+        If a value was not finite.
+
+    Notes
+    -----
+    With the same ``random_state``, ``n_workers`` and ``rounds_per_epoch`` the model is the same to
+    the bit on any cluster, whatever workers or nodes are lost on the way. With another number of
+    workers it is another one, about as good: see [Many workers](../user-guide/many-workers.md).
+
+    Both modes of ``update`` are supported, "async" with one thread for each worker.
+
+    Examples
+    --------
+    >>> from cml_fast import Trainer
+    >>> from cml_fast.data import synthetic
+    >>> from cml_fast.distributed import fit
+    >>> likes = synthetic(200, 100, 3000).interactions
+    >>> fit(likes, Trainer(n_epochs=3), n_workers=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: n_workers must be at least 1, got 0
+    """
+    n_workers = check_int("n_workers", n_workers, 1)
+    needed = check_resources(resources)
+    per_epoch = check_int("rounds_per_epoch", rounds_per_epoch, 1)
+    resume = check_bool("resume", resume)
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint, the folder to go on from")
+    own = _for_workers(trainer, needed)
+    inputs = check_fit_inputs(own, train, None, callbacks, None, None)
+    check_features_used(own.get_params())
+    n_users = int((inputs.likes.indptr[1:] > inputs.likes.indptr[:-1]).sum())
+    if n_workers > n_users:
+        raise ValueError(
+            f"n_workers must be at most the number of users with likes, {n_users}, got {n_workers}"
+        )
+    import_ray()  # before anything that takes long
+    record = _record(own, inputs, n_workers, per_epoch)
+    stored = _stored(checkpoint, record, resume=resume)
+    with connected(address, n_workers, needed) as ray:
+        settings, first = _begin(own, inputs, stored)
+        rounds = Rounds(per_epoch, int(own.n_epochs))
+        driver = Driver(
+            ray,
+            Plan(settings, rounds, n_workers),
+            inputs.likes,
+            needed,
+            first,
+            checkpoint,
+            {**record, "settings": asdict(settings)},
+            lambda report: [callback(trainer, report) for callback in inputs.callbacks],
+        )
+        try:
+            vectors = driver.run(stored)
+        finally:
+            driver.stop()
+    return _model(own, inputs, settings, driver.history, vectors)
+
+
+def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
+    """A trainer with these hyper-parameters, for one worker; refuse what workers cannot do."""
+    if not isinstance(trainer, Trainer):
+        raise TypeError(f"trainer must be a Trainer, got {trainer!r}")
+    given = trainer.get_params()
+    for name, wanted, why in (
+        ("warm_start", False, "a training by several workers begins anew"),
+        ("patience", None, "workers do not validate; evaluate the model when it is trained"),
+        ("cov_weight", 0, "workers do not regularise covariances"),
+    ):
+        if given[name] != wanted:
+            raise ValueError(
+                f"trainer has {name}={given[name]!r}, which distributed.fit does not support: "
+                f"{why}. Set {name}={wanted!r}, or call Trainer.fit"
+            )
+    if given["device"] == "cuda":
+        raise ValueError(
+            "trainer has device='cuda', and workers train on CPUs: set device='cpu', or call "
+            "Trainer.fit"
+        )
+    if given["update"] == "async":
+        if given["n_threads"] not in (None, 1):
+            raise ValueError(
+                f"trainer has update='async' and n_threads={given['n_threads']}, with which no "
+                "result can be repeated: set n_threads=1 and take more workers, or update='sync'"
+            )
+        n_threads = 1
+    else:
+        n_threads = given["n_threads"] or int(resources["CPU"])
+    return Trainer(**{**given, "device": "cpu", "n_threads": n_threads})
+
+
+def _begin(
+    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None
+) -> tuple[Settings, Snapshot | None]:
+    """The settings, with all that is chosen and drawn, and the vectors that training begins with.
+
+    They are those with which `Trainer.fit` begins; None if there is a checkpoint to go on from.
+    """
+    if stored is not None:
+        return Settings(**{**stored["settings"], "n_threads": inputs.settings.n_threads}), None
+    with drawing_from(own.random_state) as generator:
+        inputs = own._with_retention(inputs, None)
+        temperature = own._choose_temperature(inputs, None)
+        state = own._begin(inputs, generator)
+    settings = replace(inputs.settings, seed=state.seed)
+    if temperature is not None:
+        settings = replace(settings, temperature=temperature)
+    users, items = state.tables.vectors()
+    return settings, {"users": users, "items": items}
+
+
+def _record(own: Trainer, inputs: FitInputs, n_workers: int, per_epoch: int) -> dict[str, Any]:
+    """What must be the same to go on with a training."""
+    seed = own.random_state
+    hyperparameters = own._stored(seed if isinstance(seed, numbers.Integral) else -1)
+    return {
+        "version": __version__,
+        "train": fingerprints(inputs)["train"],
+        "n_workers": n_workers,
+        "rounds_per_epoch": per_epoch,
+        **{name: value for name, value in hyperparameters.items() if name not in _FREE},
+    }
+
+
+def _stored(
+    checkpoint: str | None, record: dict[str, Any], *, resume: bool
+) -> dict[str, Any] | None:
+    """The record of the training to go on with, if there is one; refuse another one."""
+    if checkpoint is None:
+        return None
+    stored = read_record(str(checkpoint))
+    if stored is None:
+        return None
+    if not resume:
+        raise ValueError(
+            f"checkpoint {str(checkpoint)!r} holds a training: go on from it with resume=True, or "
+            "give another folder"
+        )
+    for name, value in record.items():
+        if stored.get(name) != value:
+            what = "other likes" if name == "train" else f"{name}={stored.get(name)!r}"
+            raise DataError(
+                f"checkpoint {str(checkpoint)!r} has a training with {what}: give the same to go on"
+            )
+    return stored
+
+
+def _model(
+    own: Trainer,
+    inputs: FitInputs,
+    settings: Settings,
+    history: list[EpochReport],
+    vectors: tuple[np.ndarray, np.ndarray],
+) -> Model:
+    own.weighting_, own.n_negatives_ = inputs.weighting, settings.n_negatives
+    own.user_retention_ = settings.user_retention
+    own.temperature_ = settings.temperature if settings.loss == "softmax" else None
+    return Model(
+        *vectors,
+        **inputs.ids,
+        hyperparameters=own._described(),
+        history=history_of(history),
+        **inputs.counts,
+    )

@@ -1,0 +1,170 @@
+"""A worker's part of a training: its users, all items, and the kernels that train them.
+
+Nothing here knows of Ray, so several shards can also train in one process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._compute.kernels import launch_granularity, make_job
+from .._compute.settings import Settings
+from .._compute.tables import Tables
+from .._threads import blas_threads
+from .._training.ema import MovingAverages
+from .._training.reports import Counters
+from .._training.retention import draw_back
+from .._training.scheduled import ScheduledJob
+from ..errors import TrainingDiverged
+from ._exchange import Items, Parcel, adopt, combine, pack
+from ._sharding import Rounds, item_bounds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all workers of a training know.
+
+    Attributes
+    ----------
+    settings : Settings
+        With the temperature and what users keep; the seed is that of the training.
+    rounds : Rounds
+    n_workers : int
+    """
+
+    settings: Settings
+    rounds: Rounds
+    n_workers: int
+
+
+class WorkerRestarted(RuntimeError):
+    """A worker has begun anew, and is not where the driver thinks it is."""
+
+
+# Arrays by name: the tables of a worker, and averages of its vectors.
+Snapshot = dict[str, np.ndarray]
+
+
+class Shard:
+    """The part of worker ``number``.
+
+    Parameters
+    ----------
+    plan : Plan
+    number : int
+    likes : scipy.sparse.csr_array, (own users, all items)
+        With the weights for training.
+
+    Attributes
+    ----------
+    next_round : int or None
+        The round that is trained next; None until `restore`.
+    """
+
+    def __init__(self, plan: Plan, number: int, likes: sp.csr_array) -> None:
+        self.plan, self.number, self.likes = plan, number, likes
+        self.next_round: int | None = None
+        self._bounds = item_bounds(likes.shape[1], plan.n_workers)
+        # No two workers draw the same negatives in the same order.
+        sequence = np.random.SeedSequence([plan.settings.seed, number])
+        self._seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+    # --- the state, as of an accepted round ----------------------------------------------------
+
+    def restore(self, snapshot: Snapshot, next_round: int) -> None:
+        """Go on before ``next_round``, with copies of these arrays of users and items.
+
+        Accumulators are zero where there are none.
+        """
+        settings = self.plan.settings
+        tables = {name: array for name, array in snapshot.items() if not name.startswith("mean_")}
+        self.tables = Tables("cpu", settings.n_dims, **tables, rowwise=settings.rowwise)
+        self._averages = None
+        if "mean_users" in snapshot:
+            means = {
+                entity: self.tables.padded(snapshot[f"mean_{entity}"])[:, : settings.n_dims]
+                for entity in ("users", "items")
+            }
+            last = self.plan.rounds.epoch_of(next_round - 1)
+            self._averages = MovingAverages(means, 0, last)
+        job = make_job(self.tables, self.likes, replace(settings, seed=self._seed))
+        self._job = ScheduledJob(
+            job,
+            self.likes.nnz,
+            launch_granularity(settings),
+            [],
+            partial(draw_back, self.tables, settings.user_retention),
+        )
+        arrays = self.tables.arrays
+        self._now = Items(arrays["items"], arrays["item_accumulators"])
+        self._start = Items(*(array.copy() for array in self._now))
+        self.next_round = next_round
+
+    def snapshot(self, entity: str) -> Snapshot:
+        """Copies of all that `restore` needs of "users" or "items"."""
+        names = (entity, f"{entity[:-1]}_accumulators")
+        n_dims = self.plan.settings.n_dims
+        arrays = {name: self.tables.arrays[name][:, :n_dims].copy() for name in names}
+        if self._averages is not None:
+            arrays[f"mean_{entity}"] = self._averages.to_arrays()[entity]
+        return arrays
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Own users and all items as a model has them: averages, if there are any."""
+        if self._averages is None:
+            return self.tables.vectors()
+        arrays = self._averages.to_arrays()
+        return arrays["users"], arrays["items"]
+
+    # --- a round -------------------------------------------------------------------------------
+
+    def train(self, number: int) -> tuple[Counters, list[Parcel]]:
+        """Train the own samples of a round; return a parcel for each share of the items."""
+        plan, settings = self.plan, self.plan.settings
+        granularity = launch_granularity(settings)
+        begin, end = plan.rounds.samples(number, self.likes.nnz, granularity)
+        launched = time.perf_counter()
+        counters = Counters()
+        with blas_threads(settings.n_threads):
+            if begin < end:
+                counters = self._job.run(begin, end)
+        if counters.first_non_finite is not None:
+            raise TrainingDiverged(
+                f"epoch {plan.rounds.epoch_of(number)}: an update of worker {self.number} was not "
+                "finite and was refused; training stopped. Lower learning_rate"
+            )
+        counters = Counters().plus(counters, time.perf_counter() - launched)
+        parcels = [
+            pack(self._now.part(first, last), self._start.part(first, last), settings.n_dims)
+            for first, last in zip(self._bounds[:-1], self._bounds[1:], strict=True)
+        ]
+        return counters, parcels
+
+    def combine(self, parcels: Sequence[Parcel]) -> Parcel:
+        """Combine what all workers sent for the own share of the items."""
+        first, last = self._bounds[self.number : self.number + 2]
+        return combine(parcels, self._start.part(first, last), self.plan.settings.max_norm)
+
+    def accept(self, number: int, parcels: Sequence[Parcel]) -> None:
+        """End a round with the combined rows of each share of the items."""
+        for first, last, parcel in zip(
+            self._bounds[:-1], self._bounds[1:], parcels, strict=True
+        ):
+            adopt(self._now.part(first, last), self._start.part(first, last), parcel)
+        rounds, decay = self.plan.rounds, self.plan.settings.ema_decay
+        if rounds.ends_epoch(number) and decay > 0:
+            epoch = rounds.epoch_of(number)
+            if self._averages is None:
+                self._averages = MovingAverages.of(self.tables, epoch)
+            else:
+                self._averages.include(self.tables, epoch, decay)
+        self.next_round = number + 1
+
+
+

@@ -1,0 +1,82 @@
+"""The Ray actor around a shard.
+
+Its class is made in a function, because Ray then sends its code along: a worker that lacks the
+package, or has another version, can still say so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def worker_class(ray: Any) -> Any:
+    """The actor class of workers."""
+
+    class Worker:
+        """Holds a `Shard`. After a restart it is empty until `load`."""
+
+        def __init__(self) -> None:
+            self.shard: Any = None
+
+        def problem(self, version: str) -> str | None:
+            """Why this worker cannot train with others of a version, or None."""
+            import platform
+
+            node = platform.node()
+            try:
+                from cml_fast import __version__
+                from cml_fast import distributed as _  # noqa: F401
+            except ImportError as error:
+                return f"cml_fast cannot be imported on the worker's node {node}: {error}"
+            if __version__ != version:
+                return f"the worker's node {node} has cml_fast {__version__}, not {version}"
+            return None
+
+        def load(
+            self, plan: Any, number: int, likes: Any, users: Any, items: Any, next_round: int
+        ) -> None:
+            """Become worker ``number``, with these tables before ``next_round``."""
+            from cml_fast.distributed._shard import Shard
+
+            if self.shard is None:
+                self.shard = Shard(plan, number, likes)
+            self.shard.restore({**users, **items}, next_round)
+
+        def train(self, number: int) -> tuple[Any, ...]:
+            """Return the counters of a round, and a parcel for each worker."""
+            counters, parcels = self._at(number).train(number)
+            return (counters, *parcels)
+
+        def combine(self, number: int, *parcels: Any) -> Any:
+            """Return the combined rows of the own share of the items."""
+            return self._at(number).combine(parcels)
+
+        def accept(self, number: int, *parcels: Any) -> None:
+            """Take over the combined rows of all shares."""
+            self._at(number).accept(number, parcels)
+
+        def snapshot(self, next_round: int, entity: str) -> Any:
+            """True, and copies of the tables of "users" or "items"."""
+            return True, self._at(next_round).snapshot(entity)
+
+        def store(self, next_round: int, path: str, with_items: bool) -> dict[str, str]:
+            """Write the same to a checkpoint; return the SHA-256 of each file."""
+            from cml_fast.distributed._checkpoint import write_arrays
+
+            shard = self._at(next_round)
+            entities = ["users", "items"] if with_items else ["users"]
+            return write_arrays(path, shard.number, {e: shard.snapshot(e) for e in entities})
+
+        def vectors(self, next_round: int, entity: str) -> Any:
+            """Users or items as a model has them."""
+            return self._at(next_round).vectors()[entity == "items"]
+
+        def _at(self, number: int) -> Any:
+            """The shard, if it is where the driver thinks: a restarted worker is not."""
+            from cml_fast.distributed._shard import WorkerRestarted
+
+            if self.shard is None or self.shard.next_round != number:
+                raise WorkerRestarted(f"the worker is not at round {number}")
+            return self.shard
+
+    return ray.remote(Worker)
