@@ -73,9 +73,6 @@ def pack(now: Items, start: Items, n_dims: int) -> Parcel:
     return Parcel(_joined(rows), _joined(vectors), _joined(accumulators))
 
 
-RULE = "adagrad"
-
-
 def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
     """Where the rows of a share are after the round, which all workers' parcels begin at ``start``.
 
@@ -95,22 +92,13 @@ def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
         moved[at] += parcel.vectors
         added[at] += parcel.accumulators
     before = start.accumulators[touched, :width]
-    total = before + added
     share = counts[touched, None].astype(np.float32)
-    if True:
-        factor = np.sqrt((before + added / share) / np.maximum(total, np.finfo(np.float32).tiny))
-    elif RULE == "sum":
-        factor = np.ones_like(share)
-    elif RULE == "mean":
-        factor = 1 / share
-    elif RULE == "root":
-        factor = 1 / np.sqrt(share)
-    elif RULE == "adamean":
-        factor = (before + added / share) / np.maximum(total, np.finfo(np.float32).tiny)
-    moved *= factor
+    tiny = np.finfo(np.float32).tiny
+    # Where nothing is known, nothing has moved.
+    moved *= np.sqrt((before + added / share) / np.maximum(before + added, tiny))
     moved += start.vectors[touched, :n_dims]
     _into_ball(moved, max_norm)
-    return Parcel(touched.astype(np.int32), moved, total)
+    return Parcel(touched.astype(np.int32), moved, before + added)
 
 
 def adopt(now: Items, start: Items, parcel: Parcel) -> None:

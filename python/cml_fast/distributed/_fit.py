@@ -157,7 +157,6 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
     given = trainer.get_params()
     for name, wanted, why in (
         ("warm_start", False, "a training by several workers begins anew"),
-        ("patience", None, "workers do not validate; evaluate the model when it is trained"),
         ("cov_weight", 0, "workers do not regularise covariances"),
     ):
         if given[name] != wanted:

@@ -32,6 +32,11 @@ def worker_class(ray: Any) -> Any:
                 return f"the worker's node {node} has cml_fast {__version__}, not {version}"
             return None
 
+        def pid(self) -> int:
+            import os
+
+            return os.getpid()
+
         def load(
             self, plan: Any, number: int, likes: Any, users: Any, items: Any, next_round: int
         ) -> None:

@@ -1,0 +1,139 @@
+"""What workers hold and exchange, without Ray."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cml_fast import Trainer
+from cml_fast.data import synthetic
+from cml_fast.distributed import fit
+from cml_fast.distributed._cluster import connected
+from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
+from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
+from cml_fast.errors import ModelError
+
+LIKES = synthetic(60, 40, 600).interactions
+
+
+def likes_of_lengths(*lengths: int) -> sp.csr_array:
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    columns = np.concatenate([np.arange(n) for n in lengths])
+    return sp.csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)))
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 3, 4])
+def test_users_are_cut_by_likes_and_every_worker_has_some(n_workers: int) -> None:
+    likes = likes_of_lengths(0, 9, 0, 1, 1, 0, 1, 0)
+    bounds = user_bounds(likes.indptr, n_workers)
+    parts = [rows_of(likes, *bounds[w : w + 2]) for w in range(n_workers)]
+    assert min(part.nnz for part in parts) > 0
+    assert (sp.vstack(parts) != likes).nnz == 0
+    assert parts[0].nnz == (12 if n_workers == 1 else 9)
+
+
+def test_shares_of_users_are_balanced() -> None:
+    likes = LIKES.matrix
+    bounds = user_bounds(likes.indptr, 4)
+    n_pairs = np.diff(likes.indptr[bounds])
+    assert abs(n_pairs - likes.nnz / 4).max() <= np.diff(likes.indptr).max()
+
+
+def test_items_are_cut_evenly() -> None:
+    assert item_bounds(10, 4).tolist() == [0, 2, 5, 7, 10]
+    assert item_bounds(1, 3).tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("n_pairs", "granularity"), [(1000, 32), (7, 32), (65, 1)])
+def test_rounds_visit_every_sample_once(n_pairs: int, granularity: int) -> None:
+    rounds = Rounds(per_epoch=3, n_epochs=2)
+    ranges = [rounds.samples(at, n_pairs, granularity) for at in range(rounds.total)]
+    assert np.concatenate([np.arange(*some) for some in ranges]).tolist() == [*range(2 * n_pairs)]
+    assert all((begin % n_pairs) % granularity == 0 for begin, end in ranges if begin < end)
+    assert [rounds.ends_epoch(at) for at in range(6)] == [False, False, True] * 2
+
+
+def items(vectors: list[list[float]], accumulators: list[float]) -> Items:
+    padded = np.zeros((len(vectors), 16), dtype=np.float32)
+    padded[:, :2] = vectors
+    return Items(padded, np.array(accumulators, dtype=np.float32)[:, None])
+
+
+def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> None:
+    start = items([[0, 0], [0.5, 0], [0.5, 0.5]], [1, 1, 3])
+    # Item 0 is changed by nobody, item 1 by the first worker, item 2 by both.
+    first = items([[0, 0], [0.25, 0], [0.75, 0.5]], [1, 2, 4])
+    second = items([[0, 0], [0.5, 0], [0.5, 0.75]], [1, 1, 8])
+    parcels = [pack(now, start, 2) for now in (first, second)]
+    assert [parcel.rows.tolist() for parcel in parcels] == [[1, 2], [2]]
+    combined = combine(parcels, start, max_norm=10)
+    factor = np.float32(np.sqrt((3 + 6 / 2) / (3 + 6)))
+    assert combined.rows.tolist() == [1, 2]
+    np.testing.assert_allclose(
+        combined.vectors, [[0.25, 0], [0.5 + factor * 0.25, 0.5 + factor * 0.25]], rtol=1e-6
+    )
+    assert combined.accumulators.tolist() == [[2], [9]]
+    for now in (first, second):
+        before = Items(*(array.copy() for array in start))
+        adopt(now, before, combined)
+        for side in (now, before):
+            np.testing.assert_array_equal(side.vectors[[1, 2], :2], combined.vectors)
+            np.testing.assert_array_equal(side.accumulators[[1, 2]], combined.accumulators)
+    assert first.vectors[0].tolist() == [0] * 16
+
+
+def test_combined_rows_stay_in_the_ball() -> None:
+    rng = np.random.default_rng(0)
+    start = Items(np.zeros((5000, 112), dtype=np.float32), np.zeros((5000, 1), dtype=np.float32))
+    rows = np.arange(5000, dtype=np.int32)
+    vectors = rng.standard_normal((5000, 101), dtype=np.float32)
+    vectors[:10] /= 100
+    parcel = Parcel(rows, vectors, np.ones((5000, 1), dtype=np.float32))
+    norms = np.linalg.norm(combine([parcel], start, max_norm=1.0).vectors, axis=1)
+    assert norms.max() < 1 + 1e-6
+    np.testing.assert_allclose(norms[10:], 1, rtol=1e-6)
+    np.testing.assert_allclose(norms[:10], np.linalg.norm(vectors[:10], axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "arguments", "message"),
+    [
+        ({}, {"n_workers": 0}, "n_workers must be at least 1, got 0"),
+        ({}, {"n_workers": 61}, "at most the number of users with likes, 60, got 61"),
+        ({}, {"rounds_per_epoch": 0}, "rounds_per_epoch must be at least 1"),
+        ({}, {"resources": {"GPU": 1}}, "workers train on CPUs"),
+        ({}, {"resources": {"CPU": 0.5}}, "at least one CPU, got 0.5"),
+        ({}, {"resume": True}, "resume=True needs checkpoint"),
+        ({}, {"address": "ray://10.0.0.1:10001"}, "Ray Client is not supported"),
+        ({}, {"address": "nowhere"}, "address must be 'HOST:PORT'"),
+        ({"device": "cuda"}, {}, "trainer has device='cuda'"),
+        ({"warm_start": True}, {}, "trainer has warm_start=True"),
+        ({"cov_weight": 1.0}, {}, "trainer has cov_weight=1.0"),
+        ({"update": "async", "n_threads": 2}, {}, "update='async' and n_threads=2"),
+    ],
+)
+def test_what_workers_cannot_do_is_refused(
+    hyperparameters: dict[str, object], arguments: dict[str, object], message: str
+) -> None:
+    if "address" in arguments:
+        pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
+    trainer = Trainer(temperature=0.3, user_retention=1.0, verbose=False, **hyperparameters)
+    with pytest.raises(ValueError, match=message):
+        fit(LIKES, trainer, **{"n_workers": 2, **arguments})
+
+
+def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with (
+        pytest.raises(ImportError, match=r"pip install 'cml-fast\[ray\]'"),
+        connected(None, 1, {"CPU": 1.0}),
+    ):
+        pass
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
+    (tmp_path / "training.json").write_text("{}")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
+    with pytest.raises(ModelError, match=r"training\.json was not written by"):
+        fit(LIKES, Trainer(), n_workers=2, checkpoint=str(tmp_path))
