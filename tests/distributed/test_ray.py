@@ -59,7 +59,7 @@ def trained(n_workers: int = N_WORKERS, **options: Any) -> Model:
 def cluster() -> Iterator[Cluster]:
     node = {"num_cpus": N_WORKERS, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
     cluster = Cluster(initialize_head=True, head_node_args=node)
-    ray.init(address=cluster.address, log_to_driver=False)
+    ray.init(address=cluster.address, _node_ip_address="127.0.0.1", log_to_driver=False)
     try:
         yield cluster
     finally:
@@ -136,7 +136,7 @@ def test_killed_workers_change_nothing(
 def test_a_killed_node_changes_nothing(
     cluster: Cluster, undisturbed: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = cluster.add_node(num_cpus=1, resources={"there": N_WORKERS})
+    node = cluster.add_node(num_cpus=N_WORKERS, node_ip_address="127.0.0.1")
     call, calls = _driver.Driver.call, [0]
     end = BEGUN + PER_EPOCH + 5
 
@@ -156,7 +156,7 @@ import os, signal, sys
 import ray
 from distributed.test_ray import trained
 address, folder = sys.argv[1:]
-ray.init(address=address, log_to_driver=False)
+ray.init(address=address, _node_ip_address="127.0.0.1", log_to_driver=False)
 def die(trainer, report):
     if report.epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)

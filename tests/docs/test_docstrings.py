@@ -16,6 +16,7 @@ from cml_fast import (
     baselines,
     comparison,
     data,
+    distributed,
     errors,
     evaluation,
     metrics,
@@ -33,6 +34,7 @@ PUBLIC: dict[str, Any] = {
     "cml_fast.evaluation.Recommender": evaluation.Recommender,
     "cml_fast.comparison.compare": comparison.compare,
     "cml_fast.comparison.Comparison": comparison.Comparison,
+    **{f"cml_fast.distributed.{name}": getattr(distributed, name) for name in distributed.__all__},
     "cml_fast.report.write_report": report.write_report,
     **{
         f"cml_fast.baselines.{kind.__name__}": kind

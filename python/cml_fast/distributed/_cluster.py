@@ -73,9 +73,7 @@ def connected(address: str | None, n_workers: int, resources: dict[str, float]) 
             ray.shutdown()
 
 
-def _connect(
-    ray: Any, address: str | None, n_workers: int, resources: dict[str, float]
-) -> None:
+def _connect(ray: Any, address: str | None, n_workers: int, resources: dict[str, float]) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None or address == "local":
         others = {

@@ -208,10 +208,7 @@ class Driver:
         """Write a checkpoint."""
         folder = folder_of(str(self._checkpoint), next_round)
         written = self._ray.get(
-            [
-                self.call(w, "store", next_round, folder, w == 0)
-                for w in range(self._plan.n_workers)
-            ]
+            [self.call(w, "store", next_round, folder, w == 0) for w in range(self._plan.n_workers)]
         )
         files = {name: sha256 for hashes in written for name, sha256 in hashes.items()}
         state = {
@@ -231,9 +228,7 @@ class Driver:
         while True:
             accepted = self._accepted
             calls = [
-                self.call(
-                    w, "load", self._plan, w, self._likes[w], *snapshots, accepted.next_round
-                )
+                self.call(w, "load", self._plan, w, self._likes[w], *snapshots, accepted.next_round)
                 for w, snapshots in enumerate(accepted.snapshots)
             ]
             try:

@@ -153,9 +153,7 @@ class Shard:
 
     def accept(self, number: int, parcels: Sequence[Parcel]) -> None:
         """End a round with the combined rows of each share of the items."""
-        for first, last, parcel in zip(
-            self._bounds[:-1], self._bounds[1:], parcels, strict=True
-        ):
+        for first, last, parcel in zip(self._bounds[:-1], self._bounds[1:], parcels, strict=True):
             adopt(self._now.part(first, last), self._start.part(first, last), parcel)
         rounds, decay = self.plan.rounds, self.plan.settings.ema_decay
         if rounds.ends_epoch(number) and decay > 0:
@@ -165,6 +163,3 @@ class Shard:
             else:
                 self._averages.include(self.tables, epoch, decay)
         self.next_round = number + 1
-
-
-
