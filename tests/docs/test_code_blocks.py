@@ -33,7 +33,7 @@ NOT_RUN = {"sh", "cpp", "json", "ini", "nginx", ""}
 REASONS = {"needs a GPU", "needs LightFM", "an excerpt"}
 # tests/integrations runs these where the tool is.
 REASONS |= {f"needs {tool}" for tool in ("implicit", "LensKit", "RecTools", "Cornac")}
-REASONS |= {"needs MLflow", "needs tensorboardX"}
+REASONS |= {"needs MLflow", "needs tensorboardX", "starts a Ray cluster"}
 # What these pages show is the output for the real files of MovieLens.
 MOVIELENS_PAGES = {"docs/getting-started.md"}
 MOVIELENS_FILES = ("ratings.csv", "movies.csv")

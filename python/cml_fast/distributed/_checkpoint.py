@@ -50,7 +50,7 @@ def write_arrays(folder: str, number: int, arrays: dict[str, Arrays]) -> dict[st
     hashes = {}
     for entity, some in arrays.items():
         buffer = io.BytesIO()
-        np.savez(buffer, **some)
+        np.savez(buffer, **some)  # type: ignore[arg-type]
         name = file_of(entity, number)
         with system.open_output_stream(f"{place}/{name}") as file:
             file.write(buffer.getbuffer())

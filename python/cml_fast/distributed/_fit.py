@@ -34,7 +34,7 @@ def fit(
     trainer: Trainer,
     *,
     n_workers: int,
-    resources: Mapping[str, float] = {"CPU": 1},  # noqa: B006 (not changed)
+    resources: Mapping[str, float] = {"CPU": 1},
     address: str | None = None,
     rounds_per_epoch: int = 1,
     checkpoint: str | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -176,7 +177,7 @@ class _Remote(Model):
                 filters.of(np.arange(begin, end)),
                 self._n_threads,
             )
-            for begin, end in zip(cuts[:-1], cuts[1:], strict=True)
+            for begin, end in itertools.pairwise(cuts)
             if begin < end
         ]
         rows, distances = zip(*self._ray.get(parts), strict=True)
