@@ -14,6 +14,7 @@ import io
 import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ _FILE_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,
 )
+# The same for zip files that are encrypted, or whose list of files is damaged.
+ZIP_ERRORS = (*_FILE_ERRORS, RuntimeError, ValueError, LookupError, ArithmeticError, struct.error)
 
 
 class Compression(NamedTuple):
@@ -293,7 +296,10 @@ def _unpack(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
 def _open_only_member(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
     """Return the one file that is in a zip file; a matrix of scipy stays packed."""
     content = io.BytesIO(file.read())
-    archive = zipfile.ZipFile(content)
+    try:
+        archive = zipfile.ZipFile(content)
+    except ZIP_ERRORS as error:
+        raise DataError(f"{name} cannot be unpacked: {error}") from error
     members = [
         member
         for member in archive.namelist()
@@ -310,5 +316,5 @@ def _open_only_member(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
         )
     try:
         return archive.open(members[0]), members[0]
-    except RuntimeError as error:  # encrypted
+    except ZIP_ERRORS as error:
         raise DataError(f"{name} cannot be unpacked: {error}") from error
