@@ -273,7 +273,11 @@ def read_frame(name: str, frame: Any, columns: Mapping[str, Any], builder: PairB
     """Add the rows of a data frame."""
     row = 0
     for batch in frame_batches(name, frame):
-        rows = Rows(name, batch.schema.names, True, columns, builder)
+        try:
+            names = batch.schema.names
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name} has a column whose name is not UTF-8: {error}") from error
+        rows = Rows(name, names, True, columns, builder)
         builder.tally.lines += len(batch)
         found = {role: batch.column(at) for role, at in rows.positions.items()}
         arrays = _checked(name, found)
