@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import io
 import os
 import pkgutil
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import atheris
@@ -59,11 +63,8 @@ def fuzz(target: Target, n_inputs: int, found: Path, folder: Path) -> bool:
         with log_of(target, found).open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-            try:
-                _fuzz_here(target, n_inputs, found, folder)
-            except SystemExit as ended:  # by which the fuzzer ends
-                os._exit(int(ended.code or 0))
-        os._exit(1)
+            _fuzz_here(target, n_inputs, found, folder)
+        os._exit(1)  # not reached
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status) == 0
 
@@ -86,18 +87,42 @@ def _fuzz_here(target: Target, n_inputs: int, found: Path, folder: Path) -> None
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
     options = [
-        f"-runs={n_inputs}",
-        f"-timeout={PATIENCE}",
         f"-max_len={max(MOST_INPUT_BYTES, *map(len, target.seeds))}",
-        f"-artifact_prefix={found}/{target.name}-",
+        f"-artifact_prefix={found}/{target.name}-",  # of crashes; `_guarded` writes the others
+        "-timeout=0",  # `_guarded` has its own, which ends native code as well
         f"-dict={folder}/words",
         "-rss_limit_mb=0",  # the limit of the address space is stricter
         "-seed=1",
         "-len_control=0",
-        "-print_final_stats=1",
     ]
-    atheris.Setup(["fuzz", *options, str(seeds)], target.run)
+    atheris.Setup(["fuzz", *options, str(seeds)], _guarded(target, n_inputs, found))
     atheris.Fuzz()
+
+
+def _guarded(target: Target, n_inputs: int, found: Path) -> Callable[[bytes], None]:
+    """Return a function that ends the process after so many inputs, or a bad one.
+
+    The fuzzer would end it by exit() while it holds the lock of the interpreter, for which threads
+    of Arrow may wait, and the process for them.
+    """
+    numbers = iter(range(1, n_inputs))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+    def run(data: bytes) -> None:
+        signal.alarm(PATIENCE)
+        try:
+            target.run(data)
+        except BaseException:
+            name = f"{target.name}-{hashlib.sha256(data).hexdigest()[:16]}"
+            (found / name).write_bytes(data)
+            traceback.print_exc()
+            print(f"the input is in {found / name}", file=sys.stderr, flush=True)
+            os._exit(1)
+        signal.alarm(0)
+        if next(numbers, None) is None:
+            os._exit(0)
+
+    return run
 
 
 def _arguments() -> argparse.Namespace:

@@ -196,7 +196,9 @@ def _ids(folder: Path) -> Target:
         except DataError as error:
             _check_named(error, path)
 
-    return Target("ids-file", (b"a\nb\n", "ä\n\n b\r\n".encode()), run, (b"\xff", b"\0", b"\xc2\x85"))
+    return Target(
+        "ids-file", (b"a\nb\n", "ä\n\n b\r\n".encode()), run, (b"\xff", b"\0", b"\xc2\x85")
+    )
 
 
 def targets(folder: Path) -> list[Target]:

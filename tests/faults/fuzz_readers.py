@@ -102,7 +102,7 @@ def _tables() -> Iterator[Target]:
         yield _reader(kind, "csv", (TABLE, double, wide), options)
         tabs = [given for given in options if not {"delimiter", "quoting"} & set(given)]
         yield _reader(kind, "tsv", (TABLE.replace(b",", b"\t"),), tabs)
-    genres = b"id,title,genres\n1,Toy,Animation|Comedy\n2,\"x, y\",\n"
+    genres = b'id,title,genres\n1,Toy,Animation|Comedy\n2,"x, y",\n'
     yield _reader("features", "genres", (genres,), [{}, {"on_bad_lines": "skip"}])
 
 

@@ -56,6 +56,7 @@ class Training:
     publish: Callable[[], Vectors]  # makes the model of the trainer, and returns its vectors
     checkpoint: Checkpoint | None
     verbose: bool
+    _has_warned: bool = False  # that a checkpoint could not be written
 
     def is_over(self) -> bool:
         state = self.state
@@ -146,11 +147,14 @@ class Training:
             return
         try:
             self.checkpoint.write(self.state, finished=self.is_over())
+            self._has_warned = False
         except (OSError, ModelError) as error:
-            warnings.warn(
-                f"a checkpoint could not be written, training goes on without: {error}",
-                stacklevel=5,
-            )
+            if not self._has_warned:  # once for a disk that stays full
+                self._has_warned = True
+                warnings.warn(
+                    f"a checkpoint could not be written, training goes on without: {error}",
+                    stacklevel=5,
+                )
 
 
 def run_epoch(

@@ -217,9 +217,7 @@ def _complete(
         return complete
     ratings = [name for name in names.names if names.has_names and _RATING_NAMES.fullmatch(name)]
     if builder.needs_rating and not ratings:
-        raise DataError(
-            f"{names.source}: min_rating needs rating, the column to compare with it"
-        )
+        raise DataError(f"{names.source}: min_rating needs rating, the column to compare with it")
     if ratings and (is_needed or ratings[0] not in complete.values()):
         # Read even if nobody asked for them: low ratings are no likes, and somebody should know.
         complete["rating" if builder.needs_rating else UNUSED_RATING] = ratings[0]
