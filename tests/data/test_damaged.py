@@ -1,4 +1,4 @@
-"""Files and frames that were damaged in ways that other tests do not reach: a DataError names them."""
+"""Files and frames that were damaged in unusual ways: a DataError names them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_place_before_the_begin_of_a_zip_file() -> None:
     content = bytearray(zipped(8, 0))
     end = content.find(b"PK\x05\x06")
     content[end + 16 : end + 20] = struct.pack("<I", 2**20)  # where the list of files is
-    with pytest.raises(DataError, match="the bytes cannot be (unpacked|read)"):
+    with pytest.raises(DataError, match=r"the bytes cannot be (unpacked|read)"):
         load_interactions(bytes(content), format="csv")
 
 
@@ -113,7 +113,7 @@ def test_text_that_is_not_utf8_is_a_fault_of_its_row() -> None:
     offsets = pa.array([0, 1, 2], pa.int32()).buffers()[1]
     users = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"a\xff")])
     frame = pa.table({"user": users.dictionary_encode(), "item": [1, 2]})
-    with pytest.raises(DataError, match="the data frame: row 1: user .* is not UTF-8"):
+    with pytest.raises(DataError, match=r"the data frame: row 1: user .* is not UTF-8"):
         load_interactions(frame)
 
 
