@@ -2,7 +2,8 @@
 
 ``python -m tests.faults.fuzz --inputs 1000000`` divides the inputs among the targets of
 `fuzz_readers` and `fuzz_models`. Every input ends as its target allows, or it is kept in a file,
-the rest of its target is left out, and the exit code is 1. ``--only NAME --input FILE`` runs it again.
+the rest of its target is left out, and the exit code is 1. ``--only NAME
+--input FILE`` runs it again.
 
 Atheris (libFuzzer) changes the files; it sees the branches of this package, not those of the
 libraries that it calls. Each target is a fork of one process, so that a crash ends only that.
