@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from ..errors import ModelError
-from .locks import lock_for_reading, lock_for_writing
+from .._locks import lock_for_reading, lock_for_writing
 
 FORMAT = "cml_fast"
 FORMAT_VERSION = 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from .folder import _sync
-from .locks import lock_for_writing
+from .._locks import lock_for_writing
 
 SETTINGS = "settings.json"
 # Begins the names of files that are not complete.

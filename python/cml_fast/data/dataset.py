@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from .._validation.scalars import check_bytes, check_choice, check_real
 from ._dataset.folder import (
     IDS,
     Manifest,
@@ -19,6 +21,7 @@ from ._dataset.folder import (
     verify_arrays,
 )
 from ._dataset.writer import PART_PAIRS, Writer
+from ._readers.report import ON_BAD_LINES
 
 
 class Dataset:
@@ -87,6 +90,106 @@ class Dataset:
         """
         folder = Path(path).absolute()
         return cls(folder, read_manifest(folder))
+
+    @classmethod
+    def build(
+        cls,
+        source: Any,
+        out: str | os.PathLike[str],
+        *,
+        memory: int | str = "2GiB",
+        format: str = "auto",
+        user: str | int | None = None,
+        item: str | int | None = None,
+        rating: str | int | None = None,
+        min_rating: float | None = None,
+        weight: str | int | None = None,
+        where: Mapping[str | int, Any] | None = None,
+        delimiter: str | None = None,
+        header: bool | None = None,
+        quoting: str | None = None,
+        encoding: str | None = None,
+        missing: Sequence[str] = (),
+        on_bad_lines: str = "error",
+        progress: bool = False,
+    ) -> Dataset:
+        """Make a data set of files of any size.
+
+        The result equals what `load_interactions` reads from the same files: the same ids in the
+        same order, and the same pairs. The files are copied in a compact form, and the copy is
+        sorted by DuckDB (the extra ``cml-fast[duckdb]``), which writes to the disk what does not
+        fit in memory.
+
+        A call that was interrupted goes on where it was: its work is in a folder ``OUT.unfinished``
+        beside ``out``, and ``out`` appears in one step at the end. Files are read again from their
+        begin, and parts that are complete and undamaged are not made again.
+
+        Parameters
+        ----------
+        source : path, or a list of paths
+            Files; a path may have wildcards or be a folder.
+        out : str or path
+            The folder to make. It must not be there yet.
+        memory : int or str, default "2GiB"
+            How much memory this may take beyond what the process has already: bytes, or a text
+            such as "500MB" or "2GiB"; at least "256MiB".
+        format, user, item, rating, min_rating, weight, where, delimiter, header, quoting, encoding
+            See `load_interactions`.
+        missing, on_bad_lines
+            See `load_interactions`.
+        progress : bool, default False
+            Show bars on stderr.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        FileNotFoundError, DataError, ValueError, TypeError
+            As `load_interactions`; a DataError also if a file changed since it was read, or if
+            there are more than 2^31 - 1 users or items.
+        FileExistsError
+            If ``out`` is there already, is being made by another process, or was begun with other
+            arguments.
+        MemoryError
+            If the pairs cannot be sorted with so little memory.
+        OSError
+            If the disk is full or too small; the same call goes on when there is room.
+        ImportError
+            If DuckDB is not installed.
+
+        Warns
+        -----
+        UserWarning
+            Weights of zero, bad lines and ratings that nobody asked for, as `load_interactions`.
+        """
+        from ._dataset.building import OWN_BYTES, build
+
+        options = {
+            name: value
+            for name, value in {
+                "user": user,
+                "item": item,
+                "rating": rating,
+                "min_rating": min_rating,
+                "weight": weight,
+                "where": where,
+                "delimiter": delimiter,
+                "header": header,
+                "quoting": quoting,
+                "encoding": encoding,
+                "missing": tuple(missing) or None,
+            }.items()
+            if value is not None
+        }
+        if min_rating is not None:
+            check_real("min_rating", min_rating, float("-inf"))
+        check_choice("on_bad_lines", on_bad_lines, ON_BAD_LINES)
+        n_bytes = check_bytes("memory", memory, 2 * OWN_BYTES)
+        folder = Path(out).absolute()
+        build(source, folder, {**options, "format": format}, on_bad_lines, n_bytes, progress)
+        return cls.open(folder)
 
     @property
     def shape(self) -> tuple[int, int]:
