@@ -24,7 +24,7 @@ from .._readers.files import _paths, sources
 from .._readers.formats import PairReader, name_of_all
 from .._readers.pairs import INTERACTIONS
 from .._readers.report import Tally
-from .folder import Part, sha256, sync
+from .folder import DTYPES, HEADER_BYTES, Part, sha256, sync
 from .ids import IdWriter, hash_ids, id_batches
 from .runs import RunWriter, check_runs, make_alike
 from .sorting import Engine, Merged, Merger, item_batches, sorted_batches
@@ -132,17 +132,18 @@ class _Build:
             is_ours = False
         if not is_ours:
             raise DataError(f"{path} is damaged: remove {self._work} to begin anew")
-        for name, value in fresh["settings"].items():
-            if found["settings"].get(name) != value:
+        given, known = fresh["settings"], found["settings"]
+        for name in {**given, **known}:
+            if known.get(name) != given.get(name):
                 raise FileExistsError(
                     f"{self._work} was begun with another {name}: remove it to begin anew, or "
                     "give the same arguments to go on"
                 )
         now = [_fingerprint(file) for file in self._files]
-        for known, given in zip(found["read"], [*now, *[None] * len(found["read"])], strict=False):
-            if known != given:
+        for at, before in enumerate(found["read"]):
+            if now[at : at + 1] != [before]:
                 raise DataError(
-                    f"{known[0]} has changed since it was read, or is not the same file of source: "
+                    f"{before[0]} has changed since it was read, or is not in source any more: "
                     f"remove {self._work} to begin anew"
                 )
         if found["is_read"] and len(now) != len(found["read"]):
@@ -232,8 +233,8 @@ class _Build:
         state["parts"] = state["parts"][: len(parts)]
         is_weighted = "weight" in (state["counters"]["optional"] or ())
         writer = Writer(whole, is_weighted, parts)
+        filler = _Filler(self, writer)
         try:
-            filler = _Filler(self, writer)
             last = self.ids_of(len(parts) - 1) if parts else None
             batches = sorted_batches(engine, runs, whole / "item_ids.parquet", last, is_weighted)
             merger = Merger()
@@ -246,6 +247,7 @@ class _Build:
             sums = {"user_ids": digest, "item_ids": state["items"]["sha256"]}
             writer.finish(state["items"]["count"], sums)
         finally:
+            filler.close()
             writer.close()
 
     def ids_of(self, part: int) -> Path:
@@ -270,7 +272,8 @@ class _Filler:
     """Divides sorted pairs into parts, which end with a user."""
 
     def __init__(self, build: _Build, writer: Writer) -> None:
-        self._build, self._writer, self._ids = build, writer, None
+        self._build, self._writer = build, writer
+        self._ids: IdWriter | None = None
         self._open: int | None = None  # the pairs so far of the user that is not ended
 
     def add(self, merged: Merged) -> None:
@@ -303,6 +306,11 @@ class _Filler:
             self._writer.add_users(np.array([self._open + len(items)]))
             self._end_part()
 
+    def close(self) -> None:
+        """Give up a part that is not ended."""
+        if self._ids is not None:
+            self._ids.close()
+
     def _pairs(self, items: np.ndarray, weights: np.ndarray | None) -> None:
         with np.errstate(over="ignore"):
             values = None if weights is None else weights.astype(np.float32)
@@ -328,30 +336,32 @@ class _Filler:
 def _write_ids(path: Path, batches: Iterator[Any]) -> tuple[int, str]:
     """Write ids, and return how many there are and their hash."""
     writer = None
-    for ids in batches:
-        writer = writer or IdWriter(path, ids.type)
-        writer.append(ids)
-        if writer.count > MAX_OBJECTS:
-            raise DataError(f"source has more than {MAX_OBJECTS:,} items, which row numbers allow")
-    if writer is None:
-        raise DataError("source has no ids")
-    return writer.count, writer.finish()
+    try:
+        for ids in batches:
+            writer = writer or IdWriter(path, ids.type)
+            writer.append(ids)
+            if writer.count > MAX_OBJECTS:
+                raise DataError(
+                    f"source has more than {MAX_OBJECTS:,} items, which row numbers allow"
+                )
+        if writer is None:
+            raise DataError("source has no ids")
+        return writer.count, writer.finish()
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _n_right(folder: Path, parts: list[Part]) -> int:
     """Return how many of the parts, from the first on, are there as they were written."""
-    from .folder import DTYPES, HEADER_BYTES
-
     for number, part in enumerate(parts):
         for name, expected in part.sha256.items():
             begin, end = part.entries(name)
             dtype = DTYPES[name]
             try:
-                array = np.memmap(
-                    folder / f"{name}.npy", dtype, "r", HEADER_BYTES, shape=(end,)
-                )[begin:]
+                whole = np.memmap(folder / f"{name}.npy", dtype, "r", HEADER_BYTES, (end,))
             except (OSError, ValueError):
                 return number
-            if len(array) and sha256(array) != expected:
+            if sha256(whole[begin:]) != expected:
                 return number
     return len(parts)

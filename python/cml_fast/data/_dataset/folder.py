@@ -24,7 +24,11 @@ from ...errors import DataError
 MANIFEST = "dataset.json"
 FORMAT, FORMAT_VERSION = "cml_fast dataset", 1
 # The arrays, one in each file <name>.npy. Weights are there only if not all of them are 1.
-DTYPES = {"indptr": np.dtype("<i8"), "indices": np.dtype("<i4"), "weights": np.dtype("<f4")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "indptr": np.dtype("<i8"),
+    "indices": np.dtype("<i4"),
+    "weights": np.dtype("<f4"),
+}
 IDS = ("user_ids", "item_ids")
 # Files of arrays begin with a header of this size, whatever their length.
 HEADER_BYTES = 128
@@ -141,7 +145,7 @@ def _is_sound(manifest: Manifest) -> bool:
         users, pairs = part.users[1], part.pairs[1]
     counts = manifest.n_users, manifest.n_items
     return (users, pairs) == (manifest.n_users, manifest.n_pairs) and (
-        0 < min(counts) and max(counts) <= MAX_OBJECTS and pairs > 0
+        min(counts) > 0 and max(counts) <= MAX_OBJECTS and pairs > 0
     )
 
 
@@ -176,7 +180,8 @@ def map_array(folder: Path, manifest: Manifest, array: str) -> np.memmap:
         )
     if begin != header(array, length):
         raise DataError(f"{path} does not begin as it should: it is damaged; {_REMEDY}")
-    return np.memmap(path, DTYPES[array], "r", offset=HEADER_BYTES, shape=(length,))
+    mapped: np.memmap = np.memmap(path, DTYPES[array], "r", HEADER_BYTES, (length,))
+    return mapped
 
 
 def check_offsets(folder: Path, manifest: Manifest, indptr: np.ndarray) -> None:
@@ -218,7 +223,7 @@ def sha256(array: np.ndarray) -> str:
     """Return the SHA-256 of an array's bytes."""
     digest = hashlib.sha256()
     for begin in range(0, len(array), _BLOCK):
-        digest.update(np.ascontiguousarray(array[begin : begin + _BLOCK]))
+        digest.update(np.ascontiguousarray(array[begin : begin + _BLOCK]).data)
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ Only functions that read or write ids import this module: pyarrow is slow to loa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +34,12 @@ class IdHash:
     def update(self, ids: pa.Array) -> None:
         """Add ids, int64 or text."""
         if pa.types.is_integer(ids.type):
-            self._values.update(np.ascontiguousarray(ids.to_numpy(), "<i8"))
+            self._values.update(np.ascontiguousarray(ids.to_numpy(), "<i8").data)
             return
         ids = pa.concat_arrays([ids.cast(pa.large_string())])  # without an offset
         _, offsets, values = ids.buffers()
         ends = np.frombuffer(offsets, "<i8")[: len(ids) + 1]
-        self._lengths.update(np.ascontiguousarray(np.diff(ends)))
+        self._lengths.update(np.ascontiguousarray(np.diff(ends)).data)
         self._values.update(memoryview(values)[: ends[-1]] if values else b"")
 
     def hexdigest(self) -> str:
@@ -74,6 +75,8 @@ class IdWriter:
 
     def close(self) -> None:
         """Give up a file that is not finished."""
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+            self._writer.close()
         self._file.close()
 
 

@@ -41,6 +41,8 @@ class RunWriter(PairBuilder):
         super().__init__(*args)
         self.runs: list[dict[str, Any]] = []
         self._writer: Any = None
+        self._types: dict[str, str] = {}
+        self._rows = 0
 
     @property
     def counters(self) -> dict[str, Any]:
@@ -109,8 +111,9 @@ class RunWriter(PairBuilder):
     def close(self) -> None:
         """Give up a run that is not ended."""
         if self._writer is not None:
-            with contextlib.suppress(OSError, pa.ArrowException):
-                self._file.close()
+            with contextlib.suppress(OSError, ValueError, pa.ArrowException):
+                self._writer.close()
+            self._file.close()
 
 
 def make_alike(folder: Path, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

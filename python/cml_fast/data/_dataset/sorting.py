@@ -42,6 +42,7 @@ class Engine:
                 "preserve_insertion_order": False,
             },
         )
+        self._connection.execute("SET enable_progress_bar = false")  # it would be on stdout
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Yield the result of a query as it comes."""

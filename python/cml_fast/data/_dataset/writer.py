@@ -102,6 +102,6 @@ class Writer:
         self._stack.close()
 
     def _write(self, name: str, values: np.ndarray) -> None:
-        data = np.ascontiguousarray(values, DTYPES[name])
+        data = np.ascontiguousarray(values, DTYPES[name]).data
         self._files[name].write(data)
         self._hashes[name].update(data)
