@@ -50,6 +50,21 @@ class Dataset:
         The external id of each row and column; read when they are asked for.
     token : str
         The SHA-256 of all that the folder holds: two data sets with one token are equal.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from cml_fast.data import Dataset
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name)
+    >>> size = (path / "likes.csv").write_text("user,item\\nann,tea\\nbob,tea\\nbob,rice\\n")
+    >>> likes = Dataset.build(path / "likes.csv", path / "likes")
+    >>> likes
+    Dataset(2 users x 2 items, 3 interactions)
+    >>> likes.indptr.tolist(), likes.indices.tolist()
+    ([0, 1, 3], [1, 0, 1])
+    >>> folder.cleanup()
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -87,6 +102,19 @@ class Dataset:
         DataError
             If it is not a data set, not whole or of a newer format, or a file is missing, truncated
             or of another data set; the message names the file.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from cml_fast.data import Dataset
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name)
+        >>> size = (path / "likes.csv").write_text("user,item\\nann,tea\\nbob,tea\\nbob,rice\\n")
+        >>> likes = Dataset.build(path / "likes.csv", path / "likes")
+        >>> Dataset.open(path / "likes").token == likes.token
+        True
+        >>> folder.cleanup()
         """
         folder = Path(path).absolute()
         return cls(folder, read_manifest(folder))
@@ -163,6 +191,19 @@ class Dataset:
         -----
         UserWarning
             Weights of zero, bad lines and ratings that nobody asked for, as `load_interactions`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from cml_fast.data import Dataset
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name)
+        >>> size = (path / "likes.csv").write_text("user,item\\nann,tea\\nbob,tea\\nbob,rice\\n")
+        >>> likes = Dataset.build(path / "likes.csv", path / "likes")
+        >>> likes.shape, likes.user_ids.tolist()
+        ((2, 2), ['ann', 'bob'])
+        >>> folder.cleanup()
         """
         from ._dataset.building import OWN_BYTES, build
 
@@ -218,6 +259,18 @@ class Dataset:
         ------
         DataError
             If a file is damaged or of another data set; the message names it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from cml_fast.data import Dataset
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name)
+        >>> size = (path / "likes.csv").write_text("user,item\\nann,tea\\nbob,tea\\nbob,rice\\n")
+        >>> likes = Dataset.build(path / "likes.csv", path / "likes")
+        >>> likes.verify()
+        >>> folder.cleanup()
         """
         from ._dataset.ids import verify_ids
 

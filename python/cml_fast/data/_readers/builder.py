@@ -346,6 +346,8 @@ class PairBuilder:
         tally = self.tally
         if not tally.kept:
             raise DataError(f"{name} {self._why_nothing()}")
+        if self._taken is not None:
+            return
         if tally.zero_weight:
             warnings.warn(
                 f"{name}: {tally.zero_weight} rows of weight 0 were dropped (a zero is the same "
