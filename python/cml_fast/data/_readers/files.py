@@ -126,6 +126,10 @@ class Source:
 
     def seekable(self) -> IO[bytes]:
         """Return a file that can be read from any place: itself, or its content in memory."""
+        is_plain = isinstance(getattr(self._unpacked, "raw", None), _Rewound)
+        if is_plain and isinstance(self._raw, io.BufferedReader) and self._raw.seekable():
+            self._raw.seek(0)
+            return self._raw
         return io.BytesIO(self.read())
 
     @contextlib.contextmanager

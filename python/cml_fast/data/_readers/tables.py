@@ -32,7 +32,8 @@ PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, OverflowErro
 _MAY_SHARE = {"rating", "weight"}
 _WHERE = "where "
 # Rows of Parquet that are read together.
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 18
+_BUFFER_BYTES = 1 << 20
 # A column of such a name says how much an item was liked, not only that there was an interaction.
 _RATING_NAMES = re.compile(r"(user_)?(rating|stars|score)s?", re.IGNORECASE)
 _OTHER_DELIMITERS = ",;\t|"
@@ -245,7 +246,8 @@ def _are_numbers(fields: list[str]) -> bool:
 def read_parquet(source: Source, columns: Mapping[str, Any], builder: PairBuilder) -> None:
     """Add the rows of a Parquet file."""
     with source.reading("parquet", PARQUET_ERRORS):
-        file = pyarrow.parquet.ParquetFile(source.seekable())
+        # With a buffer, a page is in memory and not all of the columns of a group of rows.
+        file = pyarrow.parquet.ParquetFile(source.seekable(), buffer_size=_BUFFER_BYTES)
         names = file.schema_arrow.names
     rows = Rows(source.name, names, True, columns, builder, source.columns)
     read = sorted({names[at] for at in rows.positions.values()})
