@@ -18,7 +18,7 @@ from ..data import Dataset
 from ..errors import DataError
 
 # Pairs of a block; one user may have more.
-PAIRS = 4 * BLOCK
+PAIRS = BLOCK
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ class MappedLikes:
     def rows(self, first: int, last: int) -> sp.csr_array:
         """The likes of the users [first, last) as a matrix, of which only the indptr is a copy."""
         begin, end = int(self.indptr[first]), int(self.indptr[last])
-        parts = self.data[begin:end], self.indices[begin:end], self.indptr[first : last + 1] - begin
+        indptr = self.indptr[first : last + 1] - begin
+        if end - begin <= np.iinfo(np.int32).max:
+            indptr = indptr.astype(np.int32)  # scipy copies indices of another type
+        parts = self.data[begin:end], self.indices[begin:end], indptr
         return sp.csr_array(parts, shape=(last - first, self.shape[1]))
 
 
@@ -69,11 +72,11 @@ def equal_weights(n: int) -> np.ndarray:
 def blocks(likes: Likes) -> Iterator[tuple[slice, sp.csr_array]]:
     """Yield some successive users and their likes, until there are no more users.
 
-    A block has at least as many pairs as there are users or items, if there are as many: what is
-    done for each item in each block takes no longer than what is done for each pair.
+    All but the last have about as many pairs as there are items, or more: what is done for each
+    item in each block takes no longer than what is done for each pair.
     """
-    indptr, n_users = likes.indptr, likes.shape[0]
-    n_pairs, first = max(PAIRS, *likes.shape), 0
+    indptr, (n_users, n_items) = likes.indptr, likes.shape
+    n_pairs, first = max(PAIRS, n_items), 0
     while first < n_users:
         last = int(np.searchsorted(indptr, int(indptr[first]) + n_pairs, side="right")) - 1
         last = min(max(last, first + 1), n_users)
