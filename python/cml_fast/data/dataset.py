@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from ._dataset.folder import (
     IDS,
+    MANIFEST,
     Manifest,
     check_offsets,
     map_array,
@@ -87,6 +88,11 @@ class Dataset:
         """
         folder = Path(path).absolute()
         return cls(folder, read_manifest(folder))
+
+    @staticmethod
+    def is_at(path: str | os.PathLike[str]) -> bool:
+        """Return whether a folder looks like a data set, whole or not."""
+        return (Path(path) / MANIFEST).is_file()
 
     @property
     def shape(self) -> tuple[int, int]:
