@@ -44,9 +44,7 @@ def pair_gradients(
     n_items = likes.shape[1]
     number = tables.users.dtype.type
     epoch, position = divmod(sample, likes.nnz)
-    pair = draws.sample_order(
-        likes.nnz, settings.seed, epoch, position, settings.pairs_per_part
-    )
+    pair = draws.sample_order(likes.nnz, settings.seed, epoch, position, settings.pairs_per_part)
     i = int(np.searchsorted(likes.indptr, pair, side="right")) - 1
     j = int(likes.indices[pair])
     liked = likes.indices[likes.indptr[i] : likes.indptr[i + 1]]

@@ -32,9 +32,7 @@ def made(folder: Path, matrix: sp.csr_array = MATRIX, **ids: Any) -> Dataset:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return made(
-        tmp_path_factory.mktemp("mapped"), user_ids=MADE.user_ids, item_ids=MADE.item_ids
-    )
+    return made(tmp_path_factory.mktemp("mapped"), user_ids=MADE.user_ids, item_ids=MADE.item_ids)
 
 
 @pytest.fixture

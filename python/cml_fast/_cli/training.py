@@ -22,7 +22,7 @@ from .options import at_most_one, choice
 from .reading import Known, Reading
 
 if TYPE_CHECKING:
-    from ..data import Dataset, Features, Interactions
+    from ..data import Dataset, Features
 
 _PANEL = "Training"
 _FEATURES = "What is known of items and users"
@@ -174,7 +174,7 @@ class TrainingData:
 
     def load_all(
         self, reading: Reading, known: Known, file: Path, random_state: int
-    ) -> tuple[Interactions | Dataset, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Read the interactions, or open a data set; and the further arguments of `Trainer.fit`."""
         from ..data import split
 

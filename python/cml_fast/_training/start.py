@@ -86,7 +86,7 @@ def _from_users(likes: Likes, items: np.ndarray, n_items_of: np.ndarray) -> np.n
 
     The users are added in their order, so that the sums do not depend on the blocks.
     """
-    sums = None
+    sums: np.ndarray | None = None
     for rows, block in blocks(likes):
         by_user = _unweighted(block)
         means = by_user @ items / n_items_of[rows]

@@ -116,7 +116,8 @@ def _relative(weights: np.ndarray, mean: np.ndarray | np.float64) -> np.ndarray:
     # As float32 the mean hardly ever depends on the order in which NumPy adds up.
     divisor = mean.astype(np.float32)
     np.divide(weights, divisor, out=relative, dtype=np.float64, casting="same_kind")
-    return np.maximum(relative, np.float32(SMALLEST), out=relative)
+    np.maximum(relative, np.float32(SMALLEST), out=relative)
+    return relative
 
 
 def _weigh_mapped(likes: MappedLikes, weighting: str) -> MappedLikes:
@@ -135,7 +136,7 @@ def _weigh_mapped(likes: MappedLikes, weighting: str) -> MappedLikes:
         )
     with tempfile.TemporaryFile() as file:
         for _, block in blocks(likes):
-            file.write(_relative(function(block), mean))
+            file.write(_relative(function(block), mean).tobytes())
         file.flush()
         weights = np.memmap(file, dtype=np.float32, mode="r")  # keeps the file
     return replace(likes, data=weights.view(np.ndarray))

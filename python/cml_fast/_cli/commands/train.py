@@ -34,7 +34,12 @@ _CHECKPOINTS = "Going on after an interruption"
 def run(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Who liked what: a file, or a data set in a folder.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Who liked what: a file, or a data set in a folder.",
+            show_default=False,
+        ),
     ],
     *,
     out: Annotated[
