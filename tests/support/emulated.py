@@ -119,11 +119,16 @@ Hyperparameters = structure(
     ("rowwise", ctypes.c_bool),
     ("seed", ctypes.c_uint64),
 )
+ShuffleSizes = structure(("n", ctypes.c_uint64), ("high_size", ctypes.c_uint64), ("low_bits", I32))
+VisitSizes = structure(
+    ("part_bits", I32), ("last", ShuffleSizes), ("part", ShuffleSizes), ("parts", ShuffleSizes)
+)
 FixedPoint = structure(("scale", F32), ("unit", F32), ("largest_gradient", F32))
 CoreJob = structure(
     ("users", Table),
     ("items", Table),
     ("likes", Likes),
+    ("visits", VisitSizes),
     ("hyper", Hyperparameters),
     ("rank_weights", POINTER),
     ("draws_per_item", ctypes.c_uint64),
@@ -163,6 +168,19 @@ Selection = structure(
     ("counts", POINTER),
     ("total", POINTER),
 )
+
+
+def shuffle_sizes(n: int) -> Any:
+    bits = (n - 1).bit_length() if n > 0 else 0
+    low_bits = bits - bits // 2
+    return ShuffleSizes(n, -(-n // 2**low_bits), low_bits)
+
+
+def visit_sizes(n_pairs: int, pairs_per_part: int) -> Any:
+    bits = pairs_per_part.bit_length() - 1 if pairs_per_part else 62
+    whole, rest = divmod(n_pairs, 2**bits)
+    return VisitSizes(bits, *(shuffle_sizes(n) for n in (rest, 2**bits, whole)))
+
 
 _library: ctypes.CDLL | None = None
 
@@ -236,7 +254,8 @@ class EmulatedJob:
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
         draws = (2**64 * chosen.n_negatives // tables[1].rows + 1) % 2**64
-        self._job = CoreJob(*tables, likes, hyper, ranks, draws, batch_size, fixed)
+        visits = visit_sizes(likes.n_pairs, chosen.pairs_per_part)
+        self._job = CoreJob(*tables, likes, visits, hyper, ranks, draws, batch_size, fixed)
         self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
         self.grid = grid
 

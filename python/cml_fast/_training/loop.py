@@ -45,11 +45,11 @@ Vectors = tuple[np.ndarray, np.ndarray]
 class Training:
     """A training: what it works with, and when it ends. Everything that changes is in ``state``."""
 
-    job: ScheduledJob  # trains state.tables on likes
+    job: ScheduledJob  # trains state.tables
     state: TrainingState
     settings: Settings
-    likes: sp.csr_array
     validation: sp.csr_array | None
+    known: sp.csr_array | None  # the likes of its users, at least
     n_epochs: int
     patience: int | None
     callbacks: list[Callable[[EpochReport], bool | None]]
@@ -123,7 +123,7 @@ class Training:
             recall = measure(
                 *vectors,
                 self.validation,
-                self.likes,
+                self.known,
                 [VALIDATION_K],
                 n_threads=self.settings.n_threads,
             ).recall[VALIDATION_K]

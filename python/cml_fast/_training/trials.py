@@ -13,6 +13,7 @@ from .._compute.kernels import launch_granularity
 from ..errors import TrainingDiverged
 from ..metrics import measure
 from .fit_inputs import FitInputs, sample_of_users
+from .likes import MappedLikes, of_users, some_users
 from .loop import run_epoch
 from .reports import Counters
 from .scheduled import ScheduledJob
@@ -21,9 +22,24 @@ from .state import TrainingState
 N_NEGATIVES = 128  # at most
 HELD_OUT = 0.1  # the share of the likes that is held out where there are no validation data
 K = 50
+# Of likes that are not in memory, those of as many users as have so many.
+MAX_PAIRS = 1 << 22
 
 Begin = Callable[[FitInputs, np.random.Generator], TrainingState]
 MakeJob = Callable[[FitInputs, TrainingState], ScheduledJob]
+
+
+def sampled(inputs: FitInputs, n_pairs: int = MAX_PAIRS) -> FitInputs:
+    """The inputs, with the likes of some users only where the likes are not in memory."""
+    likes = inputs.likes
+    if not isinstance(likes, MappedLikes):
+        return inputs
+    every = np.arange(likes.shape[0])
+    users = every if likes.nnz <= n_pairs else some_users(likes, n_pairs)
+    validation = inputs.validation
+    if validation is not None:
+        validation = of_users(validation, users)
+    return replace(inputs, likes=of_users(likes, users), validation=validation)
 
 
 class Trials:

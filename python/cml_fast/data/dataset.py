@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from .._validation.scalars import check_bytes, check_choice, check_real
 from ._dataset.folder import (
     IDS,
+    MANIFEST,
     Manifest,
     check_offsets,
     map_array,
@@ -231,6 +232,11 @@ class Dataset:
         folder = Path(out).absolute()
         build(source, folder, {**options, "format": format}, on_bad_lines, n_bytes, progress)
         return cls.open(folder)
+
+    @staticmethod
+    def is_at(path: str | os.PathLike[str]) -> bool:
+        """Return whether a folder looks like a data set, whole or not."""
+        return (Path(path) / MANIFEST).is_file()
 
     @property
     def shape(self) -> tuple[int, int]:
