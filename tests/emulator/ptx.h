@@ -86,7 +86,14 @@ inline T least(char* p, T x) {
 }
 
 template <class T>
-inline T exchange(char* p, T expected, T x) {
+inline T exchange(char* p, T x) {
+    const T old = get<T>(p);
+    set<T>(p, x);
+    return old;
+}
+
+template <class T>
+inline T exchange_equal(char* p, T expected, T x) {
     const T old = get<T>(p);
     if (old == expected) set<T>(p, x);
     return old;
@@ -145,24 +152,19 @@ inline T whole(S x) {
 }
 
 // Shuffles within all 32 lanes, the only ones that CUDA's functions make here; `clamp` says so.
-inline void check_clamp(uint32_t clamp, uint32_t of_all) {
-    if (clamp != of_all) throw std::runtime_error("a shuffle within a part of the warp");
+inline void check_clamp(uint32_t clamp) {
+    if (clamp != 31) throw std::runtime_error("a shuffle within a part of the warp");
 }
 
 inline uint32_t shuffle_bfly(uint32_t x, uint32_t distance, uint32_t clamp, uint32_t mask,
                              int here) {
-    check_clamp(clamp, 31);
+    check_clamp(clamp);
     return __shfl_xor_sync(mask, x, static_cast<int>(distance), kFile, here);
 }
 
 inline uint32_t shuffle_idx(uint32_t x, uint32_t source, uint32_t clamp, uint32_t mask, int here) {
-    check_clamp(clamp, 31);
+    check_clamp(clamp);
     return __shfl_sync(mask, x, static_cast<int>(source), kFile, here);
-}
-
-inline uint32_t shuffle_up(uint32_t x, uint32_t distance, uint32_t clamp, uint32_t mask, int here) {
-    check_clamp(clamp, 0);
-    return __shfl_up_sync(mask, x, distance, kFile, here);
 }
 
 }  // namespace ptx

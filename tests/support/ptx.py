@@ -37,7 +37,7 @@ TYPES = {"pred": "bool", "f32": "float", "f64": "double"}
 TYPES |= {f"{kind}{bits}": f"uint{bits}_t" for kind in "bu" for bits in (8, 16, 32, 64)}
 TYPES |= {f"s{bits}": f"int{bits}_t" for bits in (8, 16, 32, 64)}
 
-INT, UINT, SINT, FLOAT = "[bus](?:16|32|64)", "[bu](?:16|32|64)", "s(?:16|32|64)", "f(?:32|64)"
+INT, SINT, FLOAT = "[bus](?:16|32|64)", "s(?:16|32|64)", "f(?:32|64)"
 
 # For each instruction the value of its first operand, the others being {0}, {1}, ...; they are
 # read as its type, which is {T}. {U} is the unsigned type of this size, and {W} the type twice as
@@ -52,13 +52,10 @@ VALUES = {
     rf"rcp\.rn\.({FLOAT})": "{T}(1) / {0}",
     rf"fma\.rn\.({FLOAT})": "std::fma({0}, {1}, {2})",
     rf"sqrt\.rn\.({FLOAT})": "std::sqrt({0})",
-    rf"neg\.({FLOAT})": "-{0}",
-    rf"abs\.({FLOAT})": "std::fabs({0})",
     rf"(?:min|max)\.({FLOAT})": "ptx::{op}({0}, {1})",
     rf"add\.({INT})": "{U}({U}({0}) + {U}({1}))",
     rf"sub\.({INT})": "{U}({U}({0}) - {U}({1}))",
     rf"neg\.({INT})": "{U}({U}(0) - {U}({0}))",
-    rf"abs\.({SINT})": "{0} < 0 ? {U}(0) - {U}({0}) : {U}({0})",
     rf"mul\.lo\.({INT})": "{U}({U}({0}) * {U}({1}))",
     rf"mad\.lo\.({INT})": "{U}({U}({0}) * {U}({1}) + {U}({2}))",
     rf"mul\.wide\.({INT})": "{W}({0}) * {W}({1})",
@@ -75,7 +72,6 @@ VALUES = {
     rf"shr\.({INT})": "ptx::shift_right({0}, {shift})",
     rf"selp\.({INT}|{FLOAT})": "{condition} ? {0} : {1}",
     r"popc\.(b32|b64)": "uint32_t(__builtin_popcountll({0}))",
-    r"clz\.(b32)": "uint32_t({0} ? __builtin_clz({0}) : 32)",
     r"bfind\.shiftamt\.(u32)": "{0} ? uint32_t(__builtin_clz({0})) : ~0u",
     r"brev\.(b32)": "ptx::reverse({0})",
     r"bfi\.(b32|b64)": "ptx::insert({0}, {1}, {2}, {3})",
@@ -86,12 +82,13 @@ VALUES = {
     rf"cvt\.rzi\.(?P<to>{SINT})\.({FLOAT})": "ptx::whole<{T}>(std::trunc({0}))",
     rf"cvt\.rni\.(?P<to>{SINT})\.({FLOAT})": "ptx::whole<{T}>(std::nearbyint({0}))",
     # Of a warp. The emulator tells places where lanes meet by the number of the instruction.
-    r"shfl\.sync\.(?:bfly|idx|up)\.(b32)": "ptx::shuffle_{mode}({0}, {1}, {2}, {3}, {here})",
+    r"shfl\.sync\.(?:bfly|idx)\.(b32)": "ptx::shuffle_{mode}({0}, {1}, {2}, {3}, {here})",
     r"vote\.sync\.ballot\.(b32)": "__ballot_sync({1}, {first} != 0, kFile, {here})",
     r"bar\.red\.and\.(pred)": "__syncthreads_and({1}, kFile, {here}) != 0",
     r"atom\.global\.add\.(u64|u32|f32|f64)": "ptx::add<{T}>({address}, {1})",
     r"atom\.global\.min\.(u64|u32)": "ptx::least<{T}>({address}, {1})",
-    r"atom\.global\.cas\.(b32|b64)": "ptx::exchange<{T}>({address}, {1}, {2})",
+    r"atom\.global\.exch\.(b32|b64)": "ptx::exchange<{T}>({address}, {1})",
+    r"atom\.global\.cas\.(b32|b64)": "ptx::exchange_equal<{T}>({address}, {1}, {2})",
 }
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 SPECIAL = {"tid": "threadIdx", "ctaid": "blockIdx", "ntid": "blockDim", "nctaid": "gridDim"}
@@ -188,6 +185,10 @@ class Kernel:
             return f"goto {self._label(operands[0])};"
         if opcode == "ret":
             return "return;"
+        if opcode == "membar.gl":
+            return ";"  # nothing else runs meanwhile
+        if opcode == "nanosleep.u32":
+            return f"__nanosleep({self._read(operands[0], 'uint32_t')});"
         if opcode == "trap":
             return 'throw std::runtime_error("trap");'
         if opcode == "bar.warp.sync":
