@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,12 +47,18 @@ def compiler() -> list[str]:
 
 
 def build(
-    directory: Path, *flags: str, checkout: Path = CHECKOUT, kernels: Sequence[int] = KERNELS
+    directory: Path,
+    *flags: str,
+    checkout: Path = CHECKOUT,
+    kernels: Sequence[int] = KERNELS,
+    translated: Mapping[int, str] | None = None,
 ) -> Path:
     """Compile the kernels, their launch and the emulated device into one shared library.
 
     Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
+    ``translated`` has the sources of kernels that were made from PTX, see ptx.py.
     """
+    translated = translated or {}
     cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
     if not cuda.is_dir():
         pytest.skip(f"the sources of the CUDA kernels are not in {cuda}")
@@ -67,7 +73,11 @@ def build(
         (emulator / name, ["-fvisibility=default"])
         for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
     ]
-    missing = sorted({*KERNELS} - {*kernels})
+    for chunks, text in translated.items():
+        source = directory / f"translated_{chunks}.cpp"
+        source.write_text(text)
+        sources += [(source, ["-I", str(cuda), "-w", "-O0"])]  # much code, run rarely
+    missing = sorted({*KERNELS} - {*kernels} - {*translated})
     if missing:
         none = directory / "missing.cpp"
         functions = (
