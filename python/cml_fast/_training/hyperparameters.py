@@ -296,8 +296,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         The lower it is, the less a model can learn likes by heart: good where there are few likes,
         or few tastes. None: 1; with "softmax" and without features 0.3, unless users who keep all
         have a better NDCG@50 than users who keep nothing, by a standard error, after trial
-        trainings of 8 epochs. The trials use the likes of at most so many users as have 20,000, and
-        hold out likes as those for the temperature do.""",
+        trainings of 8 epochs, or by two after 4. The trials use the likes of at most so many users
+        as have 10,000, and hold out likes as those for the temperature do.""",
             rare=True,
             kind=float,
             folds_in=True,

@@ -101,14 +101,15 @@ class Trials:
             state.average(self._settings.ema_decay)
             state.advance(state.position, Counters())
 
-    def ndcg(self, n_epochs: int, **values: Any) -> np.ndarray:
-        """Train a copy of ``begun`` with these values, and return the NDCG of each user.
-
-        Zeros if training diverges.
-        """
+    def copy(self, **values: Any) -> TrainingState:
+        """Return a copy of ``begun`` with these values."""
         begun = self.begun
         state = replace(begun, tables=begun.tables.copy(), **values)
         state.averages = begun.averages and begun.averages.copy()
+        return state
+
+    def ndcg(self, state: TrainingState, n_epochs: int) -> np.ndarray:
+        """Train for so many epochs, and return the NDCG of each user. Zeros if that diverges."""
         try:
             self.train(state, n_epochs)
         except TrainingDiverged:
@@ -118,7 +119,7 @@ class Trials:
         return found.per_user["ndcg"][K]
 
 
-def is_better(figures: np.ndarray, others: np.ndarray) -> bool:
-    """Whether the mean of the same users is higher by more than its standard error."""
+def is_better(figures: np.ndarray, others: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether the mean of the same users is higher by more than so many standard errors."""
     gains = figures - others
-    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+    return bool(gains.mean() > errors * gains.std() / np.sqrt(len(gains)))
