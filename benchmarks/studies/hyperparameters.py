@@ -75,6 +75,13 @@ STUDIES = {
         product(loss=["shared_warp"], n_negatives=[None, 3, 5, 10, 20, 40, 80])
     ),
     "paper-margin": Study(product(loss=["shared_warp"], margin=[0.6, 1.0, 1.25, 1.5, 2.0])),
+    # gowalla trains on 719,081 pairs: 11 parts, and 44.
+    "parts": Study(
+        product(temperature=[0.16], n_dims=[64], pairs_per_part=[None, 2**16, 2**14]),
+        names=("gowalla",),
+        seeds=(0, 1, 2),
+        n_epochs=12,
+    ),
     "loss": Study(
         product(loss=["softmax", "warp"]), names=("citeulike-t", "ml-latest-small"), seeds=(0, 1, 2)
     ),

@@ -54,12 +54,17 @@ py::dict build_info() {
 
 // Random draws of the core, for tests.
 py::array_t<int64_t> visit_order(int64_t n, uint64_t seed, int64_t epoch, int64_t begin,
-                                 int64_t end) {
+                                 int64_t end, int64_t pairs_per_part) {
     if (n < 1 || begin < 0 || end < begin || end > n) {
         throw py::value_error("visit_order needs 0 <= begin <= end <= n and n >= 1");
     }
+    if (pairs_per_part < 0 || pairs_per_part > cml::kMaxPairsPerPart ||
+        (pairs_per_part & (pairs_per_part - 1)) != 0) {
+        throw py::value_error("pairs_per_part must be a power of two, or 0");
+    }
     py::array_t<int64_t> pairs(end - begin);
-    const cml::VisitOrder order(n, seed, epoch);
+    const cml::VisitSizes sizes = cml::visit_sizes(n, pairs_per_part);
+    const cml::VisitOrder order(sizes, seed, epoch);
     for (int64_t i = begin; i < end; ++i) pairs.mutable_at(i - begin) = order(i);
     return pairs;
 }
@@ -112,6 +117,7 @@ void define_constants(py::module_& m) {
     m.attr("MAX_NEGATIVES") = cml::kMaxNegatives;
     m.attr("MAX_TILE_SIZE") = cml::kTilePairs;
     m.attr("MAX_BATCH_SIZE") = int64_t{1} << cml::kMaxBatchBits;
+    m.attr("MAX_PAIRS_PER_PART") = cml::kMaxPairsPerPart;
     m.attr("ROW_ALIGNMENT") = cml::kRowAlignment;
     m.attr("LOSSES") = losses();
     m.attr("LOSS_PARAMETERS") = py::tuple(py::cast(cml::loss_parameters()));
@@ -182,7 +188,8 @@ void define_functions(py::module_& m) {
         },
         "batch_size"_a, "largest_gradient"_a);
     m.def("philox", &philox, "key"_a, "counter"_a);
-    m.def("visit_order", &visit_order, "n"_a, "seed"_a, "epoch"_a, "begin"_a, "end"_a);
+    m.def("visit_order", &visit_order, "n"_a, "seed"_a, "epoch"_a, "begin"_a, "end"_a,
+          "pairs_per_part"_a = 0);
     m.def("ranks_to_items", &ranks_to_items, "ranks"_a, "liked"_a);
 }
 

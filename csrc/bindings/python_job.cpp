@@ -24,17 +24,29 @@ constexpr int64_t kMaxThreads = 4096;
 
 // The names of all arguments except those of single losses. Each device ignores those of the other
 // one.
-constexpr const char* kArguments[] = {"users",         "user_accumulators",
-                                      "items",         "item_accumulators",
-                                      "indptr",        "indices",
-                                      "weights",       "rank_weights",
-                                      "loss",          "n_dims",
-                                      "n_negatives",   "tile_size",
-                                      "learning_rate", "epsilon",
-                                      "max_norm",      "seed",
-                                      "batch_size",    "largest_gradient",
-                                      "n_threads",     "instruction_set",
-                                      "counters",      "batch",
+constexpr const char* kArguments[] = {"users",
+                                      "user_accumulators",
+                                      "items",
+                                      "item_accumulators",
+                                      "indptr",
+                                      "indices",
+                                      "weights",
+                                      "rank_weights",
+                                      "loss",
+                                      "n_dims",
+                                      "n_negatives",
+                                      "tile_size",
+                                      "learning_rate",
+                                      "epsilon",
+                                      "max_norm",
+                                      "seed",
+                                      "batch_size",
+                                      "largest_gradient",
+                                      "pairs_per_part",
+                                      "n_threads",
+                                      "instruction_set",
+                                      "counters",
+                                      "batch",
                                       "stream"};
 
 template <class Names>
@@ -181,6 +193,11 @@ void PythonJob::read_likes(const py::dict& arguments) {
     if (indices.shape[0] < 1) throw py::value_error("indices must have at least one pair");
     job_.likes = {static_cast<const int64_t*>(indptr.data),
                   static_cast<const int32_t*>(indices.data), nullptr, indices.shape[0]};
+    const int64_t part = integer(arguments, "pairs_per_part", 0, kMaxPairsPerPart);
+    if ((part & (part - 1)) != 0) {
+        throw py::value_error("pairs_per_part must be a power of two, or 0, got " + text(part));
+    }
+    job_.visits = visit_sizes(job_.likes.n_pairs, part);
     // A batch ends with its epoch, so the largest one is a whole epoch.
     job_.batch_size = std::min(job_.batch_size, job_.likes.n_pairs);
     if (required(arguments, "weights").is_none()) return;

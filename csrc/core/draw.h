@@ -41,7 +41,7 @@ CML_FN int draw_pairs(const Job& job, int64_t sample, int64_t end, int64_t epoch
     int64_t count = end - sample;
     if (count > likes.n_pairs - position) count = likes.n_pairs - position;
     if (count > kLanes) count = kLanes;
-    const VisitOrder order(likes.n_pairs, job.hyper.seed, epoch);
+    const VisitOrder order(job.visits, job.hyper.seed, epoch);
     constexpr int n = Lanes::kPairsAtOnce;
     Lanes::sync();  // all lanes have read the previous block
     Lanes::each(kLanes / n, [&](int group) CML_INLINE_LAMBDA {

@@ -20,6 +20,7 @@ CML_FN Job job_of_user(const Job& job, int64_t user, int64_t* indptr) {
                    job.users.accumulator_stride};
     alone.likes = {indptr, job.likes.indices + begin,
                    job.likes.weights ? job.likes.weights + begin : nullptr, indptr[1]};
+    alone.visits = visit_sizes(indptr[1], 0);
     return alone;
 }
 

@@ -91,10 +91,43 @@ constexpr uint64_t draws_per_item(uint64_t n_negatives, uint64_t n_items) {
     return n_negatives * quotient + n_negatives * (rest + 1) / n_items + 1;
 }
 
+// The sizes of a random bijection of [0, n), see visit_order.h.
+struct ShuffleSizes {
+    uint64_t n;
+    uint64_t high_size;
+    int32_t low_bits;
+};
+
+constexpr ShuffleSizes shuffle_sizes(uint64_t n) {
+    int32_t bits = 0;
+    while ((uint64_t{1} << bits) < n) ++bits;
+    const int32_t low_bits = bits - bits / 2;
+    return {n, (n + (uint64_t{1} << low_bits) - 1) >> low_bits, low_bits};
+}
+
+// The sizes of the order in which an epoch visits its pairs, see visit_order.h.
+struct VisitSizes {
+    int32_t part_bits;   // a part has 2^part_bits successive pairs,
+    ShuffleSizes last;   // the last one fewer
+    ShuffleSizes part;   // of one of the other parts
+    ShuffleSizes parts;  // of the order of these
+};
+
+constexpr int64_t kMaxPairsPerPart = int64_t{1} << 40;
+
+// `pairs_per_part` is a power of two, or 0: all pairs are one part.
+constexpr VisitSizes visit_sizes(int64_t n_pairs, int64_t pairs_per_part) {
+    int32_t bits = 0;
+    while (pairs_per_part == 0 ? bits < 62 : (int64_t{1} << bits) < pairs_per_part) ++bits;
+    const auto n = static_cast<uint64_t>(n_pairs), size = uint64_t{1} << bits;
+    return {bits, shuffle_sizes(n % size), shuffle_sizes(size), shuffle_sizes(n / size)};
+}
+
 struct Job {
     Table users;
     Table items;
     Likes likes;
+    VisitSizes visits;
     Hyperparameters hyper;
     const float* rank_weights;  // n_negatives + 1 entries, see losses/warp.h
     uint64_t draws_per_item;    // U / J, see above

@@ -11,6 +11,7 @@ MAX_NEGATIVES: int
 MAX_TILE_SIZE: int
 ROW_ALIGNMENT: int
 MAX_BATCH_SIZE: int
+MAX_PAIRS_PER_PART: int
 
 # The name of every loss, and whether all pairs of a tile share their negatives.
 LOSSES: dict[str, bool]
@@ -88,6 +89,7 @@ class Job:
         max_norm: float,
         seed: int,
         batch_size: int,  # samples of a synchronous mini-batch; 0: asynchronous updates
+        pairs_per_part: int,  # a power of two; 0: all pairs are one part
         largest_gradient: float,  # a bound of the norm of every gradient
         n_threads: int = ...,  # "cpu" needs these two,
         instruction_set: str = ...,
@@ -107,7 +109,9 @@ def fixed_point(batch_size: int, largest_gradient: float) -> list[float]: ...
 
 # Draws of the core, for tests.
 def philox(key: Sequence[int], counter: Sequence[int]) -> list[int]: ...
-def visit_order(n: int, seed: int, epoch: int, begin: int, end: int) -> NDArray[np.int64]: ...
+def visit_order(
+    n: int, seed: int, epoch: int, begin: int, end: int, pairs_per_part: int = 0
+) -> NDArray[np.int64]: ...
 def ranks_to_items(ranks: ArrayLike, liked: ArrayLike) -> NDArray[np.int32]: ...
 
 # Candidates of a search: csrc/cpu/candidates.h.

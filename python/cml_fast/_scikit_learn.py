@@ -18,7 +18,7 @@ class LikesTransformer(Estimator):
 
     # What ``fit`` sets.
     model_: Model
-    _likes: sp.csr_array
+    _likes: sp.csr_array | None  # None: they were in a Dataset
     n_threads: int | None
 
     def score(self, X: Likes, y: Any = None, *, metric: str = METRIC, k: int = K) -> float:
@@ -69,7 +69,17 @@ class LikesTransformer(Estimator):
         True
         """
         self._check_fitted("model_")
-        return score(self.model_, self._likes, likes_of(X), metric, k, self.n_threads)
+        known = self._likes_for("score", "evaluate the model on test data, with evaluate")
+        return score(self.model_, known, likes_of(X), metric, k, self.n_threads)
+
+    def _likes_for(self, method: str, instead: str) -> sp.csr_array:
+        """The likes of the last fit, which a method needs in memory."""
+        if self._likes is None:
+            raise ValueError(
+                f"{method} needs the likes of the last fit in memory, and they were in a Dataset; "
+                f"{instead}"
+            )
+        return self._likes
 
     def transform(self, X: Likes) -> np.ndarray:
         """Compute vectors of users from their likes, with `Model.fold_in_users`.

@@ -25,6 +25,7 @@ from ._scikit_learn import LikesTransformer
 from ._threads import blas_threads
 from ._training.checkpoint import Checkpoint, check_folder, check_new, fingerprints
 from ._training.covariance import CovarianceStep
+from ._training.estimate import describe
 from ._training.feature_step import FeatureStep, has_likes, place_cold_start
 from ._training.fit_inputs import FitInputs, check_fit_inputs, sample_of_users
 from ._training.growing import grown_tables
@@ -38,6 +39,7 @@ from ._training.hyperparameters import (
     recorded,
     signature,
 )
+from ._training.likes import MappedLikes, in_memory
 from ._training.loop import Training, Vectors
 from ._training.reports import EpochReport, history_of
 from ._training.retention import choose as choose_retention
@@ -46,6 +48,7 @@ from ._training.scheduled import ScheduledJob, ScheduledStep
 from ._training.start import first_vectors
 from ._training.state import TrainingState
 from ._training.temperature import choose as choose_temperature
+from ._training.trials import sampled
 from ._training.update import (
     Forgotten,
     Update,
@@ -165,10 +168,11 @@ class Trainer(LikesTransformer):
 
         Parameters
         ----------
-        train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
+        train : scipy.sparse matrix or array (n_users, n_items), Interactions, Pairs or Dataset
             A stored value is a liked pair and its weight, finite and positive, of which
             ``weighting`` makes a factor of the pair's loss; explicit zeros are dropped and
-            duplicates added up, each with a warning. Not changed.
+            duplicates added up, each with a warning. Not changed. The likes of a `data.Dataset`
+            stay in their files, which must not change during the training.
         y
             Not used; scikit-learn passes it.
         validation : like train, same shape (and ids), optional
@@ -201,6 +205,8 @@ class Trainer(LikesTransformer):
             If ``device="cuda"`` cannot be used; the message says why.
         OSError, ModelError
             If ``checkpoint`` cannot be written, or holds something else. Nothing has changed then.
+        MemoryError
+            If the vectors need more memory than is free; the message has the numbers.
         TrainingDiverged
             If a value was not finite. The update was refused, and ``model_`` is the last state;
             the checkpoint is an earlier, good one.
@@ -237,6 +243,8 @@ class Trainer(LikesTransformer):
         if folder is not None:
             check_new(folder)
         last = self._warm_state(inputs)
+        if isinstance(inputs.likes, MappedLikes) and self._is_heard():
+            self._say(describe(inputs, int(self.n_epochs), self._begin, self._make_job))
         with drawing_from(self.random_state) as generator:
             inputs = self._with_retention(inputs, last)
             temperature = self._choose_temperature(inputs, last)
@@ -469,7 +477,12 @@ class Trainer(LikesTransformer):
         n_epochs = check_int("n_epochs", n_epochs, 1)
         replay = check_share("replay", replay)
         last = self._state
-        likes, new, ids = join(self._likes, last.ids, new, stacklevel=4)
+        known_likes = self._likes_for(
+            "partial_fit",
+            "prepare a data set of old and new likes and fit on it; with warm_start=True that goes "
+            "on from these vectors, if users and items are the same",
+        )
+        likes, new, ids = join(known_likes, last.ids, new, stacklevel=4)
         generator = np.random.default_rng([last.seed, last.n_epochs])
         users = choose_users(likes, np.flatnonzero(np.diff(new.indptr)), replay, generator)
         update = Update(likes, users, n_epochs, self.weighting_)
@@ -480,7 +493,7 @@ class Trainer(LikesTransformer):
                 last,
                 known,
                 inputs.likes,
-                self._likes,
+                known_likes,
                 inputs.features,
                 inputs.settings.max_norm,
                 generator,
@@ -557,7 +570,8 @@ class Trainer(LikesTransformer):
             kept[entity][rows_named(what, last.ids.get(f"{what}_ids"), wanted, n)] = False
         if kept["users"].all() and kept["items"].all():
             raise ValueError("users and items are empty; name at least one to forget")
-        likes, forgotten = without(self._likes, kept["users"], kept["items"], n_epochs)
+        known_likes = self._likes_for("forget", "prepare a data set without them and fit anew")
+        likes, forgotten = without(known_likes, kept["users"], kept["items"], n_epochs)
         update = Update(likes, np.arange(likes.shape[0]), n_epochs, self.weighting_)
         ids = {axis: ids[kept[axis.replace("_id", "")]] for axis, ids in last.ids.items()}
 
@@ -714,10 +728,11 @@ class Trainer(LikesTransformer):
         *,
         stacklevel: int = 3,
     ) -> None:
-        validation = inputs.validation
+        validation, known = inputs.validation, None
         if validation is not None:
             validation = sample_of_users(validation, self.validation_users)
-            overlap = validation.astype(bool).multiply(inputs.likes.astype(bool)).nnz
+            known = in_memory(inputs.likes, np.flatnonzero(np.diff(validation.indptr)))
+            overlap = validation.astype(bool).multiply(known.astype(bool)).nnz
             if overlap:
                 warnings.warn(
                     f"validation: {overlap} of its pairs are in train too and count as missed",
@@ -727,8 +742,8 @@ class Trainer(LikesTransformer):
             job=job,
             state=state,
             settings=inputs.settings,
-            likes=inputs.likes,
             validation=validation,
+            known=known,
             n_epochs=int(self.n_epochs) if inputs.update is None else inputs.update.n_epochs,
             patience=self.patience,
             callbacks=[partial(callback, self) for callback in inputs.callbacks],
@@ -740,7 +755,8 @@ class Trainer(LikesTransformer):
             if checkpoint is not None:
                 checkpoint.check_writable()
             self._announce(inputs)
-        self._state, self._likes = state, inputs.given
+        self._state = state
+        self._likes = None if isinstance(inputs.given, MappedLikes) else inputs.given
         self.n_features_in_ = inputs.likes.shape[1]
         self.history_ = state.history
         self.device_, self.device_reason_ = inputs.device, inputs.reason
@@ -807,6 +823,9 @@ class Trainer(LikesTransformer):
         )
         self._say(f"training on {inputs.device} ({where}); {inputs.reason}")
 
+    def _is_heard(self) -> bool:
+        return bool(self.verbose) or logger.isEnabledFor(logging.INFO)
+
     def _say(self, message: str) -> None:
         logger.info(message)
         if self.verbose:
@@ -824,7 +843,7 @@ class Trainer(LikesTransformer):
             # Chosen because of what it gains at this temperature; a higher one would learn no less
             # by heart, and rank worse at the top.
             return inputs.settings.temperature
-        return choose_temperature(inputs, self._begin, self._make_job, self._say)
+        return choose_temperature(sampled(inputs), self._begin, self._make_job, self._say)
 
     def _with_retention(self, inputs: FitInputs, last: TrainingState | None) -> FitInputs:
         """The inputs with ``user_retention``: the one named, or what short trainings choose."""
@@ -837,7 +856,7 @@ class Trainer(LikesTransformer):
         elif not used or inputs.features:  # features hold vectors back themselves
             return inputs
         else:
-            chosen = choose_retention(inputs, self._begin, self._make_job, self._say)
+            chosen = choose_retention(sampled(inputs), self._begin, self._make_job, self._say)
         return replace(inputs, settings=replace(settings, user_retention=chosen))
 
     def _warm_state(self, inputs: FitInputs) -> TrainingState | None:

@@ -1,200 +1,41 @@
-"""Several workers on a real Ray cluster on this machine."""
+"""Runs `on_a_cluster` in a process of its own.
+
+Ray leaves threads and a handler of SIGTERM to the process, and other tests fork and send SIGTERM.
+A process can also be ended if Ray does not answer.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 import pytest
+from support.places import need
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
-import ray
-
-from cml_fast import Model, Trainer, distributed
-from cml_fast.data import split, synthetic
-from cml_fast.distributed import _driver
-from cml_fast.errors import DataError, ModelError, TrainingDiverged
-from cml_fast.evaluation import evaluate
-
-pytestmark = [
-    pytest.mark.slow,
-    # Ray leaves files and processes to the end of the process.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-TRAIN, TEST = split(synthetic(200, 120, 4000).interactions, (0.8, 0.2))
-FEW = {
-    "n_dims": 16,
-    "n_epochs": 3,
-    "n_negatives": 32,
-    "batch_size": 256,
-    "temperature": 0.3,
-    "user_retention": 0.5,
-    "n_threads": 1,
-    "verbose": False,
-}
-ROUNDS = 2
-N_WORKERS = 3
+# Several times what it takes on a slow machine; after half of it, it says where it is.
+SECONDS = 300
+FILE = Path(__file__).with_name("on_a_cluster.py")
 
 
-def sha256(model: Model) -> str:
-    content = model.user_vectors.tobytes() + model.item_vectors.tobytes()
-    return hashlib.sha256(content).hexdigest()
-
-
-def trained(n_workers: int = N_WORKERS, **options: Any) -> Model:
-    arguments = {"rounds_per_epoch": ROUNDS, **options}
-    return distributed.fit(TRAIN, Trainer(**FEW), n_workers=n_workers, **arguments)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of a local cluster."""
-    context = ray.init(
-        address="local",
-        num_cpus=N_WORKERS,
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        log_to_driver=False,
-    )
-    try:
-        yield context.address_info["address"]
-    finally:
-        ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cluster: str) -> Model:
-    return trained()
-
-
-def killing(monkeypatch: pytest.MonkeyPatch, kills: dict[int, int]) -> list[int]:
-    """Kill a worker with SIGKILL before a call of the driver: ``kills`` has it by the call's
-    number. Returns a list that gets these numbers.
-    """
-    call, calls, killed = _driver.Driver.call, [0], []
-
-    def counted(self: Any, number: int, method: str, *arguments: Any, **options: Any) -> Any:
-        victim = kills.get(calls[0])
-        calls[0] += 1
-        if victim is not None:
-            try:
-                pid = ray.get(call(self, victim, "pid"))
-                os.kill(pid, signal.SIGKILL)
-                killed.append(calls[0] - 1)
-            except ray.exceptions.RayError:
-                pass  # it is dead from the kill before
-        return call(self, number, method, *arguments, **options)
-
-    monkeypatch.setattr(_driver.Driver, "call", counted)
-    return killed
-
-
-def test_the_result_depends_on_the_number_of_workers_and_on_nothing_else(
-    undisturbed: Model,
-) -> None:
-    assert sha256(trained()) == sha256(undisturbed)
-    assert sha256(trained(2)) != sha256(undisturbed)
-
-
-def test_it_is_about_as_good_as_that_of_one_machine(undisturbed: Model) -> None:
-    alone = Trainer(**FEW).fit(TRAIN).model_
-    recalls = [evaluate(model, TEST, TRAIN, ks=(20,)).recall[20] for model in (alone, undisturbed)]
-    assert recalls[1] > 0.9 * recalls[0]
-    assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 3
-
-
-# A round has three calls of each worker. Before the rounds each worker is checked and loaded; after
-# those of an epoch each hands out its users, and one the items.
-PER_EPOCH = 3 * N_WORKERS * ROUNDS + N_WORKERS + 1
-BEGUN = 2 * N_WORKERS
-
-
-@pytest.mark.parametrize(
-    "kills",
-    [
-        {BEGUN - 1: 0, BEGUN + 1: 1, BEGUN + PER_EPOCH - 2: 2},
-        {BEGUN + 4: 0, BEGUN + PER_EPOCH + 7: 0, BEGUN + 3 * PER_EPOCH: 1},
-        {BEGUN + at: at % N_WORKERS for at in range(0, 60, 15)},
-    ],
-)
-def test_killed_workers_change_nothing(
-    kills: dict[int, int], undisturbed: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    killed = killing(monkeypatch, kills)
-    assert sha256(trained()) == sha256(undisturbed)
-    assert len(killed) >= 2
-
-
-DRIVER = """
-import os, signal, sys
-import ray
-from distributed.test_ray import trained
-address, folder = sys.argv[1:]
-ray.init(address=address, _node_ip_address="127.0.0.1", log_to_driver=False)
-def die(trainer, report):
-    if report.epoch == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-trained(checkpoint=folder, callbacks=[die])
-"""
-
-
-def test_a_killed_driver_goes_on_from_the_checkpoint(
-    cluster: str, undisturbed: Model, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "going"
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = f"import sys; sys.path.insert(0, {tests!r})\n{DRIVER}"
-    done = subprocess.run([sys.executable, "-c", code, cluster, str(folder)])
-    assert done.returncode == -signal.SIGKILL
-    assert sorted(path.name for path in folder.iterdir()) == ["round-000004", "training.json"]
-    with pytest.raises(ValueError, match="holds a training: go on from it with resume=True"):
-        trained(checkpoint=str(folder))
-    with pytest.raises(DataError, match="has a training with n_workers=3"):
-        trained(2, checkpoint=str(folder), resume=True)
-    # A worker is lost right after: the copies to return to are those of the checkpoint.
-    killing(monkeypatch, {BEGUN + 2: 1})
-    model = trained(checkpoint=f"file://{folder}", resume=True)
-    assert sha256(model) == sha256(undisturbed)
-    assert model.history == undisturbed.history
-    damaged = folder / "round-000006" / "users-00001.npz"
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    with pytest.raises(ModelError, match=r"users-00001\.npz has changed since it was written"):
-        trained(checkpoint=str(folder), resume=True)
-
-
-def test_rankings_of_workers_are_those_of_one(undisturbed: Model, tmp_path: Any) -> None:
-    metrics = ("recall", "ndcg", "auc", "coverage")
-    alone = evaluate(undisturbed, TEST, TRAIN, metrics=metrics)
-    together = distributed.evaluate(undisturbed, TEST, TRAIN, metrics=metrics, n_workers=3)
-    assert together.to_dict() == alone.to_dict()
-    np.testing.assert_array_equal(together.per_user["recall"][10], alone.per_user["recall"][10])
-    files = tmp_path / "alone.parquet", tmp_path / "together.parquet"
-    undisturbed.recommend_all(files[0], 5, TRAIN)
-    distributed.recommend_all(undisturbed, files[1], 5, TRAIN, n_workers=3)
-    assert files[1].read_bytes() == files[0].read_bytes()
-
-
-def test_errors_name_what_is_wrong(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="9 workers with 1 CPU each need 9, and the cluster has"):
-        trained(9)
-    with pytest.raises(TrainingDiverged, match=r"an update of worker \d was not finite"):
-        distributed.fit(TRAIN, Trainer(**{**FEW, "learning_rate": 1e38}), n_workers=2)
-    monkeypatch.setattr(_driver, "__version__", "0.0.7")
-    with pytest.raises(RuntimeError, match=r"the worker's node \S+ has cml_fast \S+, not 0\.0\.7"):
-        trained()
-
-
-def test_an_address_that_does_not_answer(cluster: str) -> None:
-    from cml_fast.distributed._cluster import _check_answers
-
-    _check_answers(cluster)
-    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at '127\.0\.0\.1:9'"):
-        _check_answers("127.0.0.1:9")
+@pytest.mark.slow
+def test_several_workers_on_a_cluster(tmp_path: Path) -> None:
+    need("ray", "ray")
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    command += ["-o", f"faulthandler_timeout={SECONDS / 2}", str(FILE)]
+    log = tmp_path / "log"
+    environment = {name: text for name, text in os.environ.items() if name != "RAY_ADDRESS"}
+    with log.open("w") as file:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=FILE.parents[2],
+                env=environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{FILE.name} took more than {SECONDS} s and was ended:\n{log.read_text()}")
+    assert done.returncode == 0, log.read_text()

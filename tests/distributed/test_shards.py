@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from support.workers import simulated
 
-from cml_fast import Trainer
-from cml_fast.data import synthetic
+from cml_fast import Model, Trainer
+from cml_fast._training.hyperparameters import check_settings
+from cml_fast.data import Dataset, split, synthetic
 from cml_fast.distributed import fit
+from cml_fast.distributed._checkpoint import read_arrays, write_arrays
 from cml_fast.distributed._cluster import connected
+from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
+from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
 from cml_fast.errors import ModelError
+from cml_fast.evaluation import evaluate
 
 LIKES = synthetic(60, 40, 600).interactions
 
@@ -83,6 +91,18 @@ def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> 
     assert first.vectors[0].tolist() == [0] * 16
 
 
+def test_changes_are_added_in_the_order_of_the_workers() -> None:
+    start = items([[0, 0]], [0])
+    rows = np.zeros(1, dtype=np.int32)
+    # A float32 has 24 bits: 1 is lost in 2^24, 2 is not.
+    parcels = [
+        Parcel(rows, np.zeros((1, 2), dtype=np.float32), np.full((1, 1), added, dtype=np.float32))
+        for added in (1 << 24, 1, 1)
+    ]
+    assert combine(parcels, start, max_norm=1).accumulators.tolist() == [[1 << 24]]
+    assert combine(parcels[::-1], start, max_norm=1).accumulators.tolist() == [[(1 << 24) + 2]]
+
+
 def test_combined_rows_stay_in_the_ball() -> None:
     rng = np.random.default_rng(0)
     start = Items(np.zeros((5000, 112), dtype=np.float32), np.zeros((5000, 1), dtype=np.float32))
@@ -130,6 +150,93 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
         connected(None, 1, {"CPU": 1.0}),
     ):
         pass
+
+
+def test_a_data_set_in_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "likes.csv").write_text("user,item\n1,1\n1,2\n2,1\n")
+    likes = Dataset.build(tmp_path / "likes.csv", tmp_path / "likes")
+    with pytest.raises(TypeError, match="train must not be a Dataset"):
+        fit(likes, Trainer(), n_workers=2)
+
+
+def test_workers_learn_about_as_much_as_one_machine() -> None:
+    train, test = split(synthetic(200, 120, 4000).interactions, (0.8, 0.2))
+    trainer = Trainer(
+        n_epochs=8, temperature=0.3, user_retention=0.5, random_state=0, n_threads=1, verbose=False
+    )
+    alone = trainer.fit(train).model_
+    together = Model(*simulated(train, trainer, n_workers=3, rounds_per_epoch=2))
+    recalls = [
+        evaluate(model, test.matrix, train.matrix, ks=(20,)).recall[20]
+        for model in (alone, together)
+    ]
+    assert recalls[1] > 0.9 * recalls[0]
+
+
+def test_a_worker_that_goes_back_comes_to_the_same() -> None:
+    likes = LIKES.matrix
+    trainer = Trainer(temperature=0.3, ema_decay=0.5)
+    settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
+    rng = np.random.default_rng(0)
+    first = {
+        name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
+        for name, n in zip(("users", "items"), likes.shape, strict=True)
+    }
+    shard = Shard(Plan(settings, Rounds(2, 3), 1), 0, likes)
+
+    def rounds(numbers: range) -> None:
+        for number in numbers:
+            shard.accept(number, [shard.combine(shard.train(number)[1])])
+
+    shard.restore(first, 0)
+    rounds(range(4))
+    kept = {**shard.snapshot("users"), **shard.snapshot("items")}
+    rounds(range(4, 6))
+    vectors = shard.vectors()
+    shard.restore(kept, 4)
+    shard.train(4)  # lost before the round ended
+    shard.restore(kept, 4)
+    rounds(range(4, 6))
+    for again, before in zip(shard.vectors(), vectors, strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
+def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
+    class Losing(Driver):
+        def __init__(self) -> None:
+            self._ray = pytest.importorskip("ray")
+            self._plan = Plan(None, Rounds(1, 1), 1)
+            self.n_begun = 0
+
+        def _last_resort(self) -> Accepted:
+            return Accepted(0, [])
+
+        def _load(self) -> None:
+            pass
+
+        def _epoch(self) -> None:
+            self.n_begun += 1
+            raise WorkerRestarted("gone")
+
+    driver = Losing()
+    with pytest.raises(RuntimeError, match="a worker was lost 10 times in epoch 0; the last time"):
+        driver.run(None)
+    assert driver.n_begun == 10
+
+
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    folder = str(tmp_path / "round-000002")
+    users = {"users": np.ones((2, 3), dtype=np.float32)}
+    hashes = write_arrays(folder, 1, {"users": users})
+    assert list(hashes) == ["users-00001.npz"]
+    read = read_arrays(f"file://{folder}", *hashes.popitem())
+    np.testing.assert_array_equal(read["users"], users["users"])
+    file = tmp_path / "round-000002" / "users-00001.npz"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"users-00001\.npz has changed since it was written"):
+        read_arrays(folder, file.name, "0" * 64)
+    with pytest.raises(ModelError, match=r"items\.npz is missing"):
+        read_arrays(folder, "items.npz", "0" * 64)
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:

@@ -78,6 +78,12 @@ def test_hyper_parameters_of_single_losses(name):
         _core.Job("cpu", **arguments)
 
 
+def test_the_size_of_parts():
+    refused("pairs_per_part", 3, ValueError, "must be a power of two, or 0, got 3")
+    refused("pairs_per_part", -1, ValueError, "must be between 0 and")
+    refused("pairs_per_part", 2**41, ValueError, "must be between 0 and")
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 def test_the_type_of_an_array(name):
     array = job_arguments()[name]

@@ -84,6 +84,7 @@ def raw_job(device, arrays, chosen, n_items):
         max_norm=chosen.max_norm,
         seed=chosen.seed,
         batch_size=chosen.batch_size,
+        pairs_per_part=chosen.pairs_per_part,
         largest_gradient=100.0,
     )
 

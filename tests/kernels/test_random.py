@@ -93,6 +93,86 @@ def test_successive_samples_are_unrelated():
     assert chisquare(steps[1:]).pvalue > P
 
 
+# --- the order of samples, in parts --------------------------------------------------------------
+
+
+def places_of_parts(order, size):
+    """The parts in the order in which they are visited; each is visited in one go."""
+    parts = order // size
+    starts = np.flatnonzero(np.diff(parts, prepend=-1))
+    assert len(starts) == len(np.unique(parts))
+    return parts[starts]
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 64, 1024, 2**40])
+def test_an_order_in_parts_is_a_bijection_that_keeps_them_together(size):
+    for n in SIZES:
+        order = _core.visit_order(n, 2**63, 3, 0, n, size)
+        assert sorted(order) == list(range(n)), n
+        places_of_parts(order, size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 64, 2**22, 2**40])
+@pytest.mark.parametrize("n", [1, 5, 64, 1000, 2**31 + 9, 2**40 + 1])
+def test_an_order_in_parts_is_the_oracles(n, size):
+    for seed, epoch in [(0, 0), (2**64 - 1, 1), (7, 2**40)]:
+        for begin in {0, n // 2, max(0, n - 20)}:
+            end = min(begin + 20, n)
+            positions = range(begin, end)
+            expected = [draws.sample_order(n, seed, epoch, p, size) for p in positions]
+            assert _core.visit_order(n, seed, epoch, begin, end, size).tolist() == expected
+
+
+@pytest.mark.parametrize("n", [1, 100, 128])
+def test_a_single_part_is_all_pairs_at_once(n):
+    for size in (128, 2**30):
+        order = _core.visit_order(n, 5, 6, 0, n, size)
+        np.testing.assert_array_equal(order, _core.visit_order(n, 5, 6, 0, n))
+
+
+def test_parts_are_visited_in_random_order_and_the_shorter_one_at_any_place():
+    size, n_parts = 16, 9
+    n = size * (n_parts - 1) + 5
+    orders = [_core.visit_order(n, 1, epoch, 0, n, size) for epoch in range(200 * n_parts)]
+    places = np.array([places_of_parts(order, size) for order in orders])
+    for place in range(n_parts):
+        assert chisquare(np.bincount(places[:, place], minlength=n_parts)).pvalue > P
+
+
+def test_successive_parts_are_unrelated():
+    """As successive samples are, from some hundreds on: a network over less is no perfect one."""
+    n_parts = 500
+    n = 2 * n_parts
+    orders = np.array([_core.visit_order(n, 1, epoch, 0, n, 2)[::2] // 2 for epoch in range(80)])
+    steps = np.bincount((np.diff(orders) % n_parts).ravel(), minlength=n_parts)
+    assert steps[0] == 0
+    assert chisquare(steps[1:]).pvalue > P
+
+
+def test_each_part_has_an_order_of_its_own():
+    """Where a pair lies in its part says nothing of where others do, there or in other parts."""
+    size = 1024
+    n = size * 4
+    orders = []
+    for epoch in range(50):
+        order = _core.visit_order(n, 1, epoch, 0, n, size)
+        parts = order.reshape(4, size)
+        orders.append(parts[np.argsort(parts[:, 0])] % size)  # by the number of the part
+    orders = np.array(orders)
+    within = np.bincount((np.diff(orders) % size).ravel(), minlength=size)
+    assert within[0] == 0
+    assert chisquare(within[1:]).pvalue > P
+    for one, other in [(0, 1), (0, 3), (1, 2)]:
+        between = (orders[:, one] - orders[:, other]) % size
+        assert chisquare(np.bincount(between.ravel(), minlength=size)).pvalue > P
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 2**41])
+def test_parts_are_powers_of_two(bad):
+    with pytest.raises(ValueError, match="power of two"):
+        _core.visit_order(10, 0, 0, 0, 10, bad)
+
+
 # --- negatives --------------------------------------------------------------------------------
 
 

@@ -62,6 +62,13 @@ def test_mini_batches_of_any_size_equal_the_oracle(sync_kernel, loss, rowwise, b
     check(sync_kernel, None, loss=loss, rowwise=rowwise, batch_size=batch_size, n_users=10)
 
 
+@pytest.mark.parametrize("pairs_per_part", [32, 256])
+@pytest.mark.parametrize("batch_size", [0, 100])
+def test_an_order_in_parts_equals_the_oracle(kernel, batch_size, pairs_per_part):
+    """Two epochs; tiles and batches go across the bounds of parts."""
+    check(kernel, None, n_users=10, batch_size=batch_size, pairs_per_part=pairs_per_part)
+
+
 @pytest.mark.parametrize(
     ("loss", "rowwise", "n_dims"),
     [

@@ -25,21 +25,40 @@ def philox(key: tuple[int, int], counter: tuple[int, int, int, int]) -> tuple[in
     return a, b, c, d
 
 
-def sample_order(n: int, seed: int, epoch: int, position: int) -> int:
-    """The liked pair at this position of an epoch: a keyed bijection of [0, n)."""
+def sample_order(n: int, seed: int, epoch: int, position: int, pairs_per_part: int = 0) -> int:
+    """The liked pair at this position of an epoch: a keyed bijection of [0, n).
+
+    Parts of successive pairs are visited one after another, in an order of their own; the last
+    part, which may be shorter, at any place among them. 0 pairs per part: there is one part.
+    """
+    words: list[int] = []
+    for call in range(2):
+        words += philox((seed, SAMPLE_ORDER), (call, 0, epoch, 0))
+    size = pairs_per_part or n + 1
+    n_whole, n_last = divmod(n, size)
+    last_begin = (words[7] * (n_whole + 1) >> 64) * size
+    if last_begin <= position < last_begin + n_last:
+        within = _shuffled(position - last_begin, n_last, words, n_whole)
+        return n_whole * size + within
+    if position >= last_begin:
+        position -= n_last
+    number, within = divmod(position, size)
+    part = _shuffled(number, n_whole, words, WORD)
+    return part * size + _shuffled(within, size, words, part)
+
+
+def _shuffled(x: int, n: int, keys: list[int], part: int) -> int:
+    """A keyed bijection of [0, n), one for each part."""
     bits = (n - 1).bit_length()
     low_bits = bits - bits // 2
     low_mask = (1 << low_bits) - 1
     high_size = (n + low_mask) >> low_bits
-    keys: list[int] = []
-    for call in range(2):
-        keys += philox((seed, SAMPLE_ORDER), (call, 0, epoch, 0))
+    keys = [key ^ (part * 0x9E3779B97F4A7C15 & WORD) for key in keys]
 
     def mix(x: int, key: int) -> int:
         x = (x ^ key) * 0xBF58476D1CE4E5B9 & WORD
         return x ^ x >> 32
 
-    x = position
     while True:
         low, high = x & low_mask, x >> low_bits
         for i in range(0, 6, 2):

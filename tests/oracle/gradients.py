@@ -44,7 +44,7 @@ def pair_gradients(
     n_items = likes.shape[1]
     number = tables.users.dtype.type
     epoch, position = divmod(sample, likes.nnz)
-    pair = draws.sample_order(likes.nnz, settings.seed, epoch, position)
+    pair = draws.sample_order(likes.nnz, settings.seed, epoch, position, settings.pairs_per_part)
     i = int(np.searchsorted(likes.indptr, pair, side="right")) - 1
     j = int(likes.indices[pair])
     liked = likes.indices[likes.indptr[i] : likes.indptr[i + 1]]
@@ -90,7 +90,8 @@ def tile_gradients(
     number = tables.users.dtype.type
     epoch, first = divmod(samples[0], likes.nnz)
     pairs = [
-        draws.sample_order(likes.nnz, settings.seed, epoch, first + t) for t in range(len(samples))
+        draws.sample_order(likes.nnz, settings.seed, epoch, first + t, settings.pairs_per_part)
+        for t in range(len(samples))
     ]
     i = np.searchsorted(likes.indptr, pairs, side="right") - 1
     j = likes.indices[pairs]

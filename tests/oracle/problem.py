@@ -30,6 +30,7 @@ class Settings:
     epsilon: float
     max_norm: float
     seed: int
+    pairs_per_part: int = 0  # 0: all pairs are one part
     batch_size: int = 0  # 0: asynchronous, every step updates its rows at once
     largest_gradient: float = 1.0  # of those that a mini-batch adds up; fixes how they are rounded
     rowwise: bool = False  # one AdaGrad accumulator for each row

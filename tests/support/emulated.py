@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,12 +47,18 @@ def compiler() -> list[str]:
 
 
 def build(
-    directory: Path, *flags: str, checkout: Path = CHECKOUT, kernels: Sequence[int] = KERNELS
+    directory: Path,
+    *flags: str,
+    checkout: Path = CHECKOUT,
+    kernels: Sequence[int] = KERNELS,
+    translated: Mapping[int, str] | None = None,
 ) -> Path:
     """Compile the kernels, their launch and the emulated device into one shared library.
 
     Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
+    ``translated`` has the sources of kernels that were made from PTX, see ptx.py.
     """
+    translated = translated or {}
     cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
     if not cuda.is_dir():
         pytest.skip(f"the sources of the CUDA kernels are not in {cuda}")
@@ -67,7 +73,11 @@ def build(
         (emulator / name, ["-fvisibility=default"])
         for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
     ]
-    missing = sorted({*KERNELS} - {*kernels})
+    for chunks, text in translated.items():
+        source = directory / f"translated_{chunks}.cpp"
+        source.write_text(text)
+        sources += [(source, ["-I", str(cuda), "-w", "-O0"])]  # much code, run rarely
+    missing = sorted({*KERNELS} - {*kernels} - {*translated})
     if missing:
         none = directory / "missing.cpp"
         functions = (
@@ -119,11 +129,16 @@ Hyperparameters = structure(
     ("rowwise", ctypes.c_bool),
     ("seed", ctypes.c_uint64),
 )
+ShuffleSizes = structure(("n", ctypes.c_uint64), ("high_size", ctypes.c_uint64), ("low_bits", I32))
+VisitSizes = structure(
+    ("part_bits", I32), ("last", ShuffleSizes), ("part", ShuffleSizes), ("parts", ShuffleSizes)
+)
 FixedPoint = structure(("scale", F32), ("unit", F32), ("largest_gradient", F32))
 CoreJob = structure(
     ("users", Table),
     ("items", Table),
     ("likes", Likes),
+    ("visits", VisitSizes),
     ("hyper", Hyperparameters),
     ("rank_weights", POINTER),
     ("draws_per_item", ctypes.c_uint64),
@@ -163,6 +178,19 @@ Selection = structure(
     ("counts", POINTER),
     ("total", POINTER),
 )
+
+
+def shuffle_sizes(n: int) -> Any:
+    bits = (n - 1).bit_length() if n > 0 else 0
+    low_bits = bits - bits // 2
+    return ShuffleSizes(n, -(-n // 2**low_bits), low_bits)
+
+
+def visit_sizes(n_pairs: int, pairs_per_part: int) -> Any:
+    bits = pairs_per_part.bit_length() - 1 if pairs_per_part else 62
+    whole, rest = divmod(n_pairs, 2**bits)
+    return VisitSizes(bits, *(shuffle_sizes(n) for n in (rest, 2**bits, whole)))
+
 
 _library: ctypes.CDLL | None = None
 
@@ -236,7 +264,8 @@ class EmulatedJob:
         ranks = pointers["rank_weights"]
         batch_size = min(chosen.batch_size, likes.n_pairs)
         draws = (2**64 * chosen.n_negatives // tables[1].rows + 1) % 2**64
-        self._job = CoreJob(*tables, likes, hyper, ranks, draws, batch_size, fixed)
+        visits = visit_sizes(likes.n_pairs, chosen.pairs_per_part)
+        self._job = CoreJob(*tables, likes, visits, hyper, ranks, draws, batch_size, fixed)
         self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
         self.grid = grid
 

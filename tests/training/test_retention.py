@@ -12,16 +12,18 @@ from cml_fast.errors import TrainingDiverged
 
 LIKES = synthetic(300, 120, 4000, random_state=3).interactions.matrix
 CHOOSING = {"temperature": 0.3, "user_retention": None}
+# Figures of users who keep all and who keep nothing, half-way and at the end.
+NOTHING_IS_BETTER = (0.1, 0.2, 0.1, 0.2)
 
 
 def judged(monkeypatch, *ndcg):
-    """Trials get these figures, in their order; returns what they were measured on."""
+    """Trials get these figures of users, in their order; returns what they were measured on."""
     left, seen = list(ndcg), []
 
     def measure(users, items, wanted, known, ks, *, n_threads):
         seen.append((wanted, known))
         n_users = np.count_nonzero(np.diff(wanted.indptr))
-        return type("Found", (), {"per_user": {"ndcg": {ks[0]: np.full(n_users, left.pop(0))}}})
+        return type("Found", (), {"per_user": {"ndcg": {ks[0]: np.resize(left.pop(0), n_users)}}})
 
     monkeypatch.setattr(trials, "measure", measure)
     return seen
@@ -57,9 +59,9 @@ def test_an_interrupted_training_ends_the_same(tmp_path):
 
 
 def test_resuming_keeps_the_choice(tmp_path, monkeypatch):
-    judged(monkeypatch, 0.1, 0.2)
+    judged(monkeypatch, *NOTHING_IS_BETTER)
     whole = trainer(**CHOOSING).fit(LIKES)
-    judged(monkeypatch, 0.1, 0.2)
+    judged(monkeypatch, *NOTHING_IS_BETTER)
     begun = trainer(**CHOOSING).fit(LIKES, checkpoint=tmp_path, callbacks=[lambda *_: True])
     assert begun.n_epochs_ == 1
     # Stopped by a callback, a training is finished; begin again from its first checkpoint.
@@ -67,9 +69,21 @@ def test_resuming_keeps_the_choice(tmp_path, monkeypatch):
     assert resumed.user_retention_ == whole.user_retention_ == retention.LITTLE
 
 
-@pytest.mark.parametrize(("of_all", "of_nothing", "kept"), [(0.1, 0.2, 0.3), (0.2, 0.1, 1)])
-def test_the_better_one_is_taken_and_trains_as_if_named(monkeypatch, of_all, of_nothing, kept):
-    judged(monkeypatch, of_all, of_nothing)
+# As figures of users who keep nothing are 0, the mean of these is 1.7 to 2 standard errors above.
+A_LITTLE_BETTER = ([1.0, -0.8], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("figures", "kept"),
+    [
+        (NOTHING_IS_BETTER, 0.3),
+        ((0.2, 0.1), 1),  # which is clear half-way
+        ((*A_LITTLE_BETTER, *A_LITTLE_BETTER), 1),
+        ((*A_LITTLE_BETTER, 0.1, 0.1), 0.3),
+    ],
+)
+def test_the_better_one_is_taken_and_trains_as_if_named(monkeypatch, figures, kept):
+    judged(monkeypatch, *figures)
     one = trainer(**CHOOSING).fit(LIKES)
     assert one.user_retention_ == kept
     assert one.user_retention is None
@@ -78,9 +92,9 @@ def test_the_better_one_is_taken_and_trains_as_if_named(monkeypatch, of_all, of_
 
 
 def test_what_is_held_out_is_not_known(monkeypatch):
-    seen = judged(monkeypatch, 0.1, 0.2)
+    seen = judged(monkeypatch, *NOTHING_IS_BETTER)
     trainer(**CHOOSING).fit(LIKES)
-    assert len(seen) == 2
+    assert len(seen) == 4
     for wanted, known in seen:
         assert wanted.nnz > 0
         assert known.multiply(wanted).nnz == 0
@@ -89,7 +103,7 @@ def test_what_is_held_out_is_not_known(monkeypatch):
 
 def test_validation_data_judge_where_there_are_some(monkeypatch):
     train, validation = split(LIKES, (0.8, 0.2))
-    seen = judged(monkeypatch, 0.1, 0.2)
+    seen = judged(monkeypatch, *NOTHING_IS_BETTER)
     trainer(**CHOOSING).fit(train, validation=validation)
     for wanted, known in seen:
         np.testing.assert_array_equal(wanted.toarray(), validation.toarray())
@@ -99,7 +113,7 @@ def test_validation_data_judge_where_there_are_some(monkeypatch):
 def test_large_data_are_tried_on_some_users(monkeypatch):
     monkeypatch.setattr(retention, "MAX_PAIRS", 1000)
     train, validation = split(LIKES, (0.8, 0.2))
-    seen = judged(monkeypatch, 0.1, 0.2, 0.1, 0.2)
+    seen = judged(monkeypatch, *NOTHING_IS_BETTER, *NOTHING_IS_BETTER)
     trainer(**CHOOSING).fit(train, validation=validation)
     trainer(**CHOOSING).fit(train)
     for wanted, known in seen:
@@ -141,7 +155,7 @@ def test_it_follows_the_data():
 
 
 def test_a_warm_start_keeps_the_choice(monkeypatch):
-    judged(monkeypatch, 0.1, 0.2)
+    judged(monkeypatch, *NOTHING_IS_BETTER)
     one = trainer(**CHOOSING, warm_start=True).fit(LIKES).fit(LIKES)  # a second choice would fail
     assert one.user_retention_ == retention.LITTLE
     assert one.n_epochs_ == 4
@@ -175,7 +189,7 @@ def test_a_first_epoch_that_is_the_best_is_told(monkeypatch, capsys):
 
 
 def test_users_are_held_back_where_the_gain_is_within_the_error(monkeypatch):
-    noisy = iter([np.array([0.7, 0.0, 0.0]), np.array([0.2, 0.2, 0.1])])
+    noisy = iter(2 * [np.array([0.7, 0.0, 0.0]), np.array([0.2, 0.2, 0.1])])
 
     def measure(users, items, wanted, known, ks, *, n_threads):
         return type("Found", (), {"per_user": {"ndcg": {ks[0]: next(noisy)}}})
@@ -186,7 +200,7 @@ def test_users_are_held_back_where_the_gain_is_within_the_error(monkeypatch):
 
 @pytest.mark.parametrize(("of_nothing", "searched"), [(0.2, False), (0.0, True)])
 def test_the_temperature_is_searched_where_users_keep_all(monkeypatch, of_nothing, searched):
-    judged(monkeypatch, 0.1, of_nothing)
+    judged(monkeypatch, *(2 * (0.1, of_nothing)))
     monkeypatch.setattr("cml_fast.trainer.choose_temperature", lambda *_: 0.7)
     one = trainer(temperature=None, user_retention=None, max_norm=2.0).fit(LIKES)
     assert one.temperature_ == (0.7 if searched else pytest.approx(0.3 * 4))

@@ -108,7 +108,6 @@ def test_it_decorrelates(device: str, update: str) -> None:
     with_it = fitted(device=device, update=update)
     assert off_diagonal(with_it) < 0.7 * off_diagonal(without)
     assert np.linalg.norm(vectors(with_it), axis=1).max() < 1 + 1e-6
-    assert without.history_[0].seconds_between < 1e-3
     assert all(0 < r.seconds_between < r.seconds for r in with_it.history_)
 
 

@@ -206,7 +206,7 @@ def test_ids_reach_the_model() -> None:
 
 INTEGERS = (
     *("n_dims", "n_negatives", "n_epochs", "n_threads", "batch_size"),
-    *("patience", "validation_users"),
+    *("patience", "validation_users", "pairs_per_part"),
 )
 REALS = ("margin", "learning_rate", "max_norm", "temperature", "negative_weight")
 BAD_PARAMETERS = [
@@ -222,6 +222,7 @@ BAD_PARAMETERS = [
     *(("n_dims", 2049, ValueError), ("n_negatives", 1025, ValueError)),
     *(("n_threads", 4097, ValueError), ("max_norm", 1e7, ValueError)),
     *(("max_norm", 1e-7, ValueError), ("batch_size", 2**24 + 1, ValueError)),
+    *(("pairs_per_part", bad, ValueError) for bad in (3, 2**40 - 1, 2**41)),
     *(("update", bad, ValueError) for bad in ("Sync", "", None, 1)),
     *(("loss", bad, ValueError) for bad in ("WARP", "", None, 1)),
     *(("optimizer", bad, ValueError) for bad in ("adam", "", 1)),

@@ -109,7 +109,9 @@ def _load(context: typer.Context, file: Path | None) -> Path | None:
             near = get_close_matches(key.replace("_", "-"), settings, 1, 0)
             raise UsageError(f"{file} has an unknown key {key!r}; did you mean {near[0]!r}?")
         param = settings[key]
-        _check_type(context, file, key, param.name, value)
+        fault = fault_of(_kind_of(context, param.name), value)
+        if fault:
+            raise UsageError(f"{file}: {key} {fault}")
         try:
             param.process_value(context, value)
         except UsageError as error:
@@ -123,22 +125,28 @@ def _load(context: typer.Context, file: Path | None) -> Path | None:
 def _kind_of(context: typer.Context, name: str) -> Any:
     """Return the type of a parameter, for one that may be None that of its values."""
     function: Any = context.command.callback
-    kind = inspect.signature(function).parameters[name].annotation
+    return kind_of(inspect.signature(function).parameters[name].annotation)
+
+
+def kind_of(annotation: Any) -> Any:
+    """Return the type that is annotated, for one that may be None that of its values."""
+    kind = annotation
     while get_origin(kind) is not None and get_origin(kind) is not list:
         kind = next(one for one in get_args(kind) if one is not NoneType)
     return kind
 
 
-def _check_type(context: typer.Context, file: Path, key: str, name: str, value: Any) -> None:
-    """Refuse a value that is not of the type of its option."""
-    kind, each, what = _kind_of(context, name), [value], ""
+def fault_of(kind: Any, value: Any) -> str:
+    """Say what is wrong with a value that is not of the type of its option; "" if it is."""
+    each, what = [value], ""
     if get_origin(kind) is list:
         (kind,), what = get_args(kind), "a list, each "
         each = value if isinstance(value, list) else [None]
     wanted, types = _KINDS[kind]
     for one in each:
         if not isinstance(one, types) or (isinstance(one, bool) and kind is not bool):
-            raise UsageError(f"{file}: {key} must be {what}{wanted}, got {value!r}")
+            return f"must be {what}{wanted}, got {value!r}"
+    return ""
 
 
 def _write(context: typer.Context, file: Path | None) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from .._persistence.one_file import write_file
-from .config import config_text, read_config
+from ..errors import DataError
+from .config import config_text, fault_of, kind_of, read_config
 from .messages import note
 from .reading import STDIN, Reading
 
@@ -48,11 +49,17 @@ def keep(folder: Path, train: Any, values: Mapping[str, Any]) -> None:
 def kept_with(folder: Path) -> Kept | None:
     """Return how the model in a folder was trained, or None where that is not known."""
     file = folder / NAME
-    if not file.is_file() or not file.read_text("utf-8").startswith(f"# {_mark(folder)}\n"):
+    if not file.is_file() or not file.read_bytes().startswith(f"# {_mark(folder)}\n".encode()):
         return None
     values = read_config(file)
-    files = (values[key] for key in ("file", "validation") if values.get(key, STDIN) != STDIN)
     options = _options_of_reading()
+    hints = get_type_hints(Reading)
+    kinds = {key: kind_of(hints[field]) for key, field in options.items()}
+    for key, kind in {"file": Path, "validation": Path, **kinds}.items():
+        fault = fault_of(kind, values[key]) if key in values else ""
+        if fault:
+            raise DataError(f"{file}: {key} {fault}")
+    files = (values[key] for key in ("file", "validation") if values.get(key, STDIN) != STDIN)
     reading = {options[key]: value for key, value in values.items() if key in options}
     return Kept(tuple(map(Path, files)), Reading(**reading))
 

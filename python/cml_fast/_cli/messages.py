@@ -69,6 +69,8 @@ def explain(error: Exception) -> tuple[int, str]:
             return 2, str(error)
         case TrainingDiverged() | ImportError():
             return 1, str(error)
+        case MemoryError():
+            return 1, str(error) or "there is not enough memory"
     return 1, f"unexpected {type(error).__name__}: {error}"
 
 

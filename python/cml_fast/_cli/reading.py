@@ -153,6 +153,11 @@ class Reading:
         from ..data import load_interactions
 
         note(f"reading {file}")
+        source = sys.stdin.buffer if str(file) == STDIN else file
+        return load_interactions(source, **{**self.arguments(), **known})
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `load_interactions`."""
         where: dict[str | int | None, list[str]] = {}
         for condition in self.where:
             column, _, value = condition.partition("=")
@@ -160,8 +165,7 @@ class Reading:
         options = {field.name: getattr(self, field.name) for field in fields(self)}
         for column in ("user", "item", "rating", "weight", "timestamp"):
             options[column] = _name_or_position(options[column])
-        source = sys.stdin.buffer if str(file) == STDIN else file
-        return load_interactions(source, **{**options, "where": where or None, **known})
+        return {**options, "where": where or None}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .options import at_most_one, choice
 from .reading import Known, Reading
 
 if TYPE_CHECKING:
-    from ..data import Features, Interactions
+    from ..data import Dataset, Features
 
 _PANEL = "Training"
 _FEATURES = "What is known of items and users"
@@ -174,11 +174,11 @@ class TrainingData:
 
     def load_all(
         self, reading: Reading, known: Known, file: Path, random_state: int
-    ) -> tuple[Interactions, dict[str, Any]]:
-        """Read the interactions, and the further arguments of `Trainer.fit`."""
+    ) -> tuple[Any, dict[str, Any]]:
+        """Read the interactions, or open a data set; and the further arguments of `Trainer.fit`."""
         from ..data import split
 
-        train = reading.load(file)
+        train: Any = self._opened(file) or reading.load(file)
         validation = None
         if self.validation:
             validation = known.load(reading, self.validation, train.user_ids, train.item_ids)
@@ -190,6 +190,19 @@ class TrainingData:
             "user_features": self._load_features(self.user_features, train.user_ids),
             "item_features": self._load_features(self.item_features, train.item_ids),
         }
+
+    def _opened(self, file: Path) -> Dataset | None:
+        """Open a folder that `Dataset.build` made; None if it is none."""
+        from ..data import Dataset
+
+        if not Dataset.is_at(file):
+            return None
+        if self.validation_share:
+            raise ValueError(
+                f"--validation-share cannot split the data set in {file}; name a file of likes to "
+                "validate on: --validation FILE"
+            )
+        return Dataset.open(file)
 
     def _load_features(self, file: Path | None, ids: np.ndarray) -> Features | None:
         """Read features of these objects; those of others are left out, with a warning."""

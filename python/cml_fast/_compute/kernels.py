@@ -73,5 +73,6 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         max_norm=settings.max_norm,
         seed=settings.seed,
         batch_size=settings.batch_size,
+        pairs_per_part=settings.pairs_per_part,
         largest_gradient=gradient_bound(settings, rank_weights, likes.data),
     )

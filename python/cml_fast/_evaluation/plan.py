@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .._validation.matrices import MAX_OBJECTS
 from .._validation.scalars import check_bool, check_choice, check_int
 from ..metrics.registry import check_metrics
 
@@ -44,7 +45,7 @@ def _check_ks(ks: Iterable[int]) -> list[int]:
     """Return distinct lengths in ascending order."""
     if not isinstance(ks, Iterable) or isinstance(ks, str):
         raise TypeError(f"ks must be a sequence of integers such as (10, 50), got {ks!r}")
-    lengths = sorted({check_int("ks", k, 1) for k in ks})
+    lengths = sorted({check_int("ks", k, 1, MAX_OBJECTS) for k in ks})
     if not lengths:
         raise ValueError("ks must have at least one length, got none")
     return lengths

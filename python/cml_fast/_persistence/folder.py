@@ -30,8 +30,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from .._locks import lock_for_reading, lock_for_writing
 from ..errors import ModelError
-from .locks import lock_for_reading, lock_for_writing
 
 FORMAT = "cml_fast"
 FORMAT_VERSION = 1

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from .._locks import lock_for_writing
 from .folder import _sync
-from .locks import lock_for_writing
 
 SETTINGS = "settings.json"
 # Begins the names of files that are not complete.

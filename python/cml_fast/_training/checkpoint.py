@@ -50,6 +50,7 @@ from ..errors import DataError, ModelError
 from .ema import ENTITIES, MovingAverages
 from .fit_inputs import FitInputs
 from .hyperparameters import resolve
+from .likes import Likes, MappedLikes
 from .reports import Counters, EpochReport
 from .state import Best, TrainingState
 from .update import Update
@@ -251,8 +252,10 @@ def fingerprints(inputs: FitInputs) -> dict[str, str | None]:
     }
 
 
-def _fingerprint(matrix: sp.csr_array | np.ndarray) -> str:
-    """SHA-256 of a canonical matrix, the same for every type of its indices."""
+def _fingerprint(matrix: Likes | np.ndarray) -> str:
+    """SHA-256 of a canonical matrix, the same for every type of its indices; tokens of files."""
+    if isinstance(matrix, MappedLikes):
+        return matrix.token
     digest = hashlib.sha256(repr(tuple(map(int, matrix.shape))).encode("ascii"))
     arrays = (
         [(matrix.ravel(), "<f4")]

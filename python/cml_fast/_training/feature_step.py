@@ -12,6 +12,7 @@ from .._compute.counter_rng import FEATURES, distinct_rows, random_words
 from .._compute.feature_network import FeatureNetwork, cold_start_vectors, into_ball
 from .._compute.settings import Settings
 from .._compute.tables import Tables
+from .likes import Likes, item_counts
 
 ENTITIES = ("users", "items")
 
@@ -47,11 +48,11 @@ def used_columns(features: Any) -> tuple[np.ndarray, Any]:
     return columns, sp.csr_array((features.data, places, features.indptr), shape=shape)
 
 
-def has_likes(likes: sp.csr_array, entity: str) -> np.ndarray:
+def has_likes(likes: Likes, entity: str) -> np.ndarray:
     """Which users, or items, have any, bool (n,)."""
     if entity == "users":
         return np.asarray(np.diff(likes.indptr) > 0)
-    return np.asarray(np.bincount(likes.indices, minlength=likes.shape[1]) > 0)
+    return np.asarray(item_counts(likes) > 0)
 
 
 def place_cold_start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,15 +12,15 @@ import scipy.sparse as sp
 
 from .._compute.devices import choose_device
 from .._compute.settings import Settings
-from .._compute.tables import Tables
-from .._memory import check_memory
 from .._validation.matrices import check_matrix
-from ..data import Interactions
+from ..data import Dataset, Interactions
 from ..data._ids import IdIndex
 from ..data.features import check_features
 from ..errors import DataError
 from .feature_step import has_features, has_likes
-from .hyperparameters import check_settings
+from .hyperparameters import PAIRS_PER_PART, check_settings
+from .likes import Likes, MappedLikes, item_counts, map_likes
+from .memory import check_fits
 from .update import Update, only_users
 from .weighting import choose_weighting, weigh
 
@@ -29,8 +29,8 @@ from .weighting import choose_weighting, weigh
 class FitInputs:
     """Checked arguments; the seed of the settings is yet to be drawn."""
 
-    given: sp.csr_array  # the likes, with the weights that they were given
-    likes: sp.csr_array  # with the weights for training, whose mean is 1
+    given: Likes  # with the weights that they were given
+    likes: Likes  # with the weights for training, whose mean is 1
     weighting: str  # how these were made from the given ones
     ids: dict[str, np.ndarray]  # external ids of users and items, if train has any
     validation: sp.csr_array | None
@@ -42,21 +42,23 @@ class FitInputs:
     update: Update | None = None  # what is trained on; None: everything, as in a fit
 
     @cached_property
-    def trained(self) -> sp.csr_array:
+    def trained(self) -> Likes:
         """The likes that are trained on."""
-        return self.likes if self.update is None else only_users(self.likes, self.update.users)
+        if self.update is None:
+            return self.likes
+        assert not isinstance(self.likes, MappedLikes)
+        return only_users(self.likes, self.update.users)
 
     @cached_property
     def counts(self) -> dict[str, np.ndarray]:
         """What `Model` keeps of the likes, by its names: see there."""
-        n_items = self.likes.shape[1]
         user_counts = np.diff(self.likes.indptr).astype(np.int64)
         placed = np.zeros(len(user_counts), dtype=bool)
         if "users" in self.features:
             placed = has_features(self.features["users"]) & (user_counts == 0)
         return {
             "user_counts": user_counts,
-            "item_counts": np.bincount(self.likes.indices, minlength=n_items),
+            "item_counts": item_counts(self.likes),
             "placed_users": placed,
         }
 
@@ -82,18 +84,25 @@ def check_fit_inputs(
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks must be callable, got {callback!r}")
-    matrix = train.matrix if isinstance(train, Interactions) else train
-    # Compiled code reads the matrices while callbacks and other threads run, so these are our own.
-    as_given = likes = check_matrix("train", matrix, own=True, stacklevel=stacklevel)
+    as_given: Likes
+    likes: Likes
+    if isinstance(train, Dataset):
+        as_given = likes = map_likes(train)
+    else:
+        matrix = train.matrix if isinstance(train, Interactions) else train
+        # Compiled code reads it while callbacks and other threads run, so this is our own.
+        as_given = likes = check_matrix("train", matrix, own=True, stacklevel=stacklevel)
     if likes.nnz == 0:
         raise DataError("train has no interactions, so there is nothing to learn")
     ids = {}
-    if isinstance(train, Interactions):
+    if isinstance(train, Interactions | Dataset):
         ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
     device, reason = choose_device(trainer.device)
     settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
-    _check_memory(settings, likes.shape, validated=validation is not None)
+    check_fits(settings, likes.shape, validated=validation is not None)
+    if isinstance(likes, MappedLikes) and settings.pairs_per_part == 0:
+        settings = replace(settings, pairs_per_part=PAIRS_PER_PART)
     weighting = weighting or trainer.weighting or choose_weighting(likes, stacklevel=stacklevel)
     likes = weigh(likes, weighting)
     held_out = _check_validation(validation, train, likes.shape)
@@ -128,24 +137,11 @@ def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:
     return sample
 
 
-def _check_memory(settings: Settings, shape: tuple[int, int], *, validated: bool) -> None:
-    """Refuse a training whose vectors do not fit into memory, before any is allocated."""
-    tables = Tables.n_bytes(shape, settings.n_dims, rowwise=settings.rowwise)
-    vectors = sum(shape) * settings.n_dims * np.dtype(np.float32).itemsize
-    # The tables, those of the best epoch, the averages over epochs, and the model.
-    needed = tables * (2 if validated else 1) + vectors * (2 if settings.ema_decay else 1)
-    check_memory(
-        f"training {shape[0]:,} users and {shape[1]:,} items with n_dims={settings.n_dims}",
-        needed,
-        "give a lower n_dims, or leave users and items with few likes out",
-    )
-
-
 def _check_validation(validation: Any, train: Any, shape: tuple[int, int]) -> sp.csr_array | None:
     if validation is None:
         return None
     if isinstance(validation, Interactions):
-        if isinstance(train, Interactions) and not (
+        if isinstance(train, Interactions | Dataset) and not (
             np.array_equal(validation.user_ids, train.user_ids)
             and np.array_equal(validation.item_ids, train.item_ids)
         ):

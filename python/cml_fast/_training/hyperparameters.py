@@ -29,6 +29,8 @@ from .weighting import WEIGHTINGS
 
 # Where the search for a temperature begins, for vectors in the unit ball.
 FIRST_TEMPERATURE = 0.3
+# Of likes in files, where it is not given.
+PAIRS_PER_PART = 1 << 22
 UPDATES = ("sync", "async")
 # Of `Trainer.partial_fit`, passes and the share of replayed likes: see docs/studies/keeping-up.md.
 PARTIAL_EPOCHS = 4
@@ -126,6 +128,19 @@ def _share(name: str, value: Any) -> float:
     if share >= 1:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
     return share
+
+
+def _power_of_two(high: int) -> Check:
+    def check(name: str, value: Any) -> int:
+        number = check_int(name, value, 1, high)
+        if number & (number - 1):
+            below = 1 << number.bit_length() - 1
+            raise ValueError(
+                f"{name} must be a power of two, such as {below} or {2 * below}, got {value!r}"
+            )
+        return number
+
+    return check
 
 
 def _anything(name: str, value: Any) -> Any:
@@ -281,8 +296,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         The lower it is, the less a model can learn likes by heart: good where there are few likes,
         or few tastes. None: 1; with "softmax" and without features 0.3, unless users who keep all
         have a better NDCG@50 than users who keep nothing, by a standard error, after trial
-        trainings of 8 epochs. The trials use the likes of at most so many users as have 20,000, and
-        hold out likes as those for the temperature do.""",
+        trainings of 8 epochs, or by two after 4. The trials use the likes of at most so many users
+        as have 10,000, and hold out likes as those for the temperature do.""",
             rare=True,
             kind=float,
             folds_in=True,
@@ -324,6 +339,19 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         (each takes 32 pairs at a time), a smaller one learns more from an epoch. None: 1024.""",
             rare=True,
             needs="update='sync'",
+        ),
+        Hyperparameter(
+            "pairs_per_part",
+            None,
+            _power_of_two(_core.MAX_PAIRS_PER_PART),
+            "Pairs that lie together and are visited together (all; 4194304 of likes in a folder).",
+            """int, a power of two up to 2^40, or None
+        An epoch visits the pairs in parts of so many successive ones: the parts in random order,
+        and the pairs of each part in random order. The likes are then read almost in order, as is
+        best for likes in a file, and the users of a part are trained close together. None: all
+        likes of a matrix at once, and those of a `data.Dataset` in parts of 2^22.""",
+            rare=True,
+            nullable=True,
         ),
         Hyperparameter(
             "cov_weight",
@@ -600,6 +628,7 @@ def check_settings(
         n_threads=n_threads,
         seed=0,
         batch_size=values["batch_size"] if sync else 0,
+        pairs_per_part=values["pairs_per_part"] or 0,
         rowwise=values["optimizer"] == "rowwise_adagrad",
         loss=values["loss"],
         tile_size=loss_named(values["loss"]).tile_size,

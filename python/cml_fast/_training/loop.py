@@ -45,17 +45,18 @@ Vectors = tuple[np.ndarray, np.ndarray]
 class Training:
     """A training: what it works with, and when it ends. Everything that changes is in ``state``."""
 
-    job: ScheduledJob  # trains state.tables on likes
+    job: ScheduledJob  # trains state.tables
     state: TrainingState
     settings: Settings
-    likes: sp.csr_array
     validation: sp.csr_array | None
+    known: sp.csr_array | None  # the likes of its users, at least
     n_epochs: int
     patience: int | None
     callbacks: list[Callable[[EpochReport], bool | None]]
     publish: Callable[[], Vectors]  # makes the model of the trainer, and returns its vectors
     checkpoint: Checkpoint | None
     verbose: bool
+    _has_warned: bool = False  # that a checkpoint could not be written
 
     def is_over(self) -> bool:
         state = self.state
@@ -122,7 +123,7 @@ class Training:
             recall = measure(
                 *vectors,
                 self.validation,
-                self.likes,
+                self.known,
                 [VALIDATION_K],
                 n_threads=self.settings.n_threads,
             ).recall[VALIDATION_K]
@@ -146,11 +147,14 @@ class Training:
             return
         try:
             self.checkpoint.write(self.state, finished=self.is_over())
+            self._has_warned = False
         except (OSError, ModelError) as error:
-            warnings.warn(
-                f"a checkpoint could not be written, training goes on without: {error}",
-                stacklevel=5,
-            )
+            if not self._has_warned:  # once for a disk that stays full
+                self._has_warned = True
+                warnings.warn(
+                    f"a checkpoint could not be written, training goes on without: {error}",
+                    stacklevel=5,
+                )
 
 
 def run_epoch(

@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._compute.tables import random_vectors
+from .likes import Likes, blocks, item_counts
 
 ROUNDS = 2
 # A feature that one item alone has counts like so many users.
@@ -28,7 +29,7 @@ MAX_SHARE = 0.5
 
 
 def first_vectors(
-    likes: sp.csr_array,
+    likes: Likes,
     n_dims: int,
     max_norm: float,
     generator: np.random.Generator,
@@ -41,7 +42,7 @@ def first_vectors(
 
     Parameters
     ----------
-    likes : scipy.sparse.csr_array, (n_users, n_items)
+    likes : scipy.sparse.csr_array or MappedLikes, (n_users, n_items)
     n_dims : int
     max_norm : float
         Radius of the ball.
@@ -53,10 +54,7 @@ def first_vectors(
     tuple of numpy.ndarray, (n_users, n_dims) and (n_items, n_dims), float32
     """
     users, items = (random_vectors((n, n_dims), max_norm, generator) for n in likes.shape)
-    ones = np.ones(likes.nnz, dtype=np.float32)
-    by_user = sp.csr_array((ones, likes.indices, likes.indptr), shape=likes.shape)
-    by_item = by_user.T
-    counts = np.bincount(likes.indices, minlength=likes.shape[1]).astype(np.float32)[:, None]
+    counts = item_counts(likes).astype(np.float32)[:, None]
     n_items_of = np.maximum(np.diff(likes.indptr), 1).astype(np.float32)[:, None]
     n_users_of = np.maximum(counts, 1)
     # A rare item says more of its users' taste, so it starts larger. Without the mean over all
@@ -65,16 +63,40 @@ def first_vectors(
     smooth -= _sum_of_rows(counts * smooth) / np.float32(likes.nnz)
     if item_features is None:
         for _ in range(ROUNDS):
-            smooth = by_item @ (by_user @ smooth / n_items_of) / n_users_of
+            smooth = _from_users(likes, smooth, n_items_of) / n_users_of
     else:
         shared = _SharedFeatures(item_features, counts[:, 0] > 0)
         total = np.maximum(counts + shared.weights_of_items, np.finfo(np.float32).tiny)
         for _ in range(ROUNDS):
-            from_users = by_item @ (by_user @ smooth / n_items_of)
+            from_users = _from_users(likes, smooth, n_items_of)
             smooth = (from_users + shared.sums(smooth)) / total
-    _place(users, by_user @ smooth / n_items_of, max_norm)
+    for rows, block in blocks(likes):
+        _place(users[rows], _unweighted(block) @ smooth / n_items_of[rows], max_norm)
     _place(items, smooth, max_norm)
     return users, items
+
+
+def _unweighted(likes: sp.csr_array) -> sp.csr_array:
+    ones = np.ones(likes.nnz, dtype=np.float32)
+    return sp.csr_array((ones, likes.indices, likes.indptr), shape=likes.shape)
+
+
+def _from_users(likes: Likes, items: np.ndarray, n_items_of: np.ndarray) -> np.ndarray:
+    """For each item the sum of its users, each at the mean of the user's items: (n_items, r).
+
+    The users are added in their order, so that the sums do not depend on the blocks.
+    """
+    sums: np.ndarray | None = None
+    for rows, block in blocks(likes):
+        by_user = _unweighted(block)
+        means = by_user @ items / n_items_of[rows]
+        if sums is None:
+            sums = by_user.T @ means
+        else:  # the sums so far come first, as if they were one more user for each item
+            so_far = sp.eye_array(len(sums), dtype=np.float32, format="csc")
+            sums = sp.hstack([so_far, by_user.T], format="csc") @ np.concatenate([sums, means])
+    assert sums is not None
+    return sums
 
 
 class _SharedFeatures:

@@ -61,7 +61,7 @@ def choose(
     trials = Trials(inputs, known, wanted, MAX_USERS, False, begin, make_job)
 
     def ndcg(step: int) -> np.ndarray:
-        return trials.ndcg(N_EPOCHS, temperature=first * RATIO**step)
+        return trials.ndcg(trials.copy(temperature=first * RATIO**step), N_EPOCHS)
 
     tried: dict[int, np.ndarray] = {}
     step = _climb(ndcg, tried)

@@ -13,6 +13,7 @@ from .._compute.kernels import launch_granularity
 from ..errors import TrainingDiverged
 from ..metrics import measure
 from .fit_inputs import FitInputs, sample_of_users
+from .likes import MappedLikes, of_users, some_users
 from .loop import run_epoch
 from .reports import Counters
 from .scheduled import ScheduledJob
@@ -21,9 +22,24 @@ from .state import TrainingState
 N_NEGATIVES = 128  # at most
 HELD_OUT = 0.1  # the share of the likes that is held out where there are no validation data
 K = 50
+# Of likes that are not in memory, those of as many users as have so many.
+MAX_PAIRS = 1 << 22
 
 Begin = Callable[[FitInputs, np.random.Generator], TrainingState]
 MakeJob = Callable[[FitInputs, TrainingState], ScheduledJob]
+
+
+def sampled(inputs: FitInputs, n_pairs: int = MAX_PAIRS) -> FitInputs:
+    """The inputs, with the likes of some users only where the likes are not in memory."""
+    likes = inputs.likes
+    if not isinstance(likes, MappedLikes):
+        return inputs
+    every = np.arange(likes.shape[0])
+    users = every if likes.nnz <= n_pairs else some_users(likes, n_pairs)
+    validation = inputs.validation
+    if validation is not None:
+        validation = of_users(validation, users)
+    return replace(inputs, likes=of_users(likes, users), validation=validation)
 
 
 class Trials:
@@ -85,14 +101,15 @@ class Trials:
             state.average(self._settings.ema_decay)
             state.advance(state.position, Counters())
 
-    def ndcg(self, n_epochs: int, **values: Any) -> np.ndarray:
-        """Train a copy of ``begun`` with these values, and return the NDCG of each user.
-
-        Zeros if training diverges.
-        """
+    def copy(self, **values: Any) -> TrainingState:
+        """Return a copy of ``begun`` with these values."""
         begun = self.begun
         state = replace(begun, tables=begun.tables.copy(), **values)
         state.averages = begun.averages and begun.averages.copy()
+        return state
+
+    def ndcg(self, state: TrainingState, n_epochs: int) -> np.ndarray:
+        """Train for so many epochs, and return the NDCG of each user. Zeros if that diverges."""
         try:
             self.train(state, n_epochs)
         except TrainingDiverged:
@@ -102,7 +119,7 @@ class Trials:
         return found.per_user["ndcg"][K]
 
 
-def is_better(figures: np.ndarray, others: np.ndarray) -> bool:
-    """Whether the mean of the same users is higher by more than its standard error."""
+def is_better(figures: np.ndarray, others: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether the mean of the same users is higher by more than so many standard errors."""
     gains = figures - others
-    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+    return bool(gains.mean() > errors * gains.std() / np.sqrt(len(gains)))

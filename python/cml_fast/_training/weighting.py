@@ -9,11 +9,20 @@ that were tried.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
+
+from .._memory import readable
+from .likes import PAIRS, Likes, MappedLikes, blocks, equal_weights
+
+AnyLikes = TypeVar("AnyLikes", sp.csr_array, MappedLikes, Likes)
 
 # Weights become at least this, as a weight of zero would be no like.
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -53,7 +62,7 @@ WEIGHTINGS: dict[str, Callable[[sp.csr_array], np.ndarray]] = {
 }
 
 
-def weigh(likes: sp.csr_array, weighting: str) -> sp.csr_array:
+def weigh(likes: AnyLikes, weighting: str) -> AnyLikes:
     """Return the likes with the weights for training, which have the mean 1.
 
     The scale of the given weights does not matter: c times the weights give the same result, to the
@@ -62,11 +71,19 @@ def weigh(likes: sp.csr_array, weighting: str) -> sp.csr_array:
 
     Parameters
     ----------
-    likes : scipy.sparse.csr_array, (n_users, n_items), float32
+    likes : scipy.sparse.csr_array or MappedLikes, (n_users, n_items), float32
         Canonical, with positive values, at least one. Not changed; the result may share its arrays.
+        The new weights of mapped likes lie in a temporary file.
     weighting : str
         One of `WEIGHTINGS`.
+
+    Raises
+    ------
+    OSError
+        If there is no room for that file.
     """
+    if isinstance(likes, MappedLikes):
+        return _weigh_mapped(likes, weighting)
     weights = WEIGHTINGS[weighting](likes)
     return _with_weights(likes, weights, np.mean(weights, dtype=np.float64))
 
@@ -89,22 +106,54 @@ def _with_weights(
 ) -> sp.csr_array:
     if likes.data.min() == 1 == likes.data.max():
         return likes  # saves a copy
-    relative = np.empty(likes.nnz, dtype=np.float32)
+    relative = _relative(weights, mean)
+    return sp.csr_array((relative, likes.indices, likes.indptr), shape=likes.shape)
+
+
+def _relative(weights: np.ndarray, mean: np.ndarray | np.float64) -> np.ndarray:
+    """Weights divided by their mean, float32."""
+    relative = np.empty(len(weights), dtype=np.float32)
     # As float32 the mean hardly ever depends on the order in which NumPy adds up.
     divisor = mean.astype(np.float32)
     np.divide(weights, divisor, out=relative, dtype=np.float64, casting="same_kind")
     np.maximum(relative, np.float32(SMALLEST), out=relative)
-    return sp.csr_array((relative, likes.indices, likes.indptr), shape=likes.shape)
+    return relative
 
 
-def choose_weighting(likes: sp.csr_array, *, stacklevel: int) -> str:
+def _weigh_mapped(likes: MappedLikes, weighting: str) -> MappedLikes:
+    """As `weigh`, in blocks."""
+    if weighting == "binary" or likes.data.min() == 1 == likes.data.max():
+        return replace(likes, data=equal_weights(likes.nnz))
+    function = WEIGHTINGS[weighting]
+    sums = [np.sum(function(block), dtype=np.float64) for _, block in blocks(likes)]
+    mean = np.float64(sum(sums) / likes.nnz)
+    folder, needed = tempfile.gettempdir(), likes.data.nbytes
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f"weights for training need a temporary file of {readable(needed)}, and {folder} has "
+            f"{readable(free)} free; set TMPDIR to a folder with more, or give weighting='binary'"
+        )
+    with tempfile.TemporaryFile() as file:
+        for _, block in blocks(likes):
+            file.write(_relative(function(block), mean).tobytes())
+        file.flush()
+        weights = np.memmap(file, dtype=np.float32, mode="r")  # keeps the file
+    return replace(likes, data=weights.view(np.ndarray))
+
+
+def choose_weighting(likes: Likes, *, stacklevel: int) -> str:
     """The weighting where none is named: "linear", but "saturating" for what looks like counts.
 
     The second comes with a warning, which points at the caller of the caller for stacklevel 3.
     """
-    relative = np.divide(likes.data, np.mean(likes.data, dtype=np.float64), dtype=np.float64)
-    largest = relative.max()
-    spread = np.sqrt(max(np.square(relative, out=relative).mean() - 1, 0))
+    mean = np.mean(likes.data, dtype=np.float64)
+    squares = 0.0
+    for begin in range(0, likes.nnz, PAIRS):
+        relative = np.divide(likes.data[begin : begin + PAIRS], mean, dtype=np.float64)
+        squares += float(np.square(relative, out=relative).sum())
+    largest = likes.data.max() / mean
+    spread = np.sqrt(max(squares / likes.nnz - 1, 0))
     if spread <= LARGEST_SPREAD:
         return "linear"
     warnings.warn(

@@ -130,7 +130,7 @@ def check_matrix(
         matrix = copy.deepcopy(matrix)  # unlike matrix.copy() also of one that is damaged
     if matrix.format in ("csr", "csc"):
         _check_compressed(name, matrix)
-    if matrix.format == "csr" and _is_strictly_sorted(matrix.indices, matrix.indptr):
+    if matrix.format == "csr" and is_strictly_sorted(matrix.indices, matrix.indptr):
         values = _check_weights(
             name,
             matrix.data[: matrix.indptr[-1]],
@@ -196,7 +196,7 @@ def _check_range(name: str, shape: tuple[int, int], indices: np.ndarray, size: i
         raise DataError(f"{name} has row or column indices outside its shape {shape}")
 
 
-def _is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
+def is_strictly_sorted(indices: np.ndarray, indptr: np.ndarray) -> bool:
     """Whether the indices of every row are in ascending order, without duplicates."""
     # Not has_canonical_format: scipy caches it, so it may be out of date.
     starts = indptr[(indptr > 0) & (indptr < indptr[-1])]

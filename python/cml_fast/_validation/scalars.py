@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import numbers
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,24 @@ def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
     if number < low or (high is not None and number > high):
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ValueError(f"{name} must be {bounds}, got {value!r}")
+    return number
+
+
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def check_bytes(name: str, value: Any, low: int) -> int:
+    """Return a size of at least ``low`` bytes, given as a number or as a text like "2GiB"."""
+    number = value
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(\w+)", value.strip())
+        if found is None or found[2] not in _UNITS:
+            raise ValueError(f"{name} must be a size like 2GiB or 500MB, got {value!r}")
+        number = int(float(found[1]) * _UNITS[found[2]])
+    number = check_int(name, number, 0)
+    if number < low:
+        raise ValueError(f"{name} must be at least {low >> 20}MiB, got {value!r}")
     return number
 
 

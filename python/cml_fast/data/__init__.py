@@ -1,6 +1,7 @@
 """Interactions and features: reading them from files, splitting them, and synthetic data."""
 
 from ._readers.report import ReadReport
+from .dataset import Dataset
 from .features import Features
 from .interactions import Interactions
 from .loading import load_features, load_interactions
@@ -19,6 +20,7 @@ from .splitting import (
 from .synthetic import Synthetic, synthetic
 
 __all__ = [
+    "Dataset",
     "Features",
     "Interactions",
     "ReadReport",

@@ -31,6 +31,8 @@ from ._worker import worker_class
 # How long lost workers may take to come back.
 SECONDS_TO_RESTART = 300.0
 SECONDS_BETWEEN_TRIES = 0.2
+# How often an epoch is begun. A worker that is lost every time may need more memory than it has.
+TRIES = 10
 ENTITIES = ("users", "items")
 
 
@@ -112,13 +114,21 @@ class Driver:
         self._stored = stored
         self._accepted = self._last_resort()
         self._load()
+        n_lost = 0
         while True:
             try:
                 while self._accepted.next_round < self._plan.rounds.total:
                     self._epoch()
+                    n_lost = 0
                 return self._vectors()
             except Exception as error:
                 self._check_lost(error)
+                n_lost += 1
+                if n_lost == TRIES:
+                    epoch = self._plan.rounds.epoch_of(self._accepted.next_round)
+                    raise RuntimeError(
+                        f"a worker was lost {TRIES} times in epoch {epoch}; the last time: {error}"
+                    ) from error
                 self._load()
 
     def stop(self) -> None:

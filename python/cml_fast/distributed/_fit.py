@@ -16,9 +16,11 @@ from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used
 from .._training.reports import EpochReport, history_of
 from .._validation.scalars import check_bool, check_int, drawing_from
+from ..data import Dataset
 from ..errors import DataError
 from ..model import Model
-from ..trainer import Likes, Trainer
+from ..model_selection import Likes, likes_of
+from ..trainer import Trainer
 from ._checkpoint import read_record
 from ._cluster import check_resources, connected, import_ray
 from ._driver import Driver
@@ -50,7 +52,7 @@ def fit(
     Parameters
     ----------
     train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
-        As for `Trainer.fit`.
+        As for `Trainer.fit`, but for a `data.Dataset`: workers hold their likes in memory.
     trainer : Trainer
         Its hyper-parameters are used; it is not fitted. Workers train on CPUs, whatever its
         ``device``. Its ``n_threads`` is that of a worker; None: as many as ``resources`` has CPUs,
@@ -71,7 +73,7 @@ def fit(
     resume : bool
         Whether to go on from ``checkpoint`` if there is a training in it.
     callbacks : iterable of ``callback(trainer, report)``
-        Called after each epoch, with ``trainer`` as it was given.
+        Called after each epoch, with ``trainer`` as it was given. What they return is not used.
 
     Returns
     -------
@@ -120,6 +122,12 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
     own = _for_workers(trainer, needed)
+    if isinstance(train, Dataset):
+        raise TypeError(
+            "train must not be a Dataset: the workers of distributed.fit hold their likes in "
+            "memory. Give Interactions or a matrix, or call Trainer.fit"
+        )
+    train = likes_of(train)
     inputs = check_fit_inputs(own, train, None, callbacks, None, None)
     check_features_used(own.get_params())
     n_users = int((inputs.likes.indptr[1:] > inputs.likes.indptr[:-1]).sum())

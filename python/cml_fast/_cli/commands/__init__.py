@@ -30,6 +30,7 @@ LEARN, USE, SEE = "Learn a model", "Use a model", "Look at it"
 
 COMMANDS = (
     Entry(LEARN, "split", "divide a file of interactions for training, validation and test"),
+    Entry(LEARN, "prepare", "make a data set of files that do not fit in memory"),
     Entry(LEARN, "train", "learn a model from a file of interactions"),
     Entry(LEARN, "update", "go on with new interactions where a training ended"),
     Entry(LEARN, "tune", "search for hyper-parameters on validation data"),

@@ -18,7 +18,6 @@ from ..saving import check_out
 from ..training import Hyperparameters, TrainingData, logged, values_of, watched
 
 if TYPE_CHECKING:
-    from ...data import Interactions
     from ...trainer import Trainer
 
 EXAMPLE = r"""
@@ -35,7 +34,12 @@ _CHECKPOINTS = "Going on after an interruption"
 def run(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Who liked what.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Who liked what: a file, or a data set in a folder.",
+            show_default=False,
+        ),
     ],
     *,
     out: Annotated[
@@ -88,8 +92,9 @@ def run(
         checkpoint, out, {**values, "checkpoint_every": checkpoint_every}, resume=resume
     )
     train, further = data.load_all(reading, known, file, values["random_state"])
-    n_users, n_items = train.matrix.shape
-    note(f"training on {train.matrix.nnz:,} pairs of {n_users:,} users and {n_items:,} items")
+    likes = getattr(train, "matrix", train)
+    (n_users, n_items), n_pairs = likes.shape, likes.nnz
+    note(f"training on {n_pairs:,} pairs of {n_users:,} users and {n_items:,} items")
     try:
         with logged(), watched(values["n_epochs"]) as callback:
             further["callbacks"] = [callback]
@@ -112,7 +117,7 @@ def run(
         raise
     trainer.model_.save(out)
     keep(out, context.command, given(context))
-    return _outcome(out, trainer, train)
+    return _outcome(out, trainer, n_pairs)
 
 
 def _stored(folder: Path) -> dict[str, Any] | None:
@@ -148,14 +153,14 @@ def _check_checkpoint(
     return True
 
 
-def _outcome(out: Path, trainer: Trainer, train: Interactions) -> Outcome:
-    n_users, n_items = train.matrix.shape
+def _outcome(out: Path, trainer: Trainer, n_pairs: int) -> Outcome:
+    n_users, n_items = len(trainer.model_.user_vectors), len(trainer.model_.item_vectors)
     history = [dataclasses.asdict(report) for report in trainer.history_]
     result = {
         "model": str(out),
         "n_users": n_users,
         "n_items": n_items,
-        "n_interactions": train.matrix.nnz,
+        "n_interactions": n_pairs,
         "device": trainer.device_,
         "temperature": trainer.temperature_,
         "best_epoch": trainer.best_epoch_,

@@ -96,6 +96,13 @@ def run(
     hyperparameters: Hyperparameters,
 ) -> Outcome:
     """Tune."""
+    from ...data import Dataset
+
+    if Dataset.is_at(file):
+        raise ValueError(
+            f"tune needs likes in memory, and {file} is a data set: tune on a file with the likes "
+            "of some of the users"
+        )
     optuna = _optuna()
     values = values_of(hyperparameters)
     data.check(values)

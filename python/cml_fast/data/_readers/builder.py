@@ -182,20 +182,35 @@ class PairBuilder:
             low_rows = keep & (ratings < self._rules.min_rating)
             self.tally.below_min_rating += _count(low_rows, parents)
             keep &= ~low_rows
+        given: dict[str, np.ndarray] = {}
         if "weight" in converted:
             weights = converted["weight"].values.astype(np.float32)
             zeros = keep & (weights == 0)
             self.tally.zero_weight += _count(zeros, parents)
             keep &= ~zeros
-            self._weights.append(weights[keep])
+            given["weights"] = weights[keep]
         if "timestamp" in converted:
             times = converted["timestamp"].values[keep]
             if times.size:  # those of bad rows may be of another kind
-                self._times.append(times)
+                given["times"] = times
         self.tally.kept += _count(keep, parents)
         chosen = pa.array(keep)
+        ids = {role: converted[role].text.filter(chosen) for role in self._coders}
+        self._store(ids, **given)
+
+    def _store(
+        self,
+        ids: dict[str, pa.Array],
+        weights: np.ndarray | None = None,
+        times: np.ndarray | None = None,
+    ) -> None:
+        """Keep the pairs of a batch: ids by role, as text."""
         for role, coder in self._coders.items():
-            coder.encode(converted[role].text.filter(chosen))
+            coder.encode(ids[role])
+        if weights is not None:
+            self._weights.append(weights)
+        if times is not None:
+            self._times.append(times)
 
     def _check_alike(self, name: str, converted: dict[str, Converted]) -> None:
         """Refuse files of which only some have weights, or times."""
@@ -308,9 +323,7 @@ class PairBuilder:
         DataError
             If no pair is left; the message says why.
         """
-        tally = self.tally
-        if not tally.kept:
-            raise DataError(f"{name} {self._why_nothing()}")
+        self.check(name)
         if self._taken is not None:
             return self._taken
         ids, codes = {}, {}
@@ -318,6 +331,23 @@ class PairBuilder:
             codes[role], ids[role] = coder.finish()
             if role in self._names:
                 ids[role] = np.array(self._names[role], dtype=object)
+        row, column = self.kind.row, self.kind.column
+        return Pairs(
+            codes[row],
+            ids[row],
+            codes[column],
+            ids[column],
+            np.concatenate(self._weights) if self._weights else None,
+            np.concatenate(self._times) if self._times else None,
+        )
+
+    def check(self, name: str) -> None:
+        """Raise DataError if no pair is left, and warn of rows that may count by mistake."""
+        tally = self.tally
+        if not tally.kept:
+            raise DataError(f"{name} {self._why_nothing()}")
+        if self._taken is not None:
+            return
         if tally.zero_weight:
             warnings.warn(
                 f"{name}: {tally.zero_weight} rows of weight 0 were dropped (a zero is the same "
@@ -332,15 +362,6 @@ class PairBuilder:
                 f"count with min_rating={low:g}",
                 stacklevel=stack_level(),
             )
-        row, column = self.kind.row, self.kind.column
-        return Pairs(
-            codes[row],
-            ids[row],
-            codes[column],
-            ids[column],
-            np.concatenate(self._weights) if self._weights else None,
-            np.concatenate(self._times) if self._times else None,
-        )
 
     def _why_nothing(self) -> str:
         tally, rules = self.tally, self._rules

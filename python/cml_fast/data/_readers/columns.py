@@ -182,6 +182,39 @@ def shown(column: pa.Array, row: int) -> str:
         return str(column.slice(row, 1).cast(pa.string())[0])
 
 
+def check_column(role: str, column: pa.Array) -> pa.Array:
+    """Return a column, unless it refers to memory that is not its own.
+
+    Arrow takes offsets and the codes of dictionaries on trust when it opens a file or a frame, and
+    follows them later. Text that is not UTF-8 is no such fault: it is that of one row.
+
+    Raises
+    ------
+    DataError
+        If it does.
+    """
+    try:
+        column.view(_as_binary(column.type)).validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowIndexError) as error:
+        raise DataError(f"column of {role} is damaged: {error}") from error
+    return column
+
+
+def _as_binary(kind: pa.DataType) -> pa.DataType:
+    """Return a type of the same memory with bytes in the place of text."""
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _as_binary(kind.value_type), kind.ordered)
+    if pa.types.is_list(kind):
+        return pa.list_(_as_binary(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_as_binary(kind.value_type))
+    if str(kind) == "string_view":
+        return pa.binary_view()
+    if _is_text(kind):
+        return pa.large_binary() if _is_large(kind) else pa.binary()
+    return kind
+
+
 def plain(column: pa.Array) -> pa.Array:
     """Return a column without a dictionary or views, which not all functions of Arrow know."""
     if pa.types.is_dictionary(column.type):

@@ -14,6 +14,7 @@ import io
 import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ _FILE_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,
 )
+# The same for zip files that are encrypted, or whose list of files is damaged.
+ZIP_ERRORS = (*_FILE_ERRORS, RuntimeError, ValueError, LookupError, ArithmeticError, struct.error)
 
 
 class Compression(NamedTuple):
@@ -123,6 +126,10 @@ class Source:
 
     def seekable(self) -> IO[bytes]:
         """Return a file that can be read from any place: itself, or its content in memory."""
+        is_plain = isinstance(getattr(self._unpacked, "raw", None), _Rewound)
+        if is_plain and isinstance(self._raw, io.BufferedReader) and self._raw.seekable():
+            self._raw.seek(0)
+            return self._raw
         return io.BytesIO(self.read())
 
     @contextlib.contextmanager
@@ -293,7 +300,10 @@ def _unpack(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
 def _open_only_member(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
     """Return the one file that is in a zip file; a matrix of scipy stays packed."""
     content = io.BytesIO(file.read())
-    archive = zipfile.ZipFile(content)
+    try:
+        archive = zipfile.ZipFile(content)
+    except ZIP_ERRORS as error:
+        raise DataError(f"{name} cannot be unpacked: {error}") from error
     members = [
         member
         for member in archive.namelist()
@@ -310,5 +320,5 @@ def _open_only_member(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
         )
     try:
         return archive.open(members[0]), members[0]
-    except RuntimeError as error:  # encrypted
+    except ZIP_ERRORS as error:
         raise DataError(f"{name} cannot be unpacked: {error}") from error

@@ -5,8 +5,8 @@ A new format is a module here that defines a `Format`, and a line in `FORMATS`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import (
     adjacency,
@@ -26,6 +26,9 @@ from .delimited import TABLE_OPTIONS
 from .files import Source, sources
 from .pairs import FEATURES, Format, PairKind, Pairs
 from .report import Tally
+
+if TYPE_CHECKING:
+    from .builder import PairBuilder, Rules
 
 FORMATS: tuple[Format, ...] = (
     delimited.CSV,
@@ -73,40 +76,74 @@ def read_pairs(
     ValueError, TypeError
         If there is no such format, or if an option is wrong or not one of the format's.
     """
-    if format != "auto" and format not in formats_of(kind):
-        raise ValueError(
-            f"format must be auto or one of {', '.join(formats_of(kind))}, got {format!r}"
-        )
-    from .builder import PairBuilder, Rules  # only now, because pyarrow is slow to load
-    from .tables import filter_roles, is_frame, read_frame
+    from .builder import PairBuilder  # only now, because pyarrow is slow to load
+    from .tables import is_frame, read_frame
 
-    columns, where = filter_roles(options.get("where"))
-    rules = Rules(
-        options.get("min_rating"),
-        where,
-        frozenset(options.get("missing", ())),
-        tags_may_be_missing=kind is FEATURES,
-    )
-    builder = PairBuilder(kind, rules, tally)
-    of_reader = {
-        name: value
-        for name, value in options.items()
-        if name not in ("min_rating", "where", "missing")
-    }
+    reader = PairReader(kind, format, options, tally, PairBuilder)
     if is_frame(source):
         name = "the data frame"
         _check_options(name, TABLE_OPTIONS, kind, options)
-        read_frame(name, source, {**columns, **of_reader}, builder)
-        return name, builder.finish(name)
+        read_frame(name, source, reader.columns, reader.builder)
+        return name, reader.builder.finish(name)
     names = []
     for one in sources(source):
         names.append(one.name)
-        chosen = formats_of(kind).get(format) or _recognise(one, kind)
-        _check_options(chosen.name, chosen.options, kind, options)
-        builder.missing = rules.missing | set(chosen.missing)
-        chosen.read(one, builder, **columns, **of_reader)
-    name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-    return name, builder.finish(name)
+        reader.read(one)
+    name = name_of_all(names)
+    return name, reader.builder.finish(name)
+
+
+def name_of_all(names: Sequence[str]) -> str:
+    """Return one name for several files, for messages."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+class PairReader:
+    """Reads files in a format, which may be "auto", one after the other.
+
+    Attributes
+    ----------
+    builder : PairBuilder
+        Of the given class; it gets what is in the files.
+    columns : dict
+        The options of the formats, with the columns that filter.
+    """
+
+    def __init__(
+        self,
+        kind: PairKind,
+        format: str,
+        options: Mapping[str, Any],
+        tally: Tally,
+        make_builder: Callable[[PairKind, Rules, Tally], PairBuilder],
+    ) -> None:
+        if format != "auto" and format not in formats_of(kind):
+            raise ValueError(
+                f"format must be auto or one of {', '.join(formats_of(kind))}, got {format!r}"
+            )
+        from .builder import Rules  # only now, because pyarrow is slow to load
+        from .tables import filter_roles
+
+        columns, where = filter_roles(options.get("where"))
+        self._missing = frozenset(options.get("missing", ()))
+        rules = Rules(
+            options.get("min_rating"), where, self._missing, tags_may_be_missing=kind is FEATURES
+        )
+        self.builder = make_builder(kind, rules, tally)
+        of_reader = {
+            name: value
+            for name, value in options.items()
+            if name not in ("min_rating", "where", "missing")
+        }
+        self.columns = {**columns, **of_reader}
+        self._kind, self._format, self._options = kind, format, options
+
+    def read(self, source: Source) -> None:
+        """Add what is in a file to the builder."""
+        chosen = formats_of(self._kind).get(self._format) or _recognise(source, self._kind)
+        _check_options(chosen.name, chosen.options, self._kind, self._options)
+        self.builder.missing = self._missing | set(chosen.missing)
+        chosen.read(source, self.builder, **self.columns)
 
 
 def _recognise(source: Source, kind: PairKind) -> Format:

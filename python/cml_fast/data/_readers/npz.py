@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # A matrix may have so many rows and columns without an entry, for each entry that it has.
 _MOST_EMPTY = 1000
 _SMALL = 1_000_000
+_INTEGERS = tuple(f"{name}.npy" for name in ("indices", "indptr", "row", "col", "offsets", "shape"))
 
 
 def _read(source: Source, builder: PairBuilder) -> None:
@@ -33,7 +34,10 @@ def _read(source: Source, builder: PairBuilder) -> None:
         raise
     except Exception as error:  # damaged files end in whatever error comes first
         raise DataError(f"{source.name} is not a sparse matrix saved by scipy: {error}") from error
-    matrix = check_matrix(source.name, saved, kind=kind.matrix, stacklevel=stack_level() + 1)
+    try:
+        matrix = check_matrix(source.name, saved, kind=kind.matrix, stacklevel=stack_level() + 1)
+    except TypeError as error:  # of a member, here, and not of an argument
+        raise DataError(str(error)) from error
     row_ids, column_ids = (np.arange(size, dtype=np.int64) for size in matrix.shape)
     rows = np.repeat(row_ids, np.diff(matrix.indptr))
     has_ids = kind is INTERACTIONS
@@ -62,6 +66,8 @@ def _check_arrays(name: str, file: IO[bytes]) -> None:
             begin = opened.tell()
             if dtype.hasobject:
                 raise DataError(f"{name}: {member.filename} holds Python objects, not numbers")
+            if member.filename in _INTEGERS and dtype.kind not in "iu":
+                raise DataError(f"{name}: {member.filename} must hold integers, found {dtype}")
             size = math.prod(shape) * dtype.itemsize
             if any(n < 0 for n in shape) or size != member.file_size - begin:
                 raise DataError(

@@ -42,7 +42,12 @@ def _columns(source: Source) -> list[tuple[str, str]]:
             "and types of columns, separated by tabs, such as 'user_id:token'"
         )
     columns = (column.split(":") for column in line.decode(errors="replace").split("\t"))
-    return [(name, kind) for name, kind in columns]
+    found = [(name, kind) for name, kind in columns]
+    names = [name for name, _ in found]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise DataError(f"{source.name} has several columns {repeated!r}; rename them")
+    return found
 
 
 def _read_interactions(source: Source, builder: PairBuilder, **options: Any) -> None:

@@ -18,6 +18,7 @@ import pyarrow.parquet
 from ..._validation.scalars import check_int
 from ...errors import DataError
 from .builder import PairBuilder
+from .columns import check_column
 from .files import Source
 from .pairs import FEATURES, INTERACTIONS, SPARE_ITEM, UNUSED_RATING, PairKind
 from .tags import TagColumns, is_list, tag_rows, take_tags
@@ -31,7 +32,8 @@ PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, OverflowErro
 _MAY_SHARE = {"rating", "weight"}
 _WHERE = "where "
 # Rows of Parquet that are read together.
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 18
+_BUFFER_BYTES = 1 << 20
 # A column of such a name says how much an item was liked, not only that there was an interaction.
 _RATING_NAMES = re.compile(r"(user_)?(rating|stars|score)s?", re.IGNORECASE)
 _OTHER_DELIMITERS = ",;\t|"
@@ -216,7 +218,7 @@ def _complete(
         return complete
     ratings = [name for name in names.names if names.has_names and _RATING_NAMES.fullmatch(name)]
     if builder.needs_rating and not ratings:
-        raise ValueError("min_rating needs rating, the column to compare with it")
+        raise DataError(f"{names.source}: min_rating needs rating, the column to compare with it")
     if ratings and (is_needed or ratings[0] not in complete.values()):
         # Read even if nobody asked for them: low ratings are no likes, and somebody should know.
         complete["rating" if builder.needs_rating else UNUSED_RATING] = ratings[0]
@@ -244,7 +246,8 @@ def _are_numbers(fields: list[str]) -> bool:
 def read_parquet(source: Source, columns: Mapping[str, Any], builder: PairBuilder) -> None:
     """Add the rows of a Parquet file."""
     with source.reading("parquet", PARQUET_ERRORS):
-        file = pyarrow.parquet.ParquetFile(source.seekable())
+        # With a buffer, a page is in memory and not all of the columns of a group of rows.
+        file = pyarrow.parquet.ParquetFile(source.seekable(), buffer_size=_BUFFER_BYTES)
         names = file.schema_arrow.names
     rows = Rows(source.name, names, True, columns, builder, source.columns)
     read = sorted({names[at] for at in rows.positions.values()})
@@ -260,7 +263,8 @@ def read_parquet(source: Source, columns: Mapping[str, Any], builder: PairBuilde
         if batch is None:
             return
         builder.tally.lines += len(batch)
-        arrays = {role: batch.column(names[at]) for role, at in rows.positions.items()}
+        found = {role: batch.column(names[at]) for role, at in rows.positions.items()}
+        arrays = _checked(source.name, found)
         rows.add(arrays, _place_of_row(row))
         row += len(batch)
 
@@ -269,11 +273,24 @@ def read_frame(name: str, frame: Any, columns: Mapping[str, Any], builder: PairB
     """Add the rows of a data frame."""
     row = 0
     for batch in frame_batches(name, frame):
-        rows = Rows(name, batch.schema.names, True, columns, builder)
+        try:
+            names = batch.schema.names
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name} has a column whose name is not UTF-8: {error}") from error
+        rows = Rows(name, names, True, columns, builder)
         builder.tally.lines += len(batch)
-        arrays = {role: batch.column(at) for role, at in rows.positions.items()}
+        found = {role: batch.column(at) for role, at in rows.positions.items()}
+        arrays = _checked(name, found)
         rows.add(arrays, _place_of_row(row))
         row += len(batch)
+
+
+def _checked(name: str, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """Return columns that Arrow has read, by role, or raise a DataError if one is damaged."""
+    try:
+        return {role: check_column(role, column) for role, column in columns.items()}
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
 
 
 def _place_of_row(first: int) -> Callable[[int], str]:
@@ -295,6 +312,12 @@ def frame_batches(name: str, frame: Any) -> Iterator[pa.RecordBatch]:
     through it, batch by batch; narwhals knows the others.
     """
     try:
+        if isinstance(frame, pa.Table):  # the protocol would drop the sizes of its buffers
+            yield from frame.to_batches()
+            return
+        if isinstance(frame, pa.RecordBatchReader):
+            yield from frame
+            return
         if hasattr(frame, "__arrow_c_stream__"):
             yield from pa.RecordBatchReader.from_stream(frame)
             return

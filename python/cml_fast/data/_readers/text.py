@@ -438,14 +438,16 @@ def _utf8_chunks(source: Chunks, encoding: str) -> Iterator[bytes]:
     for chunk in _and_end(chunks):
         try:
             text = decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            before = error.object[: error.start].decode(encoding, errors="replace")
+        except UnicodeError as error:
+            # UTF-16 and UTF-32 that do not say their byte order are no UnicodeDecodeError.
+            begin = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+            before = begin.decode(encoding, errors="replace")
             raise DataError(
                 f"{source.name}: line {lines + before.count(chr(_NEWLINE)) + 1} is not {encoding} "
                 "text; pass the right encoding="
             ) from error
         lines += text.count("\n")
-        yield text.encode()
+        yield text.encode(errors="surrogatepass")
 
 
 def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:

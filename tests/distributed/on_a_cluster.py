@@ -1,0 +1,186 @@
+"""Several workers on a real Ray cluster on this machine: run by `test_ray`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from support.workers import simulated
+
+from cml_fast import Model, Trainer, distributed
+from cml_fast.data import split, synthetic
+from cml_fast.distributed import _driver
+from cml_fast.errors import DataError, TrainingDiverged
+from cml_fast.evaluation import evaluate
+
+pytestmark = [
+    # Ray leaves files and processes to the end of the process.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+TRAIN, TEST = split(synthetic(200, 120, 4000).interactions, (0.8, 0.2))
+FEW = {
+    "n_dims": 16,
+    "n_epochs": 3,
+    "n_negatives": 32,
+    "batch_size": 256,
+    "temperature": 0.3,
+    "user_retention": 0.5,
+    "n_threads": 1,
+    "verbose": False,
+}
+ROUNDS = 2
+N_WORKERS = 3
+
+
+def sha256(model: Model) -> str:
+    content = model.user_vectors.tobytes() + model.item_vectors.tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def trained(n_workers: int = N_WORKERS, **options: Any) -> Model:
+    arguments = {"rounds_per_epoch": ROUNDS, **options}
+    return distributed.fit(TRAIN, Trainer(**FEW), n_workers=n_workers, **arguments)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a local cluster."""
+    context = ray.init(
+        address="local",
+        num_cpus=N_WORKERS,
+        object_store_memory=100 << 20,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        log_to_driver=False,
+    )
+    try:
+        yield context.address_info["address"]
+    finally:
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: str) -> Model:
+    return trained()
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, kills: dict[int, int]) -> list[int]:
+    """Kill a worker with SIGKILL before a call of the driver: ``kills`` has it by the call's
+    number. Returns a list that gets these numbers.
+    """
+    call, calls, killed = _driver.Driver.call, [0], []
+
+    def counted(self: Any, number: int, method: str, *arguments: Any, **options: Any) -> Any:
+        victim = kills.get(calls[0])
+        calls[0] += 1
+        if victim is not None:
+            try:
+                pid = ray.get(call(self, victim, "pid"))
+                os.kill(pid, signal.SIGKILL)
+                killed.append(calls[0] - 1)
+            except ray.exceptions.RayError:
+                pass  # it is dead from the kill before
+        return call(self, number, method, *arguments, **options)
+
+    monkeypatch.setattr(_driver.Driver, "call", counted)
+    return killed
+
+
+def test_workers_come_to_what_they_come_to_in_one_process(undisturbed: Model) -> None:
+    users, items = simulated(TRAIN, Trainer(**FEW), N_WORKERS, ROUNDS)
+    assert sha256(undisturbed) == hashlib.sha256(users.tobytes() + items.tobytes()).hexdigest()
+    assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 3
+
+
+# A round has three calls of each worker. Before the rounds each worker is checked and loaded; after
+# those of an epoch each hands out its users, and one the items.
+PER_EPOCH = 3 * N_WORKERS * ROUNDS + N_WORKERS + 1
+BEGUN = 2 * N_WORKERS
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        {BEGUN - 1: 0, BEGUN + 1: 1, BEGUN + PER_EPOCH - 2: 2},
+        {BEGUN + 4: 0, BEGUN + PER_EPOCH + 7: 0, BEGUN + 3 * PER_EPOCH: 1},
+    ],
+)
+def test_killed_workers_change_nothing(
+    kills: dict[int, int], undisturbed: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = killing(monkeypatch, kills)
+    assert sha256(trained()) == sha256(undisturbed)
+    assert len(killed) >= 2
+
+
+DRIVER = """
+import os, signal, sys
+import ray
+from distributed.on_a_cluster import trained
+address, folder = sys.argv[1:]
+ray.init(address=address, _node_ip_address="127.0.0.1", log_to_driver=False)
+def die(trainer, report):
+    if report.epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+trained(checkpoint=folder, callbacks=[die])
+"""
+
+
+def test_a_killed_driver_goes_on_from_the_checkpoint(
+    cluster: str, undisturbed: Model, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "going"
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = f"import sys; sys.path.insert(0, {tests!r})\n{DRIVER}"
+    done = subprocess.run([sys.executable, "-c", code, cluster, str(folder)], timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in folder.iterdir()) == ["round-000004", "training.json"]
+    with pytest.raises(ValueError, match="holds a training: go on from it with resume=True"):
+        trained(checkpoint=str(folder))
+    with pytest.raises(DataError, match="has a training with n_workers=3"):
+        trained(2, checkpoint=str(folder), resume=True)
+    # A worker is lost right after: the copies to return to are those of the checkpoint.
+    killing(monkeypatch, {BEGUN + 2: 1})
+    model = trained(checkpoint=f"file://{folder}", resume=True)
+    assert sha256(model) == sha256(undisturbed)
+    assert model.history == undisturbed.history
+
+
+def test_rankings_of_workers_are_those_of_one(undisturbed: Model, tmp_path: Any) -> None:
+    metrics = ("recall", "ndcg", "auc", "coverage")
+    alone = evaluate(undisturbed, TEST, TRAIN, metrics=metrics)
+    together = distributed.evaluate(undisturbed, TEST, TRAIN, metrics=metrics, n_workers=2)
+    assert together.to_dict() == alone.to_dict()
+    np.testing.assert_array_equal(together.per_user["recall"][10], alone.per_user["recall"][10])
+    files = tmp_path / "alone.parquet", tmp_path / "together.parquet"
+    undisturbed.recommend_all(files[0], 5, TRAIN)
+    distributed.recommend_all(undisturbed, files[1], 5, TRAIN, n_workers=2)
+    assert files[1].read_bytes() == files[0].read_bytes()
+
+
+def test_errors_name_what_is_wrong(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="9 workers with 1 CPU each need 9, and the cluster has"):
+        trained(9)
+    with pytest.raises(TrainingDiverged, match=r"an update of worker \d was not finite"):
+        distributed.fit(TRAIN, Trainer(**{**FEW, "learning_rate": 1e38}), n_workers=1)
+    monkeypatch.setattr(_driver, "__version__", "0.0.7")
+    with pytest.raises(RuntimeError, match=r"the worker's node \S+ has cml_fast \S+, not 0\.0\.7"):
+        trained(1)
+
+
+def test_an_address_that_does_not_answer(cluster: str) -> None:
+    from cml_fast.distributed._cluster import _check_answers
+
+    _check_answers(cluster)
+    with pytest.raises(ConnectionError, match=r"no Ray cluster answers at '127\.0\.0\.1:9'"):
+        _check_answers("127.0.0.1:9")

@@ -1,0 +1,43 @@
+"""Several workers in one process, without Ray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cml_fast import Trainer
+from cml_fast._training.fit_inputs import check_fit_inputs
+from cml_fast.distributed._fit import _begin, _for_workers
+from cml_fast.distributed._shard import Plan, Shard
+from cml_fast.distributed._sharding import Rounds, rows_of, user_bounds
+
+
+def simulated(
+    train: Any, trainer: Trainer, n_workers: int, rounds_per_epoch: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of users and items that `distributed.fit` must come to, too."""
+    own = _for_workers(trainer, {"CPU": 1.0})
+    inputs = check_fit_inputs(own, train, None, (), None, None)
+    settings, first = _begin(own, inputs, None)
+    assert first is not None
+    rounds = Rounds(rounds_per_epoch, int(own.n_epochs))
+    bounds = user_bounds(inputs.likes.indptr, n_workers)
+    shards = []
+    for w in range(n_workers):
+        begin, end = bounds[w : w + 2]
+        likes = rows_of(inputs.likes, begin, end)
+        shards.append(Shard(Plan(settings, rounds, n_workers), w, likes))
+        users, items = first["users"][begin:end].copy(), first["items"].copy()
+        shards[w].restore({"users": users, "items": items}, 0)
+    for number in range(rounds.total):
+        sent = [shard.train(number)[1] for shard in shards]
+        combined = [
+            shard.combine([parcels[w] for parcels in sent]) for w, shard in enumerate(shards)
+        ]
+        for shard in shards:
+            shard.accept(number, combined)
+    vectors = [shard.vectors() for shard in shards]
+    for _, items in vectors:  # all workers have the same items
+        np.testing.assert_array_equal(items, vectors[0][1])
+    return np.concatenate([users for users, _ in vectors]), vectors[0][1]
