@@ -1,4 +1,4 @@
-"""Runs `on_a_cluster` in a process of its own.
+"""Runs `on_a_cluster` and `on_two_nodes`, each in a process of its own.
 
 Ray leaves threads and a handler of SIGTERM to the process, and other tests fork and send SIGTERM.
 A process can also be ended if Ray does not answer.
@@ -16,26 +16,27 @@ from support.places import need
 
 # Several times what it takes on a slow machine; after half of it, it says where it is.
 SECONDS = 300
-FILE = Path(__file__).with_name("on_a_cluster.py")
 
 
 @pytest.mark.slow
-def test_several_workers_on_a_cluster(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["on_a_cluster", "on_two_nodes"])
+def test_several_workers(name: str, tmp_path: Path) -> None:
     need("ray", "ray")
+    path = Path(__file__).with_name(f"{name}.py")
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
-    command += ["-o", f"faulthandler_timeout={SECONDS / 2}", str(FILE)]
+    command += ["-o", f"faulthandler_timeout={SECONDS / 2}", str(path)]
     log = tmp_path / "log"
     environment = {name: text for name, text in os.environ.items() if name != "RAY_ADDRESS"}
     with log.open("w") as file:
         try:
             done = subprocess.run(
                 command,
-                cwd=FILE.parents[2],
+                cwd=path.parents[2],
                 env=environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 timeout=SECONDS,
             )
         except subprocess.TimeoutExpired:
-            pytest.fail(f"{FILE.name} took more than {SECONDS} s and was ended:\n{log.read_text()}")
+            pytest.fail(f"{path.name} took more than {SECONDS} s and was ended:\n{log.read_text()}")
     assert done.returncode == 0, log.read_text()

@@ -12,8 +12,8 @@ import pytest
 from support.trainers import trainer
 
 from cml_fast import Model, Trainer
-from cml_fast._persistence import folder as folders
 from cml_fast import _locks as locks
+from cml_fast._persistence import folder as folders
 from cml_fast._search import bulk
 from cml_fast._training.checkpoint import Checkpoint
 from cml_fast.data import synthetic

@@ -212,7 +212,7 @@ def _begin(
 def _record(own: Trainer, inputs: FitInputs, n_workers: int, per_epoch: int) -> dict[str, Any]:
     """What must be the same to go on with a training."""
     seed = own.random_state
-    hyperparameters = own._stored(seed if isinstance(seed, numbers.Integral) else -1)
+    hyperparameters = own._stored(int(seed) if isinstance(seed, numbers.Integral) else -1)
     return {
         "version": __version__,
         "train": fingerprints(inputs)["train"],
@@ -255,10 +255,13 @@ def _model(
     own.weighting_, own.n_negatives_ = inputs.weighting, settings.n_negatives
     own.user_retention_ = settings.user_retention
     own.temperature_ = settings.temperature if settings.loss == "softmax" else None
+    users, items = vectors
     return Model(
-        *vectors,
+        users,
+        items,
         **inputs.ids,
         hyperparameters=own._described(),
+        networks=None,
         history=history_of(history),
         **inputs.counts,
     )
