@@ -274,7 +274,7 @@ print(fit(sys.argv[2]).history_[0].loss)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_likes(tmp_path: Path) -> None:
-    """Likes of 128 MB, with weights, are trained on in 40 MB beside what is loaded."""
+    """Likes of 128 MB, with weights, are trained on in 56 MB beside what is loaded."""
     n_users, n_items, each = 16_000, 2000, 1000
     rng = np.random.default_rng(0)
     first = rng.integers(n_items - each, size=n_users, dtype=np.int32)
@@ -285,8 +285,8 @@ def test_memory_does_not_grow_with_the_likes(tmp_path: Path) -> None:
     folders = {}
     for name, matrix in (("small", large[:50]), ("large", large)):
         folders[name] = made(tmp_path / name, sp.csr_array(matrix)).path
-    bound = 40 << 20
-    assert large.data.nbytes + large.indices.nbytes > 3 * bound
+    bound = 56 << 20
+    assert large.data.nbytes + large.indices.nbytes > 2 * bound
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, *map(str, folders.values()), str(bound)],
         capture_output=True,
