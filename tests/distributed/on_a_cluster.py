@@ -74,25 +74,26 @@ def undisturbed(cluster: str) -> Model:
     return trained()
 
 
-def killing(monkeypatch: pytest.MonkeyPatch, kills: dict[int, int]) -> list[int]:
-    """Kill a worker with SIGKILL before a call of the driver: ``kills`` has it by the call's
-    number. Returns a list that gets these numbers.
-    """
-    call, calls, killed = _driver.Driver.call, [0], []
+# A call of the driver, the round that it is for, and which worker is killed before it.
+Kill = tuple[str, int, int]
 
-    def counted(self: Any, number: int, method: str, *arguments: Any, **options: Any) -> Any:
-        victim = kills.get(calls[0])
-        calls[0] += 1
-        if victim is not None:
-            try:
-                pid = ray.get(call(self, victim, "pid"))
+
+def killing(monkeypatch: pytest.MonkeyPatch, kills: list[Kill]) -> list[Kill]:
+    """Kill workers with SIGKILL, each once. Returns a list that gets these kills."""
+    call: Any = _driver.Driver.call
+    killed: list[Kill] = []
+
+    def watched(self: Any, number: int, method: str, *arguments: Any, **options: Any) -> Any:
+        at = arguments[-1 if method == "load" else 0]
+        for kill in kills:
+            if kill[:2] == (method, at) and kill not in killed:
+                # The answer comes after all that the worker was called for before.
+                pid = ray.get(call(self, kill[2], "pid"))
                 os.kill(pid, signal.SIGKILL)
-                killed.append(calls[0] - 1)
-            except ray.exceptions.RayError:
-                pass  # it is dead from the kill before
+                killed.append(kill)
         return call(self, number, method, *arguments, **options)
 
-    monkeypatch.setattr(_driver.Driver, "call", counted)
+    monkeypatch.setattr(_driver.Driver, "call", watched)
     return killed
 
 
@@ -102,25 +103,19 @@ def test_workers_come_to_what_they_come_to_in_one_process(undisturbed: Model) ->
     assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 3
 
 
-# A round has three calls of each worker. Before the rounds each worker is checked and loaded; after
-# those of an epoch each hands out its users, and one the items.
-PER_EPOCH = 3 * N_WORKERS * ROUNDS + N_WORKERS + 1
-BEGUN = 2 * N_WORKERS
-
-
 @pytest.mark.parametrize(
     "kills",
     [
-        {BEGUN - 1: 0, BEGUN + 1: 1, BEGUN + PER_EPOCH - 2: 2},
-        {BEGUN + 4: 0, BEGUN + PER_EPOCH + 7: 0, BEGUN + 3 * PER_EPOCH: 1},
+        [("load", 0, 0), ("combine", 1, 1), ("snapshot", 4, 2)],
+        [("train", 1, 0), ("accept", 3, 0), ("vectors", 6, 1)],
     ],
 )
 def test_killed_workers_change_nothing(
-    kills: dict[int, int], undisturbed: Model, monkeypatch: pytest.MonkeyPatch
+    kills: list[Kill], undisturbed: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = killing(monkeypatch, kills)
     assert sha256(trained()) == sha256(undisturbed)
-    assert len(killed) >= 2
+    assert killed == kills
 
 
 DRIVER = """
@@ -150,9 +145,10 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(
     with pytest.raises(DataError, match="has a training with n_workers=3"):
         trained(2, checkpoint=str(folder), resume=True)
     # A worker is lost right after: the copies to return to are those of the checkpoint.
-    killing(monkeypatch, {BEGUN + 2: 1})
+    killed = killing(monkeypatch, [("train", 5, 1)])
     model = trained(checkpoint=f"file://{folder}", resume=True)
     assert sha256(model) == sha256(undisturbed)
+    assert len(killed) == 1
     assert model.history == undisturbed.history
 
 
