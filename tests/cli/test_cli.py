@@ -105,6 +105,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
         **{"negative_weight": 3.0, "optimizer": "adagrad", "ema_decay": 0.5},
         "user_retention": 0.4,
         "weighting": "binary",
+        "pairs_per_part": 256,
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     options += ["--validation-share=0.2", "--item-features=tags.csv"]

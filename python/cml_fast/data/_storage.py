@@ -39,6 +39,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        if error.errno is None:
+            raise
         # Writing to an open file does not say which one it was, and this one was asked for.
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:

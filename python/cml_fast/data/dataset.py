@@ -235,7 +235,22 @@ class Dataset:
 
     @staticmethod
     def is_at(path: str | os.PathLike[str]) -> bool:
-        """Return whether a folder looks like a data set, whole or not."""
+        """Return whether a path is the folder of a data set; its files are not looked at.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> from cml_fast.data import Dataset
+        >>> Dataset.is_at("no-such-folder")
+        False
+        """
         return (Path(path) / MANIFEST).is_file()
 
     @property
