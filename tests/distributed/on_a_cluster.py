@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from support.workers import simulated
 
+from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, distributed
 from cml_fast._cli.app import main
 from cml_fast.data import Dataset, split, synthetic

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from support.workers import simulated
 
+from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.data import Dataset, split, synthetic
