@@ -53,6 +53,9 @@ PREDICTED = (8, 64, 512)
 COUNTED, REPEATED = (32, 256), 8
 NETWORKS = (10, 100)
 
+# CPU-seconds of workers.
+IN_KERNELS, IN_EXCHANGE = "of these in kernels", "in changes and their sums"
+
 Row = dict[str, Any]
 
 
@@ -98,32 +101,40 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         import time
 
         shard = worker.shard
-        run, train, combine = shard._job.run, shard.train, shard.combine
-        worker.in_kernels, worker.sent = 0.0, 0
+        run, train, combine, accept = shard._job.run, shard.train, shard.combine, shard.accept
+        worker.in_kernels, worker.in_exchange, worker.sent = 0.0, 0.0, 0
 
-        def timed(begin: int, end: int) -> Any:
-            begun = time.process_time()
+        def in_kernels(begin: int, end: int) -> Any:
+            begun = time.process_time(), time.thread_time()
             counters = run(begin, end)
-            worker.in_kernels += time.process_time() - begun
+            worker.in_kernels += time.process_time() - begun[0]
+            worker.in_exchange -= time.thread_time() - begun[1]  # what is around it counts
             return counters
 
+        def in_exchange(call: Any, *arguments: Any) -> Any:
+            begun = time.thread_time()
+            found = call(*arguments)
+            worker.in_exchange += time.thread_time() - begun
+            return found
+
         def trained(number: int) -> Any:
-            counters, parcels = train(number)
+            counters, parcels = in_exchange(train, number)
             worker.sent += sum(p.n_bytes for v, p in enumerate(parcels) if v != shard.number)
             return counters, parcels
 
         def combined(parcels: Any) -> Any:
-            parcel = combine(parcels)
+            parcel = in_exchange(combine, parcels)
             worker.sent += parcel.n_bytes * (len(parcels) - 1)
             return parcel
 
-        shard._job.run, shard.train, shard.combine = timed, trained, combined
+        shard._job.run, shard.train, shard.combine = in_kernels, trained, combined
+        shard.accept = lambda number, parcels: in_exchange(accept, number, parcels)
 
-    def read(worker: Any) -> tuple[float, float, int]:
-        """Run in a worker: its CPU-seconds, those in the kernels, and the bytes that it sent."""
+    def read(worker: Any) -> tuple[float, ...]:
+        """Run in a worker: CPU-seconds in all, in kernels and exchange, and the bytes sent."""
         import time
 
-        return time.process_time(), worker.in_kernels, worker.sent
+        return time.process_time(), worker.in_kernels, worker.in_exchange, worker.sent
 
     class Clocked(Driver):
         def _of_all(self, function: Any) -> np.ndarray:
@@ -138,10 +149,11 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
             workers, wall = self.begun
             seconds = (time.perf_counter() - wall) / n_epochs
-            whole, kernels, sent = ((self._of_all(read) - workers) / n_epochs).T
+            whole, kernels, exchange, sent = ((self._of_all(read) - workers) / n_epochs).T
             found["wall seconds"] = round(seconds, 3)
             found["CPU-seconds of workers"] = np.round(whole, 3).tolist()
-            found["of these in kernels"] = np.round(kernels, 3).tolist()
+            found[IN_KERNELS] = np.round(kernels, 3).tolist()
+            found[IN_EXCHANGE] = np.round(exchange, 4).tolist()
             found["bytes sent by a worker in a round"] = round(
                 float(sent.mean()) / found["rounds per epoch"]
             )
@@ -153,8 +165,9 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
     finally:
         _fit.Driver = Driver  # type: ignore[misc]
     slowest = max(found["CPU-seconds of workers"])
-    shares = 1 - np.array(found["of these in kernels"]) / found["CPU-seconds of workers"]
-    found["share of exchange"] = round(float(shares.mean()), 4)
+    whole = np.array(found["CPU-seconds of workers"])
+    for share, key in (("kernels", IN_KERNELS), ("exchange", IN_EXCHANGE)):
+        found[f"share in {share}"] = round(float((found[key] / whole).mean()), 4)
     found["pairs per wall second"] = round(rate(likes.nnz, found["wall seconds"]))
     found["pairs per CPU-second of the slowest"] = round(rate(likes.nnz, slowest))
     return found
@@ -215,7 +228,7 @@ class RoundModel:
         self.negatives_per_pair = settings.n_negatives / settings.tile_size
         self.row_bytes = 4 * (1 + N_DIMS + (1 if settings.rowwise else N_DIMS))
         self.per_reference = per_reference
-        self.pairs_per_second = n_pairs / measured[1]["of these in kernels"][0]
+        self.pairs_per_second = n_pairs / measured[1][IN_KERNELS][0]
         one, two = (self._beside_kernels(measured[n]) for n in (1, 2))
         self.per_round = one
         self.per_byte = max(two - one, 0.0) / self.bytes(2)
@@ -223,7 +236,7 @@ class RoundModel:
     @staticmethod
     def _beside_kernels(row: Row) -> float:
         """CPU-seconds of a worker in a round, without those in the kernels."""
-        seconds = np.subtract(row["CPU-seconds of workers"], row["of these in kernels"])
+        seconds = np.subtract(row["CPU-seconds of workers"], row[IN_KERNELS])
         return float(seconds.mean()) / row["rounds per epoch"]
 
     def bytes(self, n_workers: int) -> float:
@@ -354,7 +367,8 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         print(
             f"{name:10}{n_workers:4} workers{row['pairs per wall second']:10,.0f} pairs/s"
             f"{gain:6.2f}{row['pairs per CPU-second of the slowest']:10,.0f} pairs/CPU-s"
-            f"{by_cpu:6.2f}{row['share of exchange']:8.1%} exchange"
+            f"{by_cpu:6.2f}{row['share in kernels']:8.1%} kernels"
+            f"{row['share in exchange']:7.1%} exchange"
         )
     predicted = {
         f"{gbit} Gbit/s": [model.epoch(n_workers, gbit) for n_workers in PREDICTED]

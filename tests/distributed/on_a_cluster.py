@@ -17,10 +17,11 @@ import pytest
 import ray
 
 from benchmarks.common.simulated_workers import simulated
+from benchmarks.studies import distributed as study
 from cml_fast import Model, Trainer, distributed
 from cml_fast._cli.app import main
 from cml_fast.data import Dataset, split, synthetic
-from cml_fast.distributed import _driver
+from cml_fast.distributed import _driver, _fit
 from cml_fast.errors import DataError, TrainingDiverged
 from cml_fast.evaluation import evaluate
 
@@ -107,19 +108,47 @@ def test_workers_come_to_what_they_come_to_in_one_process(undisturbed: Model) ->
     assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 3
 
 
-@pytest.mark.parametrize(
-    "kills",
-    [
-        [("load", 0, 0), ("combine", 1, 1), ("snapshot", 4, 2)],
-        [("train", 1, 0), ("accept", 3, 0), ("vectors", 6, 1)],
-    ],
-)
-def test_killed_workers_change_nothing(
-    kills: list[Kill], undisturbed: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_workers_change_nothing(undisturbed: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    kills = [("load", 0, 0), ("snapshot", 4, 2), ("vectors", 6, 1)]
     killed = killing(monkeypatch, kills)
     assert sha256(trained()) == sha256(undisturbed)
     assert killed == kills
+
+
+# A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.
+KILLS = int(os.environ.get("CML_FAST_KILLS", "9"))
+
+
+def test_workers_killed_at_random_change_nothing(
+    undisturbed: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    killed: list[str] = []
+
+    class Killing(_driver.Driver):
+        """Kills a worker at a random call, whatever it does then, and then another one."""
+
+        n_loads = 0
+
+        def _load(self) -> None:
+            super()._load()
+            self.pids = ray.get([self.call(w, "pid") for w in range(N_WORKERS)])
+            self.n_loads += 1
+            # Every fifth time no worker is lost, lest an epoch be lost ten times.
+            self.until = int(rng.integers(20)) if self.n_loads % 5 else -1
+
+        def call(self, number: int, method: str, *arguments: Any, **options: Any) -> Any:
+            if method in ("train", "combine", "accept", "snapshot"):
+                if self.until == 0 and len(killed) < KILLS:
+                    os.kill(self.pids[rng.integers(N_WORKERS)], signal.SIGKILL)
+                    killed.append(method)
+                self.until -= 1
+            return super().call(number, method, *arguments, **options)
+
+    monkeypatch.setattr(_fit, "Driver", Killing)
+    while len(killed) < KILLS:
+        assert sha256(trained()) == sha256(undisturbed)
+    assert {"train", "combine", "accept"} <= set(killed)
 
 
 DRIVER = """
@@ -217,3 +246,19 @@ def test_an_address_that_does_not_answer(cluster: str) -> None:
     _check_answers(cluster)
     with pytest.raises(ConnectionError, match=r"no Ray cluster answers at '127\.0\.0\.1:9'"):
         _check_answers("127.0.0.1:9")
+
+
+def test_the_study_of_speed_counts_what_workers_do(cluster: str) -> None:
+    found = study.speed(TRAIN.matrix, "likes", 2, n_epochs=2)
+    sent: list[int] = []
+    simulated(
+        TRAIN.matrix,
+        study.trainer("likes", 2),
+        2,
+        on_round=lambda parcels, shares: sent.append(
+            parcels[0][1].n_bytes + parcels[1][0].n_bytes + sum(p.n_bytes for p in shares)
+        ),
+    )
+    assert found["bytes sent by a worker in a round"] == round(sum(sent) / 2 / len(sent))
+    whole = np.array(found["CPU-seconds of workers"])
+    assert (whole >= np.add(found[study.IN_KERNELS], found[study.IN_EXCHANGE]) - 0.01).all()
