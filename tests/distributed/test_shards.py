@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.common.simulated_workers import simulated
-from cml_fast import Model, Trainer
+from cml_fast import Model, Trainer, __version__
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.data import Dataset, split, synthetic
 from cml_fast.distributed import _checkpoint, fit
@@ -22,6 +24,7 @@ from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
 from cml_fast.distributed._likes import InFiles
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
+from cml_fast.distributed._worker import worker_class
 from cml_fast.errors import DataError, ModelError
 from cml_fast.evaluation import evaluate
 
@@ -146,8 +149,20 @@ def test_what_workers_cannot_do_is_refused(
         fit(LIKES, trainer, **{"n_workers": 2, **arguments})
 
 
+def test_a_worker_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ray:
+        remote = staticmethod(lambda actor: actor)
+
+    worker = worker_class(Ray)()
+    assert worker.problem(__version__) is None
+    assert re.fullmatch(r"the worker's node \S+ has cml_fast \S+, not 9", worker.problem("9"))
+    monkeypatch.setitem(sys.modules, "cml_fast", None)
+    found = worker.problem(__version__)
+    assert re.match(r"cml_fast cannot be imported on the worker's node \S+: import of", found)
+
+
 def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(ImportError, match=r"pip install 'cml-fast\[ray\]'"),
         connected(None, 1, {"CPU": 1.0}),
