@@ -16,6 +16,7 @@ Finished measurements are kept in ``--work``: the same command goes on where it 
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from pathlib import Path
@@ -49,9 +50,10 @@ GBIT = 1e9 / 8
 # Of a message between machines, in a data centre.
 LATENCY = 1e-4
 PREDICTED = (8, 64, 512)
-# Objects of a call whose cost is measured, and how often.
-COUNTED, REPEATED = (32, 256), 8
+# Objects of a call whose cost is measured and their bytes, and how often.
+COUNTED, REPEATED = ((4, 8), (260, 8), (4, 4_000_000)), 8
 NETWORKS = (10, 100)
+LARGE = 1_000_000_000
 
 # CPU-seconds of workers.
 IN_KERNELS, IN_EXCHANGE = "of these in kernels", "in changes and their sums"
@@ -173,14 +175,17 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
     return found
 
 
-def references() -> Row:
-    """CPU-seconds that an object costs which one call returns and another one takes."""
+def objects() -> Row:
+    """CPU-seconds that Ray takes for an object which one call returns and another one takes.
+
+    For the process that calls both, and for the worker; and for each byte of an array in it.
+    """
 
     class Worker:
-        def make(self, n: int) -> Any:
-            return tuple(np.zeros(1) for _ in range(n))
+        def make(self, n: int, n_bytes: int) -> Any:
+            return tuple(np.zeros(n_bytes, dtype=np.uint8) for _ in range(n))
 
-        def take(self, *objects: Any) -> float:
+        def take(self, *arrays: Any) -> float:
             import time
 
             return time.process_time()
@@ -188,15 +193,17 @@ def references() -> Row:
     with connected("local", 1, {"CPU": 1.0}) as ray:
         worker = ray.remote(Worker).remote()
         spent = []
-        for n in (8, *COUNTED):  # the first is to warm up
+        for n, n_bytes in (COUNTED[0], *COUNTED):  # the first is to warm up
             begun = time.process_time(), ray.get(worker.take.remote())
             for _ in range(REPEATED):
-                made = worker.make.options(num_returns=n).remote(n)
+                made = worker.make.options(num_returns=n).remote(n, n_bytes)
                 ended = ray.get(worker.take.remote(*made))
             spent.append((time.process_time() - begun[0], ended - begun[1]))
-    few, many = np.array(spent[1:]) / REPEATED
-    driver, of_worker = (many - few) / (COUNTED[1] - COUNTED[0])
-    return {"driver": float(driver), "worker": float(of_worker)}
+    few, many, large = np.array(spent[1:]) / REPEATED
+    (n_few, n_bytes), (n_many, _), (_, n_large) = COUNTED
+    driver, of_worker = (many - few) / (n_many - n_few)
+    per_byte = (large - few)[1] / (n_few * (n_large - n_bytes))
+    return {"driver": float(driver), "worker": float(of_worker), "byte": float(per_byte)}
 
 
 # --- model --------------------------------------------------------------------------------------
@@ -205,9 +212,11 @@ def references() -> Row:
 class RoundModel:
     """How long rounds take.
 
-    Calibrated on what one and two workers took on one machine, where there is no network. What one
-    worker takes beside its kernels is there in each round; what two take more is for the bytes
-    that they send to each other.
+    Calibrated on one machine, where there is no network: the kernels on the CPU time of one worker,
+    what a worker computes in an exchange on that of two. That goes through all items, however many
+    workers there are: each compares all items with those before the round, adds up the changes of
+    its share from all workers, and takes over all sums. What Ray does by itself, such as looking
+    after its workers, is left out: it depends on how long a round lasts.
 
     Parameters
     ----------
@@ -216,28 +225,27 @@ class RoundModel:
         Of the data set.
     measured : dict of int to Row
         By the number of workers, as of `speed`.
-    per_reference : Row
-        As of `references`.
+    per_object : Row
+        As of `objects`.
     """
 
     def __init__(
-        self, n_pairs: int, n_items: int, name: str, measured: dict[int, Row], per_reference: Row
+        self, n_pairs: int, n_items: int, name: str, measured: dict[int, Row], per_object: Row
     ) -> None:
         settings = check_settings(trainer(name, 1).get_params(), (n_pairs, n_items), n_pairs)
         self.n_pairs, self.n_items = n_pairs, n_items
         self.negatives_per_pair = settings.n_negatives / settings.tile_size
         self.row_bytes = 4 * (1 + N_DIMS + (1 if settings.rowwise else N_DIMS))
-        self.per_reference = per_reference
+        self.per_object = per_object
         self.pairs_per_second = n_pairs / measured[1][IN_KERNELS][0]
-        one, two = (self._beside_kernels(measured[n]) for n in (1, 2))
-        self.per_round = one
-        self.per_byte = max(two - one, 0.0) / self.bytes(2)
+        two = measured[2]
+        self.per_round = float(np.mean(two[IN_EXCHANGE])) / two["rounds per epoch"]
 
-    @staticmethod
-    def _beside_kernels(row: Row) -> float:
-        """CPU-seconds of a worker in a round, without those in the kernels."""
-        seconds = np.subtract(row["CPU-seconds of workers"], row[IN_KERNELS])
-        return float(seconds.mean()) / row["rounds per epoch"]
+    def with_pairs(self, n_pairs: int) -> RoundModel:
+        """The same for more likes of the same items."""
+        other = copy.copy(self)
+        other.n_pairs = n_pairs
+        return other
 
     def bytes(self, n_workers: int) -> float:
         """What a worker sends to others in a round: parcels, and its share of what is combined.
@@ -260,11 +268,13 @@ class RoundModel:
         if gbit is not None:
             network = n_bytes / (gbit * GBIT) + 2 * LATENCY
             # Parcels are returned once and taken once, combined shares are taken by all.
-            driver = 1.5 * n_workers**2 * self.per_reference["driver"]
-        objects = 1.5 * (n_workers - 1) * self.per_reference["worker"]
+            driver = 1.5 * n_workers**2 * self.per_object["driver"]
+        in_ray = 1.5 * (n_workers - 1) * self.per_object["worker"]
+        in_ray += n_bytes * self.per_object["byte"]
         parts = {
             "kernels": self.n_pairs / n_workers / self.pairs_per_second,
-            "exchange": rounds * (self.per_round + n_bytes * self.per_byte + objects),
+            "exchange": rounds * self.per_round,
+            "objects": rounds * in_ray,
             "network": rounds * network,
             "driver": rounds * driver,
         }
@@ -287,10 +297,11 @@ def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
     rows = []
     for n_workers, row in measured.items():
         said, sent = model.epoch(n_workers), "bytes sent by a worker in a round"
+        seconds = np.add(row[IN_KERNELS], row[IN_EXCHANGE]).mean()
         rows.append(
             {
                 "workers": n_workers,
-                "CPU-seconds of a worker": round(float(np.mean(row["CPU-seconds of workers"])), 3),
+                "CPU-seconds in kernels and exchange": round(float(seconds), 3),
                 "by the model": round(said["kernels"] + said["exchange"], 3),
                 sent: row[sent],
                 "bytes by the model": said[sent],
@@ -354,8 +365,8 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
             f"{name}, speed of {n_workers}",
             lambda n=n_workers: speed(likes, name, n, n_epochs),
         )
-    per_reference = store.once("references", references)
-    model = RoundModel(likes.nnz, likes.shape[1], name, measured, per_reference)
+    per_object = store.once("objects", objects)
+    model = RoundModel(likes.nnz, likes.shape[1], name, measured, per_object)
     first = measured[args.speed_workers[0]]
     rows = []
     for n_workers, row in measured.items():
@@ -371,13 +382,16 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
             f"{row['share in exchange']:7.1%} exchange"
         )
     predicted = {
-        f"{gbit} Gbit/s": [model.epoch(n_workers, gbit) for n_workers in PREDICTED]
+        f"{n_pairs:.0e} pairs, {gbit} Gbit/s": [
+            model.with_pairs(n_pairs).epoch(n_workers, gbit) for n_workers in PREDICTED
+        ]
+        for n_pairs in (likes.nnz, LARGE)
         for gbit in NETWORKS
     }
-    for network, epochs in predicted.items():
+    for what, epochs in predicted.items():
         for epoch in epochs:
             print(
-                f"{name:10}{epoch['workers']:4} workers, {network}, predicted: "
+                f"{name:10}{epoch['workers']:4} workers, {what}, predicted: "
                 f"{epoch['seconds']:.2f} s an epoch, {epoch['speed-up']:.1f} times"
             )
     return {
@@ -386,9 +400,8 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         "measured": rows,
         "model": {
             "pairs per CPU-second in kernels": round(model.pairs_per_second),
-            "CPU-seconds of a round beside the kernels": model.per_round,
-            "CPU-seconds per byte sent": model.per_byte,
-            "CPU-seconds per object": per_reference,
+            "CPU-seconds of a round for changes and sums": model.per_round,
+            "CPU-seconds of Ray per object": per_object,
             "latency of a message": LATENCY,
         },
         "checked": checked(model, measured),

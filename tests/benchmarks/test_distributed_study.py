@@ -23,7 +23,7 @@ def measured(n_workers, seconds, beside):
     return {
         "workers": n_workers,
         "rounds per epoch": default_rounds(n_workers),
-        "CPU-seconds of workers": [seconds + beside] * n_workers,
+        study.IN_EXCHANGE: [beside] * n_workers,
         study.IN_KERNELS: [seconds] * n_workers,
         "bytes sent by a worker in a round": 0,
     }
@@ -32,14 +32,17 @@ def measured(n_workers, seconds, beside):
 @pytest.fixture
 def model():
     rows = {1: measured(1, 10.0, 0.1), 2: measured(2, 5.0, 0.3)}
-    return study.RoundModel(10**7, 1000, "likes", rows, {"driver": 1e-5, "worker": 1e-4})
+    return study.RoundModel(
+        10**7, 1000, "likes", rows, {"driver": 1e-5, "worker": 1e-4, "byte": 1e-9}
+    )
 
 
 def test_the_model_says_what_it_was_calibrated_on(model):
-    assert model.epoch(1)["seconds"] == pytest.approx(10.1)
+    assert model.epoch(1)["seconds"] == pytest.approx(10.3)
     said = model.epoch(2)
     assert said["kernels"] == pytest.approx(5)
-    assert said["exchange"] == pytest.approx(0.3, abs=2e-4)  # and the calls of the objects
+    assert said["exchange"] == pytest.approx(0.3)
+    assert said["objects"] == pytest.approx(1.5e-4 + 264e3 * 1e-9, abs=1e-4)
     # All items are drawn: each worker sends half of its changes, and half of the sums.
     assert said["bytes sent by a worker in a round"] == 1000 * 4 * (1 + study.N_DIMS + 1)
 
