@@ -319,6 +319,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="*", default=["gowalla", "citeulike-t"], help="quality")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="quality")
+    parser.add_argument("--rounds", type=int, help="of an epoch, quality; as `fit` by default")
     parser.add_argument("--epochs", type=int, default=24, help="quality")
     parser.add_argument("--speed-names", nargs="*", default=["gowalla", MADE_UP])
     parser.add_argument("--speed-workers", type=int, nargs="+", default=[1, 2, 4])
@@ -344,7 +345,7 @@ def main(argv: list[str] | None = None) -> None:
 def table_of_quality(name: str, args: argparse.Namespace, store: MeasurementStore) -> list[Row]:
     rows: list[Row] = []
     for n_workers in args.workers:
-        n_rounds = default_rounds(n_workers)
+        n_rounds = args.rounds or default_rounds(n_workers)
         row = store.once(
             f"{name}, {n_workers} workers, {n_rounds} rounds",
             lambda n=n_workers, r=n_rounds: quality(name, args.folder, n, r, args.epochs),
