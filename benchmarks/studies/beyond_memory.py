@@ -3,14 +3,14 @@
     python -m benchmarks.studies.beyond_memory --pairs 100_000_000 --in-memory 20_000_000
 
 Likes are drawn block by block and written in random order to Parquet files, of which
-`data.Dataset.build` makes a data set in a process with a bound of its memory. Another process trains
-one epoch on the data set, and a third one draws fewer likes of the same kind into a matrix and trains
+`data.Dataset.build` makes a data set in a process with a bound of its memory. Another process
+trains one epoch on it, and a third one draws fewer likes of the same kind into a matrix and trains
 one epoch on that. Trainings use one thread. The table shows pairs per CPU-second: of the whole
-preparation, and of the epoch (time between launches included, first vectors not). Beside it are the
-CPU-seconds of the whole call, and by how much the anonymous memory of the process grew at the peak:
-what it has taken for itself, without what the system keeps of files. For the matrix that includes
-the likes. It needs Linux (/proc). Disk: about 45 bytes for each pair. The files are removed as soon
-as nothing reads them any more.
+preparation, and of the epoch (time between launches included, first vectors not). Beside it are
+the CPU-seconds of the whole call, and by how much the anonymous memory of the process grew at the
+peak: what it has taken for itself, without what the system keeps of files. For the matrix that
+includes the likes. It needs Linux (/proc), and about 45 bytes of disk for each pair. The files are
+removed as soon as nothing reads them any more.
 """
 
 from __future__ import annotations
