@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from support.workers import simulated
 
+from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, distributed
-from cml_fast.data import split, synthetic
+from cml_fast._cli.app import main
+from cml_fast.data import Dataset, split, synthetic
 from cml_fast.distributed import _driver
 from cml_fast.errors import DataError, TrainingDiverged
 from cml_fast.evaluation import evaluate
@@ -47,9 +50,10 @@ def sha256(model: Model) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def trained(n_workers: int = N_WORKERS, **options: Any) -> Model:
+def trained(n_workers: int = N_WORKERS, n_epochs: int = 3, **options: Any) -> Model:
     arguments = {"rounds_per_epoch": ROUNDS, **options}
-    return distributed.fit(TRAIN, Trainer(**FEW), n_workers=n_workers, **arguments)
+    trainer = Trainer(**{**FEW, "n_epochs": n_epochs})
+    return distributed.fit(TRAIN, trainer, n_workers=n_workers, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -139,17 +143,50 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(
     code = f"import sys; sys.path.insert(0, {tests!r})\n{DRIVER}"
     done = subprocess.run([sys.executable, "-c", code, cluster, str(folder)], timeout=120)
     assert done.returncode == -signal.SIGKILL
-    assert sorted(path.name for path in folder.iterdir()) == ["round-000004", "training.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-000002", "training.json"]
     with pytest.raises(ValueError, match="holds a training: go on from it with resume=True"):
         trained(checkpoint=str(folder))
-    with pytest.raises(DataError, match="has a training with n_workers=3"):
-        trained(2, checkpoint=str(folder), resume=True)
+    with pytest.raises(DataError, match="has a training with n_epochs=3"):
+        trained(checkpoint=str(folder), resume=True, n_epochs=4)
+    copy = shutil.copytree(folder, tmp_path / "copy")
     # A worker is lost right after: the copies to return to are those of the checkpoint.
     killed = killing(monkeypatch, [("train", 5, 1)])
     model = trained(checkpoint=f"file://{folder}", resume=True)
     assert sha256(model) == sha256(undisturbed)
     assert len(killed) == 1
     assert model.history == undisturbed.history
+    # With fewer workers it goes on from the same state, and comes to something else.
+    with pytest.warns(UserWarning, match="written with n_workers=3, .* goes on with n_workers=2"):
+        model = trained(2, checkpoint=str(copy), resume=True, rounds_per_epoch=ROUNDS)
+    assert model.history[:2] == undisturbed.history[:2]
+    losses = [epochs[2]["loss"] for epochs in (model.history, undisturbed.history)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
+    undisturbed: Model, tmp_path: Any
+) -> None:
+    (tmp_path / "epoch-000001").write_text("where the folder should be")
+    with pytest.warns(UserWarning, match="training goes on without: .*epoch-000001/.* could not"):
+        model = trained(checkpoint=str(tmp_path))
+    assert sha256(model) == sha256(undisturbed)
+    assert json.loads((tmp_path / "training.json").read_text())["next_epoch"] == 3
+
+
+def test_the_command_trains_on_a_data_set_with_workers(cluster: str, tmp_path: Any) -> None:
+    likes = Dataset._write(TRAIN.matrix, tmp_path / "likes", part_pairs=1000)
+    values = [(f"--{name.replace('_', '-')}", str(value)) for name, value in FEW.items() if value]
+    options = [text for pair in values for text in pair]
+    out, going = str(tmp_path / "model"), str(tmp_path / "going")
+    command = ["train", str(likes.path), "--out", out, "--workers", "2", "--checkpoint", going]
+    assert main([*command, *options]) == 0
+    users, items = simulated(likes, Trainer(**FEW), 2)
+    model = Model.load(out)
+    np.testing.assert_array_equal(model.user_vectors, users)
+    np.testing.assert_array_equal(model.item_vectors, items)
+    assert main([*command, *options, "--resume", "--overwrite"]) == 0  # nothing is left to do
+    assert sha256(Model.load(out)) == sha256(model)
 
 
 def test_rankings_of_workers_are_those_of_one(undisturbed: Model, tmp_path: Any) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from support.workers import simulated
 
+from benchmarks.common.simulated_workers import simulated
 from cml_fast import Trainer, distributed
 from cml_fast.data import synthetic
 from cml_fast.distributed import _driver

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from support.workers import simulated
 
+from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.data import Dataset, split, synthetic
-from cml_fast.distributed import fit
-from cml_fast.distributed._checkpoint import read_arrays, write_arrays
+from cml_fast.distributed import _checkpoint, fit
+from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
+from cml_fast.distributed._likes import InFiles
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
-from cml_fast.errors import ModelError
+from cml_fast.errors import DataError, ModelError
 from cml_fast.evaluation import evaluate
 
 LIKES = synthetic(60, 40, 600).interactions
@@ -152,11 +155,57 @@ def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
         pass
 
 
-def test_a_data_set_in_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "likes.csv").write_text("user,item\n1,1\n1,2\n2,1\n")
-    likes = Dataset.build(tmp_path / "likes.csv", tmp_path / "likes")
-    with pytest.raises(TypeError, match="train must not be a Dataset"):
-        fit(likes, Trainer(), n_workers=2)
+def weighted() -> sp.csr_array:
+    likes = LIKES.matrix.copy()
+    likes.data = np.random.default_rng(0).integers(1, 4, likes.nnz).astype(np.float32)
+    return likes
+
+
+@pytest.mark.parametrize("weighting", ["linear", "saturating", "binary"])
+def test_likes_in_files_give_the_bits_of_a_matrix(tmp_path: Path, weighting: str) -> None:
+    likes = weighted()
+    dataset = Dataset._write(likes, tmp_path / "likes", part_pairs=100)
+    options = {"n_epochs": 2, "temperature": 0.3, "user_retention": 1.0, "verbose": False}
+    trainer = Trainer(**options, weighting=weighting, pairs_per_part=64, batch_size=32)
+    for of_files, of_matrix in zip(
+        simulated(dataset, trainer, 3), simulated(likes, trainer, 3), strict=True
+    ):
+        np.testing.assert_array_equal(of_files, of_matrix)
+
+
+def in_files(folder: Path, users: tuple[int, int]) -> InFiles:
+    dataset = Dataset._write(LIKES.matrix, folder, part_pairs=100)
+    return InFiles(dataset.path, dataset.token, *users, "linear", None)
+
+
+def test_a_worker_checks_the_parts_of_its_users(tmp_path: Path) -> None:
+    likes = in_files(tmp_path / "likes", (20, 40))
+    rows = rows_of(LIKES.matrix, 20, 40)
+    found = likes.opened()
+    assert (found.indptr.tolist(), found.shape) == (rows.indptr.tolist(), rows.shape)
+    np.testing.assert_array_equal(found.indices, rows.indices)
+    file = tmp_path / "likes" / "indices.npy"
+    content = bytearray(file.read_bytes())
+    content[-4] ^= 1  # the last item of the last user
+    file.write_bytes(content)
+    likes.opened()
+    content[-4 * (LIKES.matrix.nnz - LIKES.matrix.indptr[30])] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"on node \S+ cannot train: .*indices\.npy is damaged"):
+        likes.opened()
+    file.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=r"on node \S+ .*indices\.npy has .* it is truncated"):
+        likes.opened()
+
+
+def test_a_worker_refuses_another_data_set(tmp_path: Path) -> None:
+    likes = in_files(tmp_path / "likes", (0, 60))
+    shutil.rmtree(tmp_path / "likes")
+    with pytest.raises(DataError, match=r"on node \S+ cannot train: there is no data set at"):
+        likes.opened()
+    Dataset._write(weighted(), tmp_path / "likes")
+    with pytest.raises(DataError, match="likes is another data set than the one that fit was"):
+        likes.opened()
 
 
 def test_workers_learn_about_as_much_as_one_machine() -> None:
@@ -237,6 +286,29 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
         read_arrays(folder, file.name, "0" * 64)
     with pytest.raises(ModelError, match=r"items\.npz is missing"):
         read_arrays(folder, "items.npz", "0" * 64)
+
+
+def test_the_users_of_a_checkpoint_are_cut_anew() -> None:
+    parts = [{"users": np.full((n, 2), n), "mean_users": np.full((n, 2), -n)} for n in (1, 4, 2)]
+    cut = list(recut(parts, np.array([0, 3, 7])))
+    assert [part["users"][:, 0].tolist() for part in cut] == [[1, 4, 4], [4, 4, 2, 2]]
+    assert [part["mean_users"][:, 1].tolist() for part in cut] == [[-1, -4, -4], [-4, -4, -2, -2]]
+
+
+def test_errors_of_a_full_disk_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def create_dir(self, path: str, recursive: bool) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def open_output_stream(self, path: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_checkpoint, "_open", lambda path: (Full(), path))
+    users = {"users": np.ones((2, 3), dtype=np.float32)}
+    with pytest.raises(OSError, match=r"a/users-00001\.npz could not be written: .*No space left"):
+        write_arrays("a", 1, {"users": users})
+    with pytest.raises(OSError, match=r"a/training\.json could not be written: .*No space left"):
+        write_record("a", {})
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:

@@ -138,20 +138,28 @@ def some_users(likes: Likes, n_pairs: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(users, n, replace=False))
 
 
-def map_likes(dataset: Dataset) -> MappedLikes:
+def map_likes(dataset: Dataset, first: int = 0, last: int | None = None) -> MappedLikes:
     """The likes of a data set, each checked once: compiled code reads them as they are.
+
+    With ``first`` and ``last``: those of the users [first, last), of whom at least one has some,
+    with a row for each of these users.
 
     Raises
     ------
     DataError
         If an item number or a weight is impossible, or the items of a user are not in order.
     """
-    indptr, indices = dataset.indptr.view(np.ndarray), dataset.indices.view(np.ndarray)
+    last = dataset.n_users if last is None else last
+    indptr = dataset.indptr.view(np.ndarray)[first : last + 1]
+    pairs = slice(int(indptr[0]), int(indptr[-1]))
+    if pairs.start > 0:
+        indptr = indptr - pairs.start
+    indices = dataset.indices.view(np.ndarray)[pairs]
     if dataset.weights is None:
-        weights = equal_weights(dataset.nnz)
+        weights = equal_weights(len(indices))
     else:
-        weights = dataset.weights.view(np.ndarray)
-    for begin in range(0, dataset.nnz, PAIRS):
+        weights = dataset.weights.view(np.ndarray)[pairs]
+    for begin in range(0, len(indices), PAIRS):
         items = indices[begin : begin + PAIRS]
         if items.min() < 0 or items.max() >= dataset.n_items:
             raise _damaged(dataset, f"has items outside [0, {dataset.n_items})")
@@ -160,7 +168,10 @@ def map_likes(dataset: Dataset) -> MappedLikes:
             raise _damaged(dataset, "has weights that are not finite and positive")
     if not is_strictly_sorted(indices, indptr):
         raise _damaged(dataset, "has users whose items are not ascending and distinct")
-    return MappedLikes(dataset.shape, indptr, indices, weights, f"dataset {dataset.token}")
+    token = f"dataset {dataset.token}"
+    if last - first < dataset.n_users:
+        token += f", users {first} to {last}"
+    return MappedLikes((last - first, dataset.n_items), indptr, indices, weights, token)
 
 
 def _damaged(dataset: Dataset, fault: str) -> DataError:

@@ -62,7 +62,7 @@ WEIGHTINGS: dict[str, Callable[[sp.csr_array], np.ndarray]] = {
 }
 
 
-def weigh(likes: AnyLikes, weighting: str) -> AnyLikes:
+def weigh(likes: AnyLikes, weighting: str, mean: float | None = None) -> AnyLikes:
     """Return the likes with the weights for training, which have the mean 1.
 
     The scale of the given weights does not matter: c times the weights give the same result, to the
@@ -76,6 +76,8 @@ def weigh(likes: AnyLikes, weighting: str) -> AnyLikes:
         The new weights of mapped likes lie in a temporary file.
     weighting : str
         One of `WEIGHTINGS`.
+    mean : float, optional
+        For the mapped likes of some users: what `mean_weight` is of all likes.
 
     Raises
     ------
@@ -83,7 +85,8 @@ def weigh(likes: AnyLikes, weighting: str) -> AnyLikes:
         If there is no room for that file.
     """
     if isinstance(likes, MappedLikes):
-        return _weigh_mapped(likes, weighting)
+        return _weigh_mapped(likes, weighting, mean)
+    assert mean is None
     weights = WEIGHTINGS[weighting](likes)
     return _with_weights(likes, weights, np.mean(weights, dtype=np.float64))
 
@@ -120,13 +123,19 @@ def _relative(weights: np.ndarray, mean: np.ndarray | np.float64) -> np.ndarray:
     return relative
 
 
-def _weigh_mapped(likes: MappedLikes, weighting: str) -> MappedLikes:
-    """As `weigh`, in blocks."""
-    if weighting == "binary" or likes.data.min() == 1 == likes.data.max():
-        return replace(likes, data=equal_weights(likes.nnz))
+def mean_weight(likes: MappedLikes, weighting: str) -> float:
+    """The mean of what a weighting makes of the weights."""
     function = WEIGHTINGS[weighting]
     sums = [np.sum(function(block), dtype=np.float64) for _, block in blocks(likes)]
-    mean = np.float64(sum(sums) / likes.nnz)
+    return float(sum(sums) / likes.nnz)
+
+
+def _weigh_mapped(likes: MappedLikes, weighting: str, mean: float | None) -> MappedLikes:
+    """As `weigh`, in blocks."""
+    if weighting == "binary" or (mean is None and likes.data.min() == 1 == likes.data.max()):
+        return replace(likes, data=equal_weights(likes.nnz))
+    function = WEIGHTINGS[weighting]
+    divisor = np.float64(mean_weight(likes, weighting) if mean is None else mean)
     folder, needed = tempfile.gettempdir(), likes.data.nbytes
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -136,7 +145,7 @@ def _weigh_mapped(likes: MappedLikes, weighting: str) -> MappedLikes:
         )
     with tempfile.TemporaryFile() as file:
         for _, block in blocks(likes):
-            file.write(_relative(function(block), mean).tobytes())
+            file.write(_relative(function(block), divisor).tobytes())
         file.flush()
         weights = np.memmap(file, dtype=np.float32, mode="r")  # keeps the file
     return replace(likes, data=weights.view(np.ndarray))

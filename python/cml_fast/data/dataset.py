@@ -299,6 +299,11 @@ class Dataset:
             pass
         verify_ids(self.path, self._manifest.ids_sha256)
 
+    def _verify_users(self, first: int, last: int) -> None:
+        """As `verify`, for the parts with the users [first, last)."""
+        for _ in verify_arrays(self.path, self._manifest, (first, last)):
+            pass
+
     @classmethod
     def _write(
         cls,

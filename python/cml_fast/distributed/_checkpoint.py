@@ -1,8 +1,8 @@
 """Checkpoints of a training by several workers, on any file system of `pyarrow.fs`.
 
     training.json                       what is trained, how far it is, and the files of that state
-    round-000007/users-00003.npz        the users of worker 3 before round 7
-    round-000007/items.npz              all items
+    epoch-000007/users-00003.npz        the users of worker 3 before epoch 7 (from 0)
+    epoch-000007/items.npz              all items
 
 Workers write their files themselves. ``training.json`` is replaced when all of them are there, and
 the folder that it named before is removed after that.
@@ -10,9 +10,12 @@ the folder that it named before is removed after that.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import itertools
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,8 +38,8 @@ def _open(path: str) -> tuple[Any, str]:
     return fs.LocalFileSystem(), path
 
 
-def folder_of(path: str, next_round: int) -> str:
-    return f"{path.rstrip('/')}/round-{next_round:06d}"
+def folder_of(path: str, next_epoch: int) -> str:
+    return f"{path.rstrip('/')}/epoch-{next_epoch:06d}"
 
 
 def file_of(entity: str, number: int) -> str:
@@ -46,16 +49,32 @@ def file_of(entity: str, number: int) -> str:
 def write_arrays(folder: str, number: int, arrays: dict[str, Arrays]) -> dict[str, str]:
     """Write arrays of users or items; return the SHA-256 of each file, by its name."""
     system, place = _open(folder)
-    system.create_dir(place, recursive=True)
     hashes = {}
     for entity, some in arrays.items():
         buffer = io.BytesIO()
         np.savez(buffer, **some)  # type: ignore[arg-type]
         name = file_of(entity, number)
-        with system.open_output_stream(f"{place}/{name}") as file:
-            file.write(buffer.getbuffer())
+        with _named_in_errors(f"{folder}/{name}"):
+            system.create_dir(place, recursive=True)
+            with system.open_output_stream(f"{place}/{name}") as file:
+                file.write(buffer.getbuffer())
         hashes[name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
     return hashes
+
+
+def remove(folder: str) -> None:
+    """Remove what was written of a state that is not whole, if that can be done."""
+    system, place = _open(folder)
+    with contextlib.suppress(OSError):
+        system.delete_dir(place)
+
+
+@contextlib.contextmanager
+def _named_in_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error}") from error
 
 
 def read_arrays(folder: str, name: str, sha256: str) -> Arrays:
@@ -70,6 +89,13 @@ def read_arrays(folder: str, name: str, sha256: str) -> Arrays:
         raise ModelError(f"{folder}/{name} has changed since it was written: it is damaged")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def recut(parts: Sequence[Arrays], bounds: np.ndarray) -> Iterator[Arrays]:
+    """Yield the rows from ``bounds[w]`` to ``bounds[w + 1]`` of arrays that are cut otherwise."""
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for begin, end in itertools.pairwise(bounds.tolist()):
+        yield {name: array[begin:end] for name, array in whole.items()}
 
 
 def read_record(path: str) -> dict[str, Any] | None:
@@ -90,16 +116,18 @@ def read_record(path: str) -> dict[str, Any] | None:
 
 
 def write_record(path: str, record: dict[str, Any]) -> None:
-    """Replace the record, then remove the files of other rounds."""
+    """Replace the record, then remove the files of other epochs."""
     from pyarrow import fs
 
     system, place = _open(path)
     content = json.dumps({"kind": KIND, "format": FORMAT, **record}, indent=1).encode("ascii")
-    with system.open_output_stream(f"{place}/{RECORD}.new") as file:
-        file.write(content)
-    system.move(f"{place}/{RECORD}.new", f"{place}/{RECORD}")
-    kept = folder_of(place, record["next_round"]).rpartition("/")[2]
-    for entry in system.get_file_info(fs.FileSelector(place)):
-        name = entry.base_name
-        if entry.type == fs.FileType.Directory and name.startswith("round-") and name != kept:
-            system.delete_dir(entry.path)
+    with _named_in_errors(f"{path}/{RECORD}"):
+        with system.open_output_stream(f"{place}/{RECORD}.new") as file:
+            file.write(content)
+        system.move(f"{place}/{RECORD}.new", f"{place}/{RECORD}")
+    kept = folder_of(place, record["next_epoch"]).rpartition("/")[2]
+    with contextlib.suppress(OSError):  # what is left of them is removed next time
+        for entry in system.get_file_info(fs.FileSelector(place)):
+            name = entry.base_name
+            if entry.type == fs.FileType.Directory and name.startswith("epoch-") and name != kept:
+                system.delete_dir(entry.path)

@@ -14,18 +14,17 @@ its number only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import __version__
 from .._training.reports import Counters, EpochReport
-from ._checkpoint import file_of, folder_of, read_arrays, write_record
+from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
 from ._shard import Plan, Snapshot, WorkerRestarted
-from ._sharding import rows_of, user_bounds
 from ._worker import worker_class
 
 # How long lost workers may take to come back.
@@ -61,8 +60,10 @@ class Driver:
     ----------
     ray : module
     plan : Plan
-    likes : scipy.sparse.csr_array, (n_users, n_items)
-        With the weights for training.
+    bounds : numpy.ndarray, (n_workers + 1,)
+        Worker w has the users from ``bounds[w]`` to ``bounds[w + 1]``.
+    likes : list
+        Of each worker, as of `likes_of_workers`.
     resources : dict of str to float
         Of each worker.
     first : dict of str to numpy.ndarray, or None
@@ -77,7 +78,8 @@ class Driver:
         self,
         ray: Any,
         plan: Plan,
-        likes: sp.csr_array,
+        bounds: np.ndarray,
+        likes: Sequence[Any],
         resources: dict[str, float],
         first: Snapshot | None,
         checkpoint: str | None,
@@ -86,7 +88,8 @@ class Driver:
     ) -> None:
         self._ray, self._plan, self._first = ray, plan, first
         self._checkpoint, self._record, self._on_epoch = checkpoint, record, on_epoch
-        self._bounds = user_bounds(likes.indptr, plan.n_workers)
+        self._bounds = bounds
+        self._has_warned = False  # that a checkpoint could not be written
         others = {name: amount for name, amount in resources.items() if name != "CPU"}
         memory = others.pop("memory", None)
         make = worker_class(ray).options(
@@ -101,10 +104,7 @@ class Driver:
         for problem in problems:
             if problem is not None:
                 raise RuntimeError(f"{problem}; install the same version on all nodes")
-        self._likes = [
-            ray.put(rows_of(likes, self._bounds[w], self._bounds[w + 1]))
-            for w in range(plan.n_workers)
-        ]
+        self._likes = [ray.put(some) for some in likes]
 
     def run(self, stored: dict[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
         """Train to the end, from a checkpoint's record if there is one.
@@ -202,32 +202,52 @@ class Driver:
         return Accepted(0, [(put({"users": tables["users"][a:b]}), items) for a, b in cuts])
 
     def _from_checkpoint(self, record: dict[str, Any]) -> Accepted:
-        """The arrays go through the driver."""
-        folder = folder_of(str(self._checkpoint), record["next_round"])
+        """The arrays go through the driver. They may be those of another number of workers."""
+        folder = folder_of(str(self._checkpoint), record["next_epoch"])
 
-        def put(entity: str, number: int) -> Any:
+        def read(entity: str, number: int) -> Arrays:
             name = file_of(entity, number)
-            return self._ray.put(read_arrays(folder, name, record["files"][name]))
+            return read_arrays(folder, name, record["files"][name])
 
-        items = put("items", 0)
-        snapshots = [(put("users", w), items) for w in range(self._plan.n_workers)]
+        put, n_written = self._ray.put, record["n_workers"]
+        items = put(read("items", 0))
+        parts: Iterator[Arrays] = (read("users", w) for w in range(n_written))
+        if n_written != self._plan.n_workers:
+            parts = recut(list(parts), self._bounds)
+        snapshots = [(put(part), items) for part in parts]
         history = [EpochReport(**report) for report in record["history"]]
-        return Accepted(record["next_round"], snapshots, history)
+        return Accepted(self._plan.rounds.first_of(record["next_epoch"]), snapshots, history)
 
     def _store(self, next_round: int, history: Sequence[EpochReport]) -> None:
-        """Write a checkpoint."""
-        folder = folder_of(str(self._checkpoint), next_round)
-        written = self._ray.get(
-            [self.call(w, "store", next_round, folder, w == 0) for w in range(self._plan.n_workers)]
-        )
-        files = {name: sha256 for hashes in written for name, sha256 in hashes.items()}
-        state = {
-            "next_round": next_round,
-            "history": [asdict(report) for report in history],
-            "files": files,
-        }
-        self._stored = {**self._record, **state}
-        write_record(str(self._checkpoint), self._stored)
+        """Write a checkpoint; where that fails, the one that is there stays."""
+        path, next_epoch = str(self._checkpoint), self._plan.rounds.epoch_of(next_round)
+        folder = folder_of(path, next_epoch)
+        calls = [
+            self.call(w, "store", next_round, folder, w == 0) for w in range(self._plan.n_workers)
+        ]
+        try:
+            try:
+                written = self._ray.get(calls)
+            except OSError:
+                remove(folder)  # makes room for the next try
+                raise
+            state = {
+                **self._record,
+                "next_epoch": next_epoch,
+                "history": [asdict(report) for report in history],
+                "files": {name: sha256 for hashes in written for name, sha256 in hashes.items()},
+            }
+            write_record(path, state)
+        except OSError as error:
+            if not self._has_warned:  # once for a disk that stays full
+                self._has_warned = True
+                warnings.warn(
+                    "a checkpoint could not be written, training goes on without: "
+                    f"{getattr(error, 'cause', error)}",
+                    stacklevel=5,
+                )
+        else:
+            self._stored, self._has_warned = state, False
 
     # --- what is lost ----------------------------------------------------------------------------
 

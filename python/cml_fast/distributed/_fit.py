@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,7 +17,6 @@ from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used
 from .._training.reports import EpochReport, history_of
 from .._validation.scalars import check_bool, check_int, drawing_from
-from ..data import Dataset
 from ..errors import DataError
 from ..model import Model
 from ..model_selection import Likes, likes_of
@@ -24,9 +24,12 @@ from ..trainer import Trainer
 from ._checkpoint import read_record
 from ._cluster import check_resources, connected, import_ray
 from ._driver import Driver
+from ._likes import likes_of_workers
 from ._shard import Plan, Snapshot
-from ._sharding import Rounds
+from ._sharding import Rounds, default_rounds, user_bounds
 
+# What may be another in a training that goes on.
+_OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
 # Hyper-parameters that change nothing in the result.
 _FREE = ("device", "n_threads", "verbose")
 
@@ -38,7 +41,7 @@ def fit(
     n_workers: int,
     resources: Mapping[str, float] = {"CPU": 1},
     address: str | None = None,
-    rounds_per_epoch: int = 1,
+    rounds_per_epoch: int | None = None,
     checkpoint: str | None = None,
     resume: bool = False,
     callbacks: Any = (),
@@ -51,8 +54,9 @@ def fit(
 
     Parameters
     ----------
-    train : scipy.sparse matrix or array (n_users, n_items), Interactions or Pairs
-        As for `Trainer.fit`, but for a `data.Dataset`: workers hold their likes in memory.
+    train : scipy.sparse matrix or array (n_users, n_items), Interactions, Dataset or Pairs
+        As for `Trainer.fit`. Workers read the likes of their users from the files of a
+        `data.Dataset` themselves, so its folder must be at the same path on all nodes.
     trainer : Trainer
         Its hyper-parameters are used; it is not fitted. Workers train on CPUs, whatever its
         ``device``. Its ``n_threads`` is that of a worker; None: as many as ``resources`` has CPUs,
@@ -65,13 +69,15 @@ def fit(
         Of the cluster: "HOST:PORT" of its head, or "auto" for the one that this machine belongs to.
         None: what the environment variable RAY_ADDRESS says, else workers on this machine. If the
         process is connected to a cluster already, that one is used.
-    rounds_per_epoch : int
-        How often the workers' changes are combined in an epoch.
+    rounds_per_epoch : int or None
+        How often the workers' changes are combined in an epoch. None: once for every two workers,
+        at most four times.
     checkpoint : str or None
         A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
         needed to go on in another process. It is written after each epoch.
     resume : bool
-        Whether to go on from ``checkpoint`` if there is a training in it.
+        Whether to go on from ``checkpoint`` if there is a training in it. ``n_workers`` and
+        ``rounds_per_epoch`` may be others than those with which it began.
     callbacks : iterable of ``callback(trainer, report)``
         Called after each epoch, with ``trainer`` as it was given. What they return is not used.
 
@@ -96,6 +102,12 @@ def fit(
     TrainingDiverged
         If a value was not finite.
 
+    Warns
+    -----
+    UserWarning
+        If a training goes on with another ``n_workers`` or ``rounds_per_epoch``: its result is
+        then another one.
+
     Notes
     -----
     With the same ``random_state``, ``n_workers`` and ``rounds_per_epoch`` the model is the same to
@@ -117,16 +129,14 @@ def fit(
     """
     n_workers = check_int("n_workers", n_workers, 1)
     needed = check_resources(resources)
-    per_epoch = check_int("rounds_per_epoch", rounds_per_epoch, 1)
+    if rounds_per_epoch is None:
+        per_epoch = default_rounds(n_workers)
+    else:
+        per_epoch = check_int("rounds_per_epoch", rounds_per_epoch, 1)
     resume = check_bool("resume", resume)
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
     own = _for_workers(trainer, needed)
-    if isinstance(train, Dataset):
-        raise TypeError(
-            "train must not be a Dataset: the workers of distributed.fit hold their likes in "
-            "memory. Give Interactions or a matrix, or call Trainer.fit"
-        )
     train = likes_of(train)
     inputs = check_fit_inputs(own, train, None, callbacks, None, None)
     check_features_used(own.get_params())
@@ -141,10 +151,12 @@ def fit(
     with connected(address, n_workers, needed) as ray:
         settings, first = _begin(own, inputs, stored)
         rounds = Rounds(per_epoch, int(own.n_epochs))
+        bounds = user_bounds(inputs.likes.indptr, n_workers)
         driver = Driver(
             ray,
             Plan(settings, rounds, n_workers),
-            inputs.likes,
+            bounds,
+            likes_of_workers(train, inputs, bounds),
             needed,
             first,
             checkpoint,
@@ -237,7 +249,16 @@ def _stored(
             "give another folder"
         )
     for name, value in record.items():
-        if stored.get(name) != value:
+        if stored.get(name) == value:
+            continue
+        if name in _OF_THE_ROUNDS:
+            warnings.warn(
+                f"checkpoint {str(checkpoint)!r} was written with {name}={stored[name]}, and the "
+                f"training goes on with {name}={value}: the result is another one, to the bit, "
+                "than with the same number",
+                stacklevel=3,
+            )
+        else:
             what = "other likes" if name == "train" else f"{name}={stored.get(name)!r}"
             raise DataError(
                 f"checkpoint {str(checkpoint)!r} has a training with {what}: give the same to go on"

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import scipy.sparse as sp
 
 from .._compute.kernels import launch_granularity, make_job
 from .._compute.settings import Settings
 from .._compute.tables import Tables
 from .._threads import blas_threads
 from .._training.ema import MovingAverages
+from .._training.likes import Likes
 from .._training.reports import Counters
 from .._training.retention import draw_back
 from .._training.scheduled import ScheduledJob
@@ -58,7 +58,7 @@ class Shard:
     ----------
     plan : Plan
     number : int
-    likes : scipy.sparse.csr_array, (own users, all items)
+    likes : scipy.sparse.csr_array or MappedLikes, (own users, all items)
         With the weights for training.
 
     Attributes
@@ -67,7 +67,7 @@ class Shard:
         The round that is trained next; None until `restore`.
     """
 
-    def __init__(self, plan: Plan, number: int, likes: sp.csr_array) -> None:
+    def __init__(self, plan: Plan, number: int, likes: Likes) -> None:
         self.plan, self.number, self.likes = plan, number, likes
         self.next_round: int | None = None
         self._bounds = item_bounds(likes.shape[1], plan.n_workers)

@@ -47,6 +47,11 @@ def item_bounds(n_items: int, n_workers: int) -> np.ndarray:
     return np.arange(n_workers + 1, dtype=np.int64) * n_items // n_workers
 
 
+def default_rounds(n_workers: int) -> int:
+    """Rounds of an epoch that cost less than 1% of recall: see docs/user-guide/many-workers.md."""
+    return min((n_workers + 1) // 2, 4)
+
+
 @dataclass(frozen=True)
 class Rounds:
     """The rounds of a training, numbered from 0 over all epochs.
@@ -66,6 +71,9 @@ class Rounds:
 
     def epoch_of(self, number: int) -> int:
         return number // self.per_epoch
+
+    def first_of(self, epoch: int) -> int:
+        return epoch * self.per_epoch
 
     def ends_epoch(self, number: int) -> bool:
         return (number + 1) % self.per_epoch == 0

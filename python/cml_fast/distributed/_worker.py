@@ -41,10 +41,11 @@ def worker_class(ray: Any) -> Any:
             self, plan: Any, number: int, likes: Any, users: Any, items: Any, next_round: int
         ) -> None:
             """Become worker ``number``, with these tables before ``next_round``."""
+            from cml_fast.distributed._likes import opened
             from cml_fast.distributed._shard import Shard
 
             if self.shard is None:
-                self.shard = Shard(plan, number, likes)
+                self.shard = Shard(plan, number, opened(likes))
             self.shard.restore({**users, **items}, next_round)
 
         def train(self, number: int) -> tuple[Any, ...]:

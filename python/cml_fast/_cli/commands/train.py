@@ -16,6 +16,7 @@ from ..output import Outcome
 from ..reading import Known, Reading
 from ..saving import check_out
 from ..training import Hyperparameters, TrainingData, logged, values_of, watched
+from ..workers import Learned, Workers
 
 if TYPE_CHECKING:
     from ...trainer import Trainer
@@ -81,16 +82,21 @@ def run(
             rich_help_panel=_CHECKPOINTS,
         ),
     ] = False,
+    workers: Workers,
 ) -> Outcome:
     """Train."""
     from ...trainer import Trainer
 
+    learned: Trainer | Learned
     values = values_of(hyperparameters)
     data.check(values)
+    workers.check(data, checkpoint, checkpoint_every)
     check_out(out, overwrite=overwrite)
-    resumes = _check_checkpoint(
-        checkpoint, out, {**values, "checkpoint_every": checkpoint_every}, resume=resume
-    )
+    _check_checkpoint(checkpoint, out, resume=resume)
+    if workers.n_workers is None:
+        resumes = _resumes(
+            checkpoint, {**values, "checkpoint_every": checkpoint_every}, resume=resume
+        )
     train, further = data.load_all(reading, known, file, values["random_state"])
     likes = getattr(train, "matrix", train)
     (n_users, n_items), n_pairs = likes.shape, likes.nnz
@@ -98,9 +104,11 @@ def run(
     try:
         with logged(), watched(values["n_epochs"]) as callback:
             further["callbacks"] = [callback]
-            if checkpoint and resumes:
+            if workers.n_workers is not None:
+                learned = workers.fit(train, values, callback, checkpoint, resume=resume)
+            elif checkpoint and resumes:
                 note(f"going on from {checkpoint}")
-                trainer = Trainer.resume(
+                learned = Trainer.resume(
                     checkpoint,
                     train,
                     **further,
@@ -108,16 +116,16 @@ def run(
                     verbose=False,
                 )
             else:
-                trainer = Trainer(**values, verbose=False).fit(
+                learned = Trainer(**values, verbose=False).fit(
                     train, **further, checkpoint=checkpoint, checkpoint_every=checkpoint_every
                 )
     except KeyboardInterrupt:
-        if checkpoint and _stored(checkpoint) is not None:
+        if checkpoint and (workers.has_stored(checkpoint) or _stored(checkpoint) is not None):
             note(f"{checkpoint} has what was learned: add --resume to go on")
         raise
-    trainer.model_.save(out)
+    learned.model_.save(out)
     keep(out, context.command, given(context))
-    return _outcome(out, trainer, n_pairs)
+    return _outcome(out, learned, n_pairs)
 
 
 def _stored(folder: Path) -> dict[str, Any] | None:
@@ -127,19 +135,23 @@ def _stored(folder: Path) -> dict[str, Any] | None:
     return checkpoint.read_settings(folder)
 
 
-def _check_checkpoint(
-    checkpoint: Path | None, out: Path, settings: dict[str, Any], *, resume: bool
-) -> bool:
+def _check_checkpoint(checkpoint: Path | None, out: Path, *, resume: bool) -> None:
+    if checkpoint is None:
+        if resume:
+            raise ValueError("--resume needs --checkpoint DIR, the folder to go on from")
+        return
+    folder, place = checkpoint.resolve(), out.resolve()
+    if place in (folder, *folder.parents):
+        raise ValueError("--checkpoint must be another folder than --out, and not inside it")
+
+
+def _resumes(checkpoint: Path | None, settings: dict[str, Any], *, resume: bool) -> bool:
     """Return whether training goes on from a checkpoint; refuse early what does not fit it."""
     from ..._training.checkpoint import check_new
 
     if checkpoint is None:
-        if resume:
-            raise ValueError("--resume needs --checkpoint DIR, the folder to go on from")
         return False
-    folder, place = checkpoint.resolve(), out.resolve()
-    if place in (folder, *folder.parents):
-        raise ValueError("--checkpoint must be another folder than --out, and not inside it")
+    folder = checkpoint.resolve()
     stored = _stored(folder) if resume else None
     if stored is None:
         check_new(folder)
@@ -153,7 +165,7 @@ def _check_checkpoint(
     return True
 
 
-def _outcome(out: Path, trainer: Trainer, n_pairs: int) -> Outcome:
+def _outcome(out: Path, trainer: Trainer | Learned, n_pairs: int) -> Outcome:
     n_users, n_items = len(trainer.model_.user_vectors), len(trainer.model_.item_vectors)
     history = [dataclasses.asdict(report) for report in trainer.history_]
     result = {

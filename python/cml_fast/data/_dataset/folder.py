@@ -198,8 +198,12 @@ def check_offsets(folder: Path, manifest: Manifest, indptr: np.ndarray) -> None:
         )
 
 
-def verify_arrays(folder: Path, manifest: Manifest) -> Iterator[int]:
+def verify_arrays(
+    folder: Path, manifest: Manifest, users: tuple[int, int] | None = None
+) -> Iterator[int]:
     """Compare the checksums of all parts; yield the pairs of each part that is right.
+
+    With ``users``: of the parts that have some of the users from the first of these to the second.
 
     Raises
     ------
@@ -208,6 +212,8 @@ def verify_arrays(folder: Path, manifest: Manifest) -> Iterator[int]:
     """
     arrays = {name: map_array(folder, manifest, name) for name in manifest.arrays}
     for number, part in enumerate(manifest.parts):
+        if users is not None and (part.users[1] <= users[0] or part.users[0] >= users[1]):
+            continue
         for name, array in arrays.items():
             begin, end = part.entries(name)
             if sha256(array[begin:end]) != part.sha256[name]:

@@ -1,33 +1,42 @@
-"""Several workers in one process, without Ray."""
+"""Several workers of `cml_fast.distributed` in one process, without Ray."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from cml_fast import Trainer
 from cml_fast._training.fit_inputs import check_fit_inputs
+from cml_fast.distributed._exchange import Parcel
 from cml_fast.distributed._fit import _begin, _for_workers
+from cml_fast.distributed._likes import likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, rows_of, user_bounds
+from cml_fast.distributed._sharding import Rounds, default_rounds, user_bounds
+
+# What each worker sent to each other, and the combined rows of each share.
+OnRound = Callable[[Sequence[Sequence[Parcel]], Sequence[Parcel]], Any]
 
 
 def simulated(
-    train: Any, trainer: Trainer, n_workers: int, rounds_per_epoch: int = 1
+    train: Any,
+    trainer: Trainer,
+    n_workers: int,
+    rounds_per_epoch: int | None = None,
+    on_round: OnRound = lambda sent, combined: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of users and items that `distributed.fit` must come to, too."""
     own = _for_workers(trainer, {"CPU": 1.0})
     inputs = check_fit_inputs(own, train, None, (), None, None)
     settings, first = _begin(own, inputs, None)
     assert first is not None
-    rounds = Rounds(rounds_per_epoch, int(own.n_epochs))
+    rounds = Rounds(rounds_per_epoch or default_rounds(n_workers), int(own.n_epochs))
     bounds = user_bounds(inputs.likes.indptr, n_workers)
     shards = []
-    for w in range(n_workers):
+    for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
         begin, end = bounds[w : w + 2]
-        likes = rows_of(inputs.likes, begin, end)
-        shards.append(Shard(Plan(settings, rounds, n_workers), w, likes))
+        shards.append(Shard(Plan(settings, rounds, n_workers), w, opened(likes)))
         users, items = first["users"][begin:end].copy(), first["items"].copy()
         shards[w].restore({"users": users, "items": items}, 0)
     for number in range(rounds.total):
@@ -37,6 +46,7 @@ def simulated(
         ]
         for shard in shards:
             shard.accept(number, combined)
+        on_round(sent, combined)
     vectors = [shard.vectors() for shard in shards]
     for _, items in vectors:  # all workers have the same items
         np.testing.assert_array_equal(items, vectors[0][1])

@@ -1,0 +1,386 @@
+"""Training by several workers: what it costs in quality, and how fast it is.
+
+    python -m benchmarks.studies.distributed
+    python -m benchmarks.studies.distributed --parts speed --speed-workers 1 2 4
+
+- *quality*: recall@50 on validation likes after equal epochs, beside that of one worker. The
+  workers are simulated in one process; they come to the same bits as on Ray.
+- *speed*: pairs per second of workers with one thread each, on Ray on this machine. Where workers
+  have no core each, the wall time says little; so there is also the CPU time of the worker that
+  took most, all of its exchange included. A model of a round, by its pairs, bytes, bandwidth and
+  calls, is compared with what was measured, and predicts more workers on networks.
+
+Finished measurements are kept in ``--work``: the same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cml_fast import Model, Trainer, distributed
+from cml_fast._training.hyperparameters import check_settings
+from cml_fast.distributed import _fit
+from cml_fast.distributed._cluster import connected
+from cml_fast.distributed._driver import Driver
+from cml_fast.distributed._sharding import default_rounds
+from cml_fast.evaluation import evaluate
+
+from ..common import datasets, results_file
+from ..common.clock import rate, ratio
+from ..common.measurement_store import MeasurementStore
+from ..common.simulated_workers import simulated
+from .beyond_memory import matrix
+
+MODULE = "benchmarks.studies.distributed"
+WORK = Path("build/distributed")
+PARTS = ("quality", "speed")
+N_DIMS = 64
+# Settings that are chosen by short trials otherwise: the same for every number of workers.
+CHOSEN = {"gowalla": {"temperature": 0.16, "user_retention": 1.0}}
+MADE_UP = "made up"
+MADE_UP_ITEMS = 30_000
+GBIT = 1e9 / 8
+# Of a message between machines, in a data centre.
+LATENCY = 1e-4
+PREDICTED = (8, 64, 512)
+# Objects of a call whose cost is measured, and how often.
+COUNTED, REPEATED = (32, 256), 8
+NETWORKS = (10, 100)
+
+Row = dict[str, Any]
+
+
+def trainer(name: str, n_epochs: int) -> Trainer:
+    chosen = CHOSEN.get(name, {} if name in datasets.NAMES else CHOSEN["gowalla"])
+    return Trainer(
+        n_dims=N_DIMS, n_epochs=n_epochs, n_threads=1, random_state=0, verbose=False, **chosen
+    )
+
+
+# --- quality ------------------------------------------------------------------------------------
+
+
+def quality(name: str, folder: Path, n_workers: int, per_epoch: int, n_epochs: int) -> Row:
+    train, validation, _ = datasets.load(name, folder)
+    vectors = simulated(train, trainer(name, n_epochs), n_workers, per_epoch)
+    model = Model(*vectors)
+    found = evaluate(model, validation.matrix, train.matrix, ks=(50,), metrics=("recall", "ndcg"))
+    return {
+        "workers": n_workers,
+        "rounds per epoch": per_epoch,
+        "recall@50": round(found.recall[50], 5),
+        "ndcg@50": round(found.ndcg[50], 5),
+    }
+
+
+# --- speed --------------------------------------------------------------------------------------
+
+
+def likes_of(name: str, folder: Path, n_pairs: int) -> Any:
+    """The likes to train on; those that are made up are of the kind of `beyond_memory`."""
+    if name == MADE_UP:
+        return matrix(n_pairs, MADE_UP_ITEMS)
+    return datasets.load(name, folder)[0].matrix
+
+
+def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
+    """Train with workers on Ray, and let each tell its CPU time after loading and at the end."""
+    found: Row = {"workers": n_workers, "rounds per epoch": default_rounds(n_workers)}
+
+    def clock(worker: Any) -> None:
+        """Run in a worker: measure its kernels, and count what it sends to others."""
+        import time
+
+        shard = worker.shard
+        run, train, combine = shard._job.run, shard.train, shard.combine
+        worker.in_kernels, worker.sent = 0.0, 0
+
+        def timed(begin: int, end: int) -> Any:
+            begun = time.process_time()
+            counters = run(begin, end)
+            worker.in_kernels += time.process_time() - begun
+            return counters
+
+        def trained(number: int) -> Any:
+            counters, parcels = train(number)
+            worker.sent += sum(p.n_bytes for v, p in enumerate(parcels) if v != shard.number)
+            return counters, parcels
+
+        def combined(parcels: Any) -> Any:
+            parcel = combine(parcels)
+            worker.sent += parcel.n_bytes * (len(parcels) - 1)
+            return parcel
+
+        shard._job.run, shard.train, shard.combine = timed, trained, combined
+
+    def read(worker: Any) -> tuple[float, float, int]:
+        """Run in a worker: its CPU-seconds, those in the kernels, and the bytes that it sent."""
+        import time
+
+        return time.process_time(), worker.in_kernels, worker.sent
+
+    class Clocked(Driver):
+        def _of_all(self, function: Any) -> np.ndarray:
+            calls = [worker.__ray_call__.remote(function) for worker in self._workers]
+            return np.array(self._ray.get(calls))
+
+        def _load(self) -> None:
+            super()._load()
+            self._of_all(clock)
+            self.begun = self._of_all(read), time.perf_counter()
+
+        def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
+            workers, wall = self.begun
+            seconds = (time.perf_counter() - wall) / n_epochs
+            whole, kernels, sent = ((self._of_all(read) - workers) / n_epochs).T
+            found["wall seconds"] = round(seconds, 3)
+            found["CPU-seconds of workers"] = np.round(whole, 3).tolist()
+            found["of these in kernels"] = np.round(kernels, 3).tolist()
+            found["bytes sent by a worker in a round"] = round(
+                float(sent.mean()) / found["rounds per epoch"]
+            )
+            return super()._vectors()
+
+    _fit.Driver = Clocked  # type: ignore[misc]
+    try:
+        distributed.fit(likes, trainer(name, n_epochs), n_workers=n_workers)
+    finally:
+        _fit.Driver = Driver  # type: ignore[misc]
+    slowest = max(found["CPU-seconds of workers"])
+    shares = 1 - np.array(found["of these in kernels"]) / found["CPU-seconds of workers"]
+    found["share of exchange"] = round(float(shares.mean()), 4)
+    found["pairs per wall second"] = round(rate(likes.nnz, found["wall seconds"]))
+    found["pairs per CPU-second of the slowest"] = round(rate(likes.nnz, slowest))
+    return found
+
+
+def references() -> Row:
+    """CPU-seconds that an object costs which one call returns and another one takes."""
+
+    class Worker:
+        def make(self, n: int) -> Any:
+            return tuple(np.zeros(1) for _ in range(n))
+
+        def take(self, *objects: Any) -> float:
+            import time
+
+            return time.process_time()
+
+    with connected("local", 1, {"CPU": 1.0}) as ray:
+        worker = ray.remote(Worker).remote()
+        spent = []
+        for n in (8, *COUNTED):  # the first is to warm up
+            begun = time.process_time(), ray.get(worker.take.remote())
+            for _ in range(REPEATED):
+                made = worker.make.options(num_returns=n).remote(n)
+                ended = ray.get(worker.take.remote(*made))
+            spent.append((time.process_time() - begun[0], ended - begun[1]))
+    few, many = np.array(spent[1:]) / REPEATED
+    driver, of_worker = (many - few) / (COUNTED[1] - COUNTED[0])
+    return {"driver": float(driver), "worker": float(of_worker)}
+
+
+# --- model --------------------------------------------------------------------------------------
+
+
+class RoundModel:
+    """How long rounds take.
+
+    Calibrated on what one and two workers took on one machine, where there is no network. What one
+    worker takes beside its kernels is there in each round; what two take more is for the bytes
+    that they send to each other.
+
+    Parameters
+    ----------
+    n_pairs, n_items : int
+    name : str
+        Of the data set.
+    measured : dict of int to Row
+        By the number of workers, as of `speed`.
+    per_reference : Row
+        As of `references`.
+    """
+
+    def __init__(
+        self, n_pairs: int, n_items: int, name: str, measured: dict[int, Row], per_reference: Row
+    ) -> None:
+        settings = check_settings(trainer(name, 1).get_params(), (n_pairs, n_items), n_pairs)
+        self.n_pairs, self.n_items = n_pairs, n_items
+        self.negatives_per_pair = settings.n_negatives / settings.tile_size
+        self.row_bytes = 4 * (1 + N_DIMS + (1 if settings.rowwise else N_DIMS))
+        self.per_reference = per_reference
+        self.pairs_per_second = n_pairs / measured[1]["of these in kernels"][0]
+        one, two = (self._beside_kernels(measured[n]) for n in (1, 2))
+        self.per_round = one
+        self.per_byte = max(two - one, 0.0) / self.bytes(2)
+
+    @staticmethod
+    def _beside_kernels(row: Row) -> float:
+        """CPU-seconds of a worker in a round, without those in the kernels."""
+        seconds = np.subtract(row["CPU-seconds of workers"], row["of these in kernels"])
+        return float(seconds.mean()) / row["rounds per epoch"]
+
+    def bytes(self, n_workers: int) -> float:
+        """What a worker sends to others in a round: parcels, and its share of what is combined.
+
+        All items are drawn equally often.
+        """
+        pairs = self.n_pairs / n_workers / default_rounds(n_workers)
+        draws = pairs * (1 + self.negatives_per_pair) / self.n_items
+        by_one, by_any = -np.expm1(-draws), -np.expm1(-draws * n_workers)
+        rows = (by_one + by_any) * self.n_items * (n_workers - 1) / n_workers
+        return float(rows * self.row_bytes)
+
+    def epoch(self, n_workers: int, gbit: float | None = None) -> Row:
+        """Seconds of an epoch by what takes them; without a network if ``gbit`` is None.
+
+        Nothing happens at the same time: workers wait for the driver's calls, and for each other.
+        """
+        rounds, n_bytes = default_rounds(n_workers), self.bytes(n_workers)
+        network = driver = 0.0
+        if gbit is not None:
+            network = n_bytes / (gbit * GBIT) + 2 * LATENCY
+            # Parcels are returned once and taken once, combined shares are taken by all.
+            driver = 1.5 * n_workers**2 * self.per_reference["driver"]
+        objects = 1.5 * (n_workers - 1) * self.per_reference["worker"]
+        parts = {
+            "kernels": self.n_pairs / n_workers / self.pairs_per_second,
+            "exchange": rounds * (self.per_round + n_bytes * self.per_byte + objects),
+            "network": rounds * network,
+            "driver": rounds * driver,
+        }
+        total = sum(parts.values())
+        return {
+            "workers": n_workers,
+            "rounds per epoch": rounds,
+            "bytes sent by a worker in a round": round(n_bytes),
+            **{name: round(seconds, 4) for name, seconds in parts.items()},
+            "seconds": round(total, 4),
+            "speed-up": round(self.epoch_of_one() / total, 2),
+        }
+
+    def epoch_of_one(self) -> float:
+        return self.n_pairs / self.pairs_per_second + self.per_round
+
+
+def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
+    """What the model says of a worker's CPU time and bytes, beside what was measured."""
+    rows = []
+    for n_workers, row in measured.items():
+        said, sent = model.epoch(n_workers), "bytes sent by a worker in a round"
+        rows.append(
+            {
+                "workers": n_workers,
+                "CPU-seconds of a worker": round(float(np.mean(row["CPU-seconds of workers"])), 3),
+                "by the model": round(said["kernels"] + said["exchange"], 3),
+                sent: row[sent],
+                "bytes by the model": said[sent],
+            }
+        )
+    return rows
+
+
+# --- all together -------------------------------------------------------------------------------
+
+
+def parsed(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
+    parser.add_argument("--names", nargs="*", default=["gowalla", "citeulike-t"], help="quality")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="quality")
+    parser.add_argument("--epochs", type=int, default=24, help="quality")
+    parser.add_argument("--speed-names", nargs="*", default=["gowalla", MADE_UP])
+    parser.add_argument("--speed-workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--speed-pairs", type=int, default=4_000_000, help="train so many, about")
+    parser.add_argument("--pairs", type=int, default=10_000_000, help="of the made-up likes")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parsed(argv)
+    store = MeasurementStore(args.work, {"epochs": args.epochs, "pairs": args.pairs})
+    record: Row = {"machine": results_file.machine(), "n_dims": N_DIMS}
+    if "quality" in args.parts:
+        record["quality"] = {name: table_of_quality(name, args, store) for name in args.names}
+    if "speed" in args.parts:
+        for name in args.speed_names:
+            record[name] = table_of_speed(name, args, store)
+    print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
+
+
+def table_of_quality(name: str, args: argparse.Namespace, store: MeasurementStore) -> list[Row]:
+    rows: list[Row] = []
+    for n_workers in args.workers:
+        n_rounds = default_rounds(n_workers)
+        row = store.once(
+            f"{name}, {n_workers} workers, {n_rounds} rounds",
+            lambda n=n_workers, r=n_rounds: quality(name, args.folder, n, r, args.epochs),
+        )
+        recall = row["recall@50"]
+        change = ratio(recall, (rows or [row])[0]["recall@50"]) - 1
+        rows.append({**row, "compared with the first": round(change, 4)})
+        print(f"{name:12}{n_workers:4} workers  recall@50 {recall:.4f}{change:+8.2%}")
+    return rows
+
+
+def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore) -> Row:
+    likes = likes_of(name, args.folder, args.pairs)
+    n_epochs = max(1, round(args.speed_pairs / likes.nnz))
+    measured = {}
+    for n_workers in args.speed_workers:
+        measured[n_workers] = store.once(
+            f"{name}, speed of {n_workers}",
+            lambda n=n_workers: speed(likes, name, n, n_epochs),
+        )
+    per_reference = store.once("references", references)
+    model = RoundModel(likes.nnz, likes.shape[1], name, measured, per_reference)
+    first = measured[args.speed_workers[0]]
+    rows = []
+    for n_workers, row in measured.items():
+        gain, by_cpu = (
+            ratio(row[key], first[key])
+            for key in ("pairs per wall second", "pairs per CPU-second of the slowest")
+        )
+        rows.append({**row, "speed-up": round(gain, 2), "speed-up by CPU time": round(by_cpu, 2)})
+        print(
+            f"{name:10}{n_workers:4} workers{row['pairs per wall second']:10,.0f} pairs/s"
+            f"{gain:6.2f}{row['pairs per CPU-second of the slowest']:10,.0f} pairs/CPU-s"
+            f"{by_cpu:6.2f}{row['share of exchange']:8.1%} exchange"
+        )
+    predicted = {
+        f"{gbit} Gbit/s": [model.epoch(n_workers, gbit) for n_workers in PREDICTED]
+        for gbit in NETWORKS
+    }
+    for network, epochs in predicted.items():
+        for epoch in epochs:
+            print(
+                f"{name:10}{epoch['workers']:4} workers, {network}, predicted: "
+                f"{epoch['seconds']:.2f} s an epoch, {epoch['speed-up']:.1f} times"
+            )
+    return {
+        "pairs": likes.nnz,
+        "items": likes.shape[1],
+        "measured": rows,
+        "model": {
+            "pairs per CPU-second in kernels": round(model.pairs_per_second),
+            "CPU-seconds of a round beside the kernels": model.per_round,
+            "CPU-seconds per byte sent": model.per_byte,
+            "CPU-seconds per object": per_reference,
+            "latency of a message": LATENCY,
+        },
+        "checked": checked(model, measured),
+        "predicted": predicted,
+    }
+
+
+if __name__ == "__main__":
+    main()
