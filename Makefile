@@ -39,8 +39,9 @@ WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
 
+# Each file is run by one of several processes.
 test: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile -m "not slow"
 
 check: lint docs bench-check wheel tools $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(MAKE) --jobs=2 --output-sync=target slow-data slow-others

@@ -1,24 +1,27 @@
-"""Training from files that are larger than memory, beside training from memory.
+"""Preparing and training from files that are larger than memory, beside training from memory.
 
     python -m benchmarks.studies.beyond_memory --pairs 100_000_000 --in-memory 20_000_000
 
-Likes are drawn block by block and go straight into the files of a `data.Dataset`, on which a
-process trains one epoch. Another process draws fewer likes of the same kind into a matrix and
-trains one epoch on that. Both use one thread. The table shows the pairs per CPU-second of the epoch
-(time between launches included, first vectors not), the CPU-seconds of the whole fit, and by how
-much the anonymous memory of the process grew at the peak: what it has taken for itself, without
-what the system keeps of files. For the matrix that includes the likes. It needs Linux (/proc). The
-files are removed at the end.
+Likes are drawn block by block and written in random order to Parquet files, of which
+`data.Dataset.build` makes a data set in a process with a bound of its memory. Another process
+trains one epoch on it, and a third one draws fewer likes of the same kind into a matrix and trains
+one epoch on that. Trainings use one thread. The table shows pairs per CPU-second: of the whole
+preparation, and of the epoch (time between launches included, first vectors not). Beside it are
+the CPU-seconds of the whole call, and by how much the anonymous memory of the process grew at the
+peak: what it has taken for itself, without what the system keeps of files. For the matrix that
+includes the likes. It needs Linux (/proc), and about 45 bytes of disk for each pair. The files are
+removed as soon as nothing reads them any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,14 +29,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from cml_fast import Trainer
 from cml_fast._training.scheduled import ScheduledJob
 from cml_fast.data import Dataset
-from cml_fast.data._dataset.folder import IDS
-from cml_fast.data._dataset.ids import IdWriter
-from cml_fast.data._dataset.writer import PART_PAIRS, Writer
 
 from ..common import results_file
 from ..common.clock import rate, ratio
@@ -41,6 +42,9 @@ from ..common.clock import rate, ratio
 MODULE = "benchmarks.studies.beyond_memory"
 LIKES_OF_USER = 100
 BLOCK_USERS = 50_000
+N_FILES = 16
+# The ids of successive users are so far apart, modulo their number.
+STRIDE = 1_000_003
 SECONDS_BETWEEN_LOOKS = 0.05
 MB = 1e6
 
@@ -62,21 +66,25 @@ def drawn(n_pairs: int, n_items: int) -> Iterator[np.ndarray]:
 
 
 def write(folder: Path, n_pairs: int, n_items: int) -> None:
-    """Write a data set in `folder`, which is made."""
+    """Write the likes to Parquet files in `folder`, which is made.
+
+    Each user has likes in all files, and successive rows are of users who are far apart.
+    """
     folder.mkdir(parents=True)
-    arrays, sums = Writer(folder, is_weighted=False), {}
-    for items in drawn(n_pairs, n_items):
-        arrays.add_pairs(items.ravel(), None)
-        arrays.add_users(np.full(len(items), LIKES_OF_USER))
-        if arrays.pairs_in_part >= PART_PAIRS:
-            arrays.end_part()
-    arrays.end_part()
-    for name, count in zip(IDS, (arrays.n_users, n_items), strict=True):
-        writer = IdWriter(folder / f"{name}.parquet", pa.int64())
-        writer.append(pa.array(np.arange(count)))
-        sums[name] = writer.finish()
-    arrays.finish(n_items, sums)
-    arrays.close()
+    n_users, begin = n_pairs // LIKES_OF_USER, 0
+    schema = pa.schema({"user": pa.int32(), "item": pa.int32()})
+    with contextlib.ExitStack() as stack:
+        files = [
+            stack.enter_context(pq.ParquetWriter(folder / f"{at:02d}.parquet", schema))
+            for at in range(N_FILES)
+        ]
+        for items in drawn(n_pairs, n_items):
+            order = np.random.default_rng(begin).permutation(items.size)
+            users = np.arange(begin, begin + len(items)) * STRIDE % n_users
+            for file, rows in zip(files, np.array_split(order, N_FILES), strict=True):
+                chosen = users[rows // LIKES_OF_USER].astype(np.int32), items.ravel()[rows]
+                file.write_batch(pa.record_batch(list(map(pa.array, chosen)), schema=schema))
+            begin += len(items)
 
 
 def matrix(n_pairs: int, n_items: int) -> sp.csr_array:
@@ -95,14 +103,70 @@ def anonymous() -> int:
     raise RuntimeError("/proc/self/status has no RssAnon")
 
 
+class Peaks:
+    """Looks at sizes while a block of code runs, and keeps the largest of each.
+
+    Attributes
+    ----------
+    largest : dict
+        By the name of the size.
+    """
+
+    def __init__(self, **sizes: Callable[[], int]) -> None:
+        self._sizes, self.largest = sizes, dict.fromkeys(sizes, 0)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(SECONDS_BETWEEN_LOOKS):
+            self._look()
+
+    def _look(self) -> None:
+        for name, size in self._sizes.items():
+            self.largest[name] = max(self.largest[name], size())
+
+    def __enter__(self) -> Peaks:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self._look()
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes of the files in a folder, which may change meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def prepare(source: Path, out: Path, memory: str) -> Row:
+    """Make a data set of files."""
+    before, work = anonymous(), out.with_name(f"{out.name}.unfinished")
+    n_rows = sum(pq.ParquetFile(path).metadata.num_rows for path in source.iterdir())
+    with Peaks(memory=anonymous, disk=lambda: bytes_in(work)) as peaks:
+        cpu, wall = time.process_time(), time.perf_counter()
+        likes = Dataset.build(source, out, memory=memory)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return {
+        "pairs": likes.nnz,
+        "rows": n_rows,
+        "bytes of the source": bytes_in(source),
+        "bound of memory": memory,
+        "pairs per CPU-second": rate(n_rows, cpu),
+        "CPU-seconds": round(cpu, 2),
+        "seconds": round(wall, 2),
+        "peak anonymous bytes": peaks.largest["memory"] - before,
+        "peak bytes of disk": peaks.largest["disk"],
+    }
+
+
 def fit(source: Path | int, n_items: int, n_dims: int) -> Row:
     """Train an epoch on a data set in a folder, or on so many pairs in memory."""
-    before, peak, is_over = anonymous(), [0], threading.Event()
-
-    def watch() -> None:
-        while not is_over.wait(SECONDS_BETWEEN_LOOKS):
-            peak[0] = max(peak[0], anonymous())
-
     epoch = [0.0]
     run = ScheduledJob.run
 
@@ -112,10 +176,9 @@ def fit(source: Path | int, n_items: int, n_dims: int) -> Row:
         epoch[0] += time.process_time() - begun
         return counters
 
+    before = anonymous()
     ScheduledJob.run = timed  # type: ignore[method-assign]
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with Peaks(memory=anonymous) as peaks:
         train = matrix(source, n_items) if isinstance(source, int) else Dataset.open(source)
         begun = time.process_time()
         # With these two there is nothing to choose by short trainings.
@@ -124,20 +187,22 @@ def fit(source: Path | int, n_items: int, n_dims: int) -> Row:
             n_dims=n_dims, n_epochs=1, **chosen, n_threads=1, device="cpu", verbose=False
         ).fit(train)
         seconds = time.process_time() - begun
-    finally:
-        is_over.set()
-        watcher.join()
-        ScheduledJob.run = run  # type: ignore[method-assign]
     return {
         "pairs": train.nnz,
         "users": train.shape[0],
         "bytes of likes": 4 * train.nnz + 8 * (train.shape[0] + 1),
         "pairs per CPU-second": rate(train.nnz, epoch[0]),
         "CPU-seconds of the epoch": round(epoch[0], 2),
-        "CPU-seconds of the fit": round(seconds, 2),
-        "peak anonymous bytes": max(peak[0], anonymous()) - before,
+        "CPU-seconds": round(seconds, 2),
+        "peak anonymous bytes": peaks.largest["memory"] - before,
         "loss": one.history_[0].loss,
     }
+
+
+def alone(work: Callable[..., Row], *arguments: Any) -> Row:
+    """Do it in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def main() -> None:
@@ -146,26 +211,31 @@ def main() -> None:
     parser.add_argument("--in-memory", type=int, default=20_000_000, help="pairs in memory")
     parser.add_argument("--n-items", type=int, default=50_000)
     parser.add_argument("--n-dims", type=int, default=16)
+    parser.add_argument("--memory", default="1GiB", help="the bound of Dataset.build")
     parser.add_argument("--work", type=Path, default=Path("build/beyond-memory"))
     parser.add_argument("--out", type=Path, help="result file (default: in benchmarks/results)")
     args = parser.parse_args()
-    folder = args.work / "likes"
+    source, likes = args.work / "source", args.work / "likes"
     rows = {}
+
+    def report(name: str, row: Row) -> None:
+        rows[name] = row
+        print(
+            f"{name:8}{row['pairs']:14,} pairs{row['pairs per CPU-second']:12,.0f} pairs/CPU-s"
+            f"{row['CPU-seconds']:10.1f} CPU-s{row['peak anonymous bytes'] / MB:10.0f} MB",
+            flush=True,
+        )
+
     try:
         begun = time.process_time()
-        write(folder, args.pairs, args.n_items)
+        write(source, args.pairs, args.n_items)
         print(f"written in {time.process_time() - begun:.0f} CPU-seconds", file=sys.stderr)
-        for name, source in (("memory", args.in_memory), ("files", folder)):
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                rows[name] = pool.submit(fit, source, args.n_items, args.n_dims).result()
-            row = rows[name]
-            print(
-                f"{name:8}{row['pairs']:14,} pairs{row['pairs per CPU-second']:12,.0f} pairs/CPU-s"
-                f"{row['CPU-seconds of the fit']:10.1f} CPU-s"
-                f"{row['peak anonymous bytes'] / MB:10.0f} MB"
-            )
+        report("prepare", alone(prepare, source, likes, args.memory))
+        shutil.rmtree(source)
+        report("files", alone(fit, likes, args.n_items, args.n_dims))
+        report("memory", alone(fit, args.in_memory, args.n_items, args.n_dims))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(args.work, ignore_errors=True)
     speeds = [rows[name]["pairs per CPU-second"] for name in ("files", "memory")]
     record = {
         "machine": results_file.machine(),

@@ -43,7 +43,7 @@ from ._training.likes import MappedLikes, in_memory
 from ._training.loop import Training, Vectors
 from ._training.reports import EpochReport, history_of
 from ._training.retention import choose as choose_retention
-from ._training.retention import draw_back
+from ._training.retention import draw_back, without_trials
 from ._training.scheduled import ScheduledJob, ScheduledStep
 from ._training.start import first_vectors
 from ._training.state import TrainingState
@@ -849,12 +849,14 @@ class Trainer(LikesTransformer):
         """The inputs with ``user_retention``: the one named, or what short trainings choose."""
         settings = inputs.settings
         used = self.n_epochs > 1 or self.warm_start
-        if self.user_retention is not None or settings.loss != "softmax":
+        if self.user_retention is not None:
             return inputs
         if last is not None:
             chosen = last.user_retention
         elif not used or inputs.features:  # features hold vectors back themselves
             return inputs
+        elif settings.loss != "softmax":
+            chosen = without_trials(np.diff(inputs.likes.indptr))
         else:
             chosen = choose_retention(sampled(inputs), self._begin, self._make_job, self._say)
         return replace(inputs, settings=replace(settings, user_retention=chosen))

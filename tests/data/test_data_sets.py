@@ -144,7 +144,7 @@ LIKES: list[tuple[str, str, bytes, dict[str, Any], set[tuple[object, object, flo
     (
         "likes.ndjson.gz",
         "jsonl",
-        gzip.compress(b'{"user": 1.0, "item": 7, "kind": true}\n{"user": 2, "item": 8}'),
+        gzip.compress(b'{"user": 1.0, "item": 7, "kind": true}\n{"user": 2, "item": 8}', mtime=0),
         {"where": {"kind": True}},
         {(1, 7, 1)},
     ),

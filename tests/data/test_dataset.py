@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 
 from cml_fast.data import Dataset, load_interactions
 from cml_fast.data._dataset import building, sorting
+from cml_fast.data._dataset.estimate import estimated_rows
+from cml_fast.data._readers.files import HEAD_BYTES
 from cml_fast.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(duplicate rows|weight 0|bad lines):UserWarning")
@@ -162,16 +166,51 @@ def test_a_source_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     assert work.is_dir()
 
 
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
+def test_a_disk_that_is_too_small_is_refused_before_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    source = write_table(tmp_path / "likes.parquet", "parquet")
+    if kind != "parquet":
+        source = write_table(tmp_path / "likes.csv")
+    if kind == "csv.gz":
+        source = tmp_path / "likes.csv.gz"
+        source.write_bytes(gzip.compress((tmp_path / "likes.csv").read_bytes(), 6))
+    usage = building.shutil.disk_usage(tmp_path)._replace(free=50_000)
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage)
+    with monkeypatch.context() as patch:
+        patch.setattr(building.PairReader, "read", None)
+        expected = r"need about (79|80)(\.\d)? kB of disk, and 50 kB are free"
+        with pytest.raises(OSError, match=expected) as refusal:
+            Dataset.build(source, tmp_path / "out", memory=MEMORY)
+    n_rows = int(re.search(r"about ([0-9,]+) rows", str(refusal.value))[1].replace(",", ""))
+    assert abs(n_rows - 2000) <= {"parquet": 0, "csv": 1, "csv.gz": 20}[kind]
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_rows_of_a_large_file_are_estimated(tmp_path: Path) -> None:
+    lines = [f"{user * 7919},{user % 977}" for user in range(60_000)]
+    text = "\n".join(["user,item", *lines, ""]).encode()
+    (tmp_path / "a.csv").write_bytes(text)
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text, 6))
+    for path in tmp_path.iterdir():
+        assert len(path.read_bytes()) > HEAD_BYTES
+        assert 50_000 < estimated_rows([path]) < 72_000, path
+    os.mkfifo(tmp_path / "pipe")
+    assert estimated_rows([tmp_path / "pipe"]) == 0  # and does not wait for somebody to write
+
+
 def test_a_disk_that_is_too_small_is_refused_before_sorting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write_table(tmp_path / "likes.csv")
+    source, options = write_table(tmp_path / "likes.csv"), {"rating": "n", "min_rating": 0}
     usage = building.shutil.disk_usage(tmp_path)._replace(free=50_000)
     with monkeypatch.context() as patch:
         patch.setattr(building.shutil, "disk_usage", lambda path: usage)
         with pytest.raises(OSError, match=r"needs 64 kB of disk .* 50 kB are free"):
-            Dataset.build(source, tmp_path / "out", memory=MEMORY)
-    assert_same(Dataset.build(source, tmp_path / "out", memory=MEMORY), source)
+            Dataset.build(source, tmp_path / "out", memory=MEMORY, **options)
+    found = Dataset.build(source, tmp_path / "out", memory=MEMORY, **options)
+    assert_same(found, source, **options)
 
 
 @pytest.mark.parametrize(

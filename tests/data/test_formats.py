@@ -37,7 +37,7 @@ def test_every_format_and_option_is_documented(kind: PairKind) -> None:
     ("kind", "name", "content", "format"),
     [
         (INTERACTIONS, "a.csv", b"user,item,genres\n", "csv"),
-        (INTERACTIONS, "a.TSV.gz", gzip.compress(b"user\titem\n"), "tsv"),
+        (INTERACTIONS, "a.TSV.gz", gzip.compress(b"user\titem\n", mtime=0), "tsv"),
         (INTERACTIONS, "a.dat", b"1::2\n", "movielens"),
         (INTERACTIONS, "u.data", b"196\t242\t3\t881250949\n", "movielens"),
         (INTERACTIONS, "a.csv", b"userId,movieId,rating,timestamp\r\n", "movielens"),

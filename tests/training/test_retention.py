@@ -167,6 +167,31 @@ def test_other_losses_and_single_epochs_keep_all(monkeypatch):
     assert trainer(**CHOOSING, n_epochs=1).fit(LIKES).user_retention_ == 1
 
 
+def of_single_likes(n_users, n_with_two):
+    """Likes of users of whom the last ones have two, the others one."""
+    items = np.arange(n_users) % 40
+    pairs = [(user, item) for user, item in enumerate(items)]
+    pairs += [(user, items[user] + 1) for user in range(n_users - n_with_two, n_users)]
+    users, liked = np.transpose(pairs)
+    return sp.csr_array((np.ones(len(users)), (users, liked)), shape=(n_users, 41))
+
+
+@pytest.mark.parametrize("loss", ["warp", "shared_warp", "contrastive"])
+def test_users_with_a_single_like_keep_little_with_any_loss(loss):
+    most, half = of_single_likes(100, 49), of_single_likes(100, 50)
+    assert trainer(loss=loss).fit(most).user_retention_ == 0.3
+    assert trainer(loss=loss).fit(half).user_retention_ == 1
+    assert trainer(loss=loss, user_retention=1.0).fit(most).user_retention_ == 1
+
+
+def test_a_catalogue_without_likes_is_told(capsys):
+    for n_items, is_told in ((241, True), (240, False)):
+        likes = LIKES.copy()
+        likes.resize((LIKES.shape[0], n_items))
+        trainer(verbose=True).fit(likes)
+        assert ("of the items have no like: " in capsys.readouterr().err) is is_told
+
+
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
 def test_what_cannot_be_kept_is_refused(wrong):
     with pytest.raises(ValueError, match="user_retention must be"):

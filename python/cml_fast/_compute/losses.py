@@ -48,19 +48,13 @@ _PAPER = {
     "margin": 1.25,
     "optimizer": "rowwise_adagrad",
     "ema_decay": 0.8,
-    "user_retention": 1.0,
     "feature_weight": 30.0,
 }
 
 LOSSES: dict[str, Loss] = {
     "softmax": Loss(
         parameters=("temperature",),
-        defaults={
-            **_SHARED_NEGATIVES,
-            "temperature": None,
-            "user_retention": None,
-            "feature_weight": 10.0,
-        },
+        defaults={**_SHARED_NEGATIVES, "temperature": None, "feature_weight": 10.0},
         # The softmax probabilities of the negatives add up to less than 1.
         coefficient_bound=lambda settings: 1 / settings.temperature,
     ),
@@ -70,7 +64,6 @@ LOSSES: dict[str, Loss] = {
             **_SHARED_NEGATIVES,
             "margin": 0.8,
             "negative_weight": 10.0,
-            "user_retention": 1.0,
             "feature_weight": 10.0,
         },
         # 1 for the positive, and W / U for each negative.

@@ -287,17 +287,18 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "user_retention",
-            OF_LOSS,
+            None,
             check_share,
             "Of their vectors, what users keep when an epoch begins (1 or 0.3, by short "
-            "trainings; contrastive, warp: 1).",
+            "trainings; other losses: 0.3 if most users have a single like).",
             """float from 0 to 1, or None
         At the beginning of each epoch but the first, the vectors of users are multiplied by this.
         The lower it is, the less a model can learn likes by heart: good where there are few likes,
-        or few tastes. None: 1; with "softmax" and without features 0.3, unless users who keep all
+        or few tastes. None: with features 1. Without, 0.3 with "softmax", unless users who keep all
         have a better NDCG@50 than users who keep nothing, by a standard error, after trial
         trainings of 8 epochs, or by two after 4. The trials use the likes of at most so many users
-        as have 10,000, and hold out likes as those for the temperature do.""",
+        as have 10,000, and hold out likes as those for the temperature do. With another loss 1, or
+        0.3 if more than half of the users have a single like.""",
             rare=True,
             kind=float,
             folds_in=True,
@@ -434,7 +435,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "n_epochs",
-            24,
+            22,
             _integer(1),
             "Passes over the interactions, with validation at most.",
             """int

@@ -28,12 +28,30 @@ EARLY, EARLY_ERRORS = 4, 2.0
 LEAST_LIKES = 2  # of a user of whom some can be held out
 MAX_USERS = 2000  # on whom NDCG is measured
 MAX_PAIRS = 10_000  # of likes in a trial: those of as many users as have so many
+MOST = 0.5  # the share of users with a single like, above which they keep little with any loss
 
 
 def draw_back(tables: Tables, retention: float) -> None:
     """Multiply the vectors of all users by ``retention``, as at the beginning of an epoch."""
     if retention != 1:
         tables.arrays["users"] *= np.float32(retention)
+
+
+def share_of_single(counts: np.ndarray) -> float:
+    """Of the users who like something, the share who like a single item.
+
+    ``counts`` are the likes of each user.
+    """
+    return int(np.count_nonzero(counts == 1)) / max(1, int(np.count_nonzero(counts)))
+
+
+def without_trials(counts: np.ndarray) -> float:
+    """What users keep with a loss for which there are no trials: ``LITTLE`` or all.
+
+    A user with a single like would be placed at the item, which then learns nothing from it.
+    ``counts`` are the likes of each user.
+    """
+    return LITTLE if share_of_single(counts) > MOST else 1.0
 
 
 def choose(

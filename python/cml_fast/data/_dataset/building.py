@@ -24,6 +24,7 @@ from .._readers.files import _paths, sources
 from .._readers.formats import PairReader, name_of_all
 from .._readers.pairs import INTERACTIONS
 from .._readers.report import Tally
+from .estimate import estimated_rows
 from .folder import DTYPES, HEADER_BYTES, Part, sha256, sync
 from .ids import IdWriter, hash_ids, id_batches
 from .runs import RunWriter, check_runs, make_alike
@@ -35,8 +36,8 @@ STATE = "state.json"
 OWN_BYTES = 128 << 20
 # DuckDB takes a part beyond the limit that it is given.
 _SHARE = 0.75
-# Of the disk, for each row of the runs: what sorting spills, and the result.
-_SPILLED, _RESULT = 24, 8
+# Of the disk, for each row: the runs, what sorting spills, and the result.
+_COPIED, _SPILLED, _RESULT = 8, 24, 8
 
 
 def build(
@@ -166,6 +167,7 @@ class _Build:
             folder.mkdir(exist_ok=True)
         engine = Engine(self._limit, spill)  # first: without DuckDB nothing is read
         try:
+            self._check_disk_for_all()
             self._read(runs)
             self._check_disk()
             paths = [runs / run["file"] for run in self.state["runs"]]
@@ -203,6 +205,20 @@ class _Build:
         builder.check(name_of_all([str(path) for path in self._files]))
         state["runs"], state["is_read"] = make_alike(folder, state["runs"]), True
         self._save()
+
+    def _check_disk_for_all(self) -> None:
+        """Refuse to read what will probably have no room on the disk."""
+        if self.state["runs"] or {"min_rating", "where"} & self._options.keys():
+            return  # some are read already, or nobody knows how many rows will be kept
+        n_rows = estimated_rows(self._files)
+        needed = n_rows * (_COPIED + _SPILLED + _RESULT)
+        free = shutil.disk_usage(self._work).free
+        if needed > free:
+            raise OSError(
+                f"{self._work} would need about {readable(needed)} of disk, and {readable(free)} "
+                f"are free (source has about {n_rows:,} rows by the sizes of its files, at "
+                f"{needed // n_rows} bytes each): make room, or prepare on another disk"
+            )
 
     def _check_disk(self) -> None:
         """Refuse to sort where the disk has no room for it."""
