@@ -55,6 +55,10 @@ def _repeat(work: str, begun: threading.Event) -> None:
         WORK[work]()
 
 
+def ready() -> None:
+    """Nothing: this module has been imported."""
+
+
 def exits(work: str, how: str, seconds: float) -> None:
     """End the process so long after a daemon thread has begun to work."""
     begun = threading.Event()

@@ -17,7 +17,7 @@ STATUS = {"exit": 7, "exception": 1, "interrupt": -signal.SIGINT}
 
 
 def _check(cases: list[tuple[str, str, float]]) -> None:
-    found = nursery.outcomes([("exits", list(case)) for case in cases])
+    found = nursery.outcomes([("scenarios.exits", list(case)) for case in cases])
     wrong = [
         (case, outcome)
         for case, outcome in zip(cases, found, strict=True)

@@ -31,6 +31,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from .._locks import lock_for_reading, lock_for_writing
+from .._memory import memory_errors
 from ..errors import ModelError
 
 FORMAT = "cml_fast"
@@ -182,7 +183,9 @@ def is_unborn(folder: Path) -> bool:
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as safetensors; needs memory for a copy of them."""
     # Not save_file, whose temporary file would stay behind if the process is killed.
-    path.write_bytes(save(arrays))
+    with memory_errors():
+        content = save(arrays)
+    path.write_bytes(content)
 
 
 def read_arrays(path: Path, dtypes: Mapping[str, type[np.generic]]) -> dict[str, np.ndarray]:
