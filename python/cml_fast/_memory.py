@@ -51,11 +51,13 @@ def check_room(what: str, n_bytes: int) -> None:
     n_bytes : int
     """
     try:
-        mmap.mmap(-1, n_bytes).close()
+        # The system does not reserve memory for what cannot be written.
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        mmap.mmap(-1, n_bytes, flags=flags, prot=mmap.PROT_READ).close()
     except (OSError, OverflowError) as error:
         raise MemoryError(
             f"{what} may need up to {readable(n_bytes)} of address space, and the system does not "
-            "give so much; let this process have more, or use another kind of index"
+            "give so much; let this process have more"
         ) from error
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq

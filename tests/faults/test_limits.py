@@ -50,9 +50,9 @@ def test_a_few_limits_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tasks", [WRITING, READING, ("read parquet",), "indexes"])
 def test_many_limits_of_memory(tmp_path: Path, tasks: str | tuple[str, ...]) -> None:
     names = tasks if isinstance(tasks, tuple) else [f"index {kind}" for kind in INDEXES]
-    _check(tmp_path, "AS", names, [int(MIB * 1.4**step) for step in range(-2, 17)])
+    _check(tmp_path, "AS", names, [MIB << step for step in range(10)])
 
 
 @pytest.mark.slow
 def test_many_limits_of_files(tmp_path: Path) -> None:
-    _check(tmp_path, "FSIZE", WRITING, [int(500 * 1.7**step) for step in range(21)])
+    _check(tmp_path, "FSIZE", WRITING, [500 * 3**step for step in range(11)])
