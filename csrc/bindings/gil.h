@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Python.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <exception>
@@ -21,6 +22,25 @@ inline void take_gil(PyThreadState* state) {
     } catch (...) {
         for (;;) pause();
     }
+}
+
+inline bool is_python_ending() {
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+// Let threads sleep that Python ends in the code of others, such as NumPy's, of which some is
+// written such that unwinding it ends the process. What else calls std::terminate() does so still.
+inline void let_ended_threads_sleep() {
+    static const std::terminate_handler before = std::get_terminate();
+    std::set_terminate([] {
+        const bool is_main = syscall(SYS_gettid) == getpid();  // which ends the process
+        while (is_python_ending() && !is_main && !std::current_exception()) pause();
+        before();
+    });
 }
 
 // Call work() without the GIL, and return what it returns or throw what it throws.

@@ -8,6 +8,7 @@
 #include "../cpu/threads.h"
 #include "../cpu/train.h"
 #include "candidates.h"
+#include "gil.h"
 #include "losses.h"
 #include "python_job.h"
 #ifdef CML_WITH_CUDA
@@ -212,6 +213,7 @@ void translate_errors() {
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
+    cml::let_ended_threads_sleep();
     m.doc() = "Compiled kernels of cml_fast.";
     // pybind11 loads NumPy for the first array, and lets go of the GIL for it. A daemon thread that
     // did so while Python ends would abort the process (see gil.h), so it is done here.

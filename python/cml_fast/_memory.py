@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,41 @@ def check_memory(what: str, n_bytes: int, advice: str) -> None:
             f"{what} would need {readable(n_bytes)} of memory, and {readable(free)} are free; "
             f"{advice}"
         )
+
+
+def check_room(what: str, n_bytes: int) -> None:
+    """Raise MemoryError unless the process may map so many further bytes, at most.
+
+    For libraries that end the process where there is no memory. Nothing of it is used.
+
+    Parameters
+    ----------
+    what : str
+        The subject of the message: what may need the memory.
+    n_bytes : int
+    """
+    try:
+        # The system does not reserve memory for what cannot be written.
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        mmap.mmap(-1, n_bytes, flags=flags, prot=mmap.PROT_READ).close()
+    except (OSError, OverflowError) as error:
+        raise MemoryError(
+            f"{what} may need up to {readable(n_bytes)} of address space, and the system does not "
+            "give so much; let this process have more"
+        ) from error
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError for what other libraries raise where there is no memory."""
+    try:
+        yield
+    except BaseException as error:
+        # The second is how Rust code ends when Python could not make an object for it.
+        no_memory = "memory" in str(error).lower() and isinstance(error, RuntimeError)
+        if no_memory or type(error).__name__ == "PanicException":
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def free_bytes(root: Path) -> int | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
+import collections
 import contextlib
 import functools
 import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +67,80 @@ def _quota_v1(folder: Path) -> float | None:
     return None if quota < 0 else quota / int((folder / "cpu.cfs_period_us").read_text())
 
 
+def map_in_threads(
+    n_threads: int, function: Callable[..., Any], *arguments: Iterable[Any]
+) -> list[Any]:
+    """Return ``[*map(function, *arguments)]``, computed in any order in up to so many threads.
+
+    One of them is the caller's. A thread that does not start, or has no memory to begin with, is
+    done without; `threading.Thread.start` would wait for the latter without end. After the first
+    exception nothing more is begun, and it is raised when all that was begun is over.
+    """
+    calls = list(zip(*arguments, strict=True))
+    results: list[Any] = [None] * len(calls)
+    left = collections.deque(range(len(calls)))
+    begun: list[Any] = []
+    failures: list[BaseException] = []
+
+    def work(ended: Any) -> None:
+        begun.append(ended)  # before anything is taken from `left`
+        try:
+            while left and not failures:
+                try:
+                    at = left.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                results[at] = function(*calls[at])
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            ended.release()
+
+    for _ in range(min(n_threads, len(calls)) - 1):
+        try:
+            _thread.start_new_thread(work, (_taken_lock(),))
+        except (RuntimeError, MemoryError):
+            break
+    work(_taken_lock())
+    for ended in list(begun):  # threads that begin later find nothing left
+        ended.acquire()
+    if failures:
+        raise failures[0]
+    return results
+
+
+def can_start_threads(n: int) -> bool:
+    """Return whether the system starts ``n`` threads now, by starting them.
+
+    Arrow waits without end for threads that it cannot start, or raises an error without a type.
+    """
+    n *= 2  # these may not be over when the others start
+    over = _taken_lock()
+
+    def wait() -> None:
+        with over:
+            pass
+
+    try:
+        for _ in range(n):
+            _thread.start_new_thread(wait, ())
+    except (RuntimeError, MemoryError):
+        return False
+    finally:
+        over.release()
+    return True
+
+
+def _taken_lock() -> Any:
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return lock
+
+
 _lock = threading.Lock()
-# The limits that are in force, and what each BLAS library had before the first of them.
-_limits: list[int] = []
+# The limits that are in force, each with its thread, and what each BLAS library had before the
+# first of them.
+_limits: list[tuple[int, int]] = []
 _before: list[tuple[Any, int]] = []
 
 
@@ -81,13 +154,13 @@ def blas_threads(limit: int) -> Iterator[None]:
     with _lock:
         if not _limits:
             _before[:] = [(library, library.get_num_threads()) for library in blas_libraries()]
-        _limits.append(limit)
+        _limits.append((threading.get_ident(), limit))
         _apply_limits()
     try:
         yield
     finally:
         with _lock:
-            _limits.remove(limit)
+            _limits.remove((threading.get_ident(), limit))
             _apply_limits(ours=True)
 
 
@@ -99,13 +172,29 @@ def _apply_limits(*, ours: bool = False) -> None:
     it takes over from the one before.
     """
     for library, n_threads in _before:
-        wanted = min([n_threads, *_limits])
+        wanted = min([n_threads, *(limit for _, limit in _limits)])
         if library.get_num_threads() != wanted:
             if ours or len(_limits) > 1:
                 _release(library)
             library.set_num_threads(wanted)
             if not _limits:
                 _release(library)
+
+
+def _forget_other_threads() -> None:
+    """In a forked child, where only one thread is left, drop the limits of the others."""
+    _limits[:] = [one for one in _limits if one[0] == threading.get_ident()]
+    _apply_limits(ours=True)
+    _lock.release()
+
+
+# So that no thread has the lock that is not there after a fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_forget_other_threads,
+    )
 
 
 def _release(library: Any) -> None:

@@ -1,11 +1,13 @@
 """Runs scenarios in child processes, each a fork of one that has imported the package already.
 
 As a script: ``python nursery.py`` reads a list of [name, arguments] as JSON from stdin, calls the
-functions of these names in `scenarios`, and prints a JSON list of what became of each child.
+functions of these names, such as "scenarios.exits", and prints a JSON list of what became of each
+child. The first of the list is called in the process that is forked.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -19,6 +21,15 @@ from typing import Any, NamedTuple
 # A child takes a fraction of a second. One that takes so long hangs.
 PATIENCE = 60
 HUNG = "hung"
+# Memory and stacks that are no longer used are given back to the system, so that what a child does
+# with little memory depends on that alone.
+GIVING_BACK = {
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+    "GLIBC_TUNABLES": "glibc.pthread.stack_cache_size=0",
+    "MALLOC_ARENA_MAX": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 
 
 class Outcome(NamedTuple):
@@ -28,14 +39,19 @@ class Outcome(NamedTuple):
     output: str
 
 
-def outcomes(cases: list[tuple[str, list[Any]]], timeout: float = 600) -> list[Outcome]:
-    """Run scenarios one after the other, from a process that has imported the package."""
+def outcomes(
+    cases: list[tuple[str, list[Any]]],
+    first: tuple[str, list[Any]] = ("scenarios.ready", []),
+    timeout: float = 600,
+) -> list[Outcome]:
+    """Run scenarios one after the other, each in a fork of a process that has called ``first``."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__],
-        input=json.dumps(cases),
+        input=json.dumps([first, *cases]),
         capture_output=True,
         text=True,
         timeout=timeout,
+        env={**os.environ, **GIVING_BACK},
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -54,18 +70,23 @@ def _wait(child: int) -> int | str:
     return HUNG
 
 
-def _main() -> None:
-    import scenarios  # here, so that the tests need not import it
+def _call(name: str, arguments: list[Any]) -> None:
+    module, _, function = name.partition(".")
+    getattr(importlib.import_module(module), function)(*arguments)
 
+
+def _main() -> None:
+    (name, arguments), *cases = json.load(sys.stdin)
+    _call(name, arguments)
     found = []
-    for name, arguments in json.load(sys.stdin):
+    for name, arguments in cases:
         with tempfile.TemporaryFile() as printed:
             child = os.fork()
             if child == 0:
                 os.dup2(printed.fileno(), 1)
                 os.dup2(printed.fileno(), 2)
                 # Python ends as usual when this function returns.
-                getattr(scenarios, name)(*arguments)
+                _call(name, arguments)
                 return
             status = _wait(child)
             printed.seek(0)

@@ -21,6 +21,7 @@ MODEL = Model(
     np.random.default_rng(0).random((2000, 32), dtype=np.float32),
     np.random.default_rng(1).random((1500, 32), dtype=np.float32),
 )
+NUMBERS = np.arange(300_000) % 1000
 N_THREADS = 4
 PATIENCE = 60  # seconds, after which a child that has not ended hangs
 # The status of a child that ended as it should, which no abort or traceback has.
@@ -45,6 +46,8 @@ WORK: dict[str, Callable[[], object]] = {
     "sync": lambda: _trainer("sync", 2).fit(TRAIN),
     "validated": lambda: _trainer("sync", 1).fit(TRAIN, validation=VALIDATION),
     "fold_in": lambda: MODEL.fold_in_users(TRAIN.matrix[:200], n_threads=N_THREADS),
+    # NumPy's own code, of which this function cannot be unwound.
+    "unique": lambda: np.unique(NUMBERS),
     "recommend": lambda: MODEL.recommend(np.arange(1000), n_threads=N_THREADS),
 }
 
@@ -53,6 +56,10 @@ def _repeat(work: str, begun: threading.Event) -> None:
     while True:
         begun.set()
         WORK[work]()
+
+
+def ready() -> None:
+    """Nothing: this module has been imported."""
 
 
 def exits(work: str, how: str, seconds: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from . import nursery
 
-WORK = ("async", "sync", "validated", "fold_in", "recommend")
+WORK = ("async", "sync", "validated", "fold_in", "recommend", "unique")
 # Seconds after a thread has begun to work; what happens then does not depend on them.
 MOMENTS = (0.0, 0.01, 0.04)
 # How Python ends after each of these; see scenarios.exits.
@@ -17,7 +17,7 @@ STATUS = {"exit": 7, "exception": 1, "interrupt": -signal.SIGINT}
 
 
 def _check(cases: list[tuple[str, str, float]]) -> None:
-    found = nursery.outcomes([("exits", list(case)) for case in cases])
+    found = nursery.outcomes([("scenarios.exits", list(case)) for case in cases])
     wrong = [
         (case, outcome)
         for case, outcome in zip(cases, found, strict=True)
@@ -28,6 +28,7 @@ def _check(cases: list[tuple[str, str, float]]) -> None:
 
 def test_exit_while_a_daemon_thread_trains() -> None:
     _check([("async", "exit", 0.02), ("sync", "exit", 0.02), ("sync", "interrupt", 0.02)])
+    _check([("unique", "exit", seconds) for seconds in (0.02, 0.03, 0.04)])
 
 
 @pytest.mark.slow

@@ -105,6 +105,6 @@ def test_an_index_for_more_results_than_items_is_built():
 
 
 def test_the_limit_of_the_address_space_counts():
-    (outcome,) = nursery.outcomes([("little_address_space", [])])
+    (outcome,) = nursery.outcomes([("scenarios.little_address_space", [])])
     assert outcome.status == 0, outcome.output
     assert "n_dims=2048 would need" in outcome.output

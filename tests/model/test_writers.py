@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.csv  # noqa: F401  before processes are forked, each of which would import it
 import pytest
-from support.trainers import trainer
+from support.trainers import trainer, vectors
 
 from cml_fast import Model, Trainer
 from cml_fast import _locks as locks
@@ -314,3 +314,29 @@ def test_killed_at_every_step_of_a_file_in_parts(tmp_path):
         assert os.listdir(tmp_path) == ["recs.csv"]
         step += 1
     assert step > 15
+
+
+def fit(folder, update):
+    return trainer(n_epochs=4, update=update, random_state=0).fit(TRAIN, checkpoint=folder)
+
+
+@pytest.mark.parametrize("update", ["sync", "async"])
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_every_step_of_a_training(tmp_path, update, every):
+    """It goes on from its checkpoint, is killed again two steps later, and ends with the same bits.
+
+    A process that goes on where nothing was written yet begins anew.
+    """
+    expected = vectors(fit(tmp_path / "whole", update))
+    step = 1
+    while True:
+        folder = tmp_path / f"killed-{step}"
+        if not killed_at(step, lambda: fit(folder, update)):  # noqa: B023
+            break
+        is_begun = (folder / "checkpoint.json").exists()
+        if is_begun:
+            killed_at(2, lambda: Trainer.resume(folder, TRAIN))  # noqa: B023
+        resumed = Trainer.resume(folder, TRAIN) if is_begun else fit(folder, update)
+        assert np.array_equal(vectors(resumed), expected)
+        step += every
+    assert step > 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from .._threads import can_start_threads
 from ..data._ids import NAMED, IdIndex, id_array
 from ..data._readers.tables import frame_batches, is_frame
 from ..errors import DataError
@@ -120,8 +122,11 @@ def _read_file(path: Path, id_column: str) -> pa.Table:
     extension = path.suffix.lower()
     try:
         if extension in _PARQUET:
-            return pyarrow.parquet.read_table(path)
+            with pyarrow.parquet.ParquetFile(path) as file:
+                return file.read(use_threads=False)
         if extension in _DELIMITERS:
+            if not can_start_threads(pa.cpu_count() + 2):
+                raise OSError(errno.EAGAIN, "no thread can be started to read it")
             # Ids are texts: 007 is not 7.
             return pyarrow.csv.read_csv(
                 path,
@@ -132,6 +137,8 @@ def _read_file(path: Path, id_column: str) -> pa.Table:
             )
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no file {path}") from error
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read: {_line(error)}") from error
     known = ", ".join((*_PARQUET, *_DELIMITERS))

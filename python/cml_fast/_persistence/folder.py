@@ -31,6 +31,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from .._locks import lock_for_reading, lock_for_writing
+from .._memory import check_room, memory_errors
 from ..errors import ModelError
 
 FORMAT = "cml_fast"
@@ -182,13 +183,23 @@ def is_unborn(folder: Path) -> bool:
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as safetensors; needs memory for a copy of them."""
     # Not save_file, whose temporary file would stay behind if the process is killed.
-    path.write_bytes(save(arrays))
+    check_room(f"writing {path}", _room(sum(array.nbytes for array in arrays.values())))
+    with memory_errors():
+        content = save(arrays)
+    path.write_bytes(content)
+
+
+def _room(n_bytes: int) -> int:
+    # Where memory ends in its own code, safetensors may wait without end.
+    return 3 * n_bytes + (8 << 20)
 
 
 def read_arrays(path: Path, dtypes: Mapping[str, type[np.generic]]) -> dict[str, np.ndarray]:
     """Read exactly the named arrays, of the given dtypes, or raise ModelError."""
+    check_room(f"reading {path}", _room(path.stat().st_size))
     try:
-        arrays: dict[str, np.ndarray] = load_file(path)
+        with memory_errors():
+            arrays: dict[str, np.ndarray] = load_file(path)
     # Its reader has no NumPy dtype for some of the types that a file may claim to have.
     except (SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a valid safetensors file: {error}") from error

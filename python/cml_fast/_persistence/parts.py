@@ -43,7 +43,8 @@ def _join_parquet(parts: Sequence[Path], file: IO[bytes]) -> None:
 
     with parquet.ParquetWriter(file, parquet.read_schema(parts[0])) as writer:
         for part in parts:
-            writer.write_table(parquet.read_table(part))
+            with parquet.ParquetFile(part) as one:
+                writer.write_table(one.read(use_threads=False))
 
 
 def _write_csv(table: Any, file: IO[bytes]) -> None:

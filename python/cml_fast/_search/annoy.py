@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from .._memory import check_room
 from .._validation.scalars import check_int
 from ..errors import ModelError
 from .proposals import INT32_MAX, check_threads, nearest_of_proposed, rising
@@ -20,6 +21,10 @@ FIXED_NODE_WORDS, LEAF_START = 4, 2
 LEAST_NODES, MOST_NODES = 4, 100
 # or up to so many for each item; with more, exact search is faster.
 MOST_LOOKS = 4
+
+# For the memory of a forest: nodes of a tree for as many items as a leaf holds, and how much more
+# than it needs is asked for when it grows.
+NODES_FOR_LEAF, GROWTH = 4, 1.5
 
 
 class AnnoyIndex:
@@ -42,6 +47,7 @@ class AnnoyIndex:
         n_trees = check_int("n_trees", n_trees, 1, INT32_MAX)
         seed = check_int("seed", seed, 0, INT32_MAX)
         forest = _empty_forest(vectors.shape[1])
+        check_room(f"a forest of {n_trees:,} trees of Annoy", _most_bytes(vectors, n_trees))
         forest.set_seed(seed)
         for row, vector in enumerate(vectors):
             forest.add_item(row, vector.tolist())
@@ -146,6 +152,14 @@ def _check_nodes(path: Path, vectors: np.ndarray) -> None:
         raise ModelError(f"{path} is damaged: it refers to nodes that do not exist, build it again")
     if not np.array_equal(nodes[:n_items, FIXED_NODE_WORDS:].view(np.float32), vectors):
         raise ModelError(f"{path} is the index of other items, build it again")
+
+
+def _most_bytes(vectors: np.ndarray, n_trees: int) -> int:
+    """Return about how much memory a forest takes while it is built, rather more than less."""
+    n_items, r = vectors.shape
+    width = FIXED_NODE_WORDS + r
+    n_nodes = n_items + n_trees * (NODES_FOR_LEAF * n_items // (width - LEAF_START) + 1)
+    return int(GROWTH * 4 * width * n_nodes)
 
 
 def _empty_forest(r: int) -> Any:

@@ -10,10 +10,7 @@ a block. For many queries among many points, `tiles` finds the candidates faster
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +18,7 @@ import scipy.sparse as sp
 
 from .. import _core
 from .._core import pair_distances
-from .._threads import blas_threads, thread_count
+from .._threads import blas_threads, map_in_threads, thread_count
 from .tiles import TILE_QUERIES, Tiles, sampling_stride
 
 # So many queries pay for the copy of the points that `tiles` makes.
@@ -122,8 +119,8 @@ def _nearest_by_tiles(
 
     # Small products in parallel are several times as fast if each runs on one core: the threads of
     # BLAS would wait for each other, and spin while they do.
-    with blas_threads(1), _mapping(n_threads) as in_threads:
-        return np.concatenate(list(in_threads(search, range(0, m, step))))
+    with blas_threads(1):
+        return np.concatenate(map_in_threads(n_threads, search, range(0, m, step)))
 
 
 def _nearest_by_rows(
@@ -154,8 +151,8 @@ def _nearest_by_rows(
             rows, columns, lengths, last - first, wanted
         )
 
-    # BLAS has its own threads for the product; those of the pool share the selection after it.
-    with blas_threads(n_threads), _mapping(n_threads) as in_threads:
+    # BLAS has its own threads for the product; the selection after it is shared by others.
+    with blas_threads(n_threads):
         for start in range(0, m, block_rows):
             stop = min(start + block_rows, m)
             # All numbers are finite, but BLAS may compute with others in lanes that it discards.
@@ -164,18 +161,8 @@ def _nearest_by_rows(
             firsts = range(start, stop, slice_rows)
             lasts = [min(first + slice_rows, stop) for first in firsts]
             parts = [scores[a - start : b - start] for a, b in zip(firsts, lasts, strict=True)]
-            list(in_threads(select, firsts, lasts, parts))
+            map_in_threads(n_threads, select, firsts, lasts, parts)
     return found, distances
-
-
-@contextlib.contextmanager
-def _mapping(n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """Yield a ``map`` that works in so many threads; a single one is the caller's own."""
-    if n_threads == 1:
-        yield map
-    else:
-        with ThreadPoolExecutor(n_threads) as pool:
-            yield pool.map
 
 
 def places(
@@ -221,13 +208,13 @@ def places(
             found[wanted.indptr[row] + at] = nearer + same / 2
 
     n_threads = thread_count(n_threads)
-    with blas_threads(n_threads), _mapping(n_threads) as in_threads:
+    with blas_threads(n_threads):
         for start in range(0, m, step):
             stop = min(start + step, m)
             with np.errstate(invalid="ignore"):
                 scores = np.matmul(-2 * queries[start:stop], points.T)
             scores += norms
-            list(in_threads(count, range(start, stop), scores))
+            map_in_threads(n_threads, count, range(start, stop), scores)
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from .._memory import check_room
 from .._validation.scalars import check_int, check_real
 from ..errors import ModelError
 from .proposals import INT32_MAX, check_threads, nearest_of_proposed, rising
@@ -30,6 +31,8 @@ MORE_K_FACTORS = 16.0, 64.0
 POINTS_PER_CENTROID = 1
 # Sets of search parameters, which differ by the number of items fetched from a graph.
 PARAMETERS_KEPT = 64
+# faiss ends the process if its OpenBLAS gets no buffers, or if a thread cannot be started.
+ROOM_BYTES, ROOM_BYTES_OF_THREAD = 192 << 20, 48 << 20
 # What a wish for recall is searched between; with more, exact search is faster.
 LEAST_EF_SEARCH, MOST_EF_SEARCH = 8, 4096
 EF_CONSTRUCTION = 200
@@ -225,6 +228,7 @@ def _search_parameters(
 def _threads(n_threads: int) -> Iterator[None]:
     """Let faiss use so many threads, which is a setting of the whole process."""
     faiss = _faiss()
+    check_room("faiss", ROOM_BYTES + n_threads * ROOM_BYTES_OF_THREAD)
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(n_threads)
     try:

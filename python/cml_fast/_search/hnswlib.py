@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from .._memory import memory_errors
 from .._validation.scalars import check_int
 from ..errors import ModelError
 from .links import are_levels, are_links
@@ -59,8 +60,10 @@ class HnswlibIndex:
         """Build a graph with ``m`` links of each item; one thread makes it reproducible."""
         info = _settings(m, ef_construction, seed)
         n_threads = check_threads(n_threads)
-        graph = _empty_graph(_hnswlib(), vectors, info)
-        graph.add_items(vectors, num_threads=n_threads)
+        hnswlib = _hnswlib()
+        with memory_errors():
+            graph = _empty_graph(hnswlib, vectors, info)
+            graph.add_items(vectors, num_threads=n_threads)
         return cls(graph, vectors, info)
 
     @classmethod
@@ -86,7 +89,9 @@ class HnswlibIndex:
             "upper": state["link_lists"].view(np.uint32),
             "entry": np.array([state["enterpoint_node"]], dtype=np.int64),
         }
-        write_sealed(path, save(arrays))
+        with memory_errors():
+            content = save(arrays)
+        write_sealed(path, content)
 
     def add(self, vectors: np.ndarray) -> HnswlibIndex:
         """Return an index of ``vectors``, the first of which are those of this index."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from .._memory import memory_errors
 from .._validation.scalars import check_int
 from ..errors import ModelError
 from .links import are_levels, are_links
@@ -56,7 +57,8 @@ class UsearchIndex:
         """Build a graph with ``m`` links of each item, in one thread."""
         info = _settings(m, ef_construction)
         graph = _empty_graph(vectors, info)
-        graph.add(np.arange(len(vectors)), vectors, threads=BUILD_THREADS)
+        with memory_errors():
+            graph.add(np.arange(len(vectors)), vectors, threads=BUILD_THREADS)
         return cls(graph, vectors, info)
 
     @classmethod
@@ -81,8 +83,9 @@ class UsearchIndex:
     def add(self, vectors: np.ndarray) -> UsearchIndex:
         """Return an index of ``vectors``, the first of which are those of this index."""
         known = len(self._vectors)
-        graph = self._graph.copy()
-        graph.add(np.arange(known, len(vectors)), vectors[known:], threads=BUILD_THREADS)
+        with memory_errors():
+            graph = self._graph.copy()
+            graph.add(np.arange(known, len(vectors)), vectors[known:], threads=BUILD_THREADS)
         return type(self)(graph, vectors, self.info)
 
     def efforts(self) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ class IdWriter:
 def id_batches(path: Path) -> Iterator[pa.Array]:
     """Yield the ids of a file."""
     with _reading(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS):
+        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
             yield batch.column(0)
 
 

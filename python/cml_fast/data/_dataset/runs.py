@@ -140,7 +140,7 @@ def _rewrite(path: Path, out: Path, kinds: dict[str, str]) -> None:
             if kind == "text":
                 schema = schema.set(schema.get_field_index(role), pa.field(role, pa.string()))
         with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in old.iter_batches(_GROUP_ROWS):
+            for batch in old.iter_batches(_GROUP_ROWS, use_threads=False):
                 writer.write_table(pa.Table.from_batches([batch]).cast(schema))
         sync(file)
 

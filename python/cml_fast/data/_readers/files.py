@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import glob
 import gzip
 import io
@@ -26,6 +27,8 @@ from ...errors import DataError
 # How much of a file `Source.head` shows.
 HEAD_BYTES = 1 << 16
 # What libraries raise for files that are damaged, truncated or encrypted.
+# What pyarrow says; the error has no type of its own.
+_NO_THREAD = "Failed to launch worker thread"
 _FILE_ERRORS = (
     OSError,
     EOFError,
@@ -139,7 +142,12 @@ class Source:
         """Turn ``errors`` of a block that reads the file into a DataError that names it."""
         try:
             yield
+        except MemoryError:
+            raise
         except errors as error:
+            if _NO_THREAD in str(error):
+                reason = "cannot be read, no thread can be started for it"
+                raise OSError(errno.EAGAIN, reason, self.name) from error
             raise DataError(f"{self.name} cannot be read as {what}: {error}") from error
 
     def close(self) -> None:

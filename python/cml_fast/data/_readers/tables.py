@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from ..._threads import can_start_threads
 from ..._validation.scalars import check_int
 from ...errors import DataError
 from .builder import PairBuilder
@@ -255,7 +256,8 @@ def read_parquet(source: Source, columns: Mapping[str, Any], builder: PairBuilde
     if repeated is not None:
         raise DataError(f"{source.name} has several columns {repeated!r}; rename them")
     with source.reading("parquet", PARQUET_ERRORS):
-        batches = file.iter_batches(_BATCH_ROWS, columns=read)
+        use_threads = can_start_threads(min(pa.cpu_count(), len(read)))
+        batches = file.iter_batches(_BATCH_ROWS, columns=read, use_threads=use_threads)
     row = 0
     while True:
         with source.reading("parquet", PARQUET_ERRORS):

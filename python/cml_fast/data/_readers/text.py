@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from ..._threads import can_start_threads
 from ...errors import DataError
 from .report import Tally
 
@@ -37,6 +38,8 @@ _UNIT_SEPARATOR = b"\x1f"
 _ONLY_QUOTE, _QUOTE_OR_BACKSLASH = re.compile('"'), re.compile(r'["\\]')
 _ESCAPED = re.compile(r'\\(.)|"(")', re.DOTALL)
 _UTF8_MARK = b"\xef\xbb\xbf"
+# Besides those of the processor, pyarrow reads in a thread of its own, and ahead in another.
+_READING_THREADS = 2
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -127,6 +130,7 @@ class TextTable:
         self._source, self._dialect, self._tally = source, dialect, tally
         self._delimiter = dialect.delimiter
         self._escapes = dialect.quoting == "backslash"
+        self._is_fast = can_start_threads(pa.cpu_count() + _READING_THREADS)
         self._width = 0  # not known yet
         self._blocks = line_blocks(source, dialect.encoding)
         self._block = next(self._blocks, Block(1, b"", True))
@@ -192,6 +196,8 @@ class TextTable:
     def _parse_fast(self, block: Block, positions: list[int]) -> Batch | None:
         """Return the records that pyarrow finds, or None where it may see others than we would."""
         data, delimiter = block.data, self._delimiter.encode()
+        if not self._is_fast:
+            return None
         if b"\0" in data or data.startswith(_UTF8_MARK):  # which pyarrow would drop
             return None
         quoted = self._dialect.quoting != "none" and b'"' in data

@@ -1,0 +1,58 @@
+"""Little memory and small files at many steps: success, or an error of ours, and nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from . import nursery
+
+MIB = 1 << 20
+WRITING = ("checkpoint", "save", "csv of results", "parquet of results", "export", "likes")
+READING = ("train", "resume", "load", "recommend", "read likes", "read csv", "read features")
+TASKS = (*WRITING, *READING, "read parquet")
+INDEXES = ("exact", "annoy", "hnswlib", "usearch", "faiss")
+# OpenBLAS, NumPy's library of linear algebra, ends the process when it gets no buffer.
+EXCUSED = "OpenBLAS"
+GOOD = 7
+
+
+def _check(folder: Path, kind: str, tasks: Sequence[str], limits: Sequence[int]) -> None:
+    cases = [(task, kind, limit, str(folder)) for task in tasks for limit in limits]
+    found = nursery.outcomes(
+        [("limited.limited", list(case)) for case in cases],
+        ("limited.prepare", [str(folder)]),
+        timeout=3600,
+    )
+    wrong, ends = [], []
+    for case, (status, output) in zip(cases, found, strict=True):
+        end = output.strip().split("\n")[-1]
+        if status == GOOD and end in ("done", "refused"):
+            ends.append(end)
+        elif EXCUSED not in output:
+            wrong.append((case[:3], status, output[-500:]))
+    assert not wrong
+    assert {"done", "refused"} <= set(ends)
+
+
+def test_a_few_limits_of_memory(tmp_path: Path) -> None:
+    tasks = ("checkpoint", "resume", "recommend", "read csv", "parquet of results", "index annoy")
+    _check(tmp_path, "AS", tasks, (2 * MIB, 14 * MIB, 80 * MIB))
+
+
+def test_a_few_limits_of_files(tmp_path: Path) -> None:
+    _check(tmp_path, "FSIZE", WRITING, (1000, 300_000, 20 * MIB))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", [WRITING, READING, ("read parquet",), "indexes"])
+def test_many_limits_of_memory(tmp_path: Path, tasks: str | tuple[str, ...]) -> None:
+    names = tasks if isinstance(tasks, tuple) else [f"index {kind}" for kind in INDEXES]
+    _check(tmp_path, "AS", names, [MIB << step for step in range(10)])
+
+
+@pytest.mark.slow
+def test_many_limits_of_files(tmp_path: Path) -> None:
+    _check(tmp_path, "FSIZE", WRITING, [500 * 3**step for step in range(11)])
