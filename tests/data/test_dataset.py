@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import pickle
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
@@ -315,3 +317,60 @@ print(n, peak >> 20)
         n, found[limit] = map(int, done.stdout.split())
         assert n == 3_000_000
     assert found[32] < 64 < found[1024], found
+
+
+def write_many(path: Path) -> None:
+    """Text with so many rows that a block of 16 MB has a million; Parquet with 175 MB of ids."""
+    random, size = np.random.default_rng(0), 100_000
+    long = pa.array([f"{user:040x}" for user in random.permutation(300_000)])
+    with contextlib.ExitStack() as stack:
+        if path.suffix == ".csv":
+            schema = pa.schema({"user": pa.int64(), "item": pa.int64()})
+            writer = stack.enter_context(pacsv.CSVWriter(path, schema))
+        else:
+            schema = pa.schema({"user": pa.string(), "item": pa.string()})
+            options = {"compression": None, "use_dictionary": False}
+            writer = stack.enter_context(pq.ParquetWriter(path, schema, **options))
+        for _ in range(20):
+            columns = [pa.array(random.integers(0, n, size)) for n in (300_000, 20_000)]
+            if path.suffix != ".csv":
+                columns = [long.take(column) for column in columns]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only")
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_system_gives_no_more_than_the_bound(tmp_path: Path, kind: str) -> None:
+    """The process may take its memory before the call, the bound, and a quarter of it.
+
+    The quarter is for what allocators take beyond what is in use. A first call has loaded all
+    libraries and begun their threads. Arrow shall use malloc, as its own allocators take a GiB of
+    addresses at once, of which nobody sees what is used.
+    """
+    code = """
+import resource, sys
+from pathlib import Path
+from cml_fast.data import Dataset
+source, folder, n_bytes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+(folder / "few.csv").write_text("user,item\\n1,2\\n")
+Dataset.build(folder / "few.csv", folder / "few", memory=n_bytes)
+with open("/proc/self/status") as file:
+    taken = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData"))
+limit = taken + n_bytes + n_bytes // 4
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print(Dataset.build(source, folder / "many", memory=n_bytes).nnz)
+"""
+    source = tmp_path / f"many.{kind}"
+    write_many(source)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(source), str(tmp_path), str(256 << 20)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
+        },
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 1_900_000

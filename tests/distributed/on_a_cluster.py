@@ -116,7 +116,7 @@ def test_killed_workers_change_nothing(undisturbed: Model, monkeypatch: pytest.M
 
 
 # A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.
-KILLS = int(os.environ.get("CML_FAST_KILLS", "9"))
+KILLS = int(os.environ.get("CML_FAST_KILLS", "3"))
 
 
 def test_workers_killed_at_random_change_nothing(

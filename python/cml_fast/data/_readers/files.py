@@ -294,7 +294,8 @@ def _unpack(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
     whole = io.BufferedReader(_Rewound(magic, file), HEAD_BYTES)
     suffix = PurePath(name).suffix.lower()
     if magic.startswith(_ZIP_MAGIC) and suffix != ".npz":
-        return _open_only_member(name, whole)
+        can_seek = isinstance(file, io.BufferedReader) and file.seekable()
+        return _open_only_member(name, file if can_seek else io.BytesIO(whole.read()))
     for row in COMPRESSIONS:
         if row.magic.match(magic):
             return row.open(whole), name
@@ -307,9 +308,8 @@ def _unpack(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
 
 def _open_only_member(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
     """Return the one file that is in a zip file; a matrix of scipy stays packed."""
-    content = io.BytesIO(file.read())
     try:
-        archive = zipfile.ZipFile(content)
+        archive = zipfile.ZipFile(file)
     except ZIP_ERRORS as error:
         raise DataError(f"{name} cannot be unpacked: {error}") from error
     members = [
@@ -318,8 +318,8 @@ def _open_only_member(name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
         if not member.endswith("/") and not member.startswith("__MACOSX/")
     ]
     if "indptr.npy" in members or "row.npy" in members:
-        content.seek(0)
-        return content, name
+        file.seek(0)
+        return file, name
     if len(members) != 1:
         listed = ", ".join(members[:_NAMED]) or "none"
         raise DataError(

@@ -33,7 +33,7 @@ PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, OverflowErro
 _MAY_SHARE = {"rating", "weight"}
 _WHERE = "where "
 # Rows of Parquet that are read together.
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 16
 _BUFFER_BYTES = 1 << 20
 # A column of such a name says how much an item was liked, not only that there was an interaction.
 _RATING_NAMES = re.compile(r"(user_)?(rating|stars|score)s?", re.IGNORECASE)
@@ -255,20 +255,40 @@ def read_parquet(source: Source, columns: Mapping[str, Any], builder: PairBuilde
     repeated = next((name for name in read if names.count(name) > 1), None)
     if repeated is not None:
         raise DataError(f"{source.name} has several columns {repeated!r}; rename them")
-    with source.reading("parquet", PARQUET_ERRORS):
-        use_threads = can_start_threads(min(pa.cpu_count(), len(read)))
-        batches = file.iter_batches(_BATCH_ROWS, columns=read, use_threads=use_threads)
     row = 0
-    while True:
-        with source.reading("parquet", PARQUET_ERRORS):
-            batch = next(batches, None)
-        if batch is None:
-            return
+    for batch in _parquet_batches(source, file, read):
         builder.tally.lines += len(batch)
         found = {role: batch.column(names[at]) for role, at in rows.positions.items()}
         arrays = _checked(source.name, found)
         rows.add(arrays, _place_of_row(row))
         row += len(batch)
+
+
+def _parquet_batches(source: Source, file: Any, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet file, some groups of rows after the other.
+
+    pyarrow keeps what it has read of a file until the last group that it was asked for: all of the
+    file, if it is asked for all groups together.
+    """
+    with source.reading("parquet", PARQUET_ERRORS):
+        sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+        use_threads = can_start_threads(min(pa.cpu_count(), len(columns)))
+    begin = together = 0
+    for at, size in enumerate(sizes):
+        together += size
+        if together < _BATCH_ROWS and at + 1 < len(sizes):
+            continue
+        groups, together, begin = range(begin, at + 1), 0, at + 1
+        with source.reading("parquet", PARQUET_ERRORS):
+            batches = file.iter_batches(
+                _BATCH_ROWS, row_groups=groups, columns=columns, use_threads=use_threads
+            )
+        while True:
+            with source.reading("parquet", PARQUET_ERRORS):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            yield batch
 
 
 def read_frame(name: str, frame: Any, columns: Mapping[str, Any], builder: PairBuilder) -> None:

@@ -27,7 +27,7 @@ from ...errors import DataError
 from .report import Tally
 
 # Bytes that are parsed together, and the longest line there may be.
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 22
 LONGEST_LINE = 1 << 26
 # A quoted field may go on over so many lines.
 LONGEST_FIELD_LINES = 1000
