@@ -85,14 +85,18 @@ def _installed(kind: str) -> bool:
 
 def _write_likes(path: Path, size: Size) -> None:
     rows = np.arange(size.n_users * 5)
-    Interactions.from_arrays(rows % size.n_users, rows * 7 % N_ITEMS).save(path)
+    Interactions.from_arrays(rows % size.n_users, (rows * 7 + rows // size.n_users) % N_ITEMS).save(
+        path
+    )
 
 
 def _write_inputs(folder: Path, size: Size) -> None:
     """Write what the tasks read."""
     folder.mkdir()
     rows = np.arange(size.n_users * 5)
-    table = pa.table({"user": rows % size.n_users, "item": rows * 7 % N_ITEMS})
+    table = pa.table(
+        {"user": rows % size.n_users, "item": (rows * 7 + rows // size.n_users) % N_ITEMS}
+    )
     pq.write_table(table, folder / "likes.parquet")
     pa.csv.write_csv(table, folder / "likes.csv")
     pa.csv.write_csv(table.rename_columns(["id", "tag"]), folder / "tags.csv")

@@ -12,7 +12,6 @@ from . import nursery
 MIB = 1 << 20
 WRITING = ("checkpoint", "save", "csv of results", "parquet of results", "export", "likes")
 READING = ("train", "resume", "load", "recommend", "read likes", "read csv", "read features")
-TASKS = (*WRITING, *READING, "read parquet")
 INDEXES = ("exact", "annoy", "hnswlib", "usearch", "faiss")
 # OpenBLAS, NumPy's library of linear algebra, ends the process when it gets no buffer.
 EXCUSED = "OpenBLAS"
@@ -47,7 +46,7 @@ def test_a_few_limits_of_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tasks", [WRITING, READING, ("read parquet",), "indexes"])
+@pytest.mark.parametrize("tasks", [WRITING, READING, "indexes"])
 def test_many_limits_of_memory(tmp_path: Path, tasks: str | tuple[str, ...]) -> None:
     names = tasks if isinstance(tasks, tuple) else [f"index {kind}" for kind in INDEXES]
     _check(tmp_path, "AS", names, [MIB << step for step in range(10)])
