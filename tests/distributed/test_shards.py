@@ -16,7 +16,7 @@ from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, __version__
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.data import Dataset, split, synthetic
-from cml_fast.distributed import _checkpoint, fit
+from cml_fast.distributed import _storage, fit
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Accepted, Driver
@@ -284,7 +284,7 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
 
     driver = Losing()
     with pytest.raises(RuntimeError, match="a worker was lost 10 times in epoch 0; the last time"):
-        driver.run(None)
+        driver.run(None, lambda: None)
     assert driver.n_begun == 10
 
 
@@ -318,7 +318,7 @@ def test_errors_of_a_full_disk_name_the_file(monkeypatch: pytest.MonkeyPatch) ->
         def open_output_stream(self, path: str) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_checkpoint, "_open", lambda path: (Full(), path))
+    monkeypatch.setattr(_storage, "locate", lambda path: (Full(), path))
     users = {"users": np.ones((2, 3), dtype=np.float32)}
     with pytest.raises(OSError, match=r"a/users-00001\.npz could not be written: .*No space left"):
         write_arrays("a", 1, {"users": users})
