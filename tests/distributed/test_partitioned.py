@@ -153,7 +153,7 @@ def test_likes_in_files_are_left_out_of_recommendations(tmp_path: Path) -> None:
 
 
 @COLD
-@pytest.mark.parametrize("n_done", [1, 4])
+@pytest.mark.parametrize("n_done", [1, 3])
 def test_an_interrupted_call_goes_on(
     written: PartitionedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_done: int
 ) -> None:
@@ -202,7 +202,7 @@ def test_likes_of_others_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         written.recommend_all(tmp_path / "recs.csv", exclude=exclude)
-    with pytest.raises(ValueError, match="approximate=True needs an index"):
+    with pytest.raises(ValueError, match="an index, which a partitioned model does not"):
         written.recommend_all(tmp_path / "recs.csv", approximate=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
