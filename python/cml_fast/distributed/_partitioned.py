@@ -557,7 +557,7 @@ def _read_manifest(folder: str) -> dict[str, Any]:
     try:
         with system.open_input_stream(f"{place}/{MANIFEST}") as file:
             record = json.loads(file.read())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelError(
             f"{folder} has no {MANIFEST}: it is no such model, or incomplete"
         ) from None
