@@ -264,7 +264,9 @@ def test_a_folder_is_not_written_over(written: PartitionedModel, tmp_path: Path)
     (Path(written.folder) / MANIFEST).unlink()  # as a call leaves it that was interrupted
     with pytest.raises(ModelError, match=r"has no partitioned\.json: it is no such model, or inc"):
         PartitionedModel.open(written.folder)
-    with pytest.raises(ModelError, match=r"\.parquet has no partitioned\.json: it is no such model"):
+    with pytest.raises(
+        ModelError, match=r"\.parquet has no partitioned\.json: it is no such model"
+    ):
         PartitionedModel.open(Path(written.folder, PART))
     prepare(written.folder)
     assert not list(Path(written.folder).iterdir())
