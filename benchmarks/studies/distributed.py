@@ -148,7 +148,7 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
             self._of_all(clock)
             self.begun = self._of_all(read), time.perf_counter()
 
-        def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        def vectors(self) -> tuple[np.ndarray, np.ndarray]:
             workers, wall = self.begun
             seconds = (time.perf_counter() - wall) / n_epochs
             whole, kernels, exchange, sent = ((self._of_all(read) - workers) / n_epochs).T
@@ -159,7 +159,7 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
             found["bytes sent by a worker in a round"] = round(
                 float(sent.mean()) / found["rounds per epoch"]
             )
-            return super()._vectors()
+            return super().vectors()
 
     _fit.Driver = Clocked  # type: ignore[misc]
     try:

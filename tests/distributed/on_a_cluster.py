@@ -230,6 +230,29 @@ def test_rankings_of_workers_are_those_of_one(undisturbed: Model, tmp_path: Any)
     assert files[1].read_bytes() == files[0].read_bytes()
 
 
+def test_workers_write_the_model_in_parts(
+    undisturbed: Model, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A worker is lost before it has written: all parts are written again.
+    killed = killing(monkeypatch, [("write_users", ROUNDS * 3, 1)])
+    partitioned = trained(out=tmp_path / "model")
+    assert len(killed) == 1
+    assert partitioned.n_parts == N_WORKERS
+    parts = list(partitioned.parts())
+    users = np.concatenate([part.user_vectors for part in parts])
+    np.testing.assert_array_equal(users, undisturbed.user_vectors)
+    np.testing.assert_array_equal(parts[0].item_vectors, undisturbed.item_vectors)
+    for name in ("user_ids", "user_counts"):
+        whole = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(whole, getattr(undisturbed, name))
+    for name in ("item_ids", "item_counts", "hyperparameters", "history", "version"):
+        np.testing.assert_equal(getattr(parts[0], name), getattr(undisturbed, name))
+    files = [tmp_path / name for name in ("alone.csv", "parts.csv")]
+    undisturbed.recommend_all(files[0], 5, TRAIN)
+    partitioned.recommend_all(files[1], 5, TRAIN)
+    assert files[1].read_bytes() == files[0].read_bytes()
+
+
 def test_errors_name_what_is_wrong(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="9 workers with 1 CPU each need 9, and the cluster has"):
         trained(9)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import itertools
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,10 +17,11 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.common.simulated_workers import simulated
-from cml_fast import Model, Trainer, __version__
+from cml_fast import Model, Trainer, __version__, _core
+from cml_fast._compute import kernels
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.data import Dataset, split, synthetic
-from cml_fast.distributed import _checkpoint, fit
+from cml_fast.distributed import _storage, fit
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Accepted, Driver
@@ -223,6 +228,65 @@ def test_a_worker_refuses_another_data_set(tmp_path: Path) -> None:
         likes.opened()
 
 
+TRAINED = {"n_epochs": 2, "temperature": 0.3, "user_retention": 0.5}
+
+
+def sha256_of_workers(update: str) -> str:
+    trainer = Trainer(**TRAINED, update=update, n_threads=1, verbose=False)
+    vectors = simulated(LIKES, trainer, 3, 2)
+    return hashlib.sha256(b"".join(array.tobytes() for array in vectors)).hexdigest()
+
+
+@pytest.mark.parametrize("update", ["sync", "async"])
+def test_workers_may_have_different_instruction_sets(
+    monkeypatch: pytest.MonkeyPatch, update: str
+) -> None:
+    there = _core.build_info()["instruction_sets"]
+    if len(there) == 1:
+        pytest.skip("this machine has one instruction set only")
+    alike = sha256_of_workers(update)
+    turns, used = itertools.cycle(there), []
+
+    def next_one() -> str:
+        used.append(next(turns))
+        return used[-1]
+
+    monkeypatch.setattr(kernels, "instruction_set", next_one)
+    assert sha256_of_workers(update) == alike
+    assert len(used) >= 3
+    assert set(used) == set(there)
+
+
+def test_workers_on_an_older_cpu_come_to_the_same() -> None:
+    """The kernels and NumPy, which both choose what to run when they are loaded."""
+    features = numpy_features()
+    if not features:
+        pytest.skip("NumPy has no code for newer CPUs here")
+    environment = {
+        **os.environ,
+        "CML_FAST_ISA": _core.build_info()["instruction_sets"][-1],
+        "NPY_DISABLE_CPU_FEATURES": " ".join(features),
+    }
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from distributed.test_shards import numpy_features, sha256_of_workers\n"
+        "print(numpy_features(), sha256_of_workers('sync'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["[]", sha256_of_workers("sync")]
+
+
+def numpy_features() -> list[str]:
+    """The features of this CPU that NumPy uses and could do without."""
+    try:
+        from numpy._core import _multiarray_umath as umath
+    except ImportError:  # NumPy 1
+        from numpy.core import _multiarray_umath as umath
+    return [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]
+
+
 def test_workers_learn_about_as_much_as_one_machine() -> None:
     train, test = split(synthetic(200, 120, 4000).interactions, (0.8, 0.2))
     trainer = Trainer(
@@ -284,7 +348,7 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
 
     driver = Losing()
     with pytest.raises(RuntimeError, match="a worker was lost 10 times in epoch 0; the last time"):
-        driver.run(None)
+        driver.run(None, lambda: None)
     assert driver.n_begun == 10
 
 
@@ -318,7 +382,7 @@ def test_errors_of_a_full_disk_name_the_file(monkeypatch: pytest.MonkeyPatch) ->
         def open_output_stream(self, path: str) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_checkpoint, "_open", lambda path: (Full(), path))
+    monkeypatch.setattr(_storage, "locate", lambda path: (Full(), path))
     users = {"users": np.ones((2, 3), dtype=np.float32)}
     with pytest.raises(OSError, match=r"a/users-00001\.npz could not be written: .*No space left"):
         write_arrays("a", 1, {"users": users})

@@ -147,13 +147,18 @@ class Parts:
                 yield
             finally:
                 # Joined parts are gone, and the name may be another process's by now.
-                if not self._is_joined and len(self.missing()) == len(self._paths):
+                if not self._is_joined:
                     with contextlib.suppress(OSError):
-                        self._remove()
+                        if all(path.name == SETTINGS for path in self.folder.iterdir()):
+                            self._remove()
 
     def missing(self) -> list[int]:
         """Return the numbers of the parts that are not there yet."""
         return [at for at, path in enumerate(self._paths) if not path.exists()]
+
+    def path(self, at: int) -> Path:
+        """Where a part is. Who writes it there, and not by `write`, must do so in one step."""
+        return self._paths[at]
 
     def in_turn(self, n: int, size: int, progress: bool) -> Iterator[int]:
         """Yield the missing parts, each when the one before is written, and show a bar if asked to.

@@ -21,21 +21,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from ._storage import locate, replace_file, write_file
 
 KIND, FORMAT = "cml_fast.distributed", 1
 RECORD = "training.json"
 
 Arrays = dict[str, np.ndarray]
-
-
-def _open(path: str) -> tuple[Any, str]:
-    """The file system of a path or URI, and the path on it."""
-    from pyarrow import fs
-
-    if "://" in path:
-        found: tuple[Any, str] = fs.FileSystem.from_uri(path)
-        return found
-    return fs.LocalFileSystem(), path
 
 
 def folder_of(path: str, next_epoch: int) -> str:
@@ -48,38 +39,26 @@ def file_of(entity: str, number: int) -> str:
 
 def write_arrays(folder: str, number: int, arrays: dict[str, Arrays]) -> dict[str, str]:
     """Write arrays of users or items; return the SHA-256 of each file, by its name."""
-    system, place = _open(folder)
     hashes = {}
     for entity, some in arrays.items():
         buffer = io.BytesIO()
         np.savez(buffer, **some)  # type: ignore[arg-type]
         name = file_of(entity, number)
-        with _named_in_errors(f"{folder}/{name}"):
-            system.create_dir(place, recursive=True)
-            with system.open_output_stream(f"{place}/{name}") as file:
-                file.write(buffer.getbuffer())
+        write_file(folder, name, buffer.getbuffer())
         hashes[name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
     return hashes
 
 
 def remove(folder: str) -> None:
     """Remove what was written of a state that is not whole, if that can be done."""
-    system, place = _open(folder)
+    system, place = locate(folder)
     with contextlib.suppress(OSError):
         system.delete_dir(place)
 
 
-@contextlib.contextmanager
-def _named_in_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
-
-
 def read_arrays(folder: str, name: str, sha256: str) -> Arrays:
     """Read a file of arrays, or raise ModelError if it is not the one that was written."""
-    system, place = _open(folder)
+    system, place = locate(folder)
     try:
         with system.open_input_stream(f"{place}/{name}") as file:
             content = file.read()
@@ -100,7 +79,7 @@ def recut(parts: Sequence[Arrays], bounds: np.ndarray) -> Iterator[Arrays]:
 
 def read_record(path: str) -> dict[str, Any] | None:
     """Read what is stored of a training; None if there is none."""
-    system, place = _open(path)
+    system, place = locate(path)
     try:
         with system.open_input_stream(f"{place}/{RECORD}") as file:
             record = json.loads(file.read())
@@ -119,12 +98,9 @@ def write_record(path: str, record: dict[str, Any]) -> None:
     """Replace the record, then remove the files of other epochs."""
     from pyarrow import fs
 
-    system, place = _open(path)
     content = json.dumps({"kind": KIND, "format": FORMAT, **record}, indent=1).encode("ascii")
-    with _named_in_errors(f"{path}/{RECORD}"):
-        with system.open_output_stream(f"{place}/{RECORD}.new") as file:
-            file.write(content)
-        system.move(f"{place}/{RECORD}.new", f"{place}/{RECORD}")
+    replace_file(path, RECORD, content)
+    system, place = locate(path)
     kept = folder_of(place, record["next_epoch"]).rpartition("/")[2]
     with contextlib.suppress(OSError):  # what is left of them is removed next time
         for entry in system.get_file_info(fs.FileSelector(place)):

@@ -13,17 +13,19 @@ its number only.
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import __version__
 from .._training.reports import Counters, EpochReport
 from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
+from ._partitioned import Entry
 from ._shard import Plan, Snapshot, WorkerRestarted
 from ._worker import worker_class
 
@@ -33,6 +35,8 @@ SECONDS_BETWEEN_TRIES = 0.2
 # How often an epoch is begun. A worker that is lost every time may need more memory than it has.
 TRIES = 10
 ENTITIES = ("users", "items")
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -106,10 +110,11 @@ class Driver:
                 raise RuntimeError(f"{problem}; install the same version on all nodes")
         self._likes = [ray.put(some) for some in likes]
 
-    def run(self, stored: dict[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, stored: dict[str, Any] | None, at_end: Callable[[], T]) -> T:
         """Train to the end, from a checkpoint's record if there is one.
 
-        Returns the vectors of users and items, (rows, n_dims) float32. ``history`` has the epochs.
+        Returns what ``at_end`` does, which is `vectors` or calls `write_users`; it is called again
+        if a worker is lost meanwhile. ``history`` has the epochs.
         """
         self._stored = stored
         self._accepted = self._last_resort()
@@ -120,7 +125,7 @@ class Driver:
                 while self._accepted.next_round < self._plan.rounds.total:
                     self._epoch()
                     n_lost = 0
-                return self._vectors()
+                return at_end()
             except Exception as error:
                 self._check_lost(error)
                 n_lost += 1
@@ -182,11 +187,29 @@ class Driver:
         self._accepted = Accepted(end, snapshots, history)
         self._on_epoch(report)
 
-    def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
+    # --- the end -------------------------------------------------------------------------------
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """The vectors of users and items, (rows, n_dims) float32."""
         end = self._plan.rounds.total
         users = [self.call(w, "vectors", end, "users") for w in range(self._plan.n_workers)]
         *parts, items = self._ray.get([*users, self.call(0, "vectors", end, "items")])
         return np.concatenate(parts), items
+
+    def write_users(
+        self, folder: str, user_ids: np.ndarray | None
+    ) -> tuple[list[Entry], np.ndarray]:
+        """Let workers write their users; return the entries of the files, and the items' vectors.
+
+        Without ``user_ids`` these are the row numbers.
+        """
+        end = self._plan.rounds.total
+        calls = [self.call(0, "vectors", end, "items")]
+        for w, (first, last) in enumerate(itertools.pairwise(self._bounds.tolist())):
+            ids = np.arange(first, last) if user_ids is None else user_ids[first:last]
+            calls.append(self.call(w, "write_users", end, folder, ids))
+        items, *written = self._ray.get(calls)
+        return [entry for entries in written for entry in entries], items
 
     # --- states --------------------------------------------------------------------------------
 

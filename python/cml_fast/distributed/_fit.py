@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import numbers
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from functools import partial
+from typing import Any, overload
 
 import numpy as np
 
 from .. import __version__
 from .._compute.settings import Settings
+from .._search import bulk
 from .._training.checkpoint import fingerprints
 from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used
-from .._training.reports import EpochReport, history_of
+from .._training.reports import history_of
 from .._validation.scalars import check_bool, check_int, drawing_from
 from ..errors import DataError
 from ..model import Model
@@ -25,6 +28,7 @@ from ._checkpoint import read_record
 from ._cluster import check_resources, connected, import_ray
 from ._driver import Driver
 from ._likes import likes_of_workers
+from ._partitioned import PartitionedModel, prepare, write_whole
 from ._shard import Plan, Snapshot
 from ._sharding import Rounds, default_rounds, user_bounds
 
@@ -34,6 +38,34 @@ _OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
 _FREE = ("device", "n_threads", "verbose")
 
 
+@overload
+def fit(
+    train: Likes,
+    trainer: Trainer,
+    *,
+    n_workers: int,
+    resources: Mapping[str, float] = ...,
+    address: str | None = ...,
+    rounds_per_epoch: int | None = ...,
+    checkpoint: str | None = ...,
+    resume: bool = ...,
+    callbacks: Any = ...,
+    out: None = None,
+) -> Model: ...
+@overload
+def fit(
+    train: Likes,
+    trainer: Trainer,
+    *,
+    n_workers: int,
+    resources: Mapping[str, float] = ...,
+    address: str | None = ...,
+    rounds_per_epoch: int | None = ...,
+    checkpoint: str | None = ...,
+    resume: bool = ...,
+    callbacks: Any = ...,
+    out: str | os.PathLike[str],
+) -> PartitionedModel: ...
 def fit(
     train: Likes,
     trainer: Trainer,
@@ -45,7 +77,8 @@ def fit(
     checkpoint: str | None = None,
     resume: bool = False,
     callbacks: Any = (),
-) -> Model:
+    out: str | os.PathLike[str] | None = None,
+) -> Model | PartitionedModel:
     """Learn from who liked what, with several workers on a Ray cluster.
 
     Each worker has some of the users, with all their likes, and a copy of all items. It trains its
@@ -80,11 +113,15 @@ def fit(
         ``rounds_per_epoch`` may be others than those with which it began.
     callbacks : iterable of ``callback(trainer, report)``
         Called after each epoch, with ``trainer`` as it was given. What they return is not used.
+    out : path or str, optional
+        A folder to write the model to, a path or URI for `pyarrow.fs` that all nodes reach, absent
+        or empty. Each worker writes its users there, so that the vectors that training came to are
+        in the memory of no single process. By default a `Model` in memory is returned.
 
     Returns
     -------
-    Model
-        As of `Trainer.fit` (equal to it only in kind: see Notes).
+    Model, or with ``out`` PartitionedModel
+        As of `Trainer.fit` (equal to it only in kind: see Notes). Both have the same vectors.
 
     Raises
     ------
@@ -95,6 +132,10 @@ def fit(
     TypeError, ValueError, DataError
         For arguments that cannot be used, if the cluster is too small, or if ``checkpoint`` has
         another training.
+    FileExistsError
+        If ``out`` has anything in it.
+    OSError
+        If ``out`` cannot be written, or workers write it where this process does not find it.
     ModelError
         If the checkpoint is damaged.
     RuntimeError
@@ -148,6 +189,7 @@ def fit(
     import_ray()  # before anything that takes long
     record = _record(own, inputs, n_workers, per_epoch)
     stored = _stored(checkpoint, record, resume=resume)
+    folder = None if out is None else _prepared(out, checkpoint, inputs)
     with connected(address, n_workers, needed) as ray:
         settings, first = _begin(own, inputs, stored)
         rounds = Rounds(per_epoch, int(own.n_epochs))
@@ -164,10 +206,28 @@ def fit(
             lambda report: [callback(trainer, report) for callback in inputs.callbacks],
         )
         try:
-            vectors = driver.run(stored)
+            if folder is None:
+                vectors = driver.run(stored, driver.vectors)
+            else:
+                ids = inputs.ids.get("user_ids")
+                entries, items = driver.run(stored, partial(driver.write_users, folder, ids))
         finally:
             driver.stop()
-    return _model(own, inputs, settings, driver.history, vectors)
+    _describe(own, inputs, settings)
+    hyperparameters, history = own._described(), history_of(driver.history)
+    if folder is None:
+        return Model(
+            vectors[0],
+            vectors[1],
+            **inputs.ids,
+            hyperparameters=hyperparameters,
+            networks=None,
+            history=history,
+            **inputs.counts,
+        )
+    item_ids = inputs.ids.get("item_ids", np.arange(len(items)))
+    about = {"hyperparameters": hyperparameters, "history": history, "version": __version__}
+    return write_whole(folder, entries, items, item_ids, inputs.counts["item_counts"], about)
 
 
 def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
@@ -266,23 +326,21 @@ def _stored(
     return stored
 
 
-def _model(
-    own: Trainer,
-    inputs: FitInputs,
-    settings: Settings,
-    history: list[EpochReport],
-    vectors: tuple[np.ndarray, np.ndarray],
-) -> Model:
+def _prepared(out: str | os.PathLike[str], checkpoint: str | None, inputs: FitInputs) -> str:
+    """The folder of the model to write, which workers find as well; refuse what is in use."""
+    for name, ids in inputs.ids.items():
+        bulk.check_text(f"train.{name}", ids)
+    folder = os.fspath(out)
+    if checkpoint is not None and folder.rstrip("/") == str(checkpoint).rstrip("/"):
+        raise ValueError(f"out and checkpoint must be two folders, got {folder!r} for both")
+    if "://" not in folder:
+        folder = os.path.abspath(folder)  # a worker may be in another folder
+    prepare(folder)
+    return folder
+
+
+def _describe(own: Trainer, inputs: FitInputs, settings: Settings) -> None:
+    """Set what was chosen as if ``own`` had been fitted; hyper-parameters are described by it."""
     own.weighting_, own.n_negatives_ = inputs.weighting, settings.n_negatives
     own.user_retention_ = settings.user_retention
     own.temperature_ = settings.temperature if settings.loss == "softmax" else None
-    users, items = vectors
-    return Model(
-        users,
-        items,
-        **inputs.ids,
-        hyperparameters=own._described(),
-        networks=None,
-        history=history_of(history),
-        **inputs.counts,
-    )

@@ -77,6 +77,16 @@ def worker_class(ray: Any) -> Any:
             """Users or items as a model has them."""
             return self._at(next_round).vectors()[entity == "items"]
 
+        def write_users(self, next_round: int, folder: str, ids: Any) -> Any:
+            """Write the users, with these ids, as parts of a model; return their entries."""
+            import numpy as np
+
+            from cml_fast.distributed._partitioned import write_users
+
+            shard = self._at(next_round)
+            counts = np.diff(shard.likes.indptr).astype(np.int64)
+            return write_users(folder, shard.number, shard.vectors()[0], ids, counts)
+
         def _at(self, number: int) -> Any:
             """The shard, if it is where the driver thinks: a restarted worker is not."""
             from cml_fast.distributed._shard import WorkerRestarted
