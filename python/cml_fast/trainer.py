@@ -15,9 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from . import _core
 from ._compute.array_api import namespace_on
-from ._compute.devices import instruction_set
+from ._compute.devices import current_device, instruction_set
 from ._compute.feature_network import FeatureNetwork
 from ._compute.kernels import launch_granularity, make_job
 from ._compute.tables import Tables
@@ -819,7 +818,7 @@ class Trainer(LikesTransformer):
         where = (
             f"{instruction_set()}, {inputs.settings.n_threads} thread(s)"
             if inputs.device == "cpu"
-            else _core.build_info()["cuda"]["devices"][0]["name"]
+            else current_device()["name"]
         )
         self._say(f"training on {inputs.device} ({where}); {inputs.reason}")
 

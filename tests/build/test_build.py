@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,6 +116,78 @@ def test_auto_uses_cuda_where_it_can(monkeypatch):
     monkeypatch.setattr(devices, "cuda_problem", lambda: None)
     assert choose_device("auto") == ("cuda", "a CUDA device is available")
     assert choose_device("cpu")[0] == "cpu"
+
+
+ALL = "75-real 80-real 86-real 89-real 90-real 100-real 120-real 120-virtual"
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Makes devices of these compute capabilities, of which the last is the current one."""
+
+    def make(*capabilities, architectures=ALL, driver=13000, is_available=lambda: True):
+        named = [{"name": f"GPU {i}", "compute_capability": c} for i, c in enumerate(capabilities)]
+        cuda = {"built": True, "problem": "", "architectures": architectures, "devices": named}
+        info = {**_core.build_info(), "cuda": {**cuda, "driver": driver, "runtime": 13000}}
+        monkeypatch.setattr(_core, "build_info", lambda: info)
+        cupy = ModuleType("cupy")
+        runtime = SimpleNamespace(getDevice=lambda: len(capabilities) - 1)
+        cupy.cuda = SimpleNamespace(is_available=is_available, runtime=runtime)
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("architectures", "runs", "does_not"),
+    [
+        (ALL, [(7, 5), (8, 0), (8, 7), (9, 0), (10, 3), (12, 1), (13, 0)], [(7, 0), (11, 0)]),
+        ("80-real", [(8, 0), (8, 9)], [(7, 5), (9, 0)]),
+        ("86", [(8, 6), (8, 9), (9, 0), (12, 0)], [(8, 0), (7, 5)]),
+        ("75-virtual", [(7, 5), (12, 0)], [(7, 0)]),
+        ("90a-real 90a-virtual", [(9, 0)], [(9, 1), (10, 0)]),
+        ("100f", [(10, 0), (10, 3)], [(11, 0), (9, 0)]),
+        ("native", [(5, 0), (12, 0)], []),
+    ],
+)
+def test_cuda_needs_kernels_for_the_device(gpus, architectures, runs, does_not):
+    for capability in runs:
+        gpus(capability, architectures=architectures)
+        assert cuda_problem() is None, capability
+    for capability in does_not:
+        gpus(capability, architectures=architectures)
+        number = "{}.{}".format(*capability)
+        assert f"{architectures}, and the GPU 0 has compute capability {number};" in cuda_problem()
+
+
+def test_auto_trains_on_the_cpu_where_there_are_no_kernels_for_the_gpu(gpus):
+    gpus((9, 0), (7, 0))
+    trainer = Trainer(device="auto", n_dims=4, n_epochs=1, verbose=False).fit(LIKES)
+    assert trainer.device_ == "cpu"
+    assert "GPU 1 has compute capability 7.0" in trainer.device_reason_
+    with pytest.raises(DeviceUnavailable, match="CMAKE_CUDA_ARCHITECTURES=70"):
+        choose_device("cuda")
+    gpus((7, 0), (9, 0))
+    assert choose_device("auto") == ("cuda", "a CUDA device is available")
+
+
+def test_kernels_in_ptx_need_a_driver_as_new_as_the_compiler(gpus):
+    gpus((9, 0), architectures="75-virtual", driver=12080)
+    assert cuda_problem().startswith("the driver is for CUDA 12.8, but the kernels are PTX of CUDA")
+    gpus((9, 0), driver=12080)
+    assert cuda_problem() is None
+
+
+def test_a_driver_that_cupy_does_not_take_is_a_reason(gpus):
+    def is_available():
+        raise RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+    gpus((9, 0), is_available=is_available)
+    assert choose_device("auto") == (
+        "cpu",
+        "CUDA is off: CuPy finds no CUDA device (cudaErrorInsufficientDriver: CUDA driver version "
+        "is insufficient)",
+    )
 
 
 def test_an_unknown_device_is_refused():

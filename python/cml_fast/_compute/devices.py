@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from .. import _core
@@ -31,9 +32,63 @@ def cuda_problem() -> str | None:
             f"CuPy cannot be imported ({error}); install the extra that fits the driver: "
             "pip install cml-fast[cuda13] or cml-fast[cuda12]"
         )
-    if not cupy.cuda.is_available():
-        return "CuPy finds no CUDA device"
-    return None
+    try:
+        if not cupy.cuda.is_available():
+            return "CuPy finds no CUDA device"
+        device = current_device()
+    except RuntimeError as error:  # where the driver is too old for CuPy's own runtime
+        return f"CuPy finds no CUDA device ({error})"
+    return _kernels_problem(cuda, device)
+
+
+def current_device() -> dict[str, Any]:
+    """The current CUDA device, which trains and searches, as `build_info` describes it."""
+    import cupy
+
+    devices: list[dict[str, Any]] = _core.build_info()["cuda"]["devices"]
+    number: int = cupy.cuda.runtime.getDevice()
+    return devices[number]
+
+
+def _kernels_problem(cuda: dict[str, Any], device: dict[str, Any]) -> str | None:
+    """Why a device cannot run the kernels that were built; None if it can.
+
+    Of CMake's architectures, "90-real" is machine code, which runs on 9.0 and later 9.x;
+    "90-virtual" is PTX, which a driver that is not older than the compiler turns into code for any
+    later device; "90" is both. "100f" keeps to 10.x, and "90a" to 9.0.
+    """
+    capability = device["compute_capability"]
+    needs_driver = False
+    for architecture in cuda["architectures"].split():
+        found = re.fullmatch(r"(\d+)(\d)([af]?)(-real|-virtual)?", architecture)
+        if found is None:  # "native", "all" or "all-major": CMake chose, and does not say what
+            return None
+        oldest, family, kind = (int(found[1]), int(found[2])), found[3], found[4]
+        if oldest > capability or (family == "a" and oldest != capability):
+            continue
+        same_family = oldest[0] == capability[0]
+        if kind != "-virtual" and same_family:
+            return None
+        if kind != "-real" and (same_family or not family):
+            if cuda["driver"] >= cuda["runtime"]:
+                return None
+            needs_driver = True
+    number = ".".join(map(str, capability))
+    if needs_driver:
+        return (
+            f"the driver is for CUDA {_version(cuda['driver'])}, but the kernels are PTX of CUDA "
+            f"{_version(cuda['runtime'])}; update the driver, or build the package with "
+            f"CMAKE_CUDA_ARCHITECTURES={number.replace('.', '')}"
+        )
+    return (
+        f"the kernels were built for the architectures {cuda['architectures']}, and the "
+        f"{device['name']} has compute capability {number}; build the package with "
+        f"CMAKE_CUDA_ARCHITECTURES={number.replace('.', '')}"
+    )
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def choose_device(device: Any) -> tuple[str, str]:
