@@ -31,6 +31,9 @@ INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation \
 BUILD_REQUIREMENTS := "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.24" ninja
 COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*)
 
+# Several processes share out the files of tests.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
@@ -39,9 +42,8 @@ WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
 
-# Each file is run by one of several processes.
 test: $(VENV)/installed-for-tests
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: lint docs bench-check wheel tools $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(MAKE) --jobs=2 --output-sync=target slow-data slow-others
@@ -80,7 +82,7 @@ bench: $(VENV)/installed-for-benchmarks
 	$(BIN)/python -m benchmarks
 
 bench-check: $(VENV)/installed-for-benchmarks
-	$(BIN)/python -m pytest tests/benchmarks
+	$(PYTEST) tests/benchmarks
 
 bench-report: $(VENV)/installed
 	$(BIN)/python -m benchmarks.report
