@@ -21,6 +21,12 @@ def cuda_or_skip() -> str:
     return "cuda"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "emulated" in item.nodeid or "emulator" in getattr(item, "fixturenames", ()):
+            item.add_marker("emulated")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     path = Path(__file__).resolve().parents[2] / "shared" / "data"

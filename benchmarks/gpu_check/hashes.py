@@ -20,15 +20,26 @@ import scipy.sparse as sp
 
 from cml_fast import Trainer
 
-from ..common.training_job import trained_tables
+from ..common.training_job import FIXED, trained_tables
 
-# (users, items, pairs) and the dimensions and batch sizes that are tried on them.
-Case = tuple[tuple[int, int, int], int, int]
+# A loss, (users, items, pairs), and the dimensions and batch sizes that are tried on them.
+Case = tuple[str, tuple[int, int, int], int, int]
 SMALL, LARGER = (200, 300, 4_000), (3_000, 2_000, 60_000)
 DIMS = (1, 31, 33, 100, 128, 256, 300, 1500)
 CASES: list[Case] = [
-    *((SMALL, n_dims, batch_size) for n_dims in DIMS for batch_size in (7, 1000, 2**24)),
-    *((LARGER, n_dims, batch_size) for n_dims in (100, 128) for batch_size in (1024, 16384)),
+    *(
+        (loss, SMALL, n_dims, batch_size)
+        for loss in ("warp", "softmax")
+        for n_dims in DIMS
+        for batch_size in (7, 1000, 2**24)
+    ),
+    *((loss, SMALL, 33, 1000) for loss in ("contrastive", "shared_warp")),
+    *(
+        (loss, LARGER, n_dims, batch_size)
+        for loss in ("warp", "softmax")
+        for n_dims in (100, 128)
+        for batch_size in (1024, 16384)
+    ),
 ]
 
 
@@ -48,10 +59,12 @@ def weighted_likes(shape: tuple[int, int, int]) -> sp.csr_array:
 
 
 def train(
-    likes: sp.csr_array, n_dims: int, batch_size: int, *devices: str
+    likes: sp.csr_array, loss: str, n_dims: int, batch_size: int, *devices: str
 ) -> dict[str, np.ndarray]:
     """The tables after two epochs; with two devices, resumed on the second one."""
     trainer = Trainer(
+        **(FIXED if loss == "softmax" else {}),
+        loss=loss,
         update="sync",
         n_dims=n_dims,
         batch_size=batch_size,
@@ -97,9 +110,9 @@ def differing(arrays: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> d
 
 def compare_devices(case: Case, device: str) -> dict[str, Any]:
     """The hashes of a case, and what differs from the CPU's tables."""
-    shape, n_dims, batch_size = case
+    loss, shape, n_dims, batch_size = case
     likes = weighted_likes(shape)
-    expected = train(likes, n_dims, batch_size, "cpu")
+    expected = train(likes, loss, n_dims, batch_size, "cpu")
     hashes, differences = {"cpu": digest(expected)}, {}
     ways = {
         "device": [device],
@@ -107,11 +120,12 @@ def compare_devices(case: Case, device: str) -> dict[str, Any]:
         "device then cpu": [device, "cpu"],
     }
     for name, devices in ways.items():
-        got = train(likes, n_dims, batch_size, *devices)
+        got = train(likes, loss, n_dims, batch_size, *devices)
         hashes[name] = digest(got)
         if hashes[name] != hashes["cpu"]:
             differences[name] = differing(got, expected)
     return {
+        "loss": loss,
         "n_users": shape[0],
         "n_items": shape[1],
         "pairs": likes.nnz,

@@ -60,11 +60,13 @@ def points(plan: Plan, device: str, scale: float) -> Iterator[Point]:
                 for name, loss in ((ours, warp), (f"softmax, {update}", softmax)):
                     yield Point("threads", n, name, gowalla, {**loss, "n_threads": n})
     for size in [gowalla] if device == "cpu" else [gowalla, large]:
-        for n in plan.batches:
-            arguments = {**WARP, "update": "sync", "batch_size": n}
-            yield Point("batches", n, f"{size.n_items:,} items", size, arguments)
-        # Without batches, for comparison.
-        yield Point("batches", 0, f"{size.n_items:,} items", size, {**WARP, "update": "async"})
+        for name, loss in (("", WARP), ("softmax, ", SOFTMAX)):
+            what = f"{name}{size.n_items:,} items"
+            for n in plan.batches:
+                arguments = {**loss, "update": "sync", "batch_size": n}
+                yield Point("batches", n, what, size, arguments)
+            # Without batches, for comparison.
+            yield Point("batches", 0, what, size, {**loss, "update": "async"})
     for n in plan.items:
         size = Size(USERS_OF_MANY_ITEMS, n, PAIRS_OF_MANY_ITEMS).times(scale)
         for update in UPDATES:

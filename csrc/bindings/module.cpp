@@ -154,9 +154,9 @@ void define_job(py::module_& m) {
                                        arguments);
              }),
              "device"_a)
-        .def("run", &cml::PythonJob::run, "begin"_a, "end"_a,
+        .def("run", &cml::PythonJob::run, "begin"_a, "end"_a, "stream"_a = 0,
              "Train the samples [begin, end) and return the Counters.")
-        .def("step", &cml::PythonJob::step, "table"_a, "rows"_a, "gradients"_a,
+        .def("step", &cml::PythonJob::step, "table"_a, "rows"_a, "gradients"_a, "stream"_a = 0,
              "Make one step of some rows of 'users' or 'items' along these gradients. Return the "
              "position of one that was refused because a value was not finite, or None.")
         .def("fold_in", &cml::PythonJob::fold_in, "begin"_a, "end"_a, "n_epochs"_a,

@@ -46,8 +46,7 @@ constexpr const char* kArguments[] = {"users",
                                       "n_threads",
                                       "instruction_set",
                                       "counters",
-                                      "batch",
-                                      "stream"};
+                                      "batch"};
 
 template <class Names>
 bool contains(const Names& names, const std::string& name) {
@@ -245,7 +244,6 @@ void PythonJob::read_cuda_arguments(const py::dict& arguments) {
         check_pointer(batch.data, "batch");
         batch_ = batch.data;
     }
-    stream_ = reinterpret_cast<void*>(scalar<uintptr_t>(arguments, "stream"));
 }
 #else
 void PythonJob::read_cuda_arguments(const py::dict&) {
@@ -253,7 +251,7 @@ void PythonJob::read_cuda_arguments(const py::dict&) {
 }
 #endif
 
-Counters PythonJob::run(int64_t begin, int64_t end) const {
+Counters PythonJob::run(int64_t begin, int64_t end, [[maybe_unused]] uintptr_t stream) const {
     if (begin < 0 || end < begin || end / job_.likes.n_pairs >= kMaxEpochs || end > INT64_MAX / 2) {
         throw py::value_error("begin and end must be 0 <= begin <= end within 2**48 epochs, got " +
                               text(begin) + " and " + text(end));
@@ -270,7 +268,7 @@ Counters PythonJob::run(int64_t begin, int64_t end) const {
     return without_gil([&] {
 #ifdef CML_WITH_CUDA
         if (device_ == Device::kCuda) {
-            return cuda_train(job_, begin, end, counters_, batch_, stream_);
+            return cuda_train(job_, begin, end, counters_, batch_, reinterpret_cast<void*>(stream));
         }
 #endif
         return cpu_train(job_, begin, end, n_threads_, instruction_set_);
@@ -309,12 +307,15 @@ RowGradients PythonJob::row_gradients(const std::string& table, const py::object
 }
 
 std::optional<int64_t> PythonJob::step(const std::string& table, const py::object& rows,
-                                       const py::object& gradients) const {
+                                       const py::object& gradients,
+                                       [[maybe_unused]] uintptr_t stream) const {
     const RowGradients steps = row_gradients(table, rows, gradients);
     if (steps.n == 0) return {};
     const int64_t refused = without_gil([&] {
 #ifdef CML_WITH_CUDA
-        if (device_ == Device::kCuda) return cuda_step(job_, steps, counters_, stream_);
+        if (device_ == Device::kCuda) {
+            return cuda_step(job_, steps, counters_, reinterpret_cast<void*>(stream));
+        }
 #endif
         return cpu_step(job_, steps, n_threads_, instruction_set_);
     });

@@ -19,14 +19,15 @@ class PythonJob {
  public:
     PythonJob(Device device, const py::dict& arguments);
 
-    // Train the samples [begin, end), without the GIL.
-    Counters run(int64_t begin, int64_t end) const;
+    // Train the samples [begin, end), without the GIL; on CUDA on the current device, which must be
+    // that of the arrays, in this stream (a cudaStream_t).
+    Counters run(int64_t begin, int64_t end, uintptr_t stream) const;
 
     // Make one step of the given rows of "users" or "items", which are ascending, along these
-    // gradients: an array with a row for each, as wide as the table. Without the GIL. Returns the
+    // gradients: an array with a row for each, as wide as the table. Likewise. Returns the
     // position of one that was refused because a value was not finite.
     std::optional<int64_t> step(const std::string& table, const py::object& rows,
-                                const py::object& gradients) const;
+                                const py::object& gradients, uintptr_t stream) const;
 
     // Train each of the users [begin, end) alone for so many epochs, with the items fixed; for the
     // CPU only. Without the GIL. Returns the first user for whom a value was not finite.
@@ -58,7 +59,6 @@ class PythonJob {
     std::string instruction_set_;
     void* counters_ = nullptr;
     void* batch_ = nullptr;
-    void* stream_ = nullptr;
 };
 
 }  // namespace cml

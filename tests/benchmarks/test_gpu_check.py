@@ -17,6 +17,11 @@ from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import hashes, planted, searches, small_cases, stages
 from benchmarks.gpu_check.process import ROOT, Finished, run
 from benchmarks.throughput import __main__ as throughput
+from benchmarks.throughput import sweeps
+from benchmarks.throughput.plan import QUICK
+from cml_fast import _core
+
+LOSSES = tuple(_core.LOSSES)
 
 
 def finished(stdout="", returncode=0, stderr=""):
@@ -318,14 +323,14 @@ def test_without_compute_sanitizer_its_stage_is_skipped(monkeypatch):
     [(True, 0, "passed"), (False, 0, "failed"), (True, None, "failed"), (True, 1, "failed")],
 )
 def test_judgement_of_the_hashes(monkeypatch, equal, returncode, status):
-    cases = [{"equal": True, "n_dims": 1, "batch_size": 7}]
-    cases += [{"equal": equal, "n_dims": 33, "batch_size": 8}]
+    cases = [{"equal": True, "loss": "warp", "n_dims": 1, "batch_size": 7}]
+    cases += [{"equal": equal, "loss": "softmax", "n_dims": 33, "batch_size": 8}]
     done = finished("".join(json.dumps(case) + "\n" for case in cases), returncode)
     monkeypatch.setattr(stages.Context, "module", lambda *arguments: done)
     found = stages.hash_(context())
     assert found["status"] == status
     assert found["cases"] == cases
-    assert ("not 33 dimensions, batches of 8" in found["summary"]) == (not equal)
+    assert ("not softmax, 33 dimensions, batches of 8" in found["summary"]) == (not equal)
 
 
 CASE = {"n": 10, "points": 500, "queries": 3, "equal": True}
@@ -429,6 +434,20 @@ def test_every_test_file_has_its_turn(monkeypatch, tmp_path):
     assert "assert False" in a["output"]
     assert "time limit" in b["problem"]
     assert "problem" not in c
+
+
+def test_on_a_gpu_only_tests_that_use_it_run(monkeypatch, tmp_path):
+    code = (
+        "import pytest\n@pytest.mark.parametrize('device', {})\ndef test_one(device): pass\n"
+        "@pytest.mark.emulated\ndef test_other_of_cuda(): assert False"
+    )
+    (tmp_path / "test_a.py").write_text(code.format(["cpu-1", "cuda-1", "cupy"]))
+    (tmp_path / "test_b.py").write_text(code.format(["cpu"]))
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = emulated")
+    monkeypatch.setattr(stages, "TESTS", tmp_path)
+    monkeypatch.setattr(stages, "FOLDER", tmp_path / "build")
+    found = stages.test(context("cuda"))
+    assert (found["status"], found["passed"], found["passed_on_cuda"]) == ("passed", 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -551,9 +570,11 @@ def test_what_was_timed_is_kept(monkeypatch, folder_of_times, measured, returnco
 # --- what runs on the device, on the CPU ------------------------------------------------------
 
 
-def test_hashes_of_a_case():
+@pytest.mark.parametrize("loss", LOSSES)
+def test_hashes_of_a_case(loss):
     shape = (30, 40, 300)
-    found = hashes.compare_devices((shape, 33, 50), "cpu")
+    found = hashes.compare_devices((loss, shape, 33, 50), "cpu")
+    assert found["loss"] == loss
     assert found["equal"]
     assert len(set(found["hashes"].values())) == 1
     assert set(found["hashes"]) == {"cpu", "device", "cpu then device", "device then cpu"}
@@ -563,14 +584,15 @@ def test_hashes_of_a_case():
 def test_a_bit_that_differs_shows(monkeypatch):
     real = hashes.train
 
-    def train(likes, n_dims, batch_size, *devices):
-        arrays = real(likes, n_dims, batch_size, *devices)
+    def train(likes, *arguments):
+        arrays = real(likes, *arguments)
+        devices = arguments[3:]
         if len(devices) == 2:
             arrays["items"][5:7, 3] += 0.25
         return arrays
 
     monkeypatch.setattr(hashes, "train", train)
-    found = hashes.compare_devices(((30, 40, 300), 33, 50), "cpu")
+    found = hashes.compare_devices(("warp", (30, 40, 300), 33, 50), "cpu")
     assert not found["equal"]
     assert set(found["differences"]) == {"cpu then device", "device then cpu"}
     ((name, difference),) = found["differences"]["cpu then device"].items()
@@ -584,14 +606,46 @@ def test_a_bit_that_differs_shows(monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size", small_cases.BATCH_SIZES)
-def test_small_cases_do_something(batch_size):
-    found = small_cases.train("cpu", 31, 40, batch_size)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_small_cases_do_something(loss, batch_size):
+    found = small_cases.train("cpu", loss, 31, 40, batch_size)
+    assert found["loss"] == loss
     assert found["pairs"] > 500
     assert found["active"] > 0.5 * found["pairs"]
 
 
+def test_every_loss_is_hashed_sanitized_and_timed():
+    assert (
+        {case[0] for case in hashes.CASES} == {case[0] for case in small_cases.CASES} == {*LOSSES}
+    )
+    both = {"warp", "softmax"}  # a kernel of pairs, and one of tiles
+    for update in ("async", "sync"):
+        batches = {
+            point.arguments["loss"]
+            for point in sweeps.points(QUICK, "cuda", 1.0)
+            if point.sweep == "batches" and point.arguments["update"] == update
+        }
+        assert batches == both
+    for dims in (hashes.DIMS, small_cases.DIMS):
+        cases = hashes.CASES if dims is hashes.DIMS else small_cases.CASES
+        at = 2 if dims is hashes.DIMS else 1
+        assert {(case[0], case[at]) for case in cases} >= {*itertools.product(both, dims)}
+
+
+def test_small_cases_have_several_tiles_in_flight():
+    # See pairs_in_flight in csrc/cuda/train.cu.
+    assert min(small_cases.SHAPE) // 8 >= 2 * small_cases.TILE_SIZE
+    assert max(small_cases.BATCH_SIZES) >= 2 * small_cases.TILE_SIZE
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_tests_without_use_for_a_gpu_have_a_mark(request, device):
+    assert (request.node.get_closest_marker("emulated") is None) == (device == "cpu")
+
+
 @pytest.fixture
-def emulated_device(emulator, monkeypatch):
+def emulated_device(emulator, request, monkeypatch):
+    assert request.node.get_closest_marker("emulated")
     stand_in_for_cupy.install(monkeypatch)
     monkeypatch.setattr(searches, "copy", lambda *_: 1e9)
 

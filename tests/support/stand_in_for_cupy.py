@@ -84,6 +84,27 @@ def argpartition(a: DeviceArray, kth: int, axis: int) -> DeviceArray:
     return asarray(np.argpartition(_memory(a), kth, axis))
 
 
+class Device:
+    """A number that is current or not: the arrays of all devices lie in the same memory."""
+
+    current = 0
+
+    def __init__(self, device: int | None = None) -> None:
+        self.id = Device.current if device is None else device
+        self._before: list[int] = []
+
+    def use(self) -> None:
+        Device.current = self.id
+
+    def __enter__(self) -> Device:
+        self._before.append(Device.current)
+        self.use()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Device.current = self._before.pop()
+
+
 class Event:
     def record(self) -> None:
         self.seconds = time.perf_counter()
@@ -112,10 +133,17 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("cupy")
     functions = {"empty": empty, "zeros": zeros, "asarray": asarray, "dot": dot}
     functions |= {"partition": partition, "argpartition": argpartition}
-    types = {"float32": np.float32, "int32": np.int32, "int64": np.int64}
+    types = {name: getattr(np, name) for name in ("float32", "int32", "int64", "uint8")}
+    # Each device has a current stream, at first the default one.
+    streams: dict[int, Any] = {}
     stream = SimpleNamespace(ptr=STREAM)
+    monkeypatch.setattr(Device, "current", 0)
     cuda = SimpleNamespace(
-        get_current_stream=lambda: stream, Event=Event, get_elapsed_time=get_elapsed_time
+        get_current_stream=lambda: streams.get(Device.current, stream),
+        streams=streams,
+        Device=Device,
+        Event=Event,
+        get_elapsed_time=get_elapsed_time,
     )
     module.__dict__.update(**functions, **types, cuda=cuda)
     monkeypatch.setitem(sys.modules, "cupy", module)

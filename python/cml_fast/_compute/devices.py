@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .. import _core
@@ -48,6 +50,18 @@ def current_device() -> dict[str, Any]:
     devices: list[dict[str, Any]] = _core.build_info()["cuda"]["devices"]
     number: int = cupy.cuda.runtime.getDevice()
     return devices[number]
+
+
+@contextmanager
+def device_kept(device: str) -> Iterator[None]:
+    """Other code may make another CUDA device the current one: it is so only until the end."""
+    if device != "cuda":
+        yield
+        return
+    import cupy
+
+    with cupy.cuda.Device():
+        yield
 
 
 def _kernels_problem(cuda: dict[str, Any], device: dict[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,8 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
                 ),
                 dtype=cupy.uint8,
             ),
-            "stream": cupy.cuda.get_current_stream().ptr,
         }
-    return _core.Job(
+    job = _core.Job(
         tables.device,
         **tables.arrays,
         **arrays,
@@ -76,3 +76,30 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         pairs_per_part=settings.pairs_per_part,
         largest_gradient=gradient_bound(settings, rank_weights, likes.data),
     )
+    return CudaJob(job) if tables.device == "cuda" else job
+
+
+class CudaJob:
+    """A job on the CUDA device that is current when it is made.
+
+    Its launches are on that device, also where another one is current by then, and in the stream
+    in which CuPy works on that device at that moment.
+    """
+
+    def __init__(self, job: Any) -> None:
+        import cupy
+
+        self._job = job
+        self._device = cupy.cuda.Device()
+
+    def run(self, begin: int, end: int) -> Any:
+        return self._launch(self._job.run, begin, end)
+
+    def step(self, table: str, rows: Any, gradients: Any) -> Any:
+        return self._launch(self._job.step, table, rows, gradients)
+
+    def _launch(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        import cupy
+
+        with self._device:
+            return function(*arguments, stream=cupy.cuda.get_current_stream().ptr)

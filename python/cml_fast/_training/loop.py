@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from tqdm import tqdm
 
+from .._compute.devices import device_kept
 from .._compute.kernels import launch_granularity
 from .._compute.settings import Settings
 from .._threads import blas_threads
@@ -136,7 +137,8 @@ class Training:
             state.end_epoch(report, best)
         bar.set_postfix_str(str(report))
         # A list first, because any() would not call the callbacks after the first true answer.
-        stops = [callback(report) for callback in self.callbacks]
+        with device_kept(state.tables.device):
+            stops = [callback(report) for callback in self.callbacks]
         state.stopped = any(stops)
 
     def _next_checkpoint(self) -> float:
