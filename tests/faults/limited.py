@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from cml_fast import Model, Trainer
 from cml_fast._search.index import KINDS
-from cml_fast.data import Interactions, load_features, load_interactions
+from cml_fast.data import Interactions
 from cml_fast.errors import DataError, ModelError
 
 
@@ -93,13 +90,6 @@ def _write_likes(path: Path, size: Size) -> None:
 def _write_inputs(folder: Path, size: Size) -> None:
     """Write what the tasks read."""
     folder.mkdir()
-    rows = np.arange(size.n_users * 5)
-    table = pa.table(
-        {"user": rows % size.n_users, "item": (rows * 7 + rows // size.n_users) % N_ITEMS}
-    )
-    pq.write_table(table, folder / "likes.parquet")
-    pa.csv.write_csv(table, folder / "likes.csv")
-    pa.csv.write_csv(table.rename_columns(["id", "tag"]), folder / "tags.csv")
     one = size._replace(n_threads=1)
     for name in WRITING:
         TASKS[name](folder, one)
@@ -130,9 +120,6 @@ READING: dict[str, Callable[[Path, Size], object]] = {
         np.arange(size.n_users), n_threads=size.n_threads
     ),
     "read likes": lambda folder, size: Interactions.load(folder / "likes.npz"),
-    "read csv": lambda folder, size: load_interactions(folder / "likes.csv"),
-    "read features": lambda folder, size: load_features(folder / "tags.csv"),
-    "read parquet": lambda folder, size: load_interactions(folder / "likes.parquet"),
     **{f"index {kind}": functools.partial(_search, kind) for kind in KINDS if _installed(kind)},
 }
 TASKS = {**WRITING, **READING}

@@ -11,7 +11,7 @@ from . import nursery
 
 MIB = 1 << 20
 WRITING = ("checkpoint", "save", "csv of results", "parquet of results", "export", "likes")
-READING = ("train", "resume", "load", "recommend", "read likes", "read csv", "read features")
+READING = ("train", "resume", "load", "recommend", "read likes")
 INDEXES = ("exact", "annoy", "hnswlib", "usearch", "faiss")
 # OpenBLAS, NumPy's library of linear algebra, ends the process when it gets no buffer.
 EXCUSED = "OpenBLAS"
@@ -37,7 +37,7 @@ def _check(folder: Path, kind: str, tasks: Sequence[str], limits: Sequence[int])
 
 
 def test_a_few_limits_of_memory(tmp_path: Path) -> None:
-    tasks = ("checkpoint", "resume", "recommend", "read csv", "parquet of results", "index annoy")
+    tasks = ("checkpoint", "resume", "recommend", "parquet of results", "index annoy")
     _check(tmp_path, "AS", tasks, (2 * MIB, 14 * MIB, 80 * MIB))
 
 
