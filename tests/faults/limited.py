@@ -65,9 +65,9 @@ def _model(size: Size, kind: str | None = None) -> Model:
 
 
 def _search(kind: str, folder: Path, size: Size) -> None:
-    """Build an index of the users, which are many, and search in it."""
+    """Build an index of some of the users, who are many, and search in it."""
     rng = np.random.default_rng(0)
-    vectors = rng.random((size.n_users, size.n_dims))
+    vectors = rng.random((max(QUERIES, size.n_users // 4), size.n_dims))
     model = Model(vectors[:QUERIES], vectors).build_index(kind, recall=None)
     model.recommend(np.arange(QUERIES), n_threads=size.n_threads)
 
