@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import sys
@@ -67,9 +68,10 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # The second is how Rust code ends when Python could not make an object for it.
-        no_memory = "memory" in str(error).lower() and isinstance(error, RuntimeError)
-        if no_memory or type(error).__name__ == "PanicException":
+        # The last is how Rust code ends when Python could not make an object for it.
+        no_memory = "memory" in str(error).lower() and isinstance(error, (RuntimeError, ValueError))
+        no_thread = isinstance(error, RuntimeError) and os.strerror(errno.EAGAIN) in str(error)
+        if no_memory or no_thread or type(error).__name__ == "PanicException":
             raise MemoryError(str(error)) from error
         raise
 

@@ -342,9 +342,9 @@ def write_many(path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only")
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_the_system_gives_no_more_than_the_bound(tmp_path: Path, kind: str) -> None:
-    """The process may take its memory before the call, the bound, and a quarter of it.
+    """The process may take its memory before the call, the bound, and half of it.
 
-    The quarter is for what allocators take beyond what is in use. A first call has loaded all
+    The half is for what allocators take beyond what is in use. A first call has loaded all
     libraries and begun their threads. Arrow shall use malloc, as its own allocators take a GiB of
     addresses at once, of which nobody sees what is used.
     """
@@ -357,7 +357,7 @@ source, folder, n_bytes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 Dataset.build(folder / "few.csv", folder / "few", memory=n_bytes)
 with open("/proc/self/status") as file:
     taken = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData"))
-limit = taken + n_bytes + n_bytes // 4
+limit = taken + n_bytes + n_bytes // 2
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 print(Dataset.build(source, folder / "many", memory=n_bytes).nnz)
 """

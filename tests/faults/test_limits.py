@@ -12,7 +12,7 @@ from . import nursery
 MIB = 1 << 20
 WRITING = ("checkpoint", "save", "csv of results", "parquet of results", "export", "likes")
 READING = ("train", "resume", "load", "recommend", "read likes")
-INDEXES = ("exact", "annoy", "hnswlib", "usearch", "faiss")
+INDEXES = ("exact", "annoy", "faiss")
 # OpenBLAS, NumPy's library of linear algebra, ends the process when it gets no buffer.
 EXCUSED = "OpenBLAS"
 GOOD = 7
