@@ -20,7 +20,7 @@ from cml_fast._persistence.parts import Parts
 from cml_fast._search import bulk
 from cml_fast.data import Dataset, Interactions
 from cml_fast.distributed import PartitionedModel, fit
-from cml_fast.distributed._partitioned import prepare, write_whole
+from cml_fast.distributed._parts import prepare, write_whole
 from cml_fast.distributed._worker import worker_class
 from cml_fast.errors import DataError, ModelError
 
@@ -96,7 +96,8 @@ def test_what_workers_write_is_the_model(tmp_path: Path) -> None:
         entries += worker.write_users(7, folder, MODEL.user_ids[first:last])
     about = {name: getattr(MODEL, name) for name in ("hyperparameters", "history", "version")}
     items = MODEL.item_vectors, MODEL.item_ids, MODEL.item_counts
-    partitioned = write_whole(folder, entries, *items, about)
+    write_whole(folder, entries, *items, about)
+    partitioned = PartitionedModel.open(folder)
     assert (partitioned.shape, partitioned.n_parts) == ((N_USERS, N_ITEMS), 3)
     assert_the_same(list(partitioned.parts()), MODEL)
     (tmp_path / "model" / entries[1].name).unlink()

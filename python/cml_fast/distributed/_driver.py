@@ -25,7 +25,7 @@ import numpy as np
 from .. import __version__
 from .._training.reports import Counters, EpochReport
 from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
-from ._partitioned import Entry
+from ._parts import Entry
 from ._shard import Plan, Snapshot, WorkerRestarted
 from ._worker import worker_class
 

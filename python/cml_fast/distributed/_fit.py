@@ -28,7 +28,8 @@ from ._checkpoint import read_record
 from ._cluster import check_resources, connected, import_ray
 from ._driver import Driver
 from ._likes import likes_of_workers
-from ._partitioned import PartitionedModel, prepare, write_whole
+from ._partitioned import PartitionedModel
+from ._parts import prepare, write_whole
 from ._shard import Plan, Snapshot
 from ._sharding import Rounds, default_rounds, user_bounds
 
@@ -227,7 +228,8 @@ def fit(
         )
     item_ids = inputs.ids.get("item_ids", np.arange(len(items)))
     about = {"hyperparameters": hyperparameters, "history": history, "version": __version__}
-    return write_whole(folder, entries, items, item_ids, inputs.counts["item_counts"], about)
+    write_whole(folder, entries, items, item_ids, inputs.counts["item_counts"], about)
+    return PartitionedModel.open(folder)
 
 
 def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:

@@ -1,31 +1,17 @@
-"""A model whose users are in parts: a folder on any file system of `pyarrow.fs`.
-
-    partitioned.json             how it was made, and the files with their sizes and SHA-256
-    items.parquet                all items
-    users-00003-0001.parquet     some users of worker 3
-
-The files are tables with the columns ``id``, ``vector`` and, if it is known, ``likes``: how many
-likes there were in training. Workers write their users themselves. ``partitioned.json`` is written
-when all files are there; a folder without it is not complete.
-"""
+"""A model whose users are in parts, of which one at a time is in memory."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
 import scipy.sparse as sp
-from pyarrow import fs
 
 from .._persistence.parts import Parts
 from .._search import bulk
@@ -37,156 +23,20 @@ from ..data._alignment import nothing_excluded
 from ..data._ids import IdIndex, same_ids
 from ..errors import DataError, ModelError
 from ..model import COLD_USERS, Model
-from ._storage import locate, named_in_errors, replace_file, write_file
-
-KIND, FORMAT = "cml_fast.partitioned", 1
-MANIFEST = "partitioned.json"
-ITEMS = "items.parquet"
-# Users of a part, at most: with 64 dimensions their vectors take 64 MiB.
-USERS = 1 << 18
-_FILE = re.compile(r"(items|users-\d{5,}-\d{4,})\.parquet")
-
-
-class Entry(NamedTuple):
-    """What the manifest says of a file."""
-
-    name: str
-    rows: int
-    without_likes: int  # in training; 0 if that is not known
-    bytes: int
-    sha256: str
-
-
-# --- writing --------------------------------------------------------------------------------------
-
-
-def prepare(folder: str) -> None:
-    """Make the folder if it is absent, and remove what an interrupted call has left in it.
-
-    Raises
-    ------
-    FileExistsError
-        If it has anything else, or a whole model.
-    OSError
-        If it cannot be made.
-    """
-    system, place = locate(folder)
-    with named_in_errors(folder):
-        system.create_dir(place, recursive=True)
-    left = system.get_file_info(fs.FileSelector(place))
-    for entry in left:
-        if entry.base_name == MANIFEST:
-            raise FileExistsError(f"{folder} holds a model: give another folder")
-        if not _FILE.fullmatch(entry.base_name) and entry.base_name != f"{MANIFEST}.new":
-            raise FileExistsError(
-                f"{folder} holds {entry.base_name!r}: give an empty or a new folder"
-            )
-    for entry in left:
-        system.delete_file(entry.path)
-
-
-def write_users(
-    folder: str,
-    number: int,
-    vectors: np.ndarray,
-    ids: np.ndarray,
-    counts: np.ndarray | None,
-    users_per_part: int = USERS,
-) -> list[Entry]:
-    """Write the users of worker ``number``.
-
-    Parameters
-    ----------
-    folder : str
-    number : int
-    vectors : numpy.ndarray, (n, r), float32
-    ids : numpy.ndarray, (n,), int64, or object with a str in each place
-    counts : numpy.ndarray, (n,), int64, or None
-        How many likes each has.
-    users_per_part : int
-
-    Returns
-    -------
-    list of Entry
-        Of the files, in the order of the users.
-    """
-    entries = []
-    for at, first in enumerate(range(0, len(vectors), users_per_part)):
-        own = slice(first, first + users_per_part)
-        some = None if counts is None else counts[own]
-        name = f"users-{number:05d}-{at:04d}.parquet"
-        entries.append(_write(folder, name, vectors[own], ids[own], some))
-    return entries
-
-
-def write_whole(
-    folder: str,
-    users: Sequence[Entry],
-    vectors: np.ndarray,
-    ids: np.ndarray,
-    counts: np.ndarray | None,
-    about: dict[str, Any],
-) -> PartitionedModel:
-    """Write the items and the manifest, and open the model.
-
-    Parameters
-    ----------
-    folder : str
-    users : sequence of Entry
-        The files of all users, in their order.
-    vectors, ids, counts
-        Of all items, as for `write_users`.
-    about : dict
-        The model's "hyperparameters", "history" and "version".
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file of users is not there for this process.
-    OSError
-        If writing fails.
-    """
-    system, place = locate(folder)
-    for entry in users:
-        if system.get_file_info(f"{place}/{entry.name}").size != entry.bytes:
-            raise FileNotFoundError(
-                f"{folder}/{entry.name} was written by a worker, and is not there for the process "
-                "that called fit: give a folder or URI that all nodes reach"
-            )
-    items = _write(folder, ITEMS, vectors, ids, counts)
-    files = [entry._asdict() for entry in (items, *users)]
-    body = {**about, "n_dims": vectors.shape[1], "files": files}
-    record = {"kind": KIND, "format": FORMAT, **body, "checksum": _checksum(body)}
-    replace_file(folder, MANIFEST, json.dumps(record, indent=1).encode("ascii"))
-    return PartitionedModel.open(folder)
-
-
-def _write(
-    folder: str, name: str, vectors: np.ndarray, ids: np.ndarray, counts: np.ndarray | None
-) -> Entry:
-    n, r = vectors.shape
-    flat = pa.array(np.ascontiguousarray(vectors).ravel())
-    columns = {
-        "id": pa.array(ids, pa.int64() if ids.dtype.kind == "i" else pa.string()),
-        "vector": pa.FixedSizeListArray.from_arrays(flat, r),
-    }
-    if counts is not None:
-        columns["likes"] = pa.array(counts, pa.int64())
-    sink = pa.BufferOutputStream()
-    # A dictionary of vectors, all of which differ, would only cost time.
-    repeated = [column for column in columns if column != "vector"]
-    pa.parquet.write_table(pa.table(columns), sink, use_dictionary=repeated)
-    content = sink.getvalue()
-    write_file(folder, name, content)
-    n_cold = 0 if counts is None else int((counts == 0).sum())
-    return Entry(name, n, n_cold, content.size, hashlib.sha256(content).hexdigest())
-
-
-def _checksum(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode("ascii")).hexdigest()
-
-
-# --- the model ------------------------------------------------------------------------------------
+from ._parts import (
+    ITEMS,
+    USERS,
+    Entry,
+    check_files,
+    counts_in,
+    ids_in,
+    prepare,
+    read_manifest,
+    read_table,
+    vectors_in,
+    write_users,
+    write_whole,
+)
 
 
 class PartitionedModel:
@@ -271,13 +121,8 @@ class PartitionedModel:
         cml_fast.errors.ModelError: gone has no partitioned.json: it is no such model, or incomplete
         """
         path = os.fspath(folder)
-        model = cls(path, _read_manifest(path))
-        system, place = locate(path)
-        for entry in (model._items, *model._users):
-            found = system.get_file_info(f"{place}/{entry.name}")
-            if found.type != fs.FileType.File:
-                raise ModelError(f"{path}/{entry.name} is missing: the model is incomplete")
-            model._check_size(entry, found.size)
+        model = cls(path, read_manifest(path))
+        check_files(path, (model._items, *model._users))
         return model
 
     @classmethod
@@ -336,7 +181,8 @@ class PartitionedModel:
             "history": model.history,
             "version": model.version,
         }
-        return write_whole(path, write_users(path, 0, *users, users_per_part), *items, about)
+        write_whole(path, write_users(path, 0, *users, users_per_part), *items, about)
+        return cls.open(path)
 
     def parts(self) -> Iterator[Model]:
         """Yield a model of the users of each part and of all items, in the order of the users.
@@ -362,7 +208,7 @@ class PartitionedModel:
         ...     [part.recommend(0, n=1)[0].tolist() for part in partitioned.parts()]
         [[0], [1]]
         """
-        items = self._read(self._items)
+        items = read_table(self.folder, self._items)
         for at in range(self.n_parts):
             yield self._part(at, items)
 
@@ -437,8 +283,8 @@ class PartitionedModel:
                 "approximate=True needs an index, which a partitioned model does not have: leave "
                 "it out"
             )
-        table = self._read(self._items)
-        index = IdIndex("item", _ids(table), self.n_items)
+        table = read_table(self.folder, self._items)
+        index = IdIndex("item", ids_in(table), self.n_items)
         likes = self._excluded(exclude, index.array)
         asked = {
             "items": items,
@@ -508,16 +354,16 @@ class PartitionedModel:
 
     def _part(self, at: int, items: pa.Table) -> Model:
         entry = self._users[at]
-        users = self._read(entry)
+        users = read_table(self.folder, entry)
         try:
             model = Model(
-                _vectors(users),
-                _vectors(items),
-                user_ids=_ids(users),
-                item_ids=_ids(items),
+                vectors_in(users),
+                vectors_in(items),
+                user_ids=ids_in(users),
+                item_ids=ids_in(items),
                 hyperparameters=self.hyperparameters,
-                user_counts=_counts(users),
-                item_counts=_counts(items),
+                user_counts=counts_in(users),
+                item_counts=counts_in(items),
                 history=self.history,
             )
         except (TypeError, ValueError) as error:
@@ -525,72 +371,6 @@ class PartitionedModel:
                 f"{self.folder}/{entry.name} and {ITEMS} do not make a valid model: {error}"
             ) from error
         return model._with(_version=self.version)
-
-    def _check_size(self, entry: Entry, n_bytes: int) -> None:
-        if n_bytes != entry.bytes:
-            raise ModelError(
-                f"{self.folder}/{entry.name} has {n_bytes} bytes instead of {entry.bytes}: it is "
-                "truncated, or of another model"
-            )
-
-    def _read(self, entry: Entry) -> pa.Table:
-        """Read a file, or raise ModelError if it is not the one that was written."""
-        system, place = locate(self.folder)
-        try:
-            with system.open_input_stream(f"{place}/{entry.name}") as file:
-                content = file.read()
-        except FileNotFoundError:
-            raise ModelError(
-                f"{self.folder}/{entry.name} is missing: the model is incomplete"
-            ) from None
-        self._check_size(entry, len(content))
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise ModelError(
-                f"{self.folder}/{entry.name} is damaged or of another model: its SHA-256 is not "
-                f"the one in {MANIFEST}"
-            )
-        return pa.parquet.read_table(pa.BufferReader(content), use_threads=False)
-
-
-def _read_manifest(folder: str) -> dict[str, Any]:
-    system, place = locate(folder)
-    try:
-        with system.open_input_stream(f"{place}/{MANIFEST}") as file:
-            record = json.loads(file.read())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(
-            f"{folder} has no {MANIFEST}: it is no such model, or incomplete"
-        ) from None
-    except ValueError as error:
-        raise ModelError(f"{folder}/{MANIFEST} is damaged: {error}") from error
-    if not isinstance(record, dict) or record.get("kind") != KIND:
-        raise ModelError(f"{folder}/{MANIFEST} is not the manifest of a partitioned model")
-    if record.get("format") != FORMAT:
-        raise ModelError(
-            f"{folder}/{MANIFEST} has format {record.get('format')}, and this release of cml_fast "
-            f"reads {FORMAT}"
-        )
-    body = {name: v for name, v in record.items() if name not in ("kind", "format", "checksum")}
-    if record.get("checksum") != _checksum(body):
-        raise ModelError(f"{folder}/{MANIFEST} is damaged or was edited by hand")
-    return record
-
-
-def _ids(table: pa.Table) -> np.ndarray:
-    column = table["id"]
-    if pa.types.is_integer(column.type):
-        return np.asarray(column.to_numpy())
-    return np.array(column.to_pylist(), dtype=object)
-
-
-def _vectors(table: pa.Table) -> np.ndarray:
-    column = table["vector"].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat).reshape(len(column), -1)
-
-
-def _counts(table: pa.Table) -> np.ndarray | None:
-    return np.asarray(table["likes"].to_numpy()) if "likes" in table.column_names else None
 
 
 def _fingerprint(exclude: Any, likes: sp.csr_array | MappedLikes | None) -> str:

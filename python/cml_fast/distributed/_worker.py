@@ -81,7 +81,7 @@ def worker_class(ray: Any) -> Any:
             """Write the users, with these ids, as parts of a model; return their entries."""
             import numpy as np
 
-            from cml_fast.distributed._partitioned import write_users
+            from cml_fast.distributed._parts import write_users
 
             shard = self._at(next_round)
             counts = np.diff(shard.likes.indptr).astype(np.int64)
