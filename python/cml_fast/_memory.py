@@ -6,6 +6,7 @@ import contextlib
 import errno
 import mmap
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,11 +69,12 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        text, is_vague = str(error), isinstance(error, (RuntimeError, ValueError))
+        no_memory = is_vague and re.search("(out of|enough) memory", text, re.IGNORECASE)
+        no_thread = isinstance(error, RuntimeError) and os.strerror(errno.EAGAIN) in text
         # The last is how Rust code ends when Python could not make an object for it.
-        no_memory = "memory" in str(error).lower() and isinstance(error, (RuntimeError, ValueError))
-        no_thread = isinstance(error, RuntimeError) and os.strerror(errno.EAGAIN) in str(error)
         if no_memory or no_thread or type(error).__name__ == "PanicException":
-            raise MemoryError(str(error)) from error
+            raise MemoryError(text) from error
         raise
 
 

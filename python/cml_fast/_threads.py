@@ -1,4 +1,4 @@
-"""How many threads: the cores that are ours, and a limit for those of BLAS."""
+"""Threads: how many there may be, work that they share, and a limit for those of BLAS."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 from ._cgroups import folders_of
+from ._memory import check_room
 from ._validation.scalars import check_int
 
 MAX_THREADS = 4096
 # The period of a cgroup's quota in microseconds, where its file does not say.
 DEFAULT_PERIOD = 100_000
+# What a thread gets for its stack where no limit says it.
+LARGE_STACK = 8 << 20
 
 
 def thread_count(n_threads: int | None) -> int:
@@ -110,25 +113,28 @@ def map_in_threads(
 
 
 def can_start_threads(n: int) -> bool:
-    """Return whether the system starts ``n`` threads now, by starting them.
+    """Return whether the system would start ``n`` threads now.
 
-    Arrow waits without end for threads that it cannot start, or raises an error without a type.
+    For libraries that wait without end, or end the process, where a thread of theirs does not
+    start. One is started here, and address space for the stacks of all is asked for and given back:
+    to start all would take a millisecond for four, and a hundred for those of a large machine.
     """
-    n *= 2  # these may not be over when the others start
-    over = _taken_lock()
-
-    def wait() -> None:
-        with over:
-            pass
-
     try:
-        for _ in range(n):
-            _thread.start_new_thread(wait, ())
+        _thread.start_new_thread(int, ())
+        check_room("threads", n * _stack_bytes())
     except (RuntimeError, MemoryError):
         return False
-    finally:
-        over.release()
     return True
+
+
+def _stack_bytes() -> int:
+    """What a thread of a library gets for its stack."""
+    if sys.platform == "win32":
+        return LARGE_STACK
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return LARGE_STACK if limit == resource.RLIM_INFINITY else limit
 
 
 def _taken_lock() -> Any:

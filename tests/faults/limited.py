@@ -37,6 +37,7 @@ GOOD = 7
 SMALL = Size("small", 40, 2, 1)
 LARGE = Size("large", 20_000, 32, 3)
 N_ITEMS, QUERIES = 300, 40
+INDEXES = ("exact", "annoy", "faiss")
 
 
 def _likes(size: Size) -> sp.csr_array:
@@ -120,7 +121,7 @@ READING: dict[str, Callable[[Path, Size], object]] = {
         np.arange(size.n_users), n_threads=size.n_threads
     ),
     "read likes": lambda folder, size: Interactions.load(folder / "likes.npz"),
-    **{f"index {kind}": functools.partial(_search, kind) for kind in KINDS if _installed(kind)},
+    **{f"index {kind}": functools.partial(_search, kind) for kind in INDEXES if _installed(kind)},
 }
 TASKS = {**WRITING, **READING}
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from cml_fast import Model, Trainer, _memory
+from cml_fast._memory import check_room, memory_errors
+from cml_fast._threads import can_start_threads
 from cml_fast.baselines import MostPopular
 
 from . import nursery
@@ -108,3 +113,31 @@ def test_the_limit_of_the_address_space_counts():
     (outcome,) = nursery.outcomes([("scenarios.little_address_space", [])])
     assert outcome.status == 0, outcome.output
     assert "n_dims=2048 would need" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("raised", "is_memory"),
+    [
+        (RuntimeError("Not enough memory: addPoint failed"), True),  # hnswlib
+        (ValueError("Out of memory!"), True),  # USearch
+        (RuntimeError(os.strerror(errno.EAGAIN)), True),  # a thread that did not start
+        (type("PanicException", (BaseException,), {})("no object"), True),  # safetensors
+        (RuntimeError("no path is left in memory lane"), False),
+        (KeyError("Out of memory!"), False),  # whose text is a name in a file
+    ],
+)
+def test_what_libraries_raise_for_want_of_memory(raised: BaseException, is_memory: bool) -> None:
+    with pytest.raises(MemoryError if is_memory else type(raised)), memory_errors():
+        raise raised
+
+
+def test_room_is_looked_for_and_not_kept() -> None:
+    for _ in range(3):
+        check_room("nothing", 1 << 40)  # more than machines have: none of it is used
+    with pytest.raises(MemoryError, match="too much may need up to"):
+        check_room("too much", 1 << 60)
+
+
+def test_room_is_looked_for_for_all_threads() -> None:
+    assert can_start_threads(2)
+    assert not can_start_threads(1 << 40)

@@ -26,9 +26,9 @@ from ...errors import DataError
 
 # How much of a file `Source.head` shows.
 HEAD_BYTES = 1 << 16
-# What libraries raise for files that are damaged, truncated or encrypted.
 # What pyarrow says; the error has no type of its own.
 _NO_THREAD = "Failed to launch worker thread"
+# What libraries raise for files that are damaged, truncated or encrypted.
 _FILE_ERRORS = (
     OSError,
     EOFError,
