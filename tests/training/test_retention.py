@@ -190,6 +190,9 @@ def test_a_catalogue_without_likes_is_told(capsys):
         likes.resize((LIKES.shape[0], n_items))
         trainer(verbose=True).fit(likes)
         assert ("of the items have no like: " in capsys.readouterr().err) is is_told
+    likes.resize((LIKES.shape[0], 300))
+    trainer(verbose=True, user_retention=0.4).fit(likes)  # as it says
+    assert "of the items have no like: " not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])

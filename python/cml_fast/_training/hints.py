@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .fit_inputs import FitInputs
-from .retention import share_of_single
+from .retention import MOST, share_of_single
 from .state import TrainingState
 
-# The share of users with a single like, or of items without one, above which that is worth a word.
-MOST = 0.5
+# What ranks better at the top where most items have no like, see docs/studies/many-kinds.md.
+RETENTION, TEMPERATURE = 0.4, 0.15
 
 
 def hints(inputs: FitInputs, state: TrainingState) -> list[str]:
@@ -31,9 +31,11 @@ def hints(inputs: FitInputs, state: TrainingState) -> list[str]:
             "compare with the most popular items, and give features if there are any"
         )
     unknown = float(np.mean(inputs.counts["item_counts"] == 0))
-    if unknown > MOST and inputs.settings.loss == "softmax" and "items" not in inputs.features:
+    is_followed = state.user_retention == RETENTION or "items" in inputs.features
+    if unknown > MOST and inputs.settings.loss == "softmax" and not is_followed:
         found.append(
-            f"{unknown:.0%} of the items have no like: user_retention=0.4 with temperature=0.15 "
-            "may rank better at the top, and features place items without likes"
+            f"{unknown:.0%} of the items have no like: user_retention={RETENTION} with "
+            f"temperature={TEMPERATURE} may rank better at the top, and features place items "
+            "without likes"
         )
     return found
