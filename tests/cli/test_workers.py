@@ -27,6 +27,12 @@ def test_an_address_needs_workers(run, likes):
     assert "--ray-address needs --workers N" in err
 
 
+def test_no_workers_are_refused_before_anything_is_read(run, likes):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
+    code, _, err = run("train", likes, "--out", "model", "--workers", 0)
+    assert (code, err) == (2, "cml-fast: error: --workers must be at least 1, got 0\n")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -38,7 +44,6 @@ def test_an_address_needs_workers(run, likes):
         (("--checkpoint", "s3://likes/going"), "--checkpoint must be a path with --workers"),
         (("--resume",), "--resume needs --checkpoint DIR"),
         (("--cov-weight", 1.0), "trainer has --cov-weight 1.0, which distributed.fit does not"),
-        (("--workers", 0), "--workers must be at least 1, got 0"),
         (("--workers", 8), "--workers must be at most the number of users with likes, 7, got 8"),
         (("--ray-address", "nowhere"), "--ray-address must be 'HOST:PORT', 'auto' or 'local'"),
     ],

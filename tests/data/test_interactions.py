@@ -585,7 +585,9 @@ def test_a_directory_that_lies_allocates_nothing(tmp_path: Path) -> None:
     sizes = content.index(b"PK\x01\x02") + 20  # compressed and not, in the directory
     content[sizes : sizes + 8] = struct.pack("<II", *[len(header.getvalue()) + 8 * n] * 2)
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"likes\.npz .*weights.npy has 2000000128 bytes"):
+    # Newer releases of Python find that the member would reach into the directory.
+    told = r"likes\.npz .*(weights.npy has 2000000128 bytes|Overlapped entries: 'weights.npy')"
+    with pytest.raises(DataError, match=told):
         Interactions.load(path)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._validation.scalars import check_int
 from .training import TrainingData
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Workers:
         from ..distributed._cluster import import_ray
 
         import_ray()
+        check_int("n_workers", self.n_workers, 1)
         for option, value in {
             "--validation": data.validation,
             "--validation-share": data.validation_share,
