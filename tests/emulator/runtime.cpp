@@ -20,8 +20,9 @@ struct Options {
 };
 
 Options options;
-std::string problem;           // behind the error that was returned last
-int graphs;                    // that exist
+std::string problem;  // behind the error that was returned last
+int graphs;           // that exist
+int64_t streamed_bytes;
 dim3 first_grid, first_block;  // of the first kernel, once there is one
 
 // Workspaces of tiles for a grid that the host code does not choose.
@@ -76,6 +77,10 @@ KernelLaunch kernel_launch(const void* kernel, dim3 grid, dim3 block, void** arg
 }
 
 }  // namespace
+
+void emulator::count_streamed(size_t bytes) {
+    streamed_bytes += static_cast<int64_t>(bytes);
+}
 
 // --- the device -------------------------------------------------------------------------------
 
@@ -247,11 +252,12 @@ extern "C" const char* emulator_select(const cml::Selection* selection, const Op
     error.clear();
     options = *chosen;
     argument_bytes = sizeof(cml::Selection);
+    emulator::forbid_races();
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
-    emulator::streamed_bytes = 0;
+    streamed_bytes = 0;
     try {
         cml::cuda_select(*selection, nullptr);
-        *bytes_read = emulator::streamed_bytes;
+        *bytes_read = streamed_bytes;
     } catch (const std::exception& e) {
         error = e.what();
     }
@@ -264,12 +270,24 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     if (gradients->n == 0) return -1;
     options = *chosen;
     argument_bytes = sizeof(cml::CudaStep);
+    emulator::forbid_races();
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
     try {
         cml::DeviceCounters device_counters;
         return cml::cuda_step(*job, *gradients, &device_counters, nullptr);
     } catch (const std::exception&) {
         return -2;
+    }
+}
+
+// Asynchronous updates race by design, for vectors and accumulators: see core/async.h.
+void allow_designed_races(const cml::Job& job) {
+    emulator::forbid_races();
+    if (job.batch_size > 0) return;
+    for (const cml::Table& table : {job.users, job.items}) {
+        emulator::allow_races(table.values, table.n_rows * table.stride * sizeof(float));
+        emulator::allow_races(table.accumulators,
+                              table.n_rows * table.accumulator_stride * sizeof(float));
     }
 }
 
@@ -282,6 +300,7 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
     options = *chosen;
     argument_bytes = sizeof(cml::CudaLaunch);
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    allow_designed_races(*job);
     try {
         cml::DeviceCounters device_counters;
         std::vector<char> batch(static_cast<size_t>(cml::cuda_batch_bytes(*job)));

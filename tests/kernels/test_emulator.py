@@ -44,7 +44,7 @@ def run_case(emulator: ctypes.CDLL, name, order="ascending", blocks=1, warps=1, 
     problem = emulator.emulator_case(
         name.encode(), ORDERS.index(order), seed, blocks, warps, results.ctypes.data
     )
-    return results, problem.decode()
+    return results, emulated.located(problem.decode())
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,6 +30,8 @@ FLAGS = [
     "-Wno-unknown-pragmas",  # nvcc's unroll
     "-DCML_TARGET=emulated",
 ]
+# The compiler tells of each access, and of the lines of code. GCC's.
+RACES = ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1", "-g1"]
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
@@ -52,11 +55,13 @@ def build(
     checkout: Path = CHECKOUT,
     kernels: Sequence[int] = KERNELS,
     translated: Mapping[int, str] | None = None,
+    races: bool = False,
 ) -> Path:
     """Compile the kernels, their launch and the emulated device into one shared library.
 
     Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
-    ``translated`` has the sources of kernels that were made from PTX, see ptx.py.
+    ``translated`` has the sources of kernels that were made from PTX, see ptx.py. With ``races``
+    the kernels are checked for races, see emulator/races.h.
     """
     translated = translated or {}
     cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
@@ -65,14 +70,16 @@ def build(
     command = [*compiler(), *FLAGS, *flags, "-I", str(emulator)]
     command += ["-include", str(emulator / "cuda_emulator.h"), "-c", "-x", "c++"]
     # One object for each number of chunks, as cmake/CudaKernels.cmake has it.
+    checked = RACES if races else []
     sources: list[tuple[Path, list[str]]] = [
-        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
+        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}", *checked]) for chunks in kernels
     ]
-    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu", "select.cu")]
-    sources += [
-        (emulator / name, ["-fvisibility=default"])
-        for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
-    ]
+    sources += [(cuda / "select.cu", checked)]
+    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu")]
+    called = "-fvisibility=default"  # from Python
+    sources += [(emulator / "faults.cpp", [called, *checked])]
+    sources += [(emulator / name, [called]) for name in ("scheduler.cpp", "runtime.cpp")]
+    sources += [(emulator / "races.cpp", [])]  # nobody else's -fsanitize=thread shall find it
     for chunks, text in translated.items():
         source = directory / f"translated_{chunks}.cpp"
         source.write_text(text)
@@ -207,7 +214,23 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_select.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_case.restype = ctypes.c_char_p
     _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
+    _library.emulator_ignore_barrier.restype = I64
+    _library.emulator_ignore_barrier.argtypes = [I64]
     return _library
+
+
+def located(problem: str) -> str:
+    """A problem that was found, with lines of code in place of positions in the library: that of
+    the access, then those that the functions around it were called at."""
+
+    def lines(position: re.Match[str]) -> str:
+        assert _library is not None
+        command = ["addr2line", "-s", "-i", "-e", _library._name, position[1]]
+        done = subprocess.run(command, capture_output=True, text=True)
+        # "lanes.cuh:45 (discriminator 2)"
+        return ", called at ".join(line.split()[0] for line in done.stdout.splitlines())
+
+    return re.sub(r"\[(0x[0-9a-f]+)\]", lines, problem) if shutil.which("addr2line") else problem
 
 
 class EmulatedJob:
@@ -277,7 +300,7 @@ class EmulatedJob:
             job, out = ctypes.byref(self._job), ctypes.byref(counters)
             error = _library.emulator_train(job, begin, end, ctypes.byref(options), out)
             if error:
-                raise RuntimeError(error.decode())
+                raise RuntimeError(located(error.decode()))
             self.grid = options.blocks, options.warps_in_block
         values = {name: getattr(counters, name) for name, _ in Counters._fields_}
         if values["first_non_finite"] == 2**63 - 1:
@@ -334,5 +357,5 @@ def cuda_select(
     arguments = [ctypes.byref(each) for each in (selection, options, bytes_read)]
     error: bytes = _library.emulator_select(*arguments)
     if error:
-        raise RuntimeError(error.decode())
+        raise RuntimeError(located(error.decode()))
     return bytes_read.value
