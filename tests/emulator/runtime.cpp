@@ -13,8 +13,8 @@ namespace {
 struct Options {
     int32_t order;
     uint32_t seed;
-    int32_t multiprocessors;  // each holds one block
-    int32_t cooperative;      // whether there are cooperative launches
+    int32_t multiprocessors;
+    int32_t cooperative;  // whether there are cooperative launches
     int32_t blocks;  // in: 0: the grid that the host code chooses; out: that of the first kernel
     int32_t warps_in_block;
 };
@@ -23,7 +23,15 @@ Options options;
 std::string problem;  // behind the error that was returned last
 int graphs;           // that exist
 int64_t streamed_bytes;
-dim3 first_grid, first_block;  // of the first kernel, once there is one
+
+// A launch of a kernel, where launches are only recorded.
+struct Recorded {
+    int32_t blocks, threads;
+    int64_t shared_bytes;
+};
+std::vector<Recorded>* recorded;  // null: kernels run
+int32_t resident_blocks = 1;      // on each multiprocessor
+dim3 first_grid, first_block;     // of the first kernel, once there is one
 
 // Workspaces of tiles for a grid that the host code does not choose.
 std::vector<char> workspaces;
@@ -61,6 +69,11 @@ struct KernelLaunch {
         const auto function =
             reinterpret_cast<void (*)(cml::CudaLaunch)>(const_cast<void*>(kernel));
         if (first_block.x == 0) first_grid = grid, first_block = block;
+        if (recorded) {
+            recorded->push_back({static_cast<int32_t>(grid.x), static_cast<int32_t>(block.x),
+                                 static_cast<int64_t>(shared_bytes)});
+            return cudaSuccess;
+        }
         problem = emulator::launch([&] { function(argument); }, grid, block, shared_bytes);
         if (problem.empty()) return cudaSuccess;
         return problem.rfind("invalid", 0) == 0 ? cudaErrorInvalidConfiguration
@@ -144,7 +157,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int, size_t) {
-    *blocks = 1;
+    *blocks = resident_blocks;
     return cudaSuccess;
 }
 
@@ -176,7 +189,7 @@ cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 bloc
     if (!options.cooperative) {
         return fail(cudaErrorNotSupported, "this device has no cooperative launches");
     }
-    if (launch.grid.x > static_cast<unsigned>(options.multiprocessors)) {
+    if (launch.grid.x > static_cast<unsigned>(options.multiprocessors * resident_blocks)) {
         return fail(cudaErrorCooperativeLaunchTooLarge, "not all blocks are resident");
     }
     return launch.run();
@@ -278,6 +291,29 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     } catch (const std::exception&) {
         return -2;
     }
+}
+
+// The kernels that training the samples [begin, end) launches on a device whose multiprocessors
+// hold so many blocks each: the first `room` of them. None runs. Returns their number, or -1.
+extern "C" int64_t emulator_launches(const cml::Job* job, int64_t begin, int64_t end,
+                                     const Options* chosen, int32_t blocks, Recorded* out,
+                                     int64_t room) {
+    options = *chosen;
+    argument_bytes = sizeof(cml::CudaLaunch);
+    std::vector<Recorded> launches;
+    recorded = &launches;
+    resident_blocks = blocks;
+    int64_t n = -1;
+    try {
+        cml::DeviceCounters device_counters;
+        cml::cuda_train(*job, begin, end, &device_counters, nullptr, nullptr);
+        n = static_cast<int64_t>(launches.size());
+        std::copy_n(launches.begin(), std::min(n, room), out);
+    } catch (const std::exception&) {
+    }
+    recorded = nullptr;
+    resident_blocks = 1;
+    return n;
 }
 
 // Asynchronous updates race by design, for vectors and accumulators: see core/async.h.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -36,6 +36,7 @@ LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to us
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
 FIXED_CHUNKS = 8  # kMaxFixedChunks
+LANES = 32
 KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
 
 # --- building it ------------------------------------------------------------------------------
@@ -170,6 +171,8 @@ Options = structure(
     ("warps_in_block", I32),
 )
 
+Recorded = structure(("blocks", I32), ("threads", I32), ("shared_bytes", I64))
+
 # As in csrc/core/select.h.
 Selection = structure(
     ("scores", POINTER),
@@ -208,6 +211,8 @@ def load(library: Path) -> ctypes.CDLL:
     _library = ctypes.CDLL(str(library))
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_launches.restype = I64
+    _library.emulator_launches.argtypes = [POINTER, I64, I64, POINTER, I32, POINTER, I64]
     _library.emulator_step.restype = I64
     _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_select.restype = ctypes.c_char_p
@@ -231,6 +236,14 @@ def located(problem: str) -> str:
         return ", called at ".join(line.split()[0] for line in done.stdout.splitlines())
 
     return re.sub(r"\[(0x[0-9a-f]+)\]", lines, problem) if shutil.which("addr2line") else problem
+
+
+class Launch(NamedTuple):
+    """The grid of a kernel; bytes of shared memory are those of a block."""
+
+    blocks: int
+    warps_in_block: int
+    shared_bytes: int
 
 
 class EmulatedJob:
@@ -306,6 +319,18 @@ class EmulatedJob:
         if values["first_non_finite"] == 2**63 - 1:
             values["first_non_finite"] = None
         return SimpleNamespace(**values)
+
+    def launches(self, begin: int, end: int, multiprocessors: int, blocks: int) -> list[Launch]:
+        """The kernels that training these samples would launch on a device whose multiprocessors
+        hold so many blocks each; the first two. None runs."""
+        assert _library is not None, "the fixture `emulator` loads it"
+        order, seed, _, cooperative, *_ = self._options
+        options = Options(order, seed, multiprocessors, cooperative, 0, 0)
+        found = (2 * Recorded)()
+        job, chosen = ctypes.byref(self._job), ctypes.byref(options)
+        n = _library.emulator_launches(job, begin, end, chosen, blocks, found, len(found))
+        assert n > 0
+        return [Launch(each.blocks, each.threads // LANES, each.shared_bytes) for each in found[:n]]
 
     def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
         assert _library is not None, "the fixture `emulator` loads it"
