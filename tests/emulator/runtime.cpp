@@ -1,6 +1,7 @@
 // CUDA's runtime on the emulated device, and the function that Python calls. What is launched has
 // run when the launch returns.
 #include <list>
+#include <utility>
 
 #include "../../csrc/core/workspace.h"
 #include "../../csrc/cuda/minibatch_launch.cuh"
@@ -23,6 +24,7 @@ Options options;
 std::string problem;  // behind the error that was returned last
 int graphs;           // that exist
 int64_t streamed_bytes;
+int64_t copies_to_host, copied_bytes;  // since Python asked last
 
 // A launch of a kernel, where launches are only recorded.
 struct Recorded {
@@ -161,8 +163,12 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
+    if (kind == cudaMemcpyDeviceToHost) {
+        ++copies_to_host;
+        copied_bytes += static_cast<int64_t>(bytes);
+    }
     std::memcpy(to, from, bytes);
     return cudaSuccess;
 }
@@ -291,6 +297,12 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     } catch (const std::exception&) {
         return -2;
     }
+}
+
+// How many copies to the host there were since the last call; `bytes` of all of them together.
+extern "C" int64_t emulator_copies(int64_t* bytes) {
+    *bytes = std::exchange(copied_bytes, 0);
+    return std::exchange(copies_to_host, 0);
 }
 
 // The kernels that training the samples [begin, end) launches on a device whose multiprocessors

@@ -211,6 +211,8 @@ def load(library: Path) -> ctypes.CDLL:
     _library = ctypes.CDLL(str(library))
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_copies.restype = I64
+    _library.emulator_copies.argtypes = [POINTER]
     _library.emulator_launches.restype = I64
     _library.emulator_launches.argtypes = [POINTER, I64, I64, POINTER, I32, POINTER, I64]
     _library.emulator_step.restype = I64
@@ -222,6 +224,14 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_ignore_barrier.restype = I64
     _library.emulator_ignore_barrier.argtypes = [I64]
     return _library
+
+
+def copies_to_host() -> tuple[int, int]:
+    """How often the code in csrc/cuda has copied to the host since the last call, and bytes."""
+    assert _library is not None, "the fixture `emulator` loads it"
+    n_bytes = I64()
+    n: int = _library.emulator_copies(ctypes.byref(n_bytes))
+    return n, n_bytes.value
 
 
 def located(problem: str) -> str:
