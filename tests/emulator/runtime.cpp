@@ -263,42 +263,6 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // --- what Python calls ------------------------------------------------------------------------
 
-// What _core.cuda_select() does. Also tells how many bytes of the scores were read. Returns an
-// empty string, or what went wrong: it is valid until the next call.
-extern "C" const char* emulator_select(const cml::Selection* selection, const Options* chosen,
-                                       int64_t* bytes_read) {
-    static std::string error;
-    error.clear();
-    options = *chosen;
-    argument_bytes = sizeof(cml::Selection);
-    emulator::forbid_races();
-    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
-    streamed_bytes = 0;
-    try {
-        cml::cuda_select(*selection, nullptr);
-        *bytes_read = streamed_bytes;
-    } catch (const std::exception& e) {
-        error = e.what();
-    }
-    return error.c_str();
-}
-
-// What _core.Job("cuda", ...).step() does. Returns the refused position, -1, or -2 after an error.
-extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* gradients,
-                                 Options* chosen) {
-    if (gradients->n == 0) return -1;
-    options = *chosen;
-    argument_bytes = sizeof(cml::CudaStep);
-    emulator::forbid_races();
-    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
-    try {
-        cml::DeviceCounters device_counters;
-        return cml::cuda_step(*job, *gradients, &device_counters, nullptr);
-    } catch (const std::exception&) {
-        return -2;
-    }
-}
-
 // How many copies to the host there were since the last call; `bytes` of all of them together.
 extern "C" int64_t emulator_copies(int64_t* bytes) {
     *bytes = std::exchange(copied_bytes, 0);
@@ -336,6 +300,42 @@ void allow_designed_races(const cml::Job& job) {
         emulator::allow_races(table.values, table.n_rows * table.stride * sizeof(float));
         emulator::allow_races(table.accumulators,
                               table.n_rows * table.accumulator_stride * sizeof(float));
+    }
+}
+
+// What _core.cuda_select() does. Also tells how many bytes of the scores were read. Returns an
+// empty string, or what went wrong: it is valid until the next call.
+extern "C" const char* emulator_select(const cml::Selection* selection, const Options* chosen,
+                                       int64_t* bytes_read) {
+    static std::string error;
+    error.clear();
+    options = *chosen;
+    argument_bytes = sizeof(cml::Selection);
+    emulator::forbid_races();
+    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    streamed_bytes = 0;
+    try {
+        cml::cuda_select(*selection, nullptr);
+        *bytes_read = streamed_bytes;
+    } catch (const std::exception& e) {
+        error = e.what();
+    }
+    return error.c_str();
+}
+
+// What _core.Job("cuda", ...).step() does. Returns the refused position, -1, or -2 after an error.
+extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* gradients,
+                                 Options* chosen) {
+    if (gradients->n == 0) return -1;
+    options = *chosen;
+    argument_bytes = sizeof(cml::CudaStep);
+    emulator::forbid_races();
+    emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    try {
+        cml::DeviceCounters device_counters;
+        return cml::cuda_step(*job, *gradients, &device_counters, nullptr);
+    } catch (const std::exception&) {
+        return -2;
     }
 }
 

@@ -211,10 +211,6 @@ def load(library: Path) -> ctypes.CDLL:
     _library = ctypes.CDLL(str(library))
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
-    _library.emulator_copies.restype = I64
-    _library.emulator_copies.argtypes = [POINTER]
-    _library.emulator_launches.restype = I64
-    _library.emulator_launches.argtypes = [POINTER, I64, I64, POINTER, I32, POINTER, I64]
     _library.emulator_step.restype = I64
     _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_select.restype = ctypes.c_char_p
@@ -223,6 +219,10 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
     _library.emulator_ignore_barrier.restype = I64
     _library.emulator_ignore_barrier.argtypes = [I64]
+    _library.emulator_copies.restype = I64
+    _library.emulator_copies.argtypes = [POINTER]
+    _library.emulator_launches.restype = I64
+    _library.emulator_launches.argtypes = [POINTER, I64, I64, POINTER, I32, POINTER, I64]
     return _library
 
 
@@ -330,6 +330,17 @@ class EmulatedJob:
             values["first_non_finite"] = None
         return SimpleNamespace(**values)
 
+    def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
+        assert _library is not None, "the fixture `emulator` loads it"
+        of = self._job.users if table == "users" else self._job.items
+        given = RowGradients(of, rows.ctypes.data, gradients.ctypes.data, len(rows))
+        options = Options(*self._options)
+        refused: int = _library.emulator_step(
+            ctypes.byref(self._job), ctypes.byref(given), ctypes.byref(options)
+        )
+        assert refused >= -1
+        return None if refused < 0 else refused
+
     def launches(self, begin: int, end: int, multiprocessors: int, blocks: int) -> list[Launch]:
         """The kernels that training these samples would launch on a device whose multiprocessors
         hold so many blocks each; the first two. None runs."""
@@ -341,17 +352,6 @@ class EmulatedJob:
         n = _library.emulator_launches(job, begin, end, chosen, blocks, found, len(found))
         assert n > 0
         return [Launch(each.blocks, each.threads // LANES, each.shared_bytes) for each in found[:n]]
-
-    def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
-        assert _library is not None, "the fixture `emulator` loads it"
-        of = self._job.users if table == "users" else self._job.items
-        given = RowGradients(of, rows.ctypes.data, gradients.ctypes.data, len(rows))
-        options = Options(*self._options)
-        refused: int = _library.emulator_step(
-            ctypes.byref(self._job), ctypes.byref(given), ctypes.byref(options)
-        )
-        assert refused >= -1
-        return None if refused < 0 else refused
 
 
 def cuda_select(
