@@ -12,6 +12,7 @@
 # make bench-report   docs/benchmarks.md from the results of the benchmarks
 # make gpu-check      build, test, sanitize and time on this machine's GPU, with the packages of
 #                     PYTHON
+# make gpu-profile    what bounds each kernel on this machine's GPU, by Nsight Compute
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
 # GPUs (as in a wheel), OFF. WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the
@@ -38,7 +39,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=lo
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
-.PHONY: demo test check slow-data slow-others lint docs wheel tools bench bench-check bench-report gpu-check clean
+.PHONY: demo test check slow-data slow-others lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile clean
 
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
@@ -91,6 +92,9 @@ bench-report: $(VENV)/installed
 
 gpu-check:
 	$(PYTHON) -m benchmarks.gpu_check
+
+gpu-profile:
+	$(PYTHON) -m benchmarks.gpu_profile
 
 clean:
 	rm -rf $(VENV) build dist demo-output

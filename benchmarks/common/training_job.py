@@ -15,9 +15,12 @@ import scipy.sparse as sp
 
 from cml_fast import Trainer
 from cml_fast._compute.kernels import launch_granularity, make_job
+from cml_fast._compute.losses import shares_negatives
 from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
 from cml_fast._training.hyperparameters import check_settings
+
+__all__ = ["Settings", "TrainingJob", "settings_of", "shares_negatives", "trained_tables"]
 
 # What the softmax would choose by short trainings, which would be part of the time.
 FIXED = {"temperature": 0.21, "user_retention": 1.0}
@@ -28,6 +31,14 @@ def random_tables(device: str, shape: tuple[int, int], n_dims: int, rowwise: boo
     """Random vectors, and AdaGrad accumulators (one a row, or one an element)."""
     generator = np.random.default_rng(0)
     return Tables.random(device, shape, n_dims, MAX_NORM, generator, rowwise=rowwise)
+
+
+def settings_of(shape: tuple[int, int], n_pairs: int, **arguments: Any) -> Settings:
+    """What ``Trainer`` with these arguments makes of likes of this size."""
+    if arguments.get("loss", "softmax") == "softmax":
+        arguments = {**FIXED, **arguments}
+    checked: Settings = check_settings(Trainer(**arguments).get_params(), shape, n_pairs)
+    return checked
 
 
 class TrainingJob:
@@ -43,10 +54,7 @@ class TrainingJob:
         **arguments: Any,
     ) -> None:
         """``arguments`` are those of Trainer; so many pairs as ``tile_size`` share negatives."""
-        if arguments.get("loss", "softmax") == "softmax":
-            arguments = {**FIXED, **arguments}
-        params = Trainer(**arguments).get_params()
-        settings: Settings = check_settings(params, likes.shape, likes.nnz)
+        settings = settings_of(likes.shape, likes.nnz, **arguments)
         if tile_size is not None:
             settings = replace(settings, tile_size=tile_size)
         self.settings = settings

@@ -18,29 +18,36 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast import Trainer
+from cml_fast import Trainer, _core
 
 from ..common.training_job import FIXED, trained_tables
+from .in_time import add_option, in_time
 
 # A loss, (users, items, pairs), and the dimensions and batch sizes that are tried on them.
 Case = tuple[str, tuple[int, int, int], int, int]
 SMALL, LARGER = (200, 300, 4_000), (3_000, 2_000, 60_000)
 DIMS = (1, 31, 33, 100, 128, 256, 300, 1500)
-CASES: list[Case] = [
-    *(
-        (loss, SMALL, n_dims, batch_size)
-        for loss in ("warp", "softmax")
-        for n_dims in DIMS
-        for batch_size in (7, 1000, 2**24)
-    ),
-    *((loss, SMALL, 33, 1000) for loss in ("contrastive", "shared_warp")),
-    *(
-        (loss, LARGER, n_dims, batch_size)
-        for loss in ("warp", "softmax")
-        for n_dims in (100, 128)
-        for batch_size in (1024, 16384)
-    ),
-]
+# What tells most comes first, in case the time does not suffice: every loss, then large batches,
+# then all sizes of rows, from the usual batches to the smallest.
+CASES: list[Case] = list(
+    dict.fromkeys(
+        [
+            *((loss, SMALL, 33, 1000) for loss in _core.LOSSES),
+            *(
+                (loss, LARGER, n_dims, batch_size)
+                for n_dims in (100, 128)
+                for batch_size in (1024, 16384)
+                for loss in ("warp", "softmax")
+            ),
+            *(
+                (loss, SMALL, n_dims, batch_size)
+                for batch_size in (1000, 2**24, 7)
+                for n_dims in DIMS
+                for loss in ("warp", "softmax")
+            ),
+        ]
+    )
+)
 
 
 class Stop(Exception):
@@ -140,8 +147,9 @@ def compare_devices(case: Case, device: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cuda")
+    add_option(parser)
     args = parser.parse_args()
-    for case in CASES:
+    for case in in_time(CASES, args.seconds):
         print(json.dumps(compare_devices(case, args.device)), flush=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,15 +17,16 @@ import scipy.sparse as sp
 from cml_fast._search.on_device import nearest_on_cuda
 
 from ..common.training_job import TrainingJob
+from .in_time import add_option, in_time
 
 BATCH_SIZES = (0, 50)  # 0: asynchronous
 DIMS = (1, 31, 100, 300)  # 300: the kernel for any number of chunks
 # Losses with dimensions and negatives. Those whose pairs share negatives have kernels of their own.
+# As in hashes.py, what tells most comes first.
 CASES = [
-    *(("warp", n_dims, n_negatives) for n_dims in DIMS for n_negatives in (7, 40)),
-    *(("softmax", n_dims, 40) for n_dims in DIMS),
-    ("contrastive", 31, 40),
-    ("shared_warp", 31, 40),
+    *((loss, 31, 40) for loss in ("softmax", "warp", "contrastive", "shared_warp")),
+    *((loss, n_dims, 40) for n_dims in (100, 300, 1) for loss in ("softmax", "warp")),
+    *(("warp", n_dims, 7) for n_dims in DIMS),
 ]
 # With 150 users, 18 pairs may be in flight: 18 warps, or 2 tiles.
 SHAPE, DENSITY, TILE_SIZE = (150, 160), 0.05, 8
@@ -72,6 +74,7 @@ def search(n_points: int, n: int) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cuda")
+    add_option(parser)
     args = parser.parse_args()
     if args.device == "cuda":
         import cupy
@@ -79,12 +82,10 @@ def main() -> None:
         # CuPy's pool puts arrays into one allocation: memcheck would see only its ends, and
         # initcheck would take all of it for initialised.
         cupy.cuda.set_allocator(None)
-    for case in CASES:
-        for batch_size in BATCH_SIZES:
-            print(json.dumps(train(args.device, *case, batch_size)), flush=True)
-    if args.device == "cuda":
-        for n_points, n in SEARCHES:
-            print(json.dumps(search(n_points, n)), flush=True)
+    trainings = [partial(train, args.device, *case, n) for case in CASES for n in BATCH_SIZES]
+    searches = [partial(search, *sizes) for sizes in SEARCHES] if args.device == "cuda" else []
+    for run in in_time([*trainings[:4], *searches, *trainings[4:]], args.seconds):
+        print(json.dumps(run()), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from .process import ROOT, Finished, run
 
 PYTHON = sys.executable
 TESTS = ROOT / "tests"
-SECONDS_TO_END = 20  # a measurement that has begun
+SECONDS_TO_END = 20  # a measurement or a case that has begun
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 # Test modules that take longest and use the GPU most.
 FIRST = (
@@ -45,6 +45,10 @@ class Context:
 
     def left(self) -> float:
         return self.deadline - time.monotonic()
+
+    def seconds_to_begin(self) -> float:
+        """How long cases may begin."""
+        return self.left() - SECONDS_TO_END
 
     def module(self, name: str, *arguments: object) -> Finished:
         command = [PYTHON, "-m", f"benchmarks.gpu_check.{name}", *arguments]
@@ -193,16 +197,23 @@ def judge_tests(results: list[dict[str, Any]], device: str) -> dict[str, Any]:
 
 def hash_(context: Context) -> dict[str, Any]:
     """Synchronous training leaves the same bits on the device as on the CPU."""
-    done = context.module("hashes", "--device", context.device)
-    cases = done.records()
+    seconds = context.seconds_to_begin()
+    done = context.module("hashes", "--device", context.device, "--seconds", seconds)
+    cases = [record for record in done.records() if "equal" in record]
     different = [case for case in cases if not case["equal"]]
-    summary = f"{len(cases) - len(different)} of {len(cases)} cases equal"
+    summary = f"{len(cases) - len(different)} of {len(cases)} cases equal{left_out(done)}"
     if different:
         first = different[0]
         summary += "; not {loss}, {n_dims} dimensions, batches of {batch_size}".format(**first)
     if done.problem:
         return failed(f"{summary}; {done.problem}", output=done.tail(), cases=cases)
     return (passed if cases and not different else failed)(summary, cases=cases)
+
+
+def left_out(done: Finished) -> str:
+    """What in_time.py says, for a summary."""
+    number = sum(record.get("left_out", 0) for record in done.records())
+    return f", {number} left out" if number else ""
 
 
 # --- search -----------------------------------------------------------------------------------
@@ -249,7 +260,11 @@ def sanitize(context: Context) -> dict[str, Any]:
 
     with ThreadPoolExecutor(max(2, context.cores // 2)) as pool:
         planted = {tool: pool.submit(under, tool, "planted", tool) for tool in SANITIZERS}
-        cases = {tool: pool.submit(under, tool, "small_cases") for tool in SANITIZERS}
+        seconds = str(context.seconds_to_begin())
+        cases = {
+            tool: pool.submit(under, tool, "small_cases", "--seconds", seconds)
+            for tool in SANITIZERS
+        }
     tools = {
         tool: judge_sanitizer(cases[tool].result(), planted[tool].result()) for tool in SANITIZERS
     }
@@ -271,7 +286,7 @@ def judge_sanitizer(cases: Finished, planted: Finished) -> dict[str, Any]:
         return failed(why, output=cases.tail(), **details)
     if not seen:
         return failed("did not see the planted fault", output=planted.tail(), **details)
-    return passed("clean", **details)
+    return passed(f"clean{left_out(cases)}", **details)
 
 
 def sanitizer_errors(output: str) -> int | None:
@@ -297,7 +312,7 @@ def time_(context: Context) -> dict[str, Any]:
     result = work / "result.json"
     command: list[object] = [PYTHON, "-m", "benchmarks.throughput", "--device", context.device]
     command += ["--quick", "--data", "synthetic", "--parts", "sweeps", "compare"]
-    command += ["--work", work, "--out", result, "--seconds", context.left() - SECONDS_TO_END]
+    command += ["--work", work, "--out", result, "--seconds", context.seconds_to_begin()]
     if context.device == "cpu":
         command += ["--scale", 0.005]
     done = run(command, context.left(), environment())

@@ -52,6 +52,7 @@ def measure(
         cost = shared_pair_cost(*size, settings.tile_size)
     return {
         "shape": likes.shape,
+        "n_pairs": likes.nnz,
         "samples": samples,
         "pairs_per_second": statistics.median(rates),
         "range": [min(rates), max(rates)],

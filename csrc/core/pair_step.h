@@ -67,6 +67,7 @@ class PairStep {
         const Pair pair = scratch_.block[i];
         const bool trainable = n_free(pair, job_) > 0;
         const float distance = trainable ? measure(pair, i) : 0.0f;
+        if (!trainable) Lanes::sync();  // all have read the negatives that the next draw replaces
         draw_ranks_of(i + 1, count, epoch);
         PairLoss loss{-1, 0, 0.0f, 0.0f, 0.0f};
         int32_t negative = -1;

@@ -15,6 +15,7 @@ from support import stand_in_for_cupy
 from benchmarks.common.measurement_store import MeasurementStore
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import hashes, planted, searches, small_cases, stages
+from benchmarks.gpu_check.in_time import in_time
 from benchmarks.gpu_check.process import ROOT, Finished, run
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import sweeps
@@ -82,7 +83,8 @@ def test_a_program_without_time_is_not_started(monkeypatch):
 
 def test_all_limits_together_are_less_than_eight_minutes():
     limits = [limit for _, limit in gpu_check.STAGES.values()]
-    assert gpu_check.SECONDS_FOR_DEVICE + sum(limits) <= 465  # the rest: stopping, writing
+    others = gpu_check.SECONDS_FOR_DEVICE + gpu_check.SECONDS_FOR_MODEL
+    assert others + sum(limits) <= 465  # the rest: stopping, writing
 
 
 @pytest.mark.parametrize("hide_cupy", [False, True])
@@ -333,6 +335,31 @@ def test_judgement_of_the_hashes(monkeypatch, equal, returncode, status):
     assert ("not softmax, 33 dimensions, batches of 8" in found["summary"]) == (not equal)
 
 
+def test_hashes_without_time_are_left_out(monkeypatch):
+    told = []
+
+    def module(context, *arguments):
+        told.extend(arguments)
+        return finished('{"equal": true}\n{"left_out": 7}\n')
+
+    monkeypatch.setattr(stages.Context, "module", module)
+    found = stages.hash_(context())
+    assert found["status"] == "passed"
+    assert found["summary"] == "1 of 1 cases equal, 7 left out"
+    assert told[-2] == "--seconds"
+    assert 0 < context().left() - told[-1] - stages.SECONDS_TO_END < 60
+
+
+@pytest.mark.parametrize(("seconds", "begun"), [(-1, 1), (0, 1), (2.5, 3), (math.inf, 5)])
+def test_cases_begin_in_time(monkeypatch, capsys, seconds, begun):
+    """One takes a second here. The first one runs in any case."""
+    clock = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    assert list(in_time("abcde", seconds)) == list("abcde"[:begun])
+    left = [] if begun == 5 else [f'{{"left_out": {5 - begun}}}']
+    assert capsys.readouterr().out.splitlines() == left
+
+
 CASE = {"n": 10, "points": 500, "queries": 3, "equal": True}
 TIMES = {"bytes_per_second": 3e12, "copy_bytes_per_second": 4e12}
 TIMES |= {"seconds": 1e-3, "partition_seconds": 8e-3}
@@ -467,6 +494,7 @@ def test_all_sanitizers_run_on_cases_and_on_a_planted_fault(monkeypatch, broken,
     assert {(words[2], *set(words) & set(modules)) for words in commands} == {
         *itertools.product(stages.SANITIZERS, modules)
     }
+    assert all(("--seconds" in words) == (modules[1] in words) for words in commands)
     assert set(found["tools"]) == set(stages.SANITIZERS) == set(planted.FAULTS)
     assert set(stages.SANITIZERS) == {"memcheck", "racecheck", "synccheck", "initcheck"}
 

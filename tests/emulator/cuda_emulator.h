@@ -4,8 +4,9 @@
 // All threads of a launch are fibers of one host thread. A lane runs alone until it calls a
 // function that waits for others; the lanes of a warp take turns in an order that tests choose.
 // So lanes that share memory without a __syncwarp() between them give results that depend on that
-// order, and lanes that wait for what never comes are reported. What is not emulated: time, caches
-// and memory order; an atomic operation is one because nothing else runs meanwhile.
+// order, and lanes that wait for what never comes are reported. races.h finds memory that threads
+// share without a barrier. What is not emulated: time, caches and memory order; an atomic operation
+// is one because nothing else runs meanwhile.
 #pragma once
 
 // Before __CUDACC__ is defined, for the standard library must not take this compiler for nvcc.
@@ -65,8 +66,8 @@ std::string launch(const std::function<void()>& kernel, dim3 grid, dim3 block, s
 enum class Order : int32_t { kAscending, kDescending, kShuffled };
 void set_order(Order order, uint32_t seed);
 
-// What has been loaded by __ldcs(), which is for large data.
-extern int64_t streamed_bytes;
+// Count what is loaded by __ldcs(), which is for large data.
+void count_streamed(size_t bytes);
 
 template <class T>
 uint64_t to_word(T x) {
@@ -84,6 +85,8 @@ T from_word(uint64_t word) {
 }
 
 }  // namespace emulator
+
+#include "races.h"
 
 // --- functions of device code; those of the host are in runtime.h ------------------------------
 
@@ -143,26 +146,36 @@ inline unsigned __ballot_sync(unsigned mask, bool predicate, const char* file = 
 template <class T>
 using Same = typename std::common_type<T>::type;  // leaves T to be deduced from the pointer
 
-template <class T>
-T atomicExch(T* p, Same<T> x) {
+// An atomic operation is one for races.h, whatever its accesses are.
+#define EMULATED_ATOMIC \
+    template <class T>  \
+    __attribute__((noinline, no_sanitize("thread"))) T
+
+namespace emulator {
+
+EMULATED_ATOMIC exchange(T* p, T x, const void* where) {
+    on_atomic(p, sizeof(T), where);
     const T old = *p;
     *p = x;
     return old;
 }
 
-template <class T>
-T atomicAdd(T* p, Same<T> x) {
-    return atomicExch(p, *p + x);
+}  // namespace emulator
+
+EMULATED_ATOMIC atomicExch(T* p, Same<T> x) {
+    return emulator::exchange<T>(p, x, __builtin_return_address(0));
 }
 
-template <class T>
-T atomicMin(T* p, Same<T> x) {
-    return atomicExch(p, std::min<T>(*p, x));
+EMULATED_ATOMIC atomicAdd(T* p, Same<T> x) {
+    return emulator::exchange<T>(p, *p + x, __builtin_return_address(0));
 }
 
-template <class T>
-T atomicCAS(T* p, Same<T> expected, Same<T> x) {
-    return atomicExch(p, *p == expected ? x : *p);
+EMULATED_ATOMIC atomicMin(T* p, Same<T> x) {
+    return emulator::exchange<T>(p, *p < x ? *p : T(x), __builtin_return_address(0));
+}
+
+EMULATED_ATOMIC atomicCAS(T* p, Same<T> expected, Same<T> x) {
+    return emulator::exchange<T>(p, *p == expected ? x : *p, __builtin_return_address(0));
 }
 
 template <class T>
@@ -176,7 +189,7 @@ struct alignas(16) float4 {
 
 template <class T>
 T __ldcs(const T* p) {
-    emulator::streamed_bytes += sizeof(T);
+    emulator::count_streamed(sizeof(T));
     return *p;
 }
 

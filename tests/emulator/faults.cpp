@@ -82,6 +82,38 @@ const Case kCases[] = {
      }},
     // Wrong.
     {"unsynced", [] { pass_on(false); }},
+    {"no block barrier",
+     [] {
+         shared_numbers()[threadIdx.x] = lane();
+         __syncwarp();
+         write(shared_numbers()[blockDim.x - 1 - threadIdx.x]);
+     }},
+    {"no grid barrier",
+     [] {
+         write(1);
+         __syncthreads();
+         const unsigned n = gridDim.x * blockDim.x;
+         const int32_t next = results[(blockIdx.x * blockDim.x + threadIdx.x + blockDim.x) % n];
+         cooperative_groups::this_grid().sync();
+         write(next);
+     }},
+    {"written after it was read",
+     [] {
+         write(1);
+         cooperative_groups::this_grid().sync();
+         const unsigned n = gridDim.x * blockDim.x;
+         const int32_t next = results[(blockIdx.x * blockDim.x + threadIdx.x + blockDim.x) % n];
+         __syncthreads();
+         write(next);
+     }},
+    {"not all atomic",
+     [] {
+         int32_t* const p = shared_numbers();
+         if (threadIdx.x == 0) *p = 0;
+         __syncthreads();
+         atomicAdd(p, 1);
+         write(*p);
+     }},
     {"unwritten", [] { write(shared_numbers()[threadIdx.x]); }},
     {"beyond", [] { write(shared_numbers()[32 + threadIdx.x]); }},
     {"other call",
@@ -120,9 +152,10 @@ const Case kCases[] = {
 }  // namespace CML_TARGET
 }  // namespace cml
 
+static std::string problem;  // of the last case
+
 extern "C" const char* emulator_case(const char* name, int32_t order, uint32_t seed, int32_t blocks,
                                      int32_t warps_in_block, int32_t* results) {
-    static std::string problem;
     emulator::set_order(static_cast<emulator::Order>(order), seed);
     cml::results = results;
     problem = std::string("there is no case ") + name;

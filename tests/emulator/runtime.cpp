@@ -1,6 +1,7 @@
 // CUDA's runtime on the emulated device, and the function that Python calls. What is launched has
 // run when the launch returns.
 #include <list>
+#include <utility>
 
 #include "../../csrc/core/workspace.h"
 #include "../../csrc/cuda/minibatch_launch.cuh"
@@ -13,16 +14,26 @@ namespace {
 struct Options {
     int32_t order;
     uint32_t seed;
-    int32_t multiprocessors;  // each holds one block
-    int32_t cooperative;      // whether there are cooperative launches
+    int32_t multiprocessors;
+    int32_t cooperative;  // whether there are cooperative launches
     int32_t blocks;  // in: 0: the grid that the host code chooses; out: that of the first kernel
     int32_t warps_in_block;
 };
 
 Options options;
-std::string problem;           // behind the error that was returned last
-int graphs;                    // that exist
-dim3 first_grid, first_block;  // of the first kernel, once there is one
+std::string problem;  // behind the error that was returned last
+int graphs;           // that exist
+int64_t streamed_bytes;
+int64_t copies_to_host, copied_bytes;  // since Python asked last
+
+// A launch of a kernel, where launches are only recorded.
+struct Recorded {
+    int32_t blocks, threads;
+    int64_t shared_bytes;
+};
+std::vector<Recorded>* recorded;  // null: kernels run
+int32_t resident_blocks = 1;      // on each multiprocessor
+dim3 first_grid, first_block;     // of the first kernel, once there is one
 
 // Workspaces of tiles for a grid that the host code does not choose.
 std::vector<char> workspaces;
@@ -60,6 +71,11 @@ struct KernelLaunch {
         const auto function =
             reinterpret_cast<void (*)(cml::CudaLaunch)>(const_cast<void*>(kernel));
         if (first_block.x == 0) first_grid = grid, first_block = block;
+        if (recorded) {
+            recorded->push_back({static_cast<int32_t>(grid.x), static_cast<int32_t>(block.x),
+                                 static_cast<int64_t>(shared_bytes)});
+            return cudaSuccess;
+        }
         problem = emulator::launch([&] { function(argument); }, grid, block, shared_bytes);
         if (problem.empty()) return cudaSuccess;
         return problem.rfind("invalid", 0) == 0 ? cudaErrorInvalidConfiguration
@@ -76,6 +92,10 @@ KernelLaunch kernel_launch(const void* kernel, dim3 grid, dim3 block, void** arg
 }
 
 }  // namespace
+
+void emulator::count_streamed(size_t bytes) {
+    streamed_bytes += static_cast<int64_t>(bytes);
+}
 
 // --- the device -------------------------------------------------------------------------------
 
@@ -139,12 +159,16 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int, size_t) {
-    *blocks = 1;
+    *blocks = resident_blocks;
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
+    if (kind == cudaMemcpyDeviceToHost) {
+        ++copies_to_host;
+        copied_bytes += static_cast<int64_t>(bytes);
+    }
     std::memcpy(to, from, bytes);
     return cudaSuccess;
 }
@@ -171,7 +195,7 @@ cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 bloc
     if (!options.cooperative) {
         return fail(cudaErrorNotSupported, "this device has no cooperative launches");
     }
-    if (launch.grid.x > static_cast<unsigned>(options.multiprocessors)) {
+    if (launch.grid.x > static_cast<unsigned>(options.multiprocessors * resident_blocks)) {
         return fail(cudaErrorCooperativeLaunchTooLarge, "not all blocks are resident");
     }
     return launch.run();
@@ -239,6 +263,46 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // --- what Python calls ------------------------------------------------------------------------
 
+// How many copies to the host there were since the last call; `bytes` of all of them together.
+extern "C" int64_t emulator_copies(int64_t* bytes) {
+    *bytes = std::exchange(copied_bytes, 0);
+    return std::exchange(copies_to_host, 0);
+}
+
+// The kernels that training the samples [begin, end) launches on a device whose multiprocessors
+// hold so many blocks each: the first `room` of them. None runs. Returns their number, or -1.
+extern "C" int64_t emulator_launches(const cml::Job* job, int64_t begin, int64_t end,
+                                     const Options* chosen, int32_t blocks, Recorded* out,
+                                     int64_t room) {
+    options = *chosen;
+    argument_bytes = sizeof(cml::CudaLaunch);
+    std::vector<Recorded> launches;
+    recorded = &launches;
+    resident_blocks = blocks;
+    int64_t n = -1;
+    try {
+        cml::DeviceCounters device_counters;
+        cml::cuda_train(*job, begin, end, &device_counters, nullptr, nullptr);
+        n = static_cast<int64_t>(launches.size());
+        std::copy_n(launches.begin(), std::min(n, room), out);
+    } catch (const std::exception&) {
+    }
+    recorded = nullptr;
+    resident_blocks = 1;
+    return n;
+}
+
+// Asynchronous updates race by design, for vectors and accumulators: see core/async.h.
+void allow_designed_races(const cml::Job& job) {
+    emulator::forbid_races();
+    if (job.batch_size > 0) return;
+    for (const cml::Table& table : {job.users, job.items}) {
+        emulator::allow_races(table.values, table.n_rows * table.stride * sizeof(float));
+        emulator::allow_races(table.accumulators,
+                              table.n_rows * table.accumulator_stride * sizeof(float));
+    }
+}
+
 // What _core.cuda_select() does. Also tells how many bytes of the scores were read. Returns an
 // empty string, or what went wrong: it is valid until the next call.
 extern "C" const char* emulator_select(const cml::Selection* selection, const Options* chosen,
@@ -247,11 +311,12 @@ extern "C" const char* emulator_select(const cml::Selection* selection, const Op
     error.clear();
     options = *chosen;
     argument_bytes = sizeof(cml::Selection);
+    emulator::forbid_races();
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
-    emulator::streamed_bytes = 0;
+    streamed_bytes = 0;
     try {
         cml::cuda_select(*selection, nullptr);
-        *bytes_read = emulator::streamed_bytes;
+        *bytes_read = streamed_bytes;
     } catch (const std::exception& e) {
         error = e.what();
     }
@@ -264,6 +329,7 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     if (gradients->n == 0) return -1;
     options = *chosen;
     argument_bytes = sizeof(cml::CudaStep);
+    emulator::forbid_races();
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
     try {
         cml::DeviceCounters device_counters;
@@ -282,6 +348,7 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
     options = *chosen;
     argument_bytes = sizeof(cml::CudaLaunch);
     emulator::set_order(static_cast<emulator::Order>(options.order), options.seed);
+    allow_designed_races(*job);
     try {
         cml::DeviceCounters device_counters;
         std::vector<char> batch(static_cast<size_t>(cml::cuda_batch_bytes(*job)));

@@ -24,8 +24,6 @@ alignas(64) int64_t shared_memory[kSharedBytes / sizeof(int64_t)];
 
 namespace emulator {
 
-int64_t streamed_bytes = 0;
-
 namespace {
 
 constexpr int kLanes = 32;
@@ -39,6 +37,7 @@ enum class State { kReady, kWaits, kReturned };
 
 struct Lane {
     dim3 thread;
+    unsigned number;  // of the thread, in the grid
     State state = State::kReady;
     Call call{};  // for which it waits
     uint64_t brought = 0;
@@ -157,10 +156,13 @@ bool release_lanes(Warp& warp) {
         for (int i = 0; i < kLanes; ++i) {
             complete &= !(call.mask >> i & 1) || waits_with(warp.lanes[i], call);
         }
+        const bool barrier = call.mask == ~0u && std::strcmp(call.name, "__syncwarp") == 0;
+        if (complete && barrier) begin_barrier(Scope::kWarp);
         for (int i = 0; complete && i < kLanes; ++i) {
             if (!(call.mask >> i & 1)) continue;
             warp.shown[i] = warp.lanes[i].brought;
             warp.lanes[i].state = State::kReady;
+            if (barrier) pass_barrier(Scope::kWarp, warp.lanes[i].number);
         }
         any |= complete;
     }
@@ -175,9 +177,11 @@ bool release_all(const std::vector<Lane*>& lanes, Scope scope) {
         if (!waits_with(*lane, call) || call.scope != scope) return false;
         common &= lane->brought;
     }
+    begin_barrier(scope);
     for (Lane* lane : lanes) {
         lane->state = State::kReady;
         lane->brought = common;
+        pass_barrier(scope, lane->number);
     }
     return true;
 }
@@ -285,7 +289,8 @@ std::string launch(const std::function<void()>& function, dim3 grid, dim3 block,
     gridDim = grid;
     blockDim = block;
     fault.clear();
-    const std::unique_ptr<char[]> stacks(new char[kStackBytes * block.x * grid.x]);  // untouched
+    const size_t stack_bytes = kStackBytes * block.x * grid.x;
+    const std::unique_ptr<char[]> stacks(new char[stack_bytes]);  // untouched
     std::vector<Block> blocks(grid.x);
     char* stack = stacks.get();
     for (unsigned b = 0; b < grid.x; ++b) {
@@ -300,6 +305,7 @@ std::string launch(const std::function<void()>& function, dim3 grid, dim3 block,
             warp.block = dim3(b);
             Lane& lane = warp.lanes[t % kLanes];
             lane.thread = dim3(t, 0, 0);
+            lane.number = b * block.x + t;
             lane.stack = stack;
             blocks[b].lanes.push_back(&lane);
         }
@@ -308,11 +314,13 @@ std::string launch(const std::function<void()>& function, dim3 grid, dim3 block,
     char* const window = reinterpret_cast<char*>(cml::shared_memory);
     ASAN_POISON_MEMORY_REGION(window + shared_bytes, kSharedBytes - shared_bytes);
 #endif
+    watch_races(stacks.get(), stacks.get() + stack_bytes, shared_bytes);
     std::string problem = run(blocks);
+    const std::string race = races_found();
 #if defined(__SANITIZE_ADDRESS__)
     ASAN_UNPOISON_MEMORY_REGION(window, kSharedBytes);
 #endif
-    return problem;
+    return problem.empty() ? race : problem;
 }
 
 }  // namespace emulator

@@ -44,7 +44,7 @@ def run_case(emulator: ctypes.CDLL, name, order="ascending", blocks=1, warps=1, 
     problem = emulator.emulator_case(
         name.encode(), ORDERS.index(order), seed, blocks, warps, results.ctypes.data
     )
-    return results, problem.decode()
+    return results, emulated.located(problem.decode())
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -203,6 +203,22 @@ def test_the_grid_for_mini_batches(emulator, device, batch_size, n_negatives, sa
     assert job.grid == grid
     train_oracle(oracle, likes, 0, samples, chosen)
     assert_same_tables(tables, oracle)
+
+
+@pytest.mark.parametrize(("loss", "batch_size"), [("warp", 0), ("softmax", 90)])
+def test_launches_that_are_only_recorded(emulator, loss, batch_size):
+    likes = random_likes(np.random.default_rng(4), 200, 160)
+    chosen = settings(loss=loss, batch_size=batch_size, n_dims=3, tile_size=8)
+    tables = random_tables("emulated", likes.shape, chosen)
+    before = digest(snapshot(tables))
+    job = make_job(tables, likes, chosen)
+    recorded = job.launches(0, 640, emulated.MULTIPROCESSORS, 1)
+    assert digest(snapshot(tables)) == before
+    job.run(0, 640)
+    assert recorded[0][:2] == job.grid
+    assert len(recorded) == (1 if batch_size else 2)  # without batches, the projection follows
+    # On two multiprocessors, with room for one and two blocks.
+    assert [job.launches(0, 640, 2, room)[0].blocks for room in (1, 2)] == [2, 4]
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ def test_only_candidates_are_copied(emulator, monkeypatch):
     stand_in_for_cupy.install(monkeypatch)
     rng = np.random.default_rng(1)
     queries, points = (rng.standard_normal((k, 4)).astype(np.float32) for k in (9, 6000))
-    before = stand_in_for_cupy.copied_bytes
+    before = stand_in_for_cupy.traffic
     nearest_on_cuda(queries, points, 10, no_mask(queries, points))
-    copied = stand_in_for_cupy.copied_bytes - before
+    copied = (stand_in_for_cupy.traffic - before).to_host
     assert 9 * (10 * 4 + 2 * 8) <= copied < 1.2 * 9 * (10 * 4 + 2 * 8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -29,10 +30,13 @@ FLAGS = [
     "-Wno-unknown-pragmas",  # nvcc's unroll
     "-DCML_TARGET=emulated",
 ]
+# The compiler tells of each access, and of the lines of code. GCC's.
+RACES = ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1", "-g1"]
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
 FIXED_CHUNKS = 8  # kMaxFixedChunks
+LANES = 32
 KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
 
 # --- building it ------------------------------------------------------------------------------
@@ -52,11 +56,13 @@ def build(
     checkout: Path = CHECKOUT,
     kernels: Sequence[int] = KERNELS,
     translated: Mapping[int, str] | None = None,
+    races: bool = False,
 ) -> Path:
     """Compile the kernels, their launch and the emulated device into one shared library.
 
     Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
-    ``translated`` has the sources of kernels that were made from PTX, see ptx.py.
+    ``translated`` has the sources of kernels that were made from PTX, see ptx.py. With ``races``
+    the kernels are checked for races, see emulator/races.h.
     """
     translated = translated or {}
     cuda, emulator = checkout / "csrc" / "cuda", checkout / "tests" / "emulator"
@@ -65,14 +71,16 @@ def build(
     command = [*compiler(), *FLAGS, *flags, "-I", str(emulator)]
     command += ["-include", str(emulator / "cuda_emulator.h"), "-c", "-x", "c++"]
     # One object for each number of chunks, as cmake/CudaKernels.cmake has it.
+    checked = RACES if races else []
     sources: list[tuple[Path, list[str]]] = [
-        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}"]) for chunks in kernels
+        (cuda / "kernel.cu", [f"-DCML_CHUNKS={chunks}", *checked]) for chunks in kernels
     ]
-    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu", "select.cu")]
-    sources += [
-        (emulator / name, ["-fvisibility=default"])
-        for name in ("scheduler.cpp", "runtime.cpp", "faults.cpp")
-    ]
+    sources += [(cuda / "select.cu", checked)]
+    sources += [(cuda / name, []) for name in ("train.cu", "minibatch_launch.cu")]
+    called = "-fvisibility=default"  # from Python
+    sources += [(emulator / "faults.cpp", [called, *checked])]
+    sources += [(emulator / name, [called]) for name in ("scheduler.cpp", "runtime.cpp")]
+    sources += [(emulator / "races.cpp", [])]  # nobody else's -fsanitize=thread shall find it
     for chunks, text in translated.items():
         source = directory / f"translated_{chunks}.cpp"
         source.write_text(text)
@@ -163,6 +171,8 @@ Options = structure(
     ("warps_in_block", I32),
 )
 
+Recorded = structure(("blocks", I32), ("threads", I32), ("shared_bytes", I64))
+
 # As in csrc/core/select.h.
 Selection = structure(
     ("scores", POINTER),
@@ -207,7 +217,43 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_select.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_case.restype = ctypes.c_char_p
     _library.emulator_case.argtypes = [ctypes.c_char_p, I32, ctypes.c_uint32, I32, I32, POINTER]
+    _library.emulator_ignore_barrier.restype = I64
+    _library.emulator_ignore_barrier.argtypes = [I64]
+    _library.emulator_copies.restype = I64
+    _library.emulator_copies.argtypes = [POINTER]
+    _library.emulator_launches.restype = I64
+    _library.emulator_launches.argtypes = [POINTER, I64, I64, POINTER, I32, POINTER, I64]
     return _library
+
+
+def copies_to_host() -> tuple[int, int]:
+    """How often the code in csrc/cuda has copied to the host since the last call, and bytes."""
+    assert _library is not None, "the fixture `emulator` loads it"
+    n_bytes = I64()
+    n: int = _library.emulator_copies(ctypes.byref(n_bytes))
+    return n, n_bytes.value
+
+
+def located(problem: str) -> str:
+    """A problem that was found, with lines of code in place of positions in the library: that of
+    the access, then those that the functions around it were called at."""
+
+    def lines(position: re.Match[str]) -> str:
+        assert _library is not None
+        command = ["addr2line", "-s", "-i", "-e", _library._name, position[1]]
+        done = subprocess.run(command, capture_output=True, text=True)
+        # "lanes.cuh:45 (discriminator 2)"
+        return ", called at ".join(line.split()[0] for line in done.stdout.splitlines())
+
+    return re.sub(r"\[(0x[0-9a-f]+)\]", lines, problem) if shutil.which("addr2line") else problem
+
+
+class Launch(NamedTuple):
+    """The grid of a kernel; bytes of shared memory are those of a block."""
+
+    blocks: int
+    warps_in_block: int
+    shared_bytes: int
 
 
 class EmulatedJob:
@@ -277,7 +323,7 @@ class EmulatedJob:
             job, out = ctypes.byref(self._job), ctypes.byref(counters)
             error = _library.emulator_train(job, begin, end, ctypes.byref(options), out)
             if error:
-                raise RuntimeError(error.decode())
+                raise RuntimeError(located(error.decode()))
             self.grid = options.blocks, options.warps_in_block
         values = {name: getattr(counters, name) for name, _ in Counters._fields_}
         if values["first_non_finite"] == 2**63 - 1:
@@ -294,6 +340,18 @@ class EmulatedJob:
         )
         assert refused >= -1
         return None if refused < 0 else refused
+
+    def launches(self, begin: int, end: int, multiprocessors: int, blocks: int) -> list[Launch]:
+        """The kernels that training these samples would launch on a device whose multiprocessors
+        hold so many blocks each; the first two. None runs."""
+        assert _library is not None, "the fixture `emulator` loads it"
+        order, seed, _, cooperative, *_ = self._options
+        options = Options(order, seed, multiprocessors, cooperative, 0, 0)
+        found = (2 * Recorded)()
+        job, chosen = ctypes.byref(self._job), ctypes.byref(options)
+        n = _library.emulator_launches(job, begin, end, chosen, blocks, found, len(found))
+        assert n > 0
+        return [Launch(each.blocks, each.threads // LANES, each.shared_bytes) for each in found[:n]]
 
 
 def cuda_select(
@@ -334,5 +392,5 @@ def cuda_select(
     arguments = [ctypes.byref(each) for each in (selection, options, bytes_read)]
     error: bytes = _library.emulator_select(*arguments)
     if error:
-        raise RuntimeError(error.decode())
+        raise RuntimeError(located(error.decode()))
     return bytes_read.value

@@ -1,7 +1,8 @@
-"""As much of CuPy as searches and their check on a GPU use, on the emulated CUDA device.
+"""As much of CuPy as searches, their check on a GPU and training use, on the emulated CUDA device.
 
 Arrays lie in the CPU's memory, but NumPy does not take them for its own, as it does not take
-CuPy's: what is not meant to be copied to the host cannot be by mistake.
+CuPy's: what is not meant to be copied to the host cannot be by mistake. Copies and allocations are
+counted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,20 +22,58 @@ ALIGNMENT = 512  # bytes; CuPy's
 STREAM = 0
 
 
-copied_bytes = 0  # from the device to the host
+class Traffic(NamedTuple):
+    """Bytes that CuPy copied, and how many arrays it allocated; see also `copies_to_host` of
+    emulated.py, for what csrc/cuda copies."""
+
+    to_host: int = 0
+    to_device: int = 0
+    allocations: int = 0
+
+    def __sub__(self, before: Traffic) -> Traffic:
+        return Traffic(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+traffic = Traffic()  # since the beginning
+
+
+def _count(**more: int) -> None:
+    global traffic
+    traffic = Traffic(**{name: n + more.get(name, 0) for name, n in traffic._asdict().items()})
 
 
 class DeviceArray(np.ndarray):
     def get(self) -> np.ndarray:
-        global copied_bytes
-        copied_bytes += self.nbytes
+        _count(to_host=self.nbytes)
         return np.array(_memory(self))
+
+    def copy(self, order: Any = "C") -> DeviceArray:
+        copied = empty(self.shape, self.dtype)
+        copied[...] = self
+        return copied
+
+    def __deepcopy__(self, memo: Any) -> DeviceArray:
+        return self.copy()
 
     def __array_function__(self, function: Any, *_: Any, **__: Any) -> Any:
         raise TypeError(f"numpy.{function.__name__} got an array of the device")
 
-    def __array_ufunc__(self, function: Any, *_: Any, **__: Any) -> Any:
-        raise TypeError(f"numpy.{function.__name__} got an array of the device")
+    def __array_ufunc__(
+        self, function: Any, method: str, *inputs: Any, out: Any = (), **options: Any
+    ) -> Any:
+        if method != "__call__" or any(
+            isinstance(each, np.ndarray) and not isinstance(each, DeviceArray)
+            for each in (*inputs, *out)
+        ):
+            raise TypeError(f"numpy.{function.__name__} got an array of the device")
+        values = [_memory(each) if isinstance(each, DeviceArray) else each for each in inputs]
+        if out:
+            function(*values, out=tuple(_memory(each) for each in out), **options)
+            return out[0]
+        result = function(*values, **options)
+        computed = empty(result.shape, result.dtype)
+        _memory(computed)[...] = result
+        return computed
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray) and not isinstance(value, DeviceArray):
@@ -49,6 +88,7 @@ def _memory(array: DeviceArray) -> np.ndarray:
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> DeviceArray:
     """Memory in which nobody has written, see emulator/scheduler.cpp."""
+    _count(allocations=1)
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     buffer = np.full(size + ALIGNMENT, 0xCB, dtype=np.uint8)
@@ -64,6 +104,9 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> DeviceArray:
 
 
 def asarray(array: np.ndarray) -> DeviceArray:
+    if isinstance(array, DeviceArray):
+        return array
+    _count(to_device=array.nbytes)
     copied = empty(array.shape, array.dtype)
     _memory(copied)[...] = array
     return copied
@@ -128,6 +171,34 @@ def cuda_select(**arguments: Any) -> int:
     )
 
 
+class Job:
+    """``_core.Job("cuda", ...)``."""
+
+    def __init__(self, device: str, **arguments: Any) -> None:
+        assert device == "cuda"
+        arrays = {
+            name: _memory(value) if isinstance(value, np.ndarray) else value
+            for name, value in arguments.items()
+            if isinstance(value, np.ndarray) or name == "weights"
+        }
+        chosen = {name: value for name, value in arguments.items() if name not in arrays}
+        largest_gradient = chosen.pop("largest_gradient")
+        self._job = emulated.EmulatedJob(arrays, SimpleNamespace(**chosen), largest_gradient)
+
+    def run(self, begin: int, end: int, *, stream: int) -> Any:
+        assert stream == STREAM
+        return self._job.run(begin, end)
+
+    def step(self, table: str, rows: DeviceArray, gradients: DeviceArray, *, stream: int) -> Any:
+        assert stream == STREAM
+        return self._job.step(table, _memory(rows), _memory(gradients))
+
+
+def _job_on(real: Any) -> Any:
+    """As ``_core.Job``, which makes those on the CPU."""
+    return lambda device, **arguments: (Job if device == "cuda" else real)(device, **arguments)
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the end of the test, the package finds this in place of CuPy and of a CUDA device."""
     module = ModuleType("cupy")
@@ -148,3 +219,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     module.__dict__.update(**functions, **types, cuda=cuda)
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(_core, "cuda_select", cuda_select, raising=False)
+    monkeypatch.setattr(_core, "Job", _job_on(_core.Job))
+    # The emulated device has its own memory for counters and mini-batches.
+    monkeypatch.setattr(_core, "CUDA_COUNTERS", 1, raising=False)
+    monkeypatch.setattr(_core, "cuda_batch_bytes", lambda *sizes: 1, raising=False)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from support.trainers import assert_same, trainer, vectors
 
 from cml_fast import Model, Trainer
+from cml_fast._compute.feature_network import FeatureNetwork
 from cml_fast.data import Features, synthetic
 from cml_fast.errors import DataError, ModelError, TrainingDiverged
 from cml_fast.evaluation import evaluate
@@ -119,6 +120,21 @@ def test_sparse_and_dense_features_are_the_same(device: str) -> None:
     dense = fitted(item_features=TAGS.toarray(), device=device, n_epochs=1)
     sparse = fitted(device=device, n_epochs=1)
     np.testing.assert_allclose(vectors(dense), vectors(sparse), atol=2e-3)
+
+
+def test_the_numbers_of_all_columns_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dense features take all, as do those on a GPU, to which a copy in each step takes time."""
+    seen = []
+    real = FeatureNetwork.part
+
+    def part(network: FeatureNetwork, columns: Any, groups: Any) -> FeatureNetwork:
+        seen.append(columns)
+        return real(network, columns, groups)
+
+    monkeypatch.setattr(FeatureNetwork, "part", part)
+    fitted(item_features=TAGS.toarray(), n_epochs=1)
+    assert len(seen) > 5
+    assert all(columns is seen[0] for columns in seen)
 
 
 def test_items_without_features_are_left_alone() -> None:

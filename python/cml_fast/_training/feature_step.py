@@ -37,12 +37,8 @@ def has_features(features: sp.csr_array | np.ndarray) -> np.ndarray:
 
 
 def used_columns(features: Any) -> tuple[np.ndarray, Any]:
-    """The columns (c,) of features that any object has, ascending, and the features (n, c) in them.
-
-    All columns of dense features, and of those on a GPU.
-    """
-    if not isinstance(features, sp.csr_array):
-        return np.arange(features.shape[1]), features
+    """The columns (c,) of sparse features that any object has, ascending, and the features (n, c)
+    in them."""
     columns, places = np.unique(features.indices, return_inverse=True)
     shape = (features.shape[0], len(columns))
     return columns, sp.csr_array((features.data, places, features.indptr), shape=shape)
@@ -97,6 +93,12 @@ class FeatureStep:
         # The rows of the objects that take part, and their features.
         self._rows = np.flatnonzero(has_features(features) & liked)
         self._features = on_device(features[self._rows], tables.device)
+        # Steps on dense features, and on those on a GPU, take all columns. Their numbers are copied
+        # to the GPU once: there may be a hundred thousand.
+        self._all_columns = None
+        if not isinstance(self._features, sp.csr_array):
+            xp = namespace_of(tables.arrays[entity])
+            self._all_columns = xp.asarray(np.arange(features.shape[1]))
 
     def step(self, epoch: int, number: int) -> bool:
         settings, table = self._settings, self._tables.arrays[self._entity]
@@ -107,11 +109,10 @@ class FeatureStep:
         words = random_words(settings.seed, FEATURES, (of_all, 0), self.SAMPLED)
         chosen = distinct_rows(words, len(self._rows))
         rows = xp.asarray(self._rows[chosen])
-        columns, features = used_columns(self._features[xp.asarray(chosen)])
-        columns, groups = (
-            xp.asarray(index)
-            for index in (columns, self._network.kept_groups(settings.seed, of_all))
-        )
+        columns, features = self._all_columns, self._features[xp.asarray(chosen)]
+        if columns is None:
+            columns, features = used_columns(features)
+        groups = xp.asarray(self._network.kept_groups(settings.seed, of_all))
         part = self._network.part(columns, groups)
         loss, gradients, vector_gradients = part.loss_and_gradients(
             features,

@@ -1,0 +1,1 @@
+"""A model of how fast the CUDA kernels train, for GPUs that we do not have."""

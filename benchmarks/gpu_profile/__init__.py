@@ -1,0 +1,1 @@
+"""What bounds each CUDA kernel, by Nsight Compute."""

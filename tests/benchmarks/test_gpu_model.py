@@ -1,0 +1,176 @@
+"""The model of how fast the CUDA kernels train: its arithmetic, without a compiler."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.common.training_job import settings_of
+from benchmarks.gpu_check import predictions
+from benchmarks.gpu_model import __main__ as gpu_model
+from benchmarks.gpu_model import model
+from benchmarks.gpu_model.machines import A100, H100, MACHINES, RTX_4090, T4, most_like
+from benchmarks.gpu_model.registers import of_report
+
+REGISTERS = {
+    (worker, kernel): n
+    for worker, n in (("Tile", 128), ("Pair", 114))
+    for kernel in ("sync", "async")
+}
+GOWALLA = gpu_model.DATA["gowalla"]
+
+
+def launched(*grids):
+    """In place of host.launches: these kernels, however many blocks are resident."""
+    keys = ("blocks", "warps_in_block", "shared_bytes")
+    return lambda *_: [SimpleNamespace(**dict(zip(keys, grid, strict=True))) for grid in grids]
+
+
+def predicted(machine=H100, grid=(8, 8, 0), registers=REGISTERS, **arguments):
+    settings = settings_of(GOWALLA[:2], GOWALLA[2], **{"update": "sync", **arguments})
+    return model.predict(machine, settings, GOWALLA[:2], GOWALLA[2], registers, launched(grid))
+
+
+@pytest.mark.parametrize(
+    ("machine", "registers", "warps", "shared_bytes", "blocks"),
+    [
+        (H100, 128, 8, 0, 2),  # all registers
+        (H100, 129, 8, 0, 1),
+        (H100, 102, 4, 0, 4),  # five, if a warp did not get them 256 at a time
+        (H100, 114, 4, 0, 4),
+        (H100, 32, 2, 0, 32),  # warps, and blocks
+        (T4, 32, 8, 0, 4),
+        (RTX_4090, 32, 4, 33 * 1024, 2),  # shared memory
+        (A100, 255, 32, 0, 1),
+    ],
+)
+def test_resident_blocks(machine, registers, warps, shared_bytes, blocks):
+    assert machine.resident_blocks(registers, warps, shared_bytes) == blocks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "grid", "millions"),
+    [
+        ({}, (8, 8, 0), 2.2),
+        ({"batch_size": 4096}, (32, 8, 0), 9),
+        ({"batch_size": 16384}, (128, 8, 0), 35),
+        ({"batch_size": 65536}, (264, 8, 0), 52),
+        ({"update": "async"}, (29, 8, 0), 9),
+        ({"loss": "warp"}, (256, 4, 5000), 50),
+        ({"loss": "warp", "update": "async"}, (528, 4, 5000), 185),
+    ],
+)
+def test_the_speeds_of_a_review(arguments, grid, millions):
+    """Somebody who read the machine code predicted these, for the kernels as they were then."""
+    found = predicted(grid=grid, **arguments)
+    assert found.pairs_per_second == pytest.approx(1e6 * millions, rel=0.2)
+
+
+def test_what_a_pair_of_the_softmax_costs():
+    found = predicted(grid=(66, 8, 0))
+    assert found.busy == 0.5
+    assert found.grid_syncs == 2
+    assert found.atomics_of_pair == (2 + 256 / 128) * (100 + 1)  # and a claim for each row
+    assert found.bytes_of_pair == 2 * (2 + 256 / 128) * 112 * 4
+    assert found.bound == "products"
+
+
+def test_one_warp_updates_without_atomic_operations():
+    found = predicted(grid=(1, 1, 0), update="async")
+    assert found.atomics_of_pair == 0
+    assert found.grid_syncs == 0
+
+
+def test_bytes_and_atomics_bound_the_speed():
+    slow = dataclasses.replace(H100, memory_bytes_per_second=1e9, l2_bytes=0)
+    found = predicted(slow, (528, 4, 0), loss="warp", update="async")
+    assert found.bound == "bytes"
+    assert found.pairs_per_second == pytest.approx(1e9 / found.bytes_of_pair)
+    slow = dataclasses.replace(H100, atomics_per_cycle=0.01)
+    found = predicted(slow, (264, 8, 0), batch_size=65536)
+    assert found.bound == "atomics"
+    assert found.pairs_per_second == pytest.approx(0.01 * 1.755e9 / found.atomics_of_pair)
+
+
+def test_the_grid_is_that_for_the_resident_blocks():
+    """First the host code says how large a block is, then the model how many are resident."""
+    asked = []
+
+    def launches(settings, shape, n_pairs, multiprocessors, blocks):
+        asked.append((multiprocessors, blocks))
+        return launched((blocks * multiprocessors, 8, 0))()
+
+    settings = settings_of(GOWALLA[:2], GOWALLA[2], update="sync", batch_size=65536)
+    found = model.predict(A100, settings, GOWALLA[:2], GOWALLA[2], REGISTERS, launches)
+    assert asked == [(108, 1), (108, 2)]
+    assert (found.resident_blocks, found.blocks) == (2, 216)
+
+
+def test_registers_of_a_report():
+    report = [
+        {"worker": "Tile", "kernel": "sync", "chunks": 4, "registers": 128},
+        {"worker": "Tile", "kernel": "sync", "chunks": 3, "registers": 90},
+        {"worker": "Pair", "kernel": "async", "chunks": 4, "registers": 96},
+        {"worker": None, "kernel": "apply", "chunks": 4, "registers": 40},
+    ]
+    assert of_report(report, 4) == {("Tile", "sync"): 128, ("Pair", "async"): 96}
+    assert of_report(report, 0) == {}
+
+
+def test_the_table_has_a_row_for_each_case():
+    rows = [
+        gpu_model.row_of(data, settings, machine.name, predicted(grid=(66, 8, 0)))
+        for data, settings in gpu_model.cases()
+        for machine in MACHINES
+    ]
+    lines = gpu_model.table(rows).splitlines()
+    assert len(lines) == 2 + len(gpu_model.cases())
+    assert lines[2].startswith("| softmax | sync | ml-latest-small | ")
+    assert lines[2].endswith(" (50%) |")
+
+
+# --- beside what gpu_check measured -----------------------------------------------------------
+
+
+LIMITS = {"memory_bytes_per_second": 2e12, "cache_bytes_per_second": 4e12}
+DEVICE = {"name": "A", "compute_capability": "80", "multiprocessors": 90, "l2_bytes": 3e7}
+
+
+def test_this_machine_is_one_of_ours_with_what_is_known_of_it():
+    machine = predictions.this_machine(DEVICE, LIMITS)
+    assert machine == dataclasses.replace(
+        A100,
+        name="A",
+        multiprocessors=90,
+        l2_bytes=3e7,
+        **dict(memory_bytes_per_second=2e12, l2_bytes_per_second=4e12),
+    )
+    assert [most_like(of) for of in ("75", "86", "90", "100", "120")] == [
+        *(T4, RTX_4090, H100, H100, RTX_4090)
+    ]
+
+
+def test_measured_and_predicted_stand_beside_each_other():
+    kernels = [
+        {"worker": "Tile", "kernel": "sync", "chunks": 4, "registers": 128},
+        {"worker": "Tile", "kernel": "sync", "chunks": 0, "registers": 128},
+    ]
+    point = {"sweep": "batches", "x": 1024, "what": "softmax", "shape": list(GOWALLA[:2])}
+    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 6e6}
+    arguments = {"loss": "softmax", "update": "sync", "n_dims": 100}
+    points = [
+        {**point, "arguments": arguments},
+        {**point, "arguments": {**arguments, "n_dims": 300}},  # the kernel for any length
+        {**point, "arguments": {**arguments, "n_dims": 64}},  # ptxas said nothing
+        {"sweep": "pairs"},
+    ]
+    found = predictions.beside(
+        DEVICE, kernels, {"points": points, "limits": LIMITS}, launched((8, 8, 0))
+    )
+    assert len(found) == 2
+    assert found[0]["measured"] == 6e6
+    assert 5e5 < found[1]["predicted"] < found[0]["predicted"] < 3e6
+    assert " times; the model: products, 8 blocks" in predictions.line(found[0])
+    for ratio, parts in ((0.4, True), (0.6, False), (1.5, False), (2.5, True)):
+        near = {**found[0], "measured": ratio * found[0]["predicted"]}
+        assert ("times" in predictions.line(near)) == parts

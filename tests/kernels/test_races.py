@@ -1,0 +1,125 @@
+"""No two threads of a kernel share memory without a barrier: see emulator/races.h.
+
+Asynchronous training may, in the tables of vectors and accumulators only; emulator/runtime.cpp says
+so. Whatever else it shares is checked as in mini-batches.
+"""
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from oracle.losses import TILE_LOSSES
+from support import emulated
+from support.emulated import ORDERS
+from support.kernels import EMULATED, make_job, random_likes, random_tables, settings
+from test_emulator import run_case
+from test_select import emulated_select, some_scores
+
+from cml_fast._compute import kernels
+
+pytestmark = pytest.mark.slow
+
+LOSSES = ("warp", *TILE_LOSSES)
+N_DIMS = 33
+GRID = (2, 3)
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory):
+    """An emulated device that looks for races, for rows of N_DIMS."""
+    command = [*emulated.compiler(), "--version"]
+    if "Free Software" not in subprocess.run(command, capture_output=True, text=True).stdout:
+        pytest.skip("only GCC tells volatile reads from others: set CXX to g++")
+    before = emulated._library
+    yield emulated.load(emulated.build(tmp_path_factory.mktemp("races"), kernels=[2], races=True))
+    emulated._library = before
+
+
+@pytest.fixture(autouse=True)
+def wide_bound(monkeypatch):
+    """The fixed point has room for every gradient."""
+    monkeypatch.setattr(kernels, "gradient_bound", lambda *_: 1e4)
+
+
+def train(loss, batch_size, device="emulated", samples=150, grid=GRID, **emulation):
+    likes = random_likes(np.random.default_rng(5), 40, 60, weighted=True)
+    changes = {"temperature": 0.2, "margin": 1.5, "tile_size": 8, "n_negatives": 20}
+    chosen = settings(loss=loss, n_dims=N_DIMS, batch_size=batch_size, **changes)
+    tables = random_tables(device, likes.shape, chosen)
+    counters = make_job(tables, likes, chosen, grid=grid, **emulation).run(0, samples)
+    assert counters.pairs == samples
+    assert counters.active > 0
+
+
+# --- what it finds ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["synced", "halves", "block barrier", "block vote", "grid barrier", "atomics"]
+)
+def test_right_kernels(device, name):
+    assert run_case(device, name, blocks=2, warps=3)[1] == ""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "accesses"),
+    [
+        ("unsynced", {"reads", "writes"}),
+        ("no block barrier", {"reads", "writes"}),
+        ("no grid barrier", {"reads", "writes"}),
+        ("written after it was read", {"reads", "writes"}),
+        ("not all atomic", {"reads", "changes atomically"}),
+    ],
+)
+def test_wrong_kernels(device, name, accesses, order, seed):
+    _, problem = run_case(device, name, order, blocks=2, warps=3, seed=seed)
+    access = r"lane \d+ of warp \d of block \d ([a-z ]+) at faults\.cpp:\d+.*"
+    found = re.fullmatch(f"race: {access}, and {access}, without a barrier between them", problem)
+    assert found, problem
+    assert {found[1], found[2]} == accesses
+
+
+# --- the kernels ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("batch_size", [0, 70])
+def test_training(device, loss, batch_size):
+    for name in EMULATED if batch_size else ["emulated"]:
+        train(loss, batch_size, name, order="shuffled", seed=1)
+
+
+@pytest.mark.parametrize(("p", "n"), [(40, 3), (5000, 10), (5000, 1500)])
+def test_search(device, p, n):
+    emulated_select(some_scores("ties", p), n, order="shuffled", seed=1)
+
+
+def race_without(device, barrier, *arguments, **emulation):
+    """The race in a training if a barrier is missing, or None; and the number of barriers."""
+    device.emulator_ignore_barrier(barrier)
+    race = None
+    try:
+        train(*arguments, grid=(2, 2), samples=16, **emulation)
+    except RuntimeError as error:
+        race = str(error)
+        assert "race" in race
+    return race, device.emulator_ignore_barrier(-1)
+
+
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_every_barrier_of_a_mini_batch_is_needed(device, loss):
+    """Of a block and of the grid. Nothing comes after the last one."""
+    race, n = race_without(device, -1, loss, 16)
+    assert race is None
+    assert n >= 2
+    needless = [k for k in range(n) if race_without(device, k, loss, 16)[0] is None]
+    assert needless == [n - 1]
+
+
+def test_asynchronous_training_may_not_race_elsewhere(device):
+    """In the memory of a tile: the third barrier is the first one after pairs are drawn."""
+    assert race_without(device, -1, "softmax", 0)[0] is None
+    assert "draw.h" in race_without(device, 2, "softmax", 0)[0]
