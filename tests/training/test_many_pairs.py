@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from support.kernels import (
     train_oracle,
 )
 
-from cml_fast._training.likes import MappedLikes, equal_weights, map_likes, of_users
+from cml_fast._training.likes import MappedLikes, equal_weights, of_users
 from cml_fast.data import Dataset
 from cml_fast.data._dataset.folder import HEADER_BYTES, Part, header, read_manifest, sha256
 from cml_fast.distributed._likes import InFiles
