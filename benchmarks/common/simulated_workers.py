@@ -25,6 +25,7 @@ def simulated(
     n_workers: int,
     rounds_per_epoch: int | None = None,
     on_round: OnRound = lambda sent, combined: None,
+    shard_class: type[Shard] = Shard,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of users and items that `distributed.fit` must come to, too."""
     own = _for_workers(trainer, {"CPU": 1.0})
@@ -36,7 +37,7 @@ def simulated(
     shards = []
     for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
         begin, end = bounds[w : w + 2]
-        shards.append(Shard(Plan(settings, rounds, n_workers), w, opened(likes)))
+        shards.append(shard_class(Plan(settings, rounds, n_workers), w, opened(likes)))
         users, items = first["users"][begin:end].copy(), first["items"].copy()
         shards[w].restore({"users": users, "items": items}, 0)
     for number in range(rounds.total):

@@ -5,10 +5,14 @@
 
 - *quality*: recall@50 on validation likes after equal epochs, beside that of one worker. The
   workers are simulated in one process; they come to the same bits as on Ray.
+- *late*: the same, if the changes of others arrived a round late, so that workers could train while
+  they are exchanged.
 - *speed*: pairs per second of workers with one thread each, on Ray on this machine. Where workers
   have no core each, the wall time says little; so there is also the CPU time of the worker that
-  took most, all of its exchange included. A model of a round, by its pairs, bytes, bandwidth and
-  calls, is compared with what was measured, and predicts more workers on networks.
+  took most, all of its exchange included. The wall time is compared with what the machine can do:
+  as many trainings by one worker at the same time, which share nothing but its caches. A model of
+  a round, by its pairs, bytes, bandwidth and calls, is compared with what was measured, and
+  predicts more workers on networks.
 
 Finished measurements are kept in ``--work``: the same command goes on where it was interrupted.
 """
@@ -25,22 +29,25 @@ from typing import Any
 import numpy as np
 
 from cml_fast import Model, Trainer, distributed
+from cml_fast._training.fit_inputs import check_fit_inputs
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.distributed import _fit
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Driver
-from cml_fast.distributed._sharding import default_rounds
+from cml_fast.distributed._shard import Plan, Shard
+from cml_fast.distributed._sharding import Rounds, default_rounds
 from cml_fast.evaluation import evaluate
 
 from ..common import datasets, results_file
 from ..common.clock import rate, ratio
+from ..common.late_changes import LateShard
 from ..common.measurement_store import MeasurementStore
 from ..common.simulated_workers import simulated
 from .beyond_memory import matrix
 
 MODULE = "benchmarks.studies.distributed"
 WORK = Path("build/distributed")
-PARTS = ("quality", "speed")
+PARTS = ("quality", "late", "speed")
 N_DIMS = 64
 # Settings that are chosen by short trials otherwise: the same for every number of workers.
 CHOSEN = {"gowalla": {"temperature": 0.16, "user_retention": 1.0}}
@@ -71,9 +78,18 @@ def trainer(name: str, n_epochs: int) -> Trainer:
 # --- quality ------------------------------------------------------------------------------------
 
 
-def quality(name: str, folder: Path, n_workers: int, per_epoch: int, n_epochs: int) -> Row:
+def quality(
+    name: str,
+    folder: Path,
+    n_workers: int,
+    per_epoch: int,
+    n_epochs: int,
+    shard_class: type[Shard] = Shard,
+) -> Row:
     train, validation, _ = datasets.load(name, folder)
-    vectors = simulated(train, trainer(name, n_epochs), n_workers, per_epoch)
+    vectors = simulated(
+        train, trainer(name, n_epochs), n_workers, per_epoch, shard_class=shard_class
+    )
     model = Model(*vectors)
     found = evaluate(model, validation.matrix, train.matrix, ks=(50,), metrics=("recall", "ndcg"))
     return {
@@ -173,6 +189,50 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
     found["pairs per wall second"] = round(rate(likes.nnz, found["wall seconds"]))
     found["pairs per CPU-second of the slowest"] = round(rate(likes.nnz, slowest))
     return found
+
+
+def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
+    """Trainings by one worker each that run at the same time and share nothing.
+
+    They begin together, and each tells its wall time and CPU time of an epoch.
+    """
+    own = _fit._for_workers(trainer(name, n_epochs), {"CPU": 1.0})
+    inputs = check_fit_inputs(own, likes, None, (), None, None)
+    settings, first = _fit._begin(own, inputs, None)
+    plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1)
+
+    class Training:
+        def __init__(self, likes: Any, first: Any) -> None:
+            from cml_fast.distributed._shard import Shard
+
+            self.shard = Shard(plan, 0, likes)
+            self.shard.restore(first, 0)
+
+        def ready(self) -> None:
+            """Answer, which is after all that was asked for before."""
+
+        def run(self) -> tuple[float, float]:
+            import time
+
+            begun = time.perf_counter(), time.process_time()
+            for number in range(plan.rounds.total):
+                _, parcels = self.shard.train(number)
+                self.shard.accept(number, [self.shard.combine(parcels)])
+            return time.perf_counter() - begun[0], time.process_time() - begun[1]
+
+    with connected("local", n_trainings, {"CPU": 1.0}) as ray:
+        shared = ray.put(inputs.likes), ray.put(first)
+        make = ray.remote(Training).options(num_cpus=1)
+        trainings = [make.remote(*shared) for _ in range(n_trainings)]
+        ray.get([training.ready.remote() for training in trainings])
+        seconds = np.array(ray.get([training.run.remote() for training in trainings])) / n_epochs
+    wall, cpu = seconds.T
+    return {
+        "trainings": n_trainings,
+        "wall seconds": np.round(wall, 3).tolist(),
+        "CPU-seconds": np.round(cpu, 3).tolist(),
+        "pairs per wall second": round(rate(n_trainings * likes.nnz, wall.max())),
+    }
 
 
 def objects() -> Row:
@@ -336,24 +396,34 @@ def main(argv: list[str] | None = None) -> None:
     record: Row = {"machine": results_file.machine(), "n_dims": N_DIMS}
     if "quality" in args.parts:
         record["quality"] = {name: table_of_quality(name, args, store) for name in args.names}
+    if "late" in args.parts:
+        record["quality, changes a round late"] = {
+            name: table_of_quality(name, args, store, late=True) for name in args.names
+        }
     if "speed" in args.parts:
         for name in args.speed_names:
             record[name] = table_of_speed(name, args, store)
     print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
 
 
-def table_of_quality(name: str, args: argparse.Namespace, store: MeasurementStore) -> list[Row]:
+def table_of_quality(
+    name: str, args: argparse.Namespace, store: MeasurementStore, *, late: bool = False
+) -> list[Row]:
     rows: list[Row] = []
     for n_workers in args.workers:
         n_rounds = args.rounds or default_rounds(n_workers)
+        # One worker has no others whose changes could be late.
+        kind, what = (LateShard, ", late") if late and n_workers > 1 else (Shard, "")
         row = store.once(
-            f"{name}, {n_workers} workers, {n_rounds} rounds",
-            lambda n=n_workers, r=n_rounds: quality(name, args.folder, n, r, args.epochs),
+            f"{name}, {n_workers} workers, {n_rounds} rounds{what}",
+            lambda n=n_workers, r=n_rounds, k=kind: quality(
+                name, args.folder, n, r, args.epochs, k
+            ),
         )
         recall = row["recall@50"]
         change = ratio(recall, (rows or [row])[0]["recall@50"]) - 1
         rows.append({**row, "compared with the first": round(change, 4)})
-        print(f"{name:12}{n_workers:4} workers  recall@50 {recall:.4f}{change:+8.2%}")
+        print(f"{name:12}{n_workers:4} workers  recall@50 {recall:.4f}{change:+8.2%}{what}")
     return rows
 
 
@@ -366,6 +436,15 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
             f"{name}, speed of {n_workers}",
             lambda n=n_workers: speed(likes, name, n, n_epochs),
         )
+    alone, *together = (
+        store.once(f"{name}, {n} independent", lambda n=n: independent(likes, name, n, n_epochs))
+        for n in (1, *(n for n in args.speed_workers if n > 1))
+    )
+    # How many times as fast as one worker so many can be on this machine.
+    ceilings = {
+        row["trainings"]: ratio(row["pairs per wall second"], alone["pairs per wall second"])
+        for row in (alone, *together)
+    }
     per_object = store.once("objects", objects)
     model = RoundModel(likes.nnz, likes.shape[1], name, measured, per_object)
     first = measured[args.speed_workers[0]]
@@ -375,10 +454,20 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
             ratio(row[key], first[key])
             for key in ("pairs per wall second", "pairs per CPU-second of the slowest")
         )
-        rows.append({**row, "speed-up": round(gain, 2), "speed-up by CPU time": round(by_cpu, 2)})
+        ceiling = ceilings[n_workers]
+        rows.append(
+            {
+                **row,
+                "speed-up": round(gain, 2),
+                "speed-up of trainings that share nothing": round(ceiling, 2),
+                "share of that": round(ratio(gain, ceiling), 3),
+                "speed-up by CPU time": round(by_cpu, 2),
+            }
+        )
         print(
             f"{name:10}{n_workers:4} workers{row['pairs per wall second']:10,.0f} pairs/s"
-            f"{gain:6.2f}{row['pairs per CPU-second of the slowest']:10,.0f} pairs/CPU-s"
+            f"{gain:6.2f} of {ceiling:.2f}"
+            f"{row['pairs per CPU-second of the slowest']:10,.0f} pairs/CPU-s"
             f"{by_cpu:6.2f}{row['share in kernels']:8.1%} kernels"
             f"{row['share in exchange']:7.1%} exchange"
         )
@@ -399,6 +488,7 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         "pairs": likes.nnz,
         "items": likes.shape[1],
         "measured": rows,
+        "independent": [alone, *together],
         "model": {
             "pairs per CPU-second in kernels": round(model.pairs_per_second),
             "CPU-seconds of a round for changes and sums": model.per_round,

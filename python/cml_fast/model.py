@@ -1602,13 +1602,14 @@ class Model:
         >>> table.to_pylist()[0]
         {'id': 'far', 'vector': [3.0, 4.0], 'tag': 'soul'}
         """
-        from ._export.run import export  # only now: pyarrow is slow to load
+        from ._export.rows import InMemory  # only now: pyarrow is slow to load
+        from ._export.run import export
 
         return export(
             destination,
             {
-                "items": (self._items, self._item_vectors),
-                "users": (self._users, self._user_vectors),
+                "items": InMemory(self._items, self._item_vectors),
+                "users": InMemory(self._users, self._user_vectors),
             },
             {"items": item_metadata, "users": user_metadata},
             what=what,

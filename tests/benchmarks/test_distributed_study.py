@@ -2,10 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from benchmarks.common.late_changes import LateShard
+from benchmarks.common.simulated_workers import simulated
 from benchmarks.studies import distributed as study
-from cml_fast.distributed._sharding import default_rounds
+from cml_fast import Trainer
+from cml_fast._training.hyperparameters import check_settings
+from cml_fast.data import synthetic
+from cml_fast.distributed._shard import Plan, Shard
+from cml_fast.distributed._sharding import Rounds, default_rounds
 
 
 def test_quality_is_compared_with_one_worker(tmp_path, monkeypatch):
@@ -17,6 +24,97 @@ def test_quality_is_compared_with_one_worker(tmp_path, monkeypatch):
     assert one["compared with the first"] == 0
     change = three["recall@50"] / one["recall@50"] - 1
     assert three["compared with the first"] == pytest.approx(change, abs=1e-4)
+
+
+def test_late_changes_are_measured_beside_the_others(tmp_path, monkeypatch):
+    whole, kinds = study.quality, []
+
+    def watched(*arguments):
+        kinds.append(arguments[-1])
+        return whole(*arguments)
+
+    monkeypatch.setattr(study, "quality", watched)
+    out = tmp_path / "out.json"
+    options = ["--parts", "quality", "late", "--names", "tiny", "--workers", "1", "2"]
+    options += ["--rounds", "2", "--epochs", "2", "--work", str(tmp_path), "--out", str(out)]
+    study.main(options)
+    found = json.loads(out.read_text())
+    (one, two), (alone, late) = (
+        found[part]["tiny"] for part in ("quality", "quality, changes a round late")
+    )
+    assert one == alone
+    assert two.keys() == late.keys()
+    assert kinds == [Shard, Shard, LateShard]  # one worker is measured once
+
+
+LIKES = synthetic(60, 40, 600).interactions.matrix
+TRAINER = Trainer(n_epochs=3, batch_size=32, temperature=0.3, user_retention=0.5, verbose=False)
+
+
+def test_nothing_is_late_with_one_worker():
+    kinds = [simulated(LIKES, TRAINER, 1, 2, shard_class=kind) for kind in (Shard, LateShard)]
+    for vectors, late in zip(*kinds, strict=True):
+        np.testing.assert_allclose(late, vectors, atol=1e-4)
+
+
+def test_changes_of_others_arrive_a_round_late():
+    settings = check_settings(TRAINER.get_params(), LIKES.shape, LIKES.nnz)
+    rng = np.random.default_rng(0)
+    first = {
+        name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
+        for name, n in zip(("users", "items"), LIKES.shape, strict=True)
+    }
+    shards = [LateShard(Plan(settings, Rounds(3, 1), 2), w, LIKES) for w in range(2)]
+    for shard in shards:
+        shard.restore(first, 0)
+    sent = [shard.train(0)[1] for shard in shards]
+    combined = [shard.combine([parcels[w] for parcels in sent]) for w, shard in enumerate(shards)]
+    for shard in shards:
+        shard.accept(0, combined)
+    items = shards[0].vectors()[1].copy()  # what the first worker trains on next
+    own = first["items"].copy()
+    for parcel, begin in zip(sent[0], (0, 20), strict=True):
+        own[begin + parcel.rows] += parcel.vectors
+    np.testing.assert_allclose(items, own, atol=1e-6)
+    moved = shards[0].train(1)[1]
+    expected = np.concatenate([parcel.vectors for parcel in combined])
+    assert len(expected) == len(items)  # all items were changed by one or the other
+    for parcel, begin in zip(moved, (0, 20), strict=True):
+        expected[begin + parcel.rows] += parcel.vectors
+    np.testing.assert_allclose(shards[0].vectors()[1], expected, atol=1e-6)
+
+
+def test_the_speed_is_compared_with_trainings_that_share_nothing(tmp_path, monkeypatch):
+    walls = {1: 10.0, 2: 6.0}
+    monkeypatch.setattr(
+        study, "speed", lambda likes, name, n, n_epochs: timed(n, walls[n], likes.nnz)
+    )
+    monkeypatch.setattr(
+        study,
+        "independent",
+        lambda likes, name, n, n_epochs: {
+            "trainings": n,
+            "pairs per wall second": n * likes.nnz / {1: 8.0, 2: 10.0}[n],
+        },
+    )
+    monkeypatch.setattr(study, "objects", lambda: {"driver": 1e-5, "worker": 1e-4, "byte": 1e-9})
+    out = tmp_path / "out.json"
+    options = ["--parts", "speed", "--speed-names", "tiny", "--speed-workers", "1", "2"]
+    study.main([*options, "--work", str(tmp_path), "--out", str(out)])
+    _, two = json.loads(out.read_text())["tiny"]["measured"]
+    assert two["speed-up"] == pytest.approx(10 / 6, abs=0.01)
+    assert two["speed-up of trainings that share nothing"] == 1.6
+    assert two["share of that"] == pytest.approx(10 / 6 / 1.6, abs=1e-3)
+
+
+def timed(n_workers, wall, n_pairs):
+    return {
+        **measured(n_workers, 5.0, 0.1),
+        "pairs per wall second": n_pairs / wall,
+        "pairs per CPU-second of the slowest": n_pairs / wall,
+        "share in kernels": 0.9,
+        "share in exchange": 0.05,
+    }
 
 
 def measured(n_workers, seconds, beside):

@@ -284,4 +284,9 @@ def test_the_study_of_speed_counts_what_workers_do(cluster: str) -> None:
     )
     assert found["bytes sent by a worker in a round"] == round(sum(sent) / 2 / len(sent))
     whole = np.array(found["CPU-seconds of workers"])
+    alike = study.independent(TRAIN.matrix, "likes", 2, n_epochs=2)
+    assert len(alike["CPU-seconds"]) == 2
+    assert min(alike["CPU-seconds"]) > 0
+    pairs = 2 * TRAIN.matrix.nnz / max(alike["wall seconds"])
+    assert alike["pairs per wall second"] == pytest.approx(pairs, rel=0.1)  # of rounded seconds
     assert (whole >= np.add(found[study.IN_KERNELS], found[study.IN_EXCHANGE]) - 0.01).all()

@@ -318,7 +318,8 @@ def test_a_worker_that_goes_back_comes_to_the_same() -> None:
 
     shard.restore(first, 0)
     rounds(range(2))
-    kept = {**shard.snapshot("users"), **shard.snapshot("items")}
+    snapshot = {**shard.snapshot("users"), **shard.snapshot("items")}
+    kept = {name: array.copy() for name, array in snapshot.items()}
     rounds(range(2, 6))
     vectors = shard.vectors()
     shard.restore(kept, 2)
@@ -395,3 +396,35 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
     with pytest.raises(ModelError, match=r"training\.json was not written by"):
         fit(LIKES, Trainer(), n_workers=2, checkpoint=str(tmp_path))
+
+
+class NoRay:
+    """Ray, as far as the class of workers needs it: an actor is an object."""
+
+    remote = staticmethod(lambda actor: actor)
+
+
+def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
+    likes = LIKES.matrix
+    settings = check_settings(
+        Trainer(n_dims=64, temperature=0.3).get_params(), likes.shape, likes.nnz
+    )
+    rng = np.random.default_rng(0)
+    first = [
+        {name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50}
+        for name, n in zip(("users", "items"), likes.shape, strict=True)
+    ]
+    worker = worker_class(NoRay)()
+    worker.load(Plan(settings, Rounds(1, 1), 2), 1, likes, *first, 0)
+    _, other, own = worker.train(0)
+    assert own is None
+    assert len(other.rows) > 0
+    shard = Shard(worker.shard.plan, 1, likes)
+    shard.restore({**first[0], **first[1]}, 0)
+    parcels = shard.train(0)[1]
+    for found, wanted in zip(worker.combine(0, own), shard.combine([parcels[1]]), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    for entity in ("users", "items"):
+        _, snapshot = worker.snapshot(0, entity)
+        assert np.shares_memory(snapshot[entity], worker.shard.tables.arrays[entity])
+        assert all(array.flags.c_contiguous for array in snapshot.values())

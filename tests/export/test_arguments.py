@@ -15,7 +15,9 @@ from cml_fast import Model
 from cml_fast._cli.app import main
 from cml_fast._cli.commands import export as command
 from cml_fast._export import metadata, run, tables
+from cml_fast._export.rows import InMemory
 from cml_fast._export.targets import TARGETS, target_of
+from cml_fast.data._ids import IdIndex
 
 MODEL = Model(
     [[0.0, 0.5]], [[1.0, 2.0], [3.0, 4.0]], user_ids=["ann"], item_ids=["film-1", "film-2"]
@@ -107,8 +109,8 @@ def test_batches_are_small(monkeypatch):
     """An export holds a batch at a time, whose vectors are not copied."""
     vectors = np.zeros((1000, 8), np.float32)
     monkeypatch.setattr(tables, "BATCH_BYTES", 100 * 8 * 4 + 5)
-    nothing, places = metadata.no_metadata(1000)
-    table = tables.Table("x", pa.array(np.arange(1000)), vectors, nothing, places)
+    rows = InMemory(IdIndex("item", None, 1000), vectors)
+    table = tables.Table("x", rows, pa.table({}), None)
     sizes = []
     for batch in table.batches():
         sizes.append(len(batch))

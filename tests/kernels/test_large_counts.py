@@ -116,37 +116,10 @@ def test_samples_far_from_the_first(kernel, begin, loss):
 # --- offsets ----------------------------------------------------------------------------------
 
 
-def position_of(pair, n, seed, epoch):
-    """The inverse of sample_order: its rounds backwards."""
-    bits = (n - 1).bit_length()
-    low_bits = bits - bits // 2
-    low_mask = (1 << low_bits) - 1
-    high_size = (n + low_mask) >> low_bits
-    keys = [
-        word
-        for call in range(2)
-        for word in draws.philox((seed, draws.SAMPLE_ORDER), (call, 0, epoch, 0))
-    ]
-
-    def mix(x, key):
-        x = (x ^ key) * 0xBF58476D1CE4E5B9 & draws.WORD
-        return x ^ x >> 32
-
-    x = pair
-    while True:
-        low, high = x & low_mask, x >> low_bits
-        for i in (4, 2, 0):
-            low ^= mix(high, keys[i + 1]) & low_mask
-            high = (high - ((mix(low, keys[i]) & 0xFFFFFFFF) * high_size >> 32)) % high_size
-        x = high << low_bits | low
-        if x < n:
-            return x
-
-
 @pytest.mark.parametrize("n", [1, 2, 3, 100, 1000, 2**31 + 9])
 def test_the_inverse_used_below(n):
     for pair in range(max(0, n - 100), n):
-        position = position_of(pair, n, 5, 6)
+        position = draws.position_of(pair, n, 5, 6)
         assert draws.sample_order(n, 5, 6, position) == pair
 
 
@@ -177,7 +150,7 @@ def test_pairs_beyond_32_bits(kernel, offset):
     }
     job = raw_job(kernel, arrays, chosen, n_items)
     for epoch, pair in [(0, offset), (3, offset + 1), (3, n - 1), (2**20, offset + 2)]:
-        sample = epoch * n + position_of(pair, n, chosen.seed, epoch)
+        sample = epoch * n + draws.position_of(pair, n, chosen.seed, epoch)
         counters = job.run(sample, sample + 1)
         expected = train_oracle(oracle, likes, sample, sample + 1, chosen)
         assert expected["active"] == 1

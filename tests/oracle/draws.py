@@ -36,7 +36,7 @@ def sample_order(n: int, seed: int, epoch: int, position: int, pairs_per_part: i
         words += philox((seed, SAMPLE_ORDER), (call, 0, epoch, 0))
     size = pairs_per_part or n + 1
     n_whole, n_last = divmod(n, size)
-    last_begin = (words[7] * (n_whole + 1) >> 64) * size
+    last_begin = last_part(n, seed, epoch, size)
     if last_begin <= position < last_begin + n_last:
         within = _shuffled(position - last_begin, n_last, words, n_whole)
         return n_whole * size + within
@@ -45,6 +45,12 @@ def sample_order(n: int, seed: int, epoch: int, position: int, pairs_per_part: i
     number, within = divmod(position, size)
     part = _shuffled(number, n_whole, words, WORD)
     return part * size + _shuffled(within, size, words, part)
+
+
+def last_part(n: int, seed: int, epoch: int, size: int) -> int:
+    """The position at which an epoch visits the last part, which may be shorter than the others."""
+    word = philox((seed, SAMPLE_ORDER), (1, 0, epoch, 0))[3]
+    return (word * (n // size + 1) >> 64) * size
 
 
 def _shuffled(x: int, n: int, keys: list[int], part: int) -> int:
@@ -64,6 +70,29 @@ def _shuffled(x: int, n: int, keys: list[int], part: int) -> int:
         for i in range(0, 6, 2):
             high = (high + ((mix(low, keys[i]) & 0xFFFFFFFF) * high_size >> 32)) % high_size
             low ^= mix(high, keys[i + 1]) & low_mask
+        x = high << low_bits | low
+        if x < n:
+            return x
+
+
+def position_of(pair: int, n: int, seed: int, epoch: int) -> int:
+    """The inverse of `sample_order` where there is one part: its rounds backwards."""
+    bits = (n - 1).bit_length()
+    low_bits = bits - bits // 2
+    low_mask = (1 << low_bits) - 1
+    high_size = (n + low_mask) >> low_bits
+    keys = [word for call in range(2) for word in philox((seed, SAMPLE_ORDER), (call, 0, epoch, 0))]
+
+    def mix(x: int, key: int) -> int:
+        x = (x ^ key) * 0xBF58476D1CE4E5B9 & WORD
+        return x ^ x >> 32
+
+    x = pair
+    while True:
+        low, high = x & low_mask, x >> low_bits
+        for i in (4, 2, 0):
+            low ^= mix(high, keys[i + 1]) & low_mask
+            high = (high - ((mix(low, keys[i]) & 0xFFFFFFFF) * high_size >> 32)) % high_size
         x = high << low_bits | low
         if x < n:
             return x

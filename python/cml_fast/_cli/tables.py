@@ -24,7 +24,7 @@ def column_of(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # such tables have all items of a shop
-        table, places = align(argument, file, id_column, IdIndex("item", ids), "drop")
+        table, places = align(argument, file, id_column, [IdIndex("item", ids)], "drop")
     if column not in table.column_names:
         raise DataError(
             f"{argument} has no column {column!r}; the columns are: "

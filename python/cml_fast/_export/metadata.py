@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,13 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
 
 
-def no_metadata(n: int) -> tuple[pa.Table, np.ndarray]:
-    """Return what `align` returns, without any column, for n ids."""
-    return pa.table({}), np.full(n, -1, dtype=np.int64)
-
-
 def align(
-    name: str, metadata: Any, id_column: str, ids: IdIndex, unknown: str
+    name: str, metadata: Any, id_column: str, indices: Iterable[IdIndex], unknown: str
 ) -> tuple[pa.Table, np.ndarray]:
     """Return the columns but that of the ids, and the row in them of each of the model's ids.
 
-    Ids without a row have place -1. ``name`` is the argument that the messages name.
+    The model's ids are those of ``indices``, which have none in common. Ids without a row have
+    place -1. ``name`` is the argument that the messages name.
 
     Raises
     ------
@@ -63,13 +59,22 @@ def align(
     if given.null_count:
         raise DataError(f"{name} has {given.null_count} rows without an id in {id_column!r}")
     wanted = id_array(f"{name}[{id_column!r}]", given)
-    return pa.table(columns), _places(name, wanted, ids, unknown)
+    return pa.table(columns), _places(name, wanted, indices, unknown)
 
 
-def _places(name: str, wanted: np.ndarray, ids: IdIndex, unknown: str) -> np.ndarray:
+def _places(name: str, wanted: np.ndarray, indices: Iterable[IdIndex], unknown: str) -> np.ndarray:
     """Return the row of metadata of each of the model's ids, -1 for those without."""
-    found = ids.find(wanted)
-    missing = wanted[found < 0]
+    places = []
+    left = np.arange(len(wanted))  # rows of metadata whose ids were in no index yet
+    for ids in indices:
+        found = ids.find(wanted[left])
+        known, rows = left[found >= 0], found[found >= 0]
+        _check_unique(name, ids, rows)
+        own = np.full(len(ids.array), -1, dtype=np.int64)
+        own[rows] = known
+        places.append(own)
+        left = left[found < 0]
+    missing = wanted[left]
     if missing.size:
         named = ", ".join(map(repr, missing[:NAMED].tolist()))
         if unknown == "error":
@@ -82,14 +87,15 @@ def _places(name: str, wanted: np.ndarray, ids: IdIndex, unknown: str) -> np.nda
             "out",
             stacklevel=5,
         )
-    known = np.flatnonzero(found >= 0)
-    rows, counts = np.unique(found[known], return_counts=True)
+    return np.concatenate(places)
+
+
+def _check_unique(name: str, ids: IdIndex, rows: np.ndarray) -> None:
+    """Refuse several rows of metadata of one id."""
+    found, counts = np.unique(rows, return_counts=True)
     if counts.size and counts.max() > 1:
-        twice = ids.array[[rows[counts.argmax()]]].tolist()[0]
+        twice = ids.array[[found[counts.argmax()]]].tolist()[0]
         raise DataError(f"{name} has {counts.max()} rows with the id {twice!r}: keep one")
-    places = np.full(len(ids.array), -1, dtype=np.int64)
-    places[found[known]] = known
-    return places
 
 
 def _read(name: str, metadata: Any, id_column: str) -> pa.Table:

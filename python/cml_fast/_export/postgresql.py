@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import ExportError
-from .tables import ID, VECTOR, Table
+from .tables import ID, VECTOR, Table, vectors_of
 from .target import Target, import_client, reported, table_exists
 
 _TYPES = {
@@ -113,20 +113,17 @@ def _create(psycopg: Any, database: Any, table: Table, place: str, replace: bool
 
 def _rows(table: Table) -> Any:
     """Yield the rows with the types of Python, and vectors as arrays."""
-    first = 0
     for batch in table.batches():
-        vectors = table.vectors[first : first + len(batch)]
         columns = [
-            vectors if name == VECTOR else column.to_pylist()
+            vectors_of(batch) if name == VECTOR else column.to_pylist()
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ]
         yield from zip(*columns, strict=True)
-        first += len(batch)
 
 
 def _sql_type(type: pa.DataType, table: Table) -> str:
     if pa.types.is_fixed_size_list(type):
-        return f"vector({table.vectors.shape[1]})"
+        return f"vector({table.rows.n_dims})"
     if pa.types.is_list(type):
         return f"{_sql_type(type.value_type, table)}[]"
     if pa.types.is_timestamp(type):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ExportError
-from .tables import VECTOR, Table
+from .tables import VECTOR, Table, vectors_of
 from .target import Target, import_client, reported, table_exists
 
 # Points in one request: a server refuses requests of more than 32 MiB of JSON.
@@ -75,9 +75,7 @@ def _check_names(
 def _upload(models: Any, client: Any, table: Table, collection: str) -> None:
     client.create_collection(
         collection,
-        vectors_config=models.VectorParams(
-            size=table.vectors.shape[1], distance=models.Distance.EUCLID
-        ),
+        vectors_config=models.VectorParams(size=table.rows.n_dims, distance=models.Distance.EUCLID),
     )
     first = 0
     for batch in table.batches():
@@ -85,7 +83,7 @@ def _upload(models: Any, client: Any, table: Table, collection: str) -> None:
             part = batch.slice(start, _BATCH_POINTS)
             rows = list(range(first, first + len(part)))
             payloads = [_json(row) for row in part.drop_columns([VECTOR]).to_pylist()]
-            vectors = table.vectors[rows].tolist()
+            vectors = vectors_of(part).tolist()
             points = models.Batch(ids=rows, vectors=vectors, payloads=payloads)
             client.upsert(collection, points=points, wait=True)
             first += len(part)

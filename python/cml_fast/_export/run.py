@@ -7,13 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from .._validation.scalars import check_choice
-from .._validation.showing import quoted
-from ..data._ids import IdIndex
-from .metadata import UNKNOWN, align, no_metadata
+from .metadata import UNKNOWN, align
+from .rows import Rows
 from .tables import Table
 from .target import Target
 from .targets import target_of
@@ -26,7 +24,7 @@ _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 def export(
     destination: str | os.PathLike[str],
-    entities: Mapping[str, tuple[IdIndex, np.ndarray]],
+    entities: Mapping[str, Rows],
     metadata: Mapping[str, Any],
     *,
     what: str,
@@ -39,7 +37,7 @@ def export(
 ) -> dict[str, int]:
     """Write tables; arguments and errors are those of `Model.export`.
 
-    ``entities`` are the ids and vectors of "items" and "users", ``metadata`` theirs or None.
+    ``entities`` are those of "items" and "users", ``metadata`` their tables or None.
     """
     address = os.fspath(destination)
     if not isinstance(address, str):
@@ -55,12 +53,11 @@ def export(
     chosen = _chosen(what, target, metadata)
     tables = []
     for name in chosen:
-        ids, vectors = entities[name]
-        columns, places = no_metadata(len(vectors))
+        rows, columns, places = entities[name], pa.table({}), None
         if metadata[name] is not None:
             argument = f"{name[:-1]}_metadata"
-            columns, places = align(argument, metadata[name], id_column, ids, unknown)
-        tables.append(Table(f"{prefix}{name}", _arrow_ids(ids), vectors, columns, places))
+            columns, places = align(argument, metadata[name], id_column, rows.indices(), unknown)
+        tables.append(Table(f"{prefix}{name}", rows, columns, places))
     target.write(address, tables, if_exists == "replace", connection)
     if target.is_file:
         return {address: len(tables[0])}
@@ -82,13 +79,3 @@ def _chosen(what: str, target: Target, metadata: Mapping[str, Any]) -> list[str]
                 f"{name[:-1]}_metadata is given, but {name} are not exported: what='both' does both"
             )
     return chosen
-
-
-def _arrow_ids(ids: IdIndex) -> pa.Array:
-    try:
-        return pa.array(ids.array, pa.int64() if ids.array.dtype.kind == "i" else pa.string())
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"the id {quoted(error.object)} of {ids.argument} is no valid Unicode, which a table "
-            "needs"
-        ) from error

@@ -34,7 +34,7 @@ class Columns:
         self._unknown = unknown
         self._table = None
         if metadata is not None:
-            self._table, places = align("item_metadata", metadata, id_column, items, unknown)
+            self._table, places = align("item_metadata", metadata, id_column, [items], unknown)
             self._places = places.tolist()
 
     def values(self, name: str, given: Any) -> list[Any] | None:

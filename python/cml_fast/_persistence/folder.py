@@ -36,6 +36,8 @@ from ..errors import ModelError
 
 FORMAT = "cml_fast"
 FORMAT_VERSION = 1
+# What a folder of cml_fast.distributed has instead of a manifest.
+IN_PARTS = "partitioned.json"
 
 # The advice at the end of error messages; by default: save it again.
 _REMEDIES = {"checkpoint": "training cannot go on from it and has to begin anew in another folder"}
@@ -261,6 +263,12 @@ def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     if path.is_symlink():
         raise ModelError(f"{path} is a link; a {kind} folder holds its own files: copy the whole")
     if not path.is_file():
+        if (folder / IN_PARTS).is_file():
+            raise ModelError(
+                f"{folder} holds a model whose users are in parts: open it with "
+                "cml_fast.distributed.PartitionedModel.open, which recommends and exports; "
+                "cml-fast export takes it, too"
+            )
         raise ModelError(
             f"{folder} is not a {kind} folder, or saving it was interrupted: it has no {path.name}"
         )

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
+from .._export.run import export
 from .._persistence.parts import Parts
 from .._search import bulk
 from .._search.filters import Asked
@@ -23,6 +24,7 @@ from ..data._alignment import nothing_excluded
 from ..data._ids import IdIndex, same_ids
 from ..errors import DataError, ModelError
 from ..model import COLD_USERS, Model
+from ._exporting import RowsInFiles
 from ._parts import (
     ITEMS,
     USERS,
@@ -321,6 +323,76 @@ class PartitionedModel:
                 model.recommend_all(parts.path(at), n, own, **asked, **options)
             parts.join()
         return Path(out)
+
+    def export(
+        self,
+        destination: str | os.PathLike[str],
+        what: str = "items",
+        *,
+        to: str | None = None,
+        prefix: str = "cml_",
+        item_metadata: Any = None,
+        user_metadata: Any = None,
+        id_column: str = "id",
+        unknown: str = "error",
+        if_exists: str = "error",
+        **connection: Any,
+    ) -> dict[str, int]:
+        """Write the vectors, with ids and metadata, to a file or a database, part by part.
+
+        The tables are those of `Model.export`, as are the parameters and other errors.
+
+        Parameters
+        ----------
+        destination : path or str
+            A file, a file or folder of a database, or the URL of a server.
+        what : str
+            "items", "users", or "both", which only databases can hold together.
+
+        Returns
+        -------
+        dict of str to int
+            The number of rows of each table that was written, by its name (of a file, its path).
+
+        Raises
+        ------
+        ModelError, ExportError
+            If a file of the model is missing, damaged or of another model; the message names it,
+            and nothing is written. Which of both depends on the destination.
+
+        Notes
+        -----
+        At most two parts of the users are in memory at a time. With ``user_metadata`` there are
+        also these and 8 bytes for each user, and the parts are read twice.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import pyarrow.parquet
+        >>> from cml_fast import Model
+        >>> from cml_fast.distributed import PartitionedModel
+        >>> model = Model([[0.0], [5.0], [9.0]], [[1.0]], user_ids=["ann", "bob", "eve"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     partitioned = PartitionedModel.of(model, f"{folder}/model", users_per_part=2)
+        ...     written = partitioned.export(f"{folder}/users.parquet", "users")
+        ...     pyarrow.parquet.read_table(f"{folder}/users.parquet")["id"].to_pylist()
+        ['ann', 'bob', 'eve']
+        """
+        return export(
+            destination,
+            {
+                "items": RowsInFiles("item", self.folder, [self._items], self._n_dims),
+                "users": RowsInFiles("user", self.folder, self._users, self._n_dims),
+            },
+            {"items": item_metadata, "users": user_metadata},
+            what=what,
+            to=to,
+            prefix=prefix,
+            id_column=id_column,
+            unknown=unknown,
+            if_exists=if_exists,
+            connection=connection,
+        )
 
     def _check_cold(self, cold_users: str) -> None:
         """Refuse users without likes, or warn the caller of the caller of them."""

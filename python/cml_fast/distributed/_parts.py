@@ -22,11 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet
 from pyarrow import fs
 
+from .._persistence.folder import IN_PARTS
 from ..errors import ModelError
 from ._storage import locate, named_in_errors, replace_file, write_file
 
 KIND, FORMAT = "cml_fast.partitioned", 1
-MANIFEST = "partitioned.json"
+MANIFEST = IN_PARTS
 ITEMS = "items.parquet"
 # Users of a part, at most: with 64 dimensions their vectors take 64 MiB.
 USERS = 1 << 18

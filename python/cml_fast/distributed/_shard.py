@@ -107,13 +107,14 @@ class Shard:
         self.next_round = next_round
 
     def snapshot(self, entity: str) -> Snapshot:
-        """Copies of all that `restore` needs of "users" or "items"."""
+        """All that `restore` needs of "users" or "items"; the next round changes these arrays."""
         names = (entity, f"{entity[:-1]}_accumulators")
         n_dims = self.plan.settings.n_dims
-        arrays = {name: self.tables.arrays[name][:, :n_dims].copy() for name in names}
+        arrays = {name: self.tables.arrays[name][:, :n_dims] for name in names}
         if self._averages is not None:
-            arrays[f"mean_{entity}"] = self._averages.to_arrays()[entity]
-        return arrays
+            arrays[f"mean_{entity}"] = self._averages.arrays[entity]
+        # Ray and NumPy write what is contiguous without a copy of their own.
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Own users and all items as a model has them: averages, if there are any."""

@@ -17,6 +17,7 @@ def worker_class(ray: Any) -> Any:
 
         def __init__(self) -> None:
             self.shard: Any = None
+            self.own: Any = None
 
         def problem(self, version: str) -> str | None:
             """Why this worker cannot train with others of a version, or None."""
@@ -49,20 +50,24 @@ def worker_class(ray: Any) -> Any:
             self.shard.restore({**users, **items}, next_round)
 
         def train(self, number: int) -> tuple[Any, ...]:
-            """Return the counters of a round, and a parcel for each worker."""
-            counters, parcels = self._at(number).train(number)
+            """Return the counters of a round, and a parcel for each other worker."""
+            shard = self._at(number)
+            counters, parcels = shard.train(number)
+            # The own one stays here, and so need not be copied to Ray's object store.
+            self.own, parcels[shard.number] = parcels[shard.number], None
             return (counters, *parcels)
 
         def combine(self, number: int, *parcels: Any) -> Any:
             """Return the combined rows of the own share of the items."""
-            return self._at(number).combine(parcels)
+            whole = [self.own if parcel is None else parcel for parcel in parcels]
+            return self._at(number).combine(whole)
 
         def accept(self, number: int, *parcels: Any) -> None:
             """Take over the combined rows of all shares."""
             self._at(number).accept(number, parcels)
 
         def snapshot(self, next_round: int, entity: str) -> Any:
-            """True, and copies of the tables of "users" or "items"."""
+            """True, and the tables of "users" or "items", which Ray copies before the next call."""
             return True, self._at(next_round).snapshot(entity)
 
         def store(self, next_round: int, path: str, with_items: bool) -> dict[str, str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..._persistence.folder import IN_PARTS
 from ..options import Model, choice, load_model
 from ..output import Outcome
+
+if TYPE_CHECKING:
+    from ...distributed import PartitionedModel
+    from ...model import Model as LoadedModel
 
 EXAMPLE = """
 cml-fast export demo-output/model items.parquet
@@ -95,7 +100,7 @@ def run(
     ] = UNKNOWN[0],
 ) -> Outcome:
     """Export."""
-    written = load_model(model).export(
+    written = _opened(model).export(
         destination,
         what,
         to=to,
@@ -108,3 +113,12 @@ def run(
     )
     lines = [f"{n_rows:,} rows in {name}" for name, n_rows in written.items()]
     return Outcome({"written": written}, lines)
+
+
+def _opened(folder: Path) -> LoadedModel | PartitionedModel:
+    """The model in a folder; if its users are in parts, one part at a time is read."""
+    if not (folder / IN_PARTS).is_file():
+        return load_model(folder)
+    from ...distributed import PartitionedModel
+
+    return PartitionedModel.open(folder)
