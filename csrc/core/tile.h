@@ -27,7 +27,9 @@ inline namespace CML_TARGET {
 
 static_assert(sizeof(Pair) == TileParts::kFloatsInPair * sizeof(float), "see workspace.h");
 
-template <class Lanes, class Memory, class Team>
+// kRowChunks: the number of chunks of a row if registers hold a row while it is copied, so that all
+// of its loads are in flight at once; 0: it is copied chunk by chunk.
+template <class Lanes, class Memory, class Team, int kRowChunks = 0>
 class Tile {
  public:
     CML_FN Tile(const Job& job, Memory memory, Team team, float* workspace)
@@ -80,9 +82,10 @@ class Tile {
             for (int64_t i = first; i < first + kGroup; ++i) {
                 bounded &= load_pair(i, i < n_pairs) <= largest;
             }
-            Lanes::sync();
-            Lanes::transpose(users_ + first * stride(), stride(), columns_ + first, kColumns,
-                             job_.hyper.n_dims);
+            if constexpr (kGroup > 1) {
+                Lanes::transpose(users_ + first * stride(), stride(), columns_ + first, kColumns,
+                                 job_.hyper.n_dims);
+            }
         });
         team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; });
         team_.sync();
@@ -179,6 +182,27 @@ class Tile {
         return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestSquaredGradient;
     }
 
+    // Call f(c, part, x) for each chunk of some rows of the tables, x[i] being that of row i.
+    template <int n, class F>
+    CML_FN void each_chunk_of(const float* const (&rows)[n], F f) const {
+        const Chunks<Lanes, kRowChunks> chunks{job_.hyper.n_dims};
+        const auto load = [&](int c, auto part, Lanes(&x)[n]) CML_INLINE_LAMBDA {
+            CML_UNROLL
+            for (int i = 0; i < n; ++i) x[i] = memory_.load(rows[i] + c * kLanes, part);
+        };
+        if constexpr (kRowChunks > 0) {
+            Lanes held[kRowChunks][n];
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { load(c, part, held[c]); });
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { f(c, part, held[c]); });
+        } else {
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+                Lanes x[n];
+                load(c, part, x);
+                f(c, part, x);
+            });
+        }
+    }
+
     // Copy the rows of a pair to the workspace; zeros if the pair does not exist. Returns the sum
     // of their squared norms.
     CML_FN float load_pair(int64_t i, bool exists) {
@@ -189,12 +213,15 @@ class Tile {
         Lanes sums[4];  // of the squares: user, positive, their difference; sum() takes 4, not 3
         CML_UNROLL
         for (int t = 0; t < 4; ++t) sums[t] = Lanes::splat(0.0f);
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        each_chunk_of(from, [&](int c, auto part, const Lanes(&rows)[2]) CML_INLINE_LAMBDA {
             const Lanes keep = Lanes::splat(exists ? 1.0f : 0.0f);
-            const Lanes u = keep * memory_.load(from[0] + c * kLanes, part);
-            const Lanes v = keep * memory_.load(from[1] + c * kLanes, part);
+            const Lanes u = keep * rows[0];
+            const Lanes v = keep * rows[1];
             u.store(user + c * kLanes, part);
             v.store(positive + c * kLanes, part);
+            if constexpr (Lanes::kRowsTransposed == 1) {
+                u.store_column(columns_ + c * kLanes * kColumns + i, kColumns, part);
+            }
             sums[0].add(u * u, part);
             sums[1].add(v * v, part);
             sums[2].add((u - v) * (u - v), part);
@@ -208,13 +235,12 @@ class Tile {
 
     // Copy the row of a negative to the workspace. Returns its squared norm.
     CML_FN float load_negative(int64_t k) {
-        const float* const from = row_of(job_.items, drawn_[k]);
+        const float* const from[1] = {row_of(job_.items, drawn_[k])};
         float* const to = items_ + k * stride();
         Lanes sums = Lanes::splat(0.0f);
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            const Lanes v = memory_.load(from + c * kLanes, part);
-            v.store(to + c * kLanes, part);
-            sums.add(v * v, part);
+        each_chunk_of(from, [&](int c, auto part, const Lanes(&row)[1]) CML_INLINE_LAMBDA {
+            row[0].store(to + c * kLanes, part);
+            sums.add(row[0] * row[0], part);
         });
         float norm[1];
         Lanes::sum({sums}, norm);

@@ -128,9 +128,9 @@ struct Lanes {
         }
     };
 
-    static CML_FN void transpose(const float* row, int64_t, float* column, int64_t column_stride,
-                                 int n) {
-        each(n, [=](int d) { column[d * column_stride] = row[d]; });
+    template <class P>
+    CML_FN void store_column(float* p, int64_t stride, P part) const {
+        if (holds(part)) p[lane() * stride] = x;
     }
 
     static CML_FN float largest(Lanes a) {

@@ -17,7 +17,7 @@ inline void check(cudaError_t error, const char* what) {
 struct Grid {
     dim3 blocks;
     dim3 threads;         // of a block
-    size_t shared_bytes;  // of a block, if its warps need Scratch
+    size_t shared_bytes;  // of a block: for counters, and for Scratch if its warps need it
 };
 
 // A grid with as many warps, but blocks of at most kWarpsPerBlock, for the kernels whose warps

@@ -50,7 +50,7 @@ class TileWorker {
     }
 
     CML_FN void accumulate(int64_t first, int64_t last, Counters& counters) {
-        const GradientSums<kChunks> sums(launch_);
+        const GradientSums<kChunks, kChunks> sums(launch_);
         const TileSlots& slots = tile_.slots();
         const int64_t size = hyper().tile_size, n_slots = tile_slots(hyper());
         for (int64_t tile = blockIdx.x; first + tile * size < last; tile += gridDim.x) {
@@ -77,7 +77,7 @@ class TileWorker {
 
     const CudaLaunch& launch_;
     DeviceMemory memory_;
-    Tile<Lanes, DeviceMemory, BlockTeam> tile_;
+    Tile<Lanes, DeviceMemory, BlockTeam, kChunks> tile_;
 };
 
 }  // namespace CML_TARGET

@@ -64,12 +64,12 @@ Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t e
     // If even the pairs of a single tile are too many to be in flight, a single warp makes its
     // updates one after another, because several warps could change the same row at once.
     if (job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps)) {
-        return {dim3(1), dim3(kLanes), 0};
+        return {dim3(1), dim3(kLanes), kCounterBytes};
     }
-    constexpr int64_t kThreads = kTileWarps * kLanes;
-    const int64_t blocks =
-        std::min(resident_blocks(kernel, kThreads, 0), blocks_for_tiles(job, end - begin));
-    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0};
+    constexpr int64_t kThreads = kTileWarps * kLanes, kSharedBytes = kTileWarps * kCounterBytes;
+    const int64_t blocks = std::min(resident_blocks(kernel, kThreads, kSharedBytes),
+                                    blocks_for_tiles(job, end - begin));
+    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kSharedBytes};
 }
 
 // A persistent grid for the samples [begin, end): no more warps than the device runs at once.
@@ -77,10 +77,10 @@ Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, in
     if (shares_negatives(job.hyper.loss)) return grid_for_tiles(job, kernel, begin, end);
     // What every device offers a block without asking for more.
     constexpr int64_t kSharedBytes = 48 * 1024;
-    int64_t warps_in_block =
-        std::min<int64_t>(kWarpsPerBlock, kSharedBytes / scratch_bytes(stride));
+    const int64_t warp_bytes = kCounterBytes + scratch_bytes(stride);
+    int64_t warps_in_block = std::min<int64_t>(kWarpsPerBlock, kSharedBytes / warp_bytes);
     const int64_t resident =
-        resident_blocks(kernel, warps_in_block * kLanes, warps_in_block * scratch_bytes(stride)) *
+        resident_blocks(kernel, warps_in_block * kLanes, warps_in_block * warp_bytes) *
         warps_in_block;
     const int64_t pair_blocks = (end - begin + kLanes - 1) / kLanes;
     const bool sync = job.batch_size > 0;
@@ -92,7 +92,7 @@ Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, in
     const int64_t blocks = (sync ? warps + warps_in_block - 1 : warps) / warps_in_block;
     return {dim3(static_cast<unsigned>(blocks)),
             dim3(static_cast<unsigned>(warps_in_block * kLanes)),
-            static_cast<size_t>(warps_in_block * scratch_bytes(stride))};
+            static_cast<size_t>(warps_in_block * warp_bytes)};
 }
 
 void launch_async(CudaLaunch launch, const CudaKernels& kernels, const Grid& grid,

@@ -174,6 +174,26 @@ def test_all_warps_of_a_block_stop_at_what_is_not_finite(emulator, loss, seed):
     assert all(np.isfinite(array).all() for array in snapshot(tables).values())
 
 
+def test_no_update_of_a_popular_item_is_lost(emulator):
+    """Every user likes the first item, so that all warps change its row, each while others do. The
+    accumulators are so large that steps hardly depend on when they are made."""
+    likes = sp.csr_array(np.eye(60, 61, k=1, dtype=np.float32) + (np.arange(61) == 0))
+    chosen = settings(loss="contrastive", tile_size=4, n_negatives=1, learning_rate=0.01, margin=9)
+
+    def change(grid, seed):
+        tables = random_tables("emulated", likes.shape, chosen)
+        for name in ("user_accumulators", "item_accumulators"):
+            tables.arrays[name][:, : chosen.n_dims] = 1e4
+        before = snapshot(tables)["items"][0].copy()
+        make_job(tables, likes, chosen, grid=grid, seed=seed).run(0, likes.nnz)
+        return snapshot(tables)["items"][0] - before
+
+    alone = change((1, 1), 0)
+    for seed in range(1, 6):
+        # A sixtieth of the change, or more, is missing where an update is lost.
+        assert np.linalg.norm(change((2, 8), seed) - alone) < 0.005 * np.linalg.norm(alone)
+
+
 # --- the grid that the host chooses -----------------------------------------------------------
 
 

@@ -201,6 +201,8 @@ def load(library: Path) -> ctypes.CDLL:
     _library = ctypes.CDLL(str(library))
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_batch_bytes.restype = I64
+    _library.emulator_batch_bytes.argtypes = [POINTER, POINTER]
     _library.emulator_step.restype = I64
     _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_select.restype = ctypes.c_char_p
@@ -283,6 +285,13 @@ class EmulatedJob:
         if values["first_non_finite"] == 2**63 - 1:
             values["first_non_finite"] = None
         return SimpleNamespace(**values)
+
+    def batch_bytes(self) -> int:
+        """Of the memory for mini-batches."""
+        assert _library is not None, "the fixture `emulator` loads it"
+        options = Options(*self._options)
+        size: int = _library.emulator_batch_bytes(ctypes.byref(self._job), ctypes.byref(options))
+        return size
 
     def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
         assert _library is not None, "the fixture `emulator` loads it"
