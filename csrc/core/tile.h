@@ -9,10 +9,11 @@
 // So each row is read once, and each shared negative is updated once for all pairs. This file does
 // not change the tables: it writes the gradients to the slots of the tile, see TileSlots.
 //
-// A `Team` divides the work: a single CPU thread, or the warps of a CUDA block.
-//   each(n, f)   f(0) ... f(n - 1), each called by one member
-//   sync()       after it, every member sees what the others wrote
-//   all(x)       whether x is true for every member; also a sync()
+// A `Team` divides the work: a single CPU thread, or the warps of one or several CUDA blocks.
+//   each(n, f)           f(0) ... f(n - 1), each called by one member
+//   each(n, f, earlier)  the same, where so many calls were divided since the last sync(): the
+//                        members go on in turn
+//   sync()               after it, every member sees what the others wrote
 #pragma once
 
 #include "losses/registry.h"
@@ -66,8 +67,9 @@ class Tile {
     }
 
     // Compute the gradients of a tile, which has been drawn; if the items are fixed, only those of
-    // the users. Returns whether the norms of all rows were below the bound; if not, the gradients
-    // must not be used. Then the upcoming tile is drawn, if there is one and this device prefetches
+    // the users. Returns whether the norms of all rows that this member loaded were below the
+    // bound; if any were not, the gradients must not be used. After a sync(), every member sees all
+    // gradients. Then the upcoming tile is drawn, if there is one and this device prefetches
     // rows: they arrive during the last products.
     CML_LARGE_FN bool compute_gradients(SampleRange tile, SampleRange upcoming, bool items_fixed,
                                         const TileSlots& slots, Counters& counters) {
@@ -87,7 +89,9 @@ class Tile {
                                  job_.hyper.n_dims);
             }
         });
-        team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; });
+        const auto load = [&](int64_t k)
+                              CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; };
+        team_.each(n, load, blocks * kLanes / kGroup);
         team_.sync();
         compute_distances(blocks);
         team_.sync();
@@ -104,14 +108,15 @@ class Tile {
         team_.each(tile_size(),
                    [&](int64_t i) CML_INLINE_LAMBDA { finish_pair(i, n_pairs, slots, counters); });
         if constexpr (Lanes::kPrefetches) begin_to_fetch(upcoming);
+        const int user_calls = groups_of(n_pairs, kRows), calls = user_calls + groups_of(n, kRows);
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            user_gradients(c, part, n_pairs, slots);
+            user_gradients(c, part, n_pairs, slots, c * calls);
             if (!items_fixed) {
                 positive_gradients(c, part, n_pairs, slots);
-                negative_gradients(c, part, n_pairs, slots);
+                negative_gradients(c, part, n_pairs, slots, c * calls + user_calls);
             }
         });
-        return team_.all(bounded);
+        return bounded;
     }
 
  private:
@@ -252,9 +257,10 @@ class Tile {
     CML_FN void compute_distances(int blocks) {
         const int n = job_.hyper.n_negatives;
         const Lanes minus_two = Lanes::splat(-2.0f);
+        const int groups = groups_of(n, kRows);
         for (int block = 0; block < blocks; ++block) {
             const Lanes norms = Lanes::load(user_norms_ + block * kLanes, Full{});
-            team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+            const auto distances = [&](int64_t group) CML_INLINE_LAMBDA {
                 const int64_t k = group * kRows;
                 product<Lanes>(job_.hyper.n_dims, {items_ + k * stride(), stride(), 1},
                                columns_ + block * kLanes, kColumns, Full{},
@@ -265,7 +271,8 @@ class Tile {
                                        .store(coefficients_ + (k + m) * kColumns + block * kLanes,
                                               Full{});
                                });
-            });
+            };
+            team_.each(groups, distances, block * groups);
         }
     }
 
@@ -322,8 +329,8 @@ class Tile {
     }
 
     template <class Part>
-    CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots) {
-        team_.each(groups_of(n_pairs, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+    CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots, int earlier) {
+        const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
             fetch_some();
             const int64_t i = group * kRows;
             product<Lanes>(
@@ -338,7 +345,8 @@ class Tile {
                     (x + (of_user * u - of_positive * v))
                         .store(slots.gradients + (i + m) * slots.stride + c * kLanes, part);
                 });
-        });
+        };
+        team_.each(groups_of(n_pairs, kRows), gradients, earlier);
     }
 
     template <class Part>
@@ -353,10 +361,11 @@ class Tile {
     }
 
     template <class Part>
-    CML_FN void negative_gradients(int c, Part part, int n_pairs, const TileSlots& slots) {
+    CML_FN void negative_gradients(int c, Part part, int n_pairs, const TileSlots& slots,
+                                   int earlier) {
         const int n = job_.hyper.n_negatives;
-        float* const gradients = slots.gradients + 2 * tile_size() * slots.stride;
-        team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+        float* const to = slots.gradients + 2 * tile_size() * slots.stride;
+        const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
             fetch_some();
             const int64_t k = group * kRows;
             product<Lanes>(
@@ -365,9 +374,10 @@ class Tile {
                     if (k + m >= n) return;
                     const Lanes v = Lanes::load(items_ + (k + m) * stride() + c * kLanes, part);
                     (x - Lanes::splat(coefficient_sums_[k + m]) * v)
-                        .store(gradients + (k + m) * slots.stride + c * kLanes, part);
+                        .store(to + (k + m) * slots.stride + c * kLanes, part);
                 });
-        });
+        };
+        team_.each(groups_of(n, kRows), gradients, earlier);
     }
 
     const Job& job_;

@@ -1,6 +1,7 @@
 // The training kernels: persistent grids whose workers divide the samples between them.
 //
-// A `Worker` is a warp that works on pairs (pairs.cuh) or a block that works on tiles (tiles.cuh).
+// A `Worker` is a warp that works on pairs (pairs.cuh), or a block or several that work on tiles
+// (tiles.cuh).
 //
 //   kThreads           the largest number of threads of a block
 //   kBlocks            the number of blocks that a multiprocessor must hold

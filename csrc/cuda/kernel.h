@@ -42,7 +42,9 @@ struct CudaLaunch {
     int64_t stride;  // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
     CudaMinibatch batch;
-    float* workspaces;  // for tiles: workspace_floats() for each block
+    // For tiles: a workspace of workspace_floats() for each team, see tiles.cuh.
+    int64_t n_teams;
+    float* workspaces;
 };
 
 // Arguments of the kernel `step`.

@@ -18,6 +18,7 @@ struct Grid {
     dim3 blocks;
     dim3 threads;         // of a block
     size_t shared_bytes;  // of a block: for counters, and for Scratch if its warps need it
+    int64_t n_teams = 0;  // that work on tiles, see tiles.cuh
 };
 
 // A grid with as many warps, but blocks of at most kWarpsPerBlock, for the kernels whose warps

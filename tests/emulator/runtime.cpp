@@ -17,6 +17,7 @@ struct Options {
     int32_t cooperative;      // whether there are cooperative launches
     int32_t blocks;  // in: 0: the grid that the host code chooses; out: that of the first kernel
     int32_t warps_in_block;
+    int32_t teams;  // of the blocks of such a grid, where they work on tiles
 };
 
 Options options;
@@ -54,6 +55,7 @@ struct KernelLaunch {
         shared_bytes =
             warps * static_cast<size_t>(cml::kCounterBytes + cml::scratch_bytes(argument.stride));
         argument.shared = grid.x * warps > 1;
+        argument.n_teams = options.teams;
         argument.workspaces = reinterpret_cast<float*>(workspaces.data());
     }
 

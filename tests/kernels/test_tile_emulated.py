@@ -99,6 +99,24 @@ def test_no_order_matters_in_mini_batches(device, loss, order, grid):
         assert_same_as_cpu(device, emulation, loss=loss, n_users=12, n_items=30, batch_size=90)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "teams"),
+    mostly_slow([(90, 2), (2**24, 3)], itertools.product([20, 90, 2**24], [1, 2, 3, 5])),
+)
+def test_teams_of_blocks(emulator, loss, batch_size, teams):
+    """Of the same or of different sizes, with fewer or more tiles than there are teams."""
+    for seed in (1, 2):
+        emulation = {"order": "shuffled", "seed": seed, "grid": (5, 2), "teams": teams}
+        changes = {"n_users": 12, "n_items": 30, "n_dims": 70, "batch_size": batch_size}
+        assert_same_as_cpu("emulated", emulation, loss=loss, **changes)
+
+
+@pytest.mark.parametrize("n_dims", [1, 31, 33, 100, 1024, 1500])
+def test_the_teams_of_the_host(emulator, n_dims):
+    changes = {"n_users": 6, "n_items": 30, "batch_size": 40}
+    assert_same_as_cpu("emulated", loss="softmax", n_dims=n_dims, **changes)
+
+
 def test_any_split_into_launches(device, loss):
     _, likes, _ = problem("cpu")
     launches = [(0, 50), (50, 150), (150, likes.nnz), (likes.nnz, 2 * likes.nnz)]
@@ -116,6 +134,18 @@ def test_a_batch_with_a_bad_row_changes_nothing(device, loss, bad):
     assert counters.pairs == 70
     for name, array in snapshot(tables).items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_only_a_tile_with_pairs_is_refused(emulator):
+    """Teams without a tile load rows, too."""
+    for item in range(4, 16):
+        tables, likes, chosen = problem("emulated", 8, 30, loss="softmax", batch_size=20)
+        tables.arrays["items"][item, 0] = np.inf
+        refused = {
+            make_job(tables, likes, chosen, grid=(4, 2), teams=teams).run(0, 20).first_non_finite
+            for teams in (1, 3)
+        }
+        assert refused in ({0}, {None})
 
 
 # --- asynchronous updates ---------------------------------------------------------------------
@@ -204,10 +234,10 @@ def test_no_update_of_a_popular_item_is_lost(emulator):
         ((90, 87), 11, 0, (1, 1)),  # and a tile of eleven, eleven times
         ((90, 88), 11, 0, (1, 8)),
         ((180, 176), 11, 0, (2, 8)),
-        ((900, 800), 5, 0, (16, 8)),  # all multiprocessors are busy
-        ((15, 60), 20, 50, (3, 8)),
-        ((15, 60), 20, 10, (1, 8)),
-        ((60, 60), 1, 500, (16, 8)),
+        ((900, 800), 5, 0, (5, 8)),  # all multiprocessors are busy
+        ((15, 60), 20, 50, (5, 8)),  # also with three tiles
+        ((15, 60), 20, 10, (5, 8)),
+        ((60, 60), 1, 500, (5, 8)),
     ],
 )
 def test_the_grid_that_the_host_chooses(emulator, shape, tile_size, batch_size, grid):

@@ -32,6 +32,8 @@ FLAGS = [
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
+# For tiles, whose blocks have more warps and use all multiprocessors: every thread takes time.
+MULTIPROCESSORS_FOR_TILES = 5
 FIXED_CHUNKS = 8  # kMaxFixedChunks
 KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
 
@@ -161,6 +163,7 @@ Options = structure(
     ("cooperative", I32),
     ("blocks", I32),
     ("warps_in_block", I32),
+    ("teams", I32),
 )
 
 # As in csrc/core/select.h.
@@ -217,7 +220,8 @@ class EmulatedJob:
 
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
-    what csrc/cuda/train.cu chooses. Without ``cooperative`` the device lacks cooperative launches.
+    what csrc/cuda/train.cu chooses, and ``teams`` of its blocks work on tiles, by default each of
+    one block. Without ``cooperative`` the device lacks cooperative launches.
     The attribute ``grid`` is that of the last run, of its first kernel.
     """
 
@@ -230,6 +234,7 @@ class EmulatedJob:
         order: str = "ascending",
         seed: int = 0,
         grid: tuple[int, int] = (0, 0),
+        teams: int = 0,
         cooperative: bool = True,
     ) -> None:
         self._arrays = arrays  # kept alive
@@ -268,7 +273,8 @@ class EmulatedJob:
         draws = (2**64 * chosen.n_negatives // tables[1].rows + 1) % 2**64
         visits = visit_sizes(likes.n_pairs, chosen.pairs_per_part)
         self._job = CoreJob(*tables, likes, visits, hyper, ranks, draws, batch_size, fixed)
-        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
+        most = MULTIPROCESSORS_FOR_TILES if _core.LOSSES[chosen.loss] else MULTIPROCESSORS
+        self._options = ORDERS.index(order), seed, most, cooperative, *grid, teams or grid[0]
         self.grid = grid
 
     def run(self, begin: int, end: int) -> SimpleNamespace:
@@ -338,7 +344,7 @@ def cuda_select(
     selection = Selection(
         *(at[0], m, p, at[1], at[2], n, at[3], at[4], len(columns)), starts, counts, total
     )
-    options = Options(ORDERS.index(order), seed, MULTIPROCESSORS, True, 0, 0)
+    options = Options(ORDERS.index(order), seed, MULTIPROCESSORS, True, 0, 0, 0)
     bytes_read = I64()
     arguments = [ctypes.byref(each) for each in (selection, options, bytes_read)]
     error: bytes = _library.emulator_select(*arguments)
