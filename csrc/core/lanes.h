@@ -4,9 +4,10 @@
 //   kRowsAtOnce                 1, 2 or 4: rows whose distances fit in registers side by side
 //   kPairsAtOnce                pairs whose users a lane looks up side by side
 //   kProductRows                rows of a product whose sums fit in registers, see product.h
+//   kNegativesAtOnce            of a pair block, whose losses are computed side by side
 //   kHoldsRow                   whether registers can hold a row beside those sums
 //   kPrefetches                 whether prefetch() does something
-//   kRowsTransposed             rows that are transposed at a time
+//   kRowsTransposed             rows that transpose() takes at a time; 1: store_column() is used
 //   splat(x)                    x in every lane
 //   load(p, part)               32 consecutive floats, or the part of them that exists
 //   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
@@ -30,6 +31,7 @@
 //                               lanes, at least for those of the n items at p that are in the set
 //   transpose(p, stride, q, column_stride, n)   the first n elements of kRowsTransposed rows at p
 //                               as columns at q
+//   a.store_column(p, stride, part)   lane i at p + i * stride
 //   sync()                      after it, every lane sees what the others wrote to scratch memory
 //   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   these will be loaded soon
 #pragma once

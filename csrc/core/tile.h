@@ -9,10 +9,11 @@
 // So each row is read once, and each shared negative is updated once for all pairs. This file does
 // not change the tables: it writes the gradients to the slots of the tile, see TileSlots.
 //
-// A `Team` divides the work: a single CPU thread, or the warps of a CUDA block.
-//   each(n, f)   f(0) ... f(n - 1), each called by one member
-//   sync()       after it, every member sees what the others wrote
-//   all(x)       whether x is true for every member; also a sync()
+// A `Team` divides the work: a single CPU thread, or the warps of one or several CUDA blocks.
+//   each(n, f)           f(0) ... f(n - 1), each called by one member
+//   each(n, f, earlier)  the same, where so many calls were divided since the last sync(): the
+//                        members go on in turn
+//   sync()               after it, every member sees what the others wrote
 #pragma once
 
 #include "losses/registry.h"
@@ -27,7 +28,9 @@ inline namespace CML_TARGET {
 
 static_assert(sizeof(Pair) == TileParts::kFloatsInPair * sizeof(float), "see workspace.h");
 
-template <class Lanes, class Memory, class Team>
+// kRowChunks: the number of chunks of a row if registers hold a row while it is copied, so that all
+// of its loads are in flight at once; 0: it is copied chunk by chunk.
+template <class Lanes, class Memory, class Team, int kRowChunks = 0>
 class Tile {
  public:
     CML_FN Tile(const Job& job, Memory memory, Team team, float* workspace)
@@ -64,8 +67,9 @@ class Tile {
     }
 
     // Compute the gradients of a tile, which has been drawn; if the items are fixed, only those of
-    // the users. Returns whether the norms of all rows were below the bound; if not, the gradients
-    // must not be used. Then the upcoming tile is drawn, if there is one and this device prefetches
+    // the users. Returns whether the norms of all rows that this member loaded were below the
+    // bound; if any were not, the gradients must not be used. After a sync(), every member sees all
+    // gradients. Then the upcoming tile is drawn, if there is one and this device prefetches
     // rows: they arrive during the last products.
     CML_LARGE_FN bool compute_gradients(SampleRange tile, SampleRange upcoming, bool items_fixed,
                                         const TileSlots& slots, Counters& counters) {
@@ -80,11 +84,14 @@ class Tile {
             for (int64_t i = first; i < first + kGroup; ++i) {
                 bounded &= load_pair(i, i < n_pairs) <= largest;
             }
-            Lanes::sync();
-            Lanes::transpose(users_ + first * stride(), stride(), columns_ + first, kColumns,
-                             job_.hyper.n_dims);
+            if constexpr (kGroup > 1) {
+                Lanes::transpose(users_ + first * stride(), stride(), columns_ + first, kColumns,
+                                 job_.hyper.n_dims);
+            }
         });
-        team_.each(n, [&](int64_t k) CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; });
+        const auto load = [&](int64_t k)
+                              CML_INLINE_LAMBDA { bounded &= load_negative(k) <= largest; };
+        team_.each(n, load, blocks * kLanes / kGroup);
         team_.sync();
         compute_distances(blocks);
         team_.sync();
@@ -101,14 +108,15 @@ class Tile {
         team_.each(tile_size(),
                    [&](int64_t i) CML_INLINE_LAMBDA { finish_pair(i, n_pairs, slots, counters); });
         if constexpr (Lanes::kPrefetches) begin_to_fetch(upcoming);
+        const int user_calls = groups_of(n_pairs, kRows), calls = user_calls + groups_of(n, kRows);
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            user_gradients(c, part, n_pairs, slots);
+            user_gradients(c, part, n_pairs, slots, c * calls);
             if (!items_fixed) {
                 positive_gradients(c, part, n_pairs, slots);
-                negative_gradients(c, part, n_pairs, slots);
+                negative_gradients(c, part, n_pairs, slots, c * calls + user_calls);
             }
         });
-        return team_.all(bounded);
+        return bounded;
     }
 
  private:
@@ -179,6 +187,27 @@ class Tile {
         return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestSquaredGradient;
     }
 
+    // Call f(c, part, x) for each chunk of some rows of the tables, x[i] being that of row i.
+    template <int n, class F>
+    CML_FN void each_chunk_of(const float* const (&rows)[n], F f) const {
+        const Chunks<Lanes, kRowChunks> chunks{job_.hyper.n_dims};
+        const auto load = [&](int c, auto part, Lanes(&x)[n]) CML_INLINE_LAMBDA {
+            CML_UNROLL
+            for (int i = 0; i < n; ++i) x[i] = memory_.load(rows[i] + c * kLanes, part);
+        };
+        if constexpr (kRowChunks > 0) {
+            Lanes held[kRowChunks][n];
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { load(c, part, held[c]); });
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { f(c, part, held[c]); });
+        } else {
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
+                Lanes x[n];
+                load(c, part, x);
+                f(c, part, x);
+            });
+        }
+    }
+
     // Copy the rows of a pair to the workspace; zeros if the pair does not exist. Returns the sum
     // of their squared norms.
     CML_FN float load_pair(int64_t i, bool exists) {
@@ -189,12 +218,15 @@ class Tile {
         Lanes sums[4];  // of the squares: user, positive, their difference; sum() takes 4, not 3
         CML_UNROLL
         for (int t = 0; t < 4; ++t) sums[t] = Lanes::splat(0.0f);
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
+        each_chunk_of(from, [&](int c, auto part, const Lanes(&rows)[2]) CML_INLINE_LAMBDA {
             const Lanes keep = Lanes::splat(exists ? 1.0f : 0.0f);
-            const Lanes u = keep * memory_.load(from[0] + c * kLanes, part);
-            const Lanes v = keep * memory_.load(from[1] + c * kLanes, part);
+            const Lanes u = keep * rows[0];
+            const Lanes v = keep * rows[1];
             u.store(user + c * kLanes, part);
             v.store(positive + c * kLanes, part);
+            if constexpr (Lanes::kRowsTransposed == 1) {
+                u.store_column(columns_ + c * kLanes * kColumns + i, kColumns, part);
+            }
             sums[0].add(u * u, part);
             sums[1].add(v * v, part);
             sums[2].add((u - v) * (u - v), part);
@@ -208,13 +240,12 @@ class Tile {
 
     // Copy the row of a negative to the workspace. Returns its squared norm.
     CML_FN float load_negative(int64_t k) {
-        const float* const from = row_of(job_.items, drawn_[k]);
+        const float* const from[1] = {row_of(job_.items, drawn_[k])};
         float* const to = items_ + k * stride();
         Lanes sums = Lanes::splat(0.0f);
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            const Lanes v = memory_.load(from + c * kLanes, part);
-            v.store(to + c * kLanes, part);
-            sums.add(v * v, part);
+        each_chunk_of(from, [&](int c, auto part, const Lanes(&row)[1]) CML_INLINE_LAMBDA {
+            row[0].store(to + c * kLanes, part);
+            sums.add(row[0] * row[0], part);
         });
         float norm[1];
         Lanes::sum({sums}, norm);
@@ -226,9 +257,10 @@ class Tile {
     CML_FN void compute_distances(int blocks) {
         const int n = job_.hyper.n_negatives;
         const Lanes minus_two = Lanes::splat(-2.0f);
+        const int groups = groups_of(n, kRows);
         for (int block = 0; block < blocks; ++block) {
             const Lanes norms = Lanes::load(user_norms_ + block * kLanes, Full{});
-            team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+            const auto distances = [&](int64_t group) CML_INLINE_LAMBDA {
                 const int64_t k = group * kRows;
                 product<Lanes>(job_.hyper.n_dims, {items_ + k * stride(), stride(), 1},
                                columns_ + block * kLanes, kColumns, Full{},
@@ -239,7 +271,8 @@ class Tile {
                                        .store(coefficients_ + (k + m) * kColumns + block * kLanes,
                                               Full{});
                                });
-            });
+            };
+            team_.each(groups, distances, block * groups);
         }
     }
 
@@ -296,8 +329,8 @@ class Tile {
     }
 
     template <class Part>
-    CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots) {
-        team_.each(groups_of(n_pairs, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+    CML_FN void user_gradients(int c, Part part, int n_pairs, const TileSlots& slots, int earlier) {
+        const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
             fetch_some();
             const int64_t i = group * kRows;
             product<Lanes>(
@@ -312,7 +345,8 @@ class Tile {
                     (x + (of_user * u - of_positive * v))
                         .store(slots.gradients + (i + m) * slots.stride + c * kLanes, part);
                 });
-        });
+        };
+        team_.each(groups_of(n_pairs, kRows), gradients, earlier);
     }
 
     template <class Part>
@@ -327,10 +361,11 @@ class Tile {
     }
 
     template <class Part>
-    CML_FN void negative_gradients(int c, Part part, int n_pairs, const TileSlots& slots) {
+    CML_FN void negative_gradients(int c, Part part, int n_pairs, const TileSlots& slots,
+                                   int earlier) {
         const int n = job_.hyper.n_negatives;
-        float* const gradients = slots.gradients + 2 * tile_size() * slots.stride;
-        team_.each(groups_of(n, kRows), [&](int64_t group) CML_INLINE_LAMBDA {
+        float* const to = slots.gradients + 2 * tile_size() * slots.stride;
+        const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
             fetch_some();
             const int64_t k = group * kRows;
             product<Lanes>(
@@ -339,9 +374,10 @@ class Tile {
                     if (k + m >= n) return;
                     const Lanes v = Lanes::load(items_ + (k + m) * stride() + c * kLanes, part);
                     (x - Lanes::splat(coefficient_sums_[k + m]) * v)
-                        .store(gradients + (k + m) * slots.stride + c * kLanes, part);
+                        .store(to + (k + m) * slots.stride + c * kLanes, part);
                 });
-        });
+        };
+        team_.each(groups_of(n, kRows), gradients, earlier);
     }
 
     const Job& job_;

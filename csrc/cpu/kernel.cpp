@@ -97,7 +97,7 @@ constexpr CpuKernel kPairKernel{
 // The `Team` of a single thread, see core/tile.h.
 struct Alone {
     template <class F>
-    CML_FN void each(int64_t n, F f) const {
+    CML_FN void each(int64_t n, F f, int = 0) const {
         for (int64_t i = 0; i < n; ++i) f(i);
     }
     CML_FN void sync() const {}

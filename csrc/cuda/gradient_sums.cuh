@@ -12,8 +12,12 @@ namespace cml {
 inline namespace CML_TARGET {
 
 // Every slot has room for a sum. The first worker that has a gradient for a row claims the row for
-// its slot; later ones add their gradients to the sum of that slot.
-template <int kChunks>
+// its slot; later ones add their gradients to the sum of that slot. Where slots are rows, each row
+// has a slot of its own, and there is nothing to claim.
+//
+// kHeldChunks: kChunks if registers hold a gradient while its slot is claimed, so that all of its
+// loads are in flight at once and do not wait for the answer; or 0.
+template <int kChunks, int kHeldChunks = 0>
 class GradientSums {
  public:
     CML_FN explicit GradientSums(const CudaLaunch& launch)
@@ -23,12 +27,26 @@ class GradientSums {
     // `own` is the slot to use if the row has none so far.
     template <class Gradient>
     CML_FN void add(bool is_user, int32_t number, int64_t own, Gradient gradient) const {
-        const int64_t slot =
-            claim((is_user ? batch_.user_slots : batch_.item_slots) + number, number, own);
-        int64_t* const sums = batch_.sums + slot * batch_.stride;
-        Chunks<Lanes, kChunks>{job_.hyper.n_dims}.each([&](int c, auto part) {
-            Lanes::add_rounded(sums + c * kLanes, gradient(c, part), job_.fixed.scale, part);
-        });
+        const Chunks<Lanes, kChunks> chunks{job_.hyper.n_dims};
+        if constexpr (kHeldChunks > 0) {
+            Lanes held[kHeldChunks];
+            chunks.each([&](int c, auto part) { held[c] = gradient(c, part); });
+            int64_t* const sums = sums_of(slot_of(is_user, number, own));
+            chunks.each([&](int c, auto part) {
+                Lanes::add_rounded(sums + c * kLanes, held[c], job_.fixed.scale, part);
+            });
+        } else {
+            int64_t* const sums = sums_of(slot_of(is_user, number, own));
+            chunks.each([&](int c, auto part) {
+                Lanes::add_rounded(sums + c * kLanes, gradient(c, part), job_.fixed.scale, part);
+            });
+        }
+    }
+
+    // The slots of a mini-batch of n pairs.
+    CML_FN int64_t count_slots(int64_t n) const {
+        return batch_.slots_are_rows ? job_.users.n_rows + job_.items.n_rows
+                                     : slots_of_batch(job_.hyper, n);
     }
 
     // Update the row of this slot, if there is one, and free the slot. Returns whether the new row
@@ -38,14 +56,15 @@ class GradientSums {
         const int32_t number = batch_.rows[slot] - 1;
         if (number < 0) return true;
         Lanes::sync();  // all lanes have read it
-        const bool is_user = is_user_slot(job_.hyper, slot);
+        const bool is_user =
+            batch_.slots_are_rows ? slot < job_.users.n_rows : is_user_slot(job_.hyper, slot);
         const Table& table = is_user ? job_.users : job_.items;
         if (Lanes::lane() == 0) {
             batch_.rows[slot] = 0;
-            (is_user ? batch_.user_slots : batch_.item_slots)[number] = 0;
+            if (!batch_.slots_are_rows) *owner(is_user, number) = 0;
         }
         float* const row = row_of(table, number);
-        int64_t* const sums = batch_.sums + slot * batch_.stride;
+        int64_t* const sums = sums_of(slot);
         return update_row<Lanes, kChunks>(
             job_.hyper, memory, row, accumulators_of(table, number),
             [&](int c, auto part) { return memory.load(row + c * kLanes, part); },
@@ -55,12 +74,24 @@ class GradientSums {
     }
 
  private:
+    CML_FN int64_t* sums_of(int64_t slot) const { return batch_.sums + slot * batch_.stride; }
+
+    CML_FN int32_t* owner(bool is_user, int32_t number) const {
+        return (is_user ? batch_.user_slots : batch_.item_slots) + number;
+    }
+
     // Return the slot of a row; if it has none, claim it for the slot `own`. In memory slots count
     // from 1, and 0 means none.
-    CML_FN int64_t claim(int32_t* owner, int32_t number, int64_t own) const {
+    CML_FN int64_t slot_of(bool is_user, int32_t number, int64_t own) const {
+        if (batch_.slots_are_rows) {
+            const int64_t slot = (is_user ? 0 : job_.users.n_rows) + number;
+            // All that have a gradient for this row write the same.
+            if (Lanes::lane() == 0) atomicExch(batch_.rows + slot, number + 1);
+            return slot;
+        }
         int32_t before = 0;
         if (Lanes::lane() == 0) {
-            before = atomicCAS(owner, 0, static_cast<int32_t>(own + 1));
+            before = atomicCAS(owner(is_user, number), 0, static_cast<int32_t>(own + 1));
             if (before == 0) batch_.rows[own] = number + 1;
         }
         before = __shfl_sync(kAllLanes, before, 0);

@@ -23,9 +23,35 @@ CML_FN unsigned long long* as_unsigned(int64_t* p) {
     return reinterpret_cast<unsigned long long*>(p);
 }
 
-// Add the counters of a warp to those of the launch, except first_non_finite: see set_flag().
+// Shared memory begins with a Counters for each warp of the block, where it counts over several
+// mini-batches: in registers, sums would be spilled. Only lane 0 uses it, because every lane counts
+// the same. first_non_finite is not part of it: see set_flag().
+static_assert(sizeof(Counters) % 16 == 0, "what follows may have to be aligned");
+
+CML_FN Counters* counters_in(int64_t* shared_memory) {
+    return reinterpret_cast<Counters*>(shared_memory) + threadIdx.x / kLanes;
+}
+
+CML_FN int64_t* after_counters(int64_t* shared_memory) {
+    return shared_memory + blockDim.x / kLanes * (sizeof(Counters) / sizeof(int64_t));
+}
+
+CML_FN void clear(Counters* sum) {
+    if (Lanes::lane() == 0) *sum = {};
+}
+
+CML_FN void add(const Counters& counters, Counters* sum) {
+    if (Lanes::lane() != 0) return;
+    sum->pairs += counters.pairs;
+    sum->active += counters.active;
+    sum->impostors += counters.impostors;
+    sum->skipped += counters.skipped;
+    sum->loss += counters.loss;
+}
+
+// Add the counters of a warp to those of the launch, once: all warps add to the same cache line.
 CML_FN void report(const Counters& counters, Counters* sum) {
-    if (Lanes::lane() != 0) return;  // every lane counted the same
+    if (Lanes::lane() != 0) return;
     atomicAdd(as_unsigned(&sum->pairs), static_cast<unsigned long long>(counters.pairs));
     atomicAdd(as_unsigned(&sum->active), static_cast<unsigned long long>(counters.active));
     atomicAdd(as_unsigned(&sum->impostors), static_cast<unsigned long long>(counters.impostors));

@@ -9,11 +9,12 @@
 
 namespace cml {
 
-template <class Worker>
+// SyncWorker: for the kernel of all mini-batches.
+template <class Worker, class SyncWorker = Worker>
 static CudaKernels kernels_of() {
     return {reinterpret_cast<const void*>(&async_kernel<Worker>),
             reinterpret_cast<const void*>(&project_kernel<CML_CHUNKS>),
-            reinterpret_cast<const void*>(&sync_kernel<Worker>),
+            reinterpret_cast<const void*>(&sync_kernel<SyncWorker>),
             reinterpret_cast<const void*>(&accumulate_kernel<Worker>),
             reinterpret_cast<const void*>(&apply_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&step_kernel<CML_CHUNKS>)};
@@ -26,8 +27,9 @@ static CudaKernels pair_kernels_of(LossList<Policies...>, Loss loss) {
 }
 
 CudaKernels CML_KERNELS_OF(CML_CHUNKS)(Loss loss) {
-    return shares_negatives(loss) ? kernels_of<TileWorker<CML_CHUNKS>>()
-                                  : pair_kernels_of(PairwiseLosses{}, loss);
+    return shares_negatives(loss)
+               ? kernels_of<TileWorker<CML_CHUNKS, BlockTeam>, TileWorker<CML_CHUNKS, GridTeam>>()
+               : pair_kernels_of(PairwiseLosses{}, loss);
 }
 
 }  // namespace cml

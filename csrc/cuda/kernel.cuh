@@ -1,6 +1,7 @@
 // The training kernels: persistent grids whose workers divide the samples between them.
 //
-// A `Worker` is a warp that works on pairs (pairs.cuh) or a block that works on tiles (tiles.cuh).
+// A `Worker` is a warp that works on pairs (pairs.cuh), or a block or several that work on tiles
+// (tiles.cuh).
 //
 //   kThreads           the largest number of threads of a block
 //   kBlocks            the number of blocks that a multiprocessor must hold
@@ -21,7 +22,7 @@ template <class Worker>
 __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     async_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
-    Worker worker(launch, shared_memory);
+    Worker worker(launch, after_counters(shared_memory));
     Counters counters;
     worker.train(counters);
     set_flag(counters.first_non_finite, &launch.counters->sums.first_non_finite);
@@ -67,7 +68,7 @@ template <int kChunks>
 CML_FN void apply(const CudaLaunch& launch, int64_t first, int64_t last) {
     const Warp warp = this_warp();
     const GradientSums<kChunks> sums(launch);
-    const int64_t n_slots = slots_of_batch(launch.job.hyper, last - first);
+    const int64_t n_slots = sums.count_slots(last - first);
     bool finite = true;
     for (int64_t slot = warp.number; slot < n_slots; slot += warp.n_warps) {
         finite &= sums.apply(slot);
@@ -85,19 +86,21 @@ __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     sync_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
     const cooperative_groups::grid_group grid = cooperative_groups::this_grid();
-    Worker worker(launch, shared_memory);
+    Worker worker(launch, after_counters(shared_memory));
+    clear(counters_in(shared_memory));
     int64_t last;
     for (int64_t first = launch.begin; first < launch.end; first = last) {
         last = end_of_batch(first, launch);
         Counters counters;
         accumulate(launch, worker, first, last, counters);
-        report(counters, &launch.counters->sums);
+        add(counters, counters_in(shared_memory));
         grid.sync();
         if (is_set(&launch.counters->refused_gradient)) break;
         apply<Worker::kRowChunks>(launch, first, last);
         grid.sync();
         if (is_set(&launch.counters->sums.first_non_finite)) break;
     }
+    report(*counters_in(shared_memory), &launch.counters->sums);
 }
 
 // The same as two kernels, launched in turn. They read from device memory which batch is next, so
@@ -112,7 +115,7 @@ __global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     const int64_t first = failed ? launch.end : launch.counters->to_accumulate;
     if (this_warp().number == 0 && Lanes::lane() == 0) launch.counters->to_apply = first;
     if (first >= launch.end) return;
-    Worker worker(launch, shared_memory);
+    Worker worker(launch, after_counters(shared_memory));
     Counters counters;
     accumulate(launch, worker, first, end_of_batch(first, launch), counters);
     report(counters, &launch.counters->sums);
@@ -125,7 +128,7 @@ __global__ void __launch_bounds__(kWarpsPerBlock* kLanes, kResidentBlocks<kChunk
     const int64_t first = failed ? launch.end : launch.counters->to_apply;
     const int64_t last = first < launch.end ? end_of_batch(first, launch) : launch.end;
     if (this_warp().number == 0 && Lanes::lane() == 0) launch.counters->to_accumulate = last;
-    apply<kChunks>(launch, first, last);
+    if (first < last) apply<kChunks>(launch, first, last);
 }
 
 // Steps along gradients that were computed elsewhere; the warps divide the rows between them.

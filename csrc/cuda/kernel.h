@@ -24,11 +24,14 @@ struct DeviceCounters {
 // Memory of mini-batches, see gradient_sums.cuh; all zero before the first one and after each.
 // core/workspace.h says what its slots are.
 struct CudaMinibatch {
-    int32_t* user_slots;  // of each row of users, 1 + its slot
+    int32_t* user_slots;  // of each row of users, 1 + its slot; unused where slots are rows
     int32_t* item_slots;
     int32_t* rows;  // of each slot, 1 + its row
     int64_t* sums;  // of each slot, the sum of its gradients: `stride` integers
     int64_t stride;
+    // Whether every row has a slot of its own, users first: so it is where a batch could have more
+    // slots than there are rows.
+    bool slots_are_rows;
 };
 
 // Arguments of every kernel.
@@ -39,7 +42,9 @@ struct CudaLaunch {
     int64_t stride;  // of a warp's Scratch, a multiple of 32
     DeviceCounters* counters;
     CudaMinibatch batch;
-    float* workspaces;  // for tiles: workspace_floats() for each block
+    // For tiles: a workspace of workspace_floats() for each team, see tiles.cuh.
+    int64_t n_teams;
+    float* workspaces;
 };
 
 // Arguments of the kernel `step`.
@@ -48,6 +53,9 @@ struct CudaStep {
     RowGradients gradients;
     DeviceCounters* counters;  // first_non_finite: a position among the gradients
 };
+
+// Bytes of shared memory that a warp counts in, see grid.cuh.
+constexpr int64_t kCounterBytes = sizeof(Counters);
 
 // Bytes of shared memory that a warp's Scratch takes: a pair block, the distances of one pair's
 // negatives, and the negatives of two.

@@ -17,6 +17,7 @@ struct Lanes {
     static constexpr int kRowsAtOnce = 4;
     static constexpr int kPairsAtOnce = 1;
     static constexpr int kProductRows = 8;
+    static constexpr int kNegativesAtOnce = 8;
     static constexpr int64_t kColumns = kCudaColumns;
     static constexpr bool kHoldsRow = true;
     static constexpr int kRowsTransposed = 1;
@@ -128,9 +129,9 @@ struct Lanes {
         }
     };
 
-    static CML_FN void transpose(const float* row, int64_t, float* column, int64_t column_stride,
-                                 int n) {
-        each(n, [=](int d) { column[d * column_stride] = row[d]; });
+    template <class P>
+    CML_FN void store_column(float* p, int64_t stride, P part) const {
+        if (holds(part)) p[lane() * stride] = x;
     }
 
     static CML_FN float largest(Lanes a) {

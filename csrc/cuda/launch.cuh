@@ -17,7 +17,8 @@ inline void check(cudaError_t error, const char* what) {
 struct Grid {
     dim3 blocks;
     dim3 threads;         // of a block
-    size_t shared_bytes;  // of a block, if its warps need Scratch
+    size_t shared_bytes;  // of a block: for counters, and for Scratch if its warps need it
+    int64_t n_teams = 0;  // that work on tiles, see tiles.cuh
 };
 
 // A grid with as many warps, but blocks of at most kWarpsPerBlock, for the kernels whose warps

@@ -19,16 +19,24 @@ int64_t batch_stride(const Job& job) {
     return std::max(job.users.stride, job.items.stride);
 }
 
+int64_t count_rows(const Job& job) {
+    return job.users.n_rows + job.items.n_rows;
+}
+
+bool slots_are_rows(const Job& job) {
+    return slots_of_batch(job.hyper, job.batch_size) > count_rows(job);
+}
+
 MemoryParts memory_parts(const Job& job, int64_t n_workspaces) {
     constexpr int64_t kAlignment = 128;
     constexpr int64_t kInt32 = sizeof(int32_t), kInt64 = sizeof(int64_t), kFloat = sizeof(float);
     auto after = [=](int64_t begin, int64_t bytes) {
         return (begin + bytes + kAlignment - 1) / kAlignment * kAlignment;
     };
-    const bool sync = job.batch_size > 0;
-    const int64_t n_slots = slots_of_batch(job.hyper, job.batch_size);
-    const int64_t item_slots = after(0, sync ? job.users.n_rows * kInt32 : 0);
-    const int64_t rows = after(item_slots, sync ? job.items.n_rows * kInt32 : 0);
+    const bool claimed = job.batch_size > 0 && !slots_are_rows(job);
+    const int64_t n_slots = std::min(slots_of_batch(job.hyper, job.batch_size), count_rows(job));
+    const int64_t item_slots = after(0, claimed ? job.users.n_rows * kInt32 : 0);
+    const int64_t rows = after(item_slots, claimed ? job.items.n_rows * kInt32 : 0);
     const int64_t sums = after(rows, n_slots * kInt32);
     const int64_t workspaces = after(sums, n_slots * batch_stride(job) * kInt64);
     const int64_t floats = n_workspaces * workspace_floats(job.hyper, kCudaColumns);
@@ -93,7 +101,9 @@ void use_memory(void* memory, CudaLaunch& launch) {
     launch.batch = {reinterpret_cast<int32_t*>(at),
                     reinterpret_cast<int32_t*>(at + parts.item_slots),
                     reinterpret_cast<int32_t*>(at + parts.rows),
-                    reinterpret_cast<int64_t*>(at + parts.sums), batch_stride(launch.job)};
+                    reinterpret_cast<int64_t*>(at + parts.sums),
+                    batch_stride(launch.job),
+                    slots_are_rows(launch.job)};
     launch.workspaces = reinterpret_cast<float*>(at + parts.workspaces);
 }
 

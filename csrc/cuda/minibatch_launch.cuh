@@ -5,7 +5,7 @@
 
 namespace cml {
 
-// Bytes of the memory, which is one piece, if at most so many blocks work on tiles.
+// Bytes of the memory, which is one piece, if at most so many teams work on tiles.
 int64_t memory_bytes(const Job& job, int64_t n_workspaces);
 
 // Let a launch use this memory: launch.batch comes first, then launch.workspaces.

@@ -39,7 +39,8 @@ class SumUpdates {
  private:
     const Job& job_;
     DeviceMemory memory_;
-    GradientSums<kChunks> sums_;
+    // Longer gradients would take the registers of a resident block.
+    GradientSums<kChunks, kChunks <= 5 ? kChunks : 0> sums_;
     int64_t first_;
 };
 

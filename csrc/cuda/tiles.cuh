@@ -1,5 +1,8 @@
-// The worker for losses with shared negatives, which is a block: it works on one tile at a time.
+// The worker for losses with shared negatives, which works on one tile at a time: a block, or a
+// team of several.
 #pragma once
+
+#include <cooperative_groups.h>
 
 #include "../core/tile_updates.h"
 #include "gradient_sums.cuh"
@@ -10,15 +13,69 @@ inline namespace CML_TARGET {
 
 // The warps of a block as a `Team`, see tile.h.
 struct BlockTeam {
+    CML_FN explicit BlockTeam(const CudaLaunch&) {}
+
+    static CML_FN int64_t number() { return blockIdx.x; }
+    static CML_FN int64_t n_teams() { return gridDim.x; }
+
+    // Whether this team works on a tile of a mini-batch of n tiles.
+    static CML_FN bool takes(int64_t tile, int64_t n) { return tile < n; }
+
     template <class F>
-    CML_FN void each(int64_t n, F f) const {
+    CML_FN void each(int64_t n, F f, int = 0) const {
         for (int64_t i = threadIdx.x / kLanes; i < n; i += blockDim.x / kLanes) f(i);
     }
     CML_FN void sync() const { __syncthreads(); }
     CML_FN bool all(bool x) const { return __syncthreads_and(x) != 0; }
 };
 
-template <int kChunks>
+// The warps of all blocks whose number is the same modulo the number of teams. So all blocks of the
+// device work, however few tiles there are. Successive calls go to different blocks.
+//
+// Where teams have several blocks, they meet by the barrier of the grid (a cooperative launch),
+// because this takes hardly longer than to meet in teams. So all teams must go through the same
+// steps, and those without a tile go through them with an empty one.
+class GridTeam {
+ public:
+    CML_FN explicit GridTeam(const CudaLaunch& launch) : launch_(launch) {}
+
+    CML_FN int64_t number() const {
+        return static_cast<int>(blockIdx.x) % static_cast<int>(launch_.n_teams);
+    }
+    CML_FN int64_t n_teams() const { return static_cast<int>(launch_.n_teams); }
+
+    CML_FN bool takes(int64_t tile, int64_t n) const {
+        return (is_block() ? tile : tile - number()) < n;
+    }
+
+    template <class F>
+    CML_FN void each(int64_t n, F f, int earlier = 0) const {
+        const int place = static_cast<int>(blockIdx.x) / static_cast<int>(launch_.n_teams);
+        const int blocks = (static_cast<int>(gridDim.x) - 1 - static_cast<int>(number())) /
+                               static_cast<int>(launch_.n_teams) +
+                           1;
+        const int warps = static_cast<int>(blockDim.x) / kLanes * blocks;
+        const int warp = static_cast<int>(threadIdx.x) / kLanes * blocks + place;
+        for (int64_t i = (warp + warps - earlier % warps) % warps; i < n; i += warps) f(i);
+    }
+
+    CML_FN void sync() const {
+        if (is_block()) {
+            __syncthreads();
+        } else {
+            cooperative_groups::this_grid().sync();
+        }
+    }
+
+ private:
+    CML_FN bool is_block() const {
+        return static_cast<int>(gridDim.x) == static_cast<int>(launch_.n_teams);
+    }
+
+    const CudaLaunch& launch_;
+};
+
+template <int kChunks, class Team>
 class TileWorker {
  public:
     static constexpr int kThreads = kTileWarps * kLanes;
@@ -28,41 +85,46 @@ class TileWorker {
     CML_FN TileWorker(const CudaLaunch& launch, int64_t*)
         : launch_(launch),
           memory_{launch.shared},
-          tile_(launch.job, memory_, {},
-                launch.workspaces + blockIdx.x * workspace_floats(hyper(), kCudaColumns)) {}
+          team_(launch),
+          tile_(launch.job, memory_, team_,
+                launch.workspaces + team_.number() * workspace_floats(hyper(), kCudaColumns)) {}
 
-    // The blocks take the tiles in turn. Tiles end with their epoch.
+    // The teams take the tiles in turn. Tiles end with their epoch.
     CML_FN void train(Counters& counters) {
         const int64_t n_pairs = launch_.job.likes.n_pairs, size = hyper().tile_size;
         const int64_t in_epoch = (n_pairs + size - 1) / size;
-        for (int64_t tile =
-                 launch_.begin / n_pairs * in_epoch + launch_.begin % n_pairs / size + blockIdx.x;
-             ; tile += gridDim.x) {
+        for (int64_t tile = launch_.begin / n_pairs * in_epoch + launch_.begin % n_pairs / size +
+                            team_.number();
+             ; tile += team_.n_teams()) {
             const int64_t from = tile / in_epoch * n_pairs + tile % in_epoch * size;
             if (from >= launch_.end) break;
-            if (!BlockTeam{}.all(!is_set(&launch_.counters->sums.first_non_finite))) break;
+            if (!team_.all(!is_set(&launch_.counters->sums.first_non_finite))) break;
             const int64_t to = batch_end(from, launch_.end, size, n_pairs);
             tile_.draw({from, to});
-            train_tile<Lanes, kChunks>(launch_.job, memory_, BlockTeam{}, tile_, {from, to}, {},
+            train_tile<Lanes, kChunks>(launch_.job, memory_, team_, tile_, {from, to}, {},
                                        counters);
             if (counters.first_non_finite != INT64_MAX) break;
         }
     }
 
+    // A tile that is refused is gone through, too: the others of its team cannot know, and what was
+    // added up is not used then.
     CML_FN void accumulate(int64_t first, int64_t last, Counters& counters) {
-        const GradientSums<kChunks> sums(launch_);
+        const GradientSums<kChunks, kChunks> sums(launch_);
         const TileSlots& slots = tile_.slots();
         const int64_t size = hyper().tile_size, n_slots = tile_slots(hyper());
-        for (int64_t tile = blockIdx.x; first + tile * size < last; tile += gridDim.x) {
-            const int64_t from = first + tile * size;
+        const int64_t n_tiles = (last - first + size - 1) / size;
+        for (int64_t tile = team_.number(); team_.takes(tile, n_tiles); tile += team_.n_teams()) {
+            const int64_t from = tile < n_tiles ? first + tile * size : last;
             const int64_t to = from + size < last ? from + size : last;
             tile_.draw({from, to});
-            if (!tile_.compute_gradients({from, to}, {}, false, slots, counters)) {
+            const bool bounded = tile_.compute_gradients({from, to}, {}, false, slots, counters);
+            if (!bounded && from < to && from < counters.first_non_finite) {
                 counters.first_non_finite = from;
-                return;
             }
+            team_.sync();
             const int64_t first_slot = tile * n_slots;
-            BlockTeam{}.each(n_slots, [&](int64_t slot) {
+            team_.each(n_slots, [&](int64_t slot) {
                 const int32_t number = slots.rows[slot];
                 if (number < 0) return;
                 sums.add(slot < size, number, first_slot + slot, [&](int c, auto part) {
@@ -77,7 +139,8 @@ class TileWorker {
 
     const CudaLaunch& launch_;
     DeviceMemory memory_;
-    Tile<Lanes, DeviceMemory, BlockTeam> tile_;
+    Team team_;
+    Tile<Lanes, DeviceMemory, Team, kChunks> tile_;
 };
 
 }  // namespace CML_TARGET

@@ -50,8 +50,9 @@ int64_t resident_blocks(const void* kernel, int64_t threads, int64_t shared_byte
     return int64_t{multiprocessors()} * std::max(blocks_each, 1);
 }
 
-// The largest number of blocks that work on so many samples in tiles; each needs a workspace.
-int64_t blocks_for_tiles(const Job& job, int64_t n_samples) {
+// The largest number of tiles of so many samples that are worked on at once; each needs a
+// workspace.
+int64_t teams_for_tiles(const Job& job, int64_t n_samples) {
     const int64_t size = job.hyper.tile_size;
     const int64_t most = int64_t{multiprocessors()} * kTileBlocks;
     if (job.batch_size == 0) {
@@ -60,27 +61,35 @@ int64_t blocks_for_tiles(const Job& job, int64_t n_samples) {
     return std::min(most, (std::min(job.batch_size, n_samples) + size - 1) / size);
 }
 
-Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t end) {
+// A block for each team, or all blocks that the device runs at once if they can meet: then teams
+// have several blocks where there are few tiles.
+Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t end,
+                    bool blocks_meet) {
     // If even the pairs of a single tile are too many to be in flight, a single warp makes its
     // updates one after another, because several warps could change the same row at once.
     if (job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps)) {
-        return {dim3(1), dim3(kLanes), 0};
+        return {dim3(1), dim3(kLanes), kCounterBytes, 1};
     }
-    constexpr int64_t kThreads = kTileWarps * kLanes;
-    const int64_t blocks =
-        std::min(resident_blocks(kernel, kThreads, 0), blocks_for_tiles(job, end - begin));
-    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0};
+    constexpr int64_t kThreads = kTileWarps * kLanes, kSharedBytes = kTileWarps * kCounterBytes;
+    const int64_t resident = std::min(resident_blocks(kernel, kThreads, kSharedBytes),
+                                      int64_t{multiprocessors()} * kTileBlocks);
+    const int64_t teams = std::min(resident, teams_for_tiles(job, end - begin));
+    const int64_t blocks = blocks_meet ? resident : teams;
+    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kSharedBytes, teams};
 }
 
 // A persistent grid for the samples [begin, end): no more warps than the device runs at once.
-Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, int64_t stride) {
-    if (shares_negatives(job.hyper.loss)) return grid_for_tiles(job, kernel, begin, end);
+Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, int64_t stride,
+              bool blocks_meet) {
+    if (shares_negatives(job.hyper.loss)) {
+        return grid_for_tiles(job, kernel, begin, end, blocks_meet);
+    }
     // What every device offers a block without asking for more.
     constexpr int64_t kSharedBytes = 48 * 1024;
-    int64_t warps_in_block =
-        std::min<int64_t>(kWarpsPerBlock, kSharedBytes / scratch_bytes(stride));
+    const int64_t warp_bytes = kCounterBytes + scratch_bytes(stride);
+    int64_t warps_in_block = std::min<int64_t>(kWarpsPerBlock, kSharedBytes / warp_bytes);
     const int64_t resident =
-        resident_blocks(kernel, warps_in_block * kLanes, warps_in_block * scratch_bytes(stride)) *
+        resident_blocks(kernel, warps_in_block * kLanes, warps_in_block * warp_bytes) *
         warps_in_block;
     const int64_t pair_blocks = (end - begin + kLanes - 1) / kLanes;
     const bool sync = job.batch_size > 0;
@@ -92,7 +101,7 @@ Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, in
     const int64_t blocks = (sync ? warps + warps_in_block - 1 : warps) / warps_in_block;
     return {dim3(static_cast<unsigned>(blocks)),
             dim3(static_cast<unsigned>(warps_in_block * kLanes)),
-            static_cast<size_t>(warps_in_block * scratch_bytes(stride))};
+            static_cast<size_t>(warps_in_block * warp_bytes)};
 }
 
 void launch_async(CudaLaunch launch, const CudaKernels& kernels, const Grid& grid,
@@ -151,7 +160,7 @@ int64_t cuda_counter_bytes() {
 
 int64_t cuda_batch_bytes(const Job& job) {
     const bool tiles = shares_negatives(job.hyper.loss);
-    return memory_bytes(job, tiles ? blocks_for_tiles(job, job.batch_size) : 0);
+    return memory_bytes(job, tiles ? teams_for_tiles(job, job.batch_size) : 0);
 }
 
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
@@ -165,7 +174,7 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
                                : cooperative ? kernels.sync
                                              : kernels.accumulate;
     const int64_t stride = (job.hyper.n_negatives + kLanes - 1) / kLanes * kLanes;
-    const Grid grid = grid_for(job, kernel, begin, end, stride);
+    const Grid grid = grid_for(job, kernel, begin, end, stride, cooperative);
 
     DeviceCounters host_counters{};
     host_counters.refused_gradient = INT64_MAX;
@@ -175,7 +184,7 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
                           cudaMemcpyHostToDevice, on),
           "clearing the counters");
     const bool shared = grid.blocks.x * grid.threads.x > kLanes;
-    CudaLaunch launch{job, begin, end, shared, stride, device_counters, {}, nullptr};
+    CudaLaunch launch{job, begin, end, shared, stride, device_counters, {}, grid.n_teams, nullptr};
     use_memory(batch, launch);
     if (sync) {
         launch_minibatches(launch, kernels, cooperative, grid, on);

@@ -18,6 +18,7 @@ struct Options {
     int32_t cooperative;  // whether there are cooperative launches
     int32_t blocks;  // in: 0: the grid that the host code chooses; out: that of the first kernel
     int32_t warps_in_block;
+    int32_t teams;  // of the blocks of such a grid, where they work on tiles
 };
 
 Options options;
@@ -62,8 +63,10 @@ struct KernelLaunch {
         const auto warps = static_cast<unsigned>(options.warps_in_block);
         grid = dim3(static_cast<unsigned>(options.blocks));
         block = dim3(warps * cml::kLanes);
-        shared_bytes = static_cast<size_t>(warps * cml::scratch_bytes(argument.stride));
+        shared_bytes =
+            warps * static_cast<size_t>(cml::kCounterBytes + cml::scratch_bytes(argument.stride));
         argument.shared = grid.x * warps > 1;
+        argument.n_teams = options.teams;
         argument.workspaces = reinterpret_cast<float*>(workspaces.data());
     }
 
@@ -337,6 +340,12 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     } catch (const std::exception&) {
         return -2;
     }
+}
+
+// What _core.cuda_batch_bytes() returns.
+extern "C" int64_t emulator_batch_bytes(const cml::Job* job, const Options* chosen) {
+    options = *chosen;
+    return cml::cuda_batch_bytes(*job);
 }
 
 // Train the samples [begin, end) as _core.Job("cuda", ...) does. Returns an empty string, or what

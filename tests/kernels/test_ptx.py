@@ -155,6 +155,8 @@ def test_translated(emulator, monkeypatch, n_dims, loss, update):
     emulations = [{"order": "shuffled"}]  # the host chooses one warp, for the tables are small
     if update == "sync":
         emulations = [{"order": "shuffled", "seed": 1, "grid": (2, 3)}, {"cooperative": False}]
+        if loss == "softmax":  # several blocks work on a tile
+            emulations += [{"order": "shuffled", "seed": 1, "grid": (5, 2), "teams": 2}]
 
     def train(device, **emulation):
         tables = random_tables(device, likes.shape, chosen)

@@ -134,6 +134,18 @@ def test_order_of_addition_matters_not(kernel):
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_sums_take_no_more_memory_than_all_rows_have(emulator, loss):
+    sizes = {}
+    for batch_size in (5, 75, 2**24):
+        tables, likes, chosen = problem("emulated", loss=loss, tile_size=1, batch_size=batch_size)
+        sizes[batch_size] = make_job(tables, likes, chosen).batch_bytes()
+    assert sizes[5] < sizes[75] == sizes[2**24]
+    if loss == "warp":  # which needs no memory but for sums: integers of 8 bytes
+        row = 4 + 8 * tables.arrays["users"].shape[1]
+        assert 0 <= sizes[75] - 75 * row < 3 * 128
+
+
 # --- the trainer ------------------------------------------------------------------------------
 
 

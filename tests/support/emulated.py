@@ -35,6 +35,8 @@ RACES = ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1", "-g1"]
 LIBRARY_VARIABLE = "CML_FAST_EMULATOR"  # a library that was built before, to use instead
 ORDERS = ("ascending", "descending", "shuffled")
 MULTIPROCESSORS = 16  # of the emulated device; each has room for one block
+# For tiles, whose blocks have more warps and use all multiprocessors: every thread takes time.
+MULTIPROCESSORS_FOR_TILES = 5
 FIXED_CHUNKS = 8  # kMaxFixedChunks
 LANES = 32
 KERNELS = (*range(FIXED_CHUNKS, 0, -1), 0)  # their numbers of chunks, the slowest first
@@ -169,6 +171,7 @@ Options = structure(
     ("cooperative", I32),
     ("blocks", I32),
     ("warps_in_block", I32),
+    ("teams", I32),
 )
 
 Recorded = structure(("blocks", I32), ("threads", I32), ("shared_bytes", I64))
@@ -211,6 +214,8 @@ def load(library: Path) -> ctypes.CDLL:
     _library = ctypes.CDLL(str(library))
     _library.emulator_train.restype = ctypes.c_char_p
     _library.emulator_train.argtypes = [POINTER, I64, I64, POINTER, POINTER]
+    _library.emulator_batch_bytes.restype = I64
+    _library.emulator_batch_bytes.argtypes = [POINTER, POINTER]
     _library.emulator_step.restype = I64
     _library.emulator_step.argtypes = [POINTER, POINTER, POINTER]
     _library.emulator_select.restype = ctypes.c_char_p
@@ -261,7 +266,8 @@ class EmulatedJob:
 
     ``order`` is that in which lanes take turns; with a ``seed`` other than 0 the turns of warps are
     random, and may end in the middle; ``grid``, if given, is (blocks, warps in each) in place of
-    what csrc/cuda/train.cu chooses. Without ``cooperative`` the device lacks cooperative launches.
+    what csrc/cuda/train.cu chooses, and ``teams`` of its blocks work on tiles, by default each of
+    one block. Without ``cooperative`` the device lacks cooperative launches.
     The attribute ``grid`` is that of the last run, of its first kernel.
     """
 
@@ -274,6 +280,7 @@ class EmulatedJob:
         order: str = "ascending",
         seed: int = 0,
         grid: tuple[int, int] = (0, 0),
+        teams: int = 0,
         cooperative: bool = True,
     ) -> None:
         self._arrays = arrays  # kept alive
@@ -312,7 +319,8 @@ class EmulatedJob:
         draws = (2**64 * chosen.n_negatives // tables[1].rows + 1) % 2**64
         visits = visit_sizes(likes.n_pairs, chosen.pairs_per_part)
         self._job = CoreJob(*tables, likes, visits, hyper, ranks, draws, batch_size, fixed)
-        self._options = ORDERS.index(order), seed, MULTIPROCESSORS, cooperative, *grid
+        most = MULTIPROCESSORS_FOR_TILES if _core.LOSSES[chosen.loss] else MULTIPROCESSORS
+        self._options = ORDERS.index(order), seed, most, cooperative, *grid, teams or grid[0]
         self.grid = grid
 
     def run(self, begin: int, end: int) -> SimpleNamespace:
@@ -329,6 +337,13 @@ class EmulatedJob:
         if values["first_non_finite"] == 2**63 - 1:
             values["first_non_finite"] = None
         return SimpleNamespace(**values)
+
+    def batch_bytes(self) -> int:
+        """Of the memory for mini-batches."""
+        assert _library is not None, "the fixture `emulator` loads it"
+        options = Options(*self._options)
+        size: int = _library.emulator_batch_bytes(ctypes.byref(self._job), ctypes.byref(options))
+        return size
 
     def step(self, table: str, rows: np.ndarray, gradients: np.ndarray) -> int | None:
         assert _library is not None, "the fixture `emulator` loads it"
@@ -387,7 +402,7 @@ def cuda_select(
     selection = Selection(
         *(at[0], m, p, at[1], at[2], n, at[3], at[4], len(columns)), starts, counts, total
     )
-    options = Options(ORDERS.index(order), seed, MULTIPROCESSORS, True, 0, 0)
+    options = Options(ORDERS.index(order), seed, MULTIPROCESSORS, True, 0, 0, 0)
     bytes_read = I64()
     arguments = [ctypes.byref(each) for each in (selection, options, bytes_read)]
     error: bytes = _library.emulator_select(*arguments)
