@@ -76,7 +76,6 @@ class PairStep {
                                                     job_.hyper.n_negatives, pair.weight);
             if (loss.negative >= 0) {
                 negative = scratch_.negatives_of(i)[loss.negative];
-                Lanes::sync();  // all lanes have read it: draws for a later pair take its place
                 updates_.on_negative(negative);
             }
         }
