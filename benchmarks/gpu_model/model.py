@@ -6,9 +6,11 @@ slots, atomic operations and bytes of a mini-batch. Assumed, because nothing was
 - The matrix products of a tile wait for the unit that loads from L1: a step of the inner loop takes
   LOADS_OF_STEP loads for PRODUCT_ROWS multiply-adds and STEP_INSTRUCTIONS instructions in all.
 - All else of a tile, and a pair of the paper's loss, waits for the L2 cache: a trip to it takes
-  l2_cycles (more, where rows have to come from memory), and loads of one row come one after another
-  where stores are between them. TRIPS says how many there are.
+  l2_cycles (more, where rows have to come from memory), and loads come one after another where one
+  needs the other. Trips says how many there are.
 - The blocks of a multiprocessor do the same at the same time: products take turns, waits overlap.
+- Where several blocks share a tile, each product reads its operands from L2: another block wrote
+  them, and warps that share some are in different blocks.
 - Every pair is active: all slots of a tile have a row.
 - Nothing is faster than bytes and atomic operations allow.
 
@@ -18,7 +20,7 @@ Whoever changes the kernels changes the numbers below.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,38 +39,23 @@ STEP_CYCLES = 33.0  # of a single warp: a load from L1
 
 @dataclass(frozen=True)
 class Trips:
-    """To the L2 cache, one after another, for a row of so many chunks."""
+    """To the L2 cache, one after another."""
 
-    chunks: int
-
-    @property
-    def copy_pair(self) -> float:  # tile.h, load_pair(): each chunk, and the same as a column
-        return 2 * self.chunks
-
-    @property
-    def copy_negative(self) -> float:  # load_negative()
-        return self.chunks
-
-    @property
-    def add(self) -> float:  # gradient_sums.cuh, add(): the claim, which takes two; each chunk
-        return 2 + self.chunks
-
-    @property
-    def apply(self) -> float:  # apply(): the row's number, sums, the accumulator, the row
-        return 3 + self.chunks
-
-    @property
-    def update(self) -> float:  # tile_updates.h: gradient twice, accumulator, row twice
-        return 5
-
-    @property
-    def mask(self) -> float:  # tile.h, mask_liked(): likes, and the drawn negatives
-        return 2
+    copy: float = 1  # tile.h, load_pair() and load_negative(): all of a row at once
+    add: float = 2  # gradient_sums.cuh, add(): the claim; the gradient arrives meanwhile
+    apply: float = 7  # apply(): the row's number, sums, the accumulator, the row of four chunks
+    update: float = 4  # tile_updates.h: gradient twice, accumulator, row
+    mask: float = 2  # tile.h, mask_liked(): likes, and the drawn negatives
 
 
-EVALUATION_CYCLES = 220  # losses/softmax.h: for a negative and 32 pairs, an exponential and loads
+TRIPS = Trips()
+# losses/softmax.h, for a negative and 32 pairs: three passes with eight loads at a time, and an
+# exponential beside seven others.
+EVALUATION_CYCLES = 110
 SUM_CYCLES = 130  # Lanes::sum(): five shuffles and additions
 GRID_SYNC_CYCLES = 2300
+# Of a mini-batch: its end and that of its updates; and between the steps of shared tiles.
+GRID_SYNCS, GRID_SYNCS_OF_TILES = 2, 7
 USED_ISSUE_SLOTS = 0.7  # of those of a multiprocessor, at most
 SCHEDULERS = 4
 
@@ -83,7 +70,7 @@ class Prediction:
     blocks: int
     warps_in_block: int
     resident_blocks: int  # that a multiprocessor could hold
-    busy: float  # share of the multiprocessors
+    busy: float  # share of the multiprocessors that have work, on average over the time
     grid_syncs: int  # of a mini-batch
     bytes_of_pair: float
     atomics_of_pair: float
@@ -109,7 +96,7 @@ def predict(
     one = grid(1)
     resident = machine.resident_blocks(used, one.warps_in_block, one.shared_bytes)
     launch = grid(resident)
-    work = Work(machine, settings, shape, n_pairs, launch.blocks, launch.warps_in_block)
+    work = Work(machine, settings, shape, n_pairs, launch)
     seconds = work.seconds()
     limits = {name: seconds.pop(name) for name in LIMITS}
     total = max(sum(seconds.values()), *limits.values())
@@ -119,8 +106,8 @@ def predict(
         blocks=launch.blocks,
         warps_in_block=launch.warps_in_block,
         resident_blocks=resident,
-        busy=min(1.0, launch.blocks / machine.multiprocessors),
-        grid_syncs=2 if settings.batch_size else 0,
+        busy=work.busy(seconds),
+        grid_syncs=work.grid_syncs,
         bytes_of_pair=work.bytes_of_pair,
         atomics_of_pair=work.atomics_of_pair,
         pairs_per_second=work.n_samples / total,
@@ -137,22 +124,26 @@ class Work:
         settings: Settings,
         shape: tuple[int, int],
         n_pairs: int,
-        blocks: int,
-        warps_in_block: int,
+        launch: Any,
     ) -> None:
         self.machine, self.settings, self.shape = machine, settings, shape
         self.n_pairs = n_pairs
-        self.blocks, self.warps_in_block = blocks, warps_in_block
-        self.warps = blocks * warps_in_block
+        blocks, self.warps_in_block = launch.blocks, launch.warps_in_block
+        self.blocks, self.warps = blocks, blocks * launch.warps_in_block
         self.sync = settings.batch_size > 0
         self.tiles = shares_negatives(settings.loss)
+        # Those that work on tiles, and what each has.
+        self.teams = launch.teams if self.tiles else blocks
+        self.blocks_of_team = blocks / self.teams
+        self.warps_of_team = self.warps / self.teams
+        shared = self.blocks_of_team > 1
+        self.grid_syncs = GRID_SYNCS + GRID_SYNCS_OF_TILES * shared if self.sync else 0
         self.chunks = math.ceil(settings.n_dims / LANES)
-        self.trips = Trips(self.chunks)
         self.together = min(settings.tile_size, n_pairs) if self.tiles else 1
         self.n_samples = (
             min(settings.batch_size, n_pairs)
             if self.sync
-            else (blocks if self.tiles else self.warps) * self.together
+            else (self.teams if self.tiles else self.warps) * self.together
         )
         # Blocks that share a multiprocessor: where mini-batches end together, those that share one
         # with most others are the last; else the mean counts.
@@ -182,9 +173,9 @@ class Work:
             if self.tiles:
                 per_tile = 2 * self.together + self.settings.n_negatives
                 slots = math.ceil(self.n_samples / self.together) * per_tile
-            each = self.trips.apply * self.row_cycles + 2 * SUM_CYCLES
+            each = TRIPS.apply * self.row_cycles + 2 * SUM_CYCLES
             cycles["apply"] = math.ceil(slots / self.warps) * each
-            cycles["grid syncs"] = 2 * GRID_SYNC_CYCLES
+            cycles["grid syncs"] = self.grid_syncs * GRID_SYNC_CYCLES
         seconds = {name: of / self.machine.hertz for name, of in cycles.items()}
         n_bytes = self.n_samples * self.bytes_of_pair
         seconds["bytes"] = max(
@@ -195,38 +186,58 @@ class Work:
         seconds["atomics"] = atomics / (self.machine.atomics_per_cycle * self.machine.hertz)
         return seconds
 
+    def busy(self, seconds: Mapping[str, float]) -> float:
+        """The share of the multiprocessors that have work, weighted by the time of each part."""
+        all_blocks = min(1.0, self.blocks / self.machine.multiprocessors)
+        shares = dict.fromkeys(seconds, all_blocks)
+        if self.tiles:
+            at_once = math.ceil(self.together / LANES) * self.teams
+            shares["loss"] = min(all_blocks, at_once / self.machine.multiprocessors)
+        total = sum(seconds.values())
+        return sum(shares[name] * of for name, of in seconds.items()) / total
+
     def of_tiles(self) -> dict[str, float]:
-        """Cycles of the tiles that a block works on, one after another."""
+        """Cycles of the tiles that a team works on, one after another."""
         machine, n, pairs = self.machine, self.settings.n_negatives, self.together
-        rounds = math.ceil(math.ceil(self.n_samples / pairs) / self.blocks)
+        rounds = math.ceil(math.ceil(self.n_samples / pairs) / self.teams)
+
+        def each(count: int) -> int:  # for a warp
+            return math.ceil(count / self.warps_of_team)
+
         groups = math.ceil(pairs / PRODUCT_ROWS), math.ceil(n / PRODUCT_ROWS)
-        steps = math.ceil(pairs / LANES) * groups[1] * self.settings.n_dims  # distances
-        steps += self.chunks * (groups[0] * n + groups[1] * pairs)  # gradients
-        warps = min(self.warps_in_block * self.in_multiprocessor, machine.max_warps)
-        step = max(
+        # How many products of PRODUCT_ROWS rows, and the steps of one: distances, gradients of
+        # users, gradients of negatives.
+        products = (
+            (math.ceil(pairs / LANES) * groups[1], self.settings.n_dims),
+            (self.chunks * groups[0], n),
+            (self.chunks * groups[1], pairs),
+        )
+        steps = sum(count * length for count, length in products)
+        in_multiprocessor = self.in_multiprocessor / self.blocks_of_team
+        most = max(
             LOADS_OF_STEP / machine.loads_per_cycle,
             PRODUCT_ROWS * LANES / machine.fp32_per_cycle,
             STEP_INSTRUCTIONS / SCHEDULERS,
-            STEP_CYCLES / warps,
         )
-
-        def each(count: int) -> int:  # for a warp
-            return math.ceil(count / self.warps_in_block)
-
-        trips, l2 = self.trips, machine.l2_cycles
+        one_warp = sum(each(count) * length for count, length in products) * STEP_CYCLES
+        cycles = max(steps * in_multiprocessor * most, one_warp)
+        if self.blocks_of_team > 1:
+            operands = 4 * (PRODUCT_ROWS + LANES) * steps * self.teams
+            of_l2 = machine.l2_bytes_per_second / machine.hertz
+            cycles += operands / of_l2
+        l2 = machine.l2_cycles
         likes = self.n_pairs / self.shape[0]
         slots = each(2 * pairs + n)
-        copied = each(pairs) * trips.copy_pair + each(n) * trips.copy_negative
         drawn = math.log2(self.shape[0]) + 4
         return {
-            "products": rounds * self.in_multiprocessor * steps * step,
-            "copies of rows": rounds * copied * self.row_cycles,
+            "products": rounds * cycles,
+            "copies of rows": rounds * each(pairs + n) * TRIPS.copy * self.row_cycles,
             "draws and masks": rounds
-            * (each(pairs) * trips.mask * math.ceil(likes / LANES) + drawn)
+            * (each(pairs) * TRIPS.mask * math.ceil(likes / LANES) + drawn)
             * l2,
             "loss": rounds * each(math.ceil(pairs / LANES)) * n * EVALUATION_CYCLES,
-            "sums": rounds * slots * trips.add * l2 if self.sync else 0.0,
-            "updates": 0.0 if self.sync else rounds * slots * trips.update * self.row_cycles,
+            "sums": rounds * slots * TRIPS.add * l2 if self.sync else 0.0,
+            "updates": 0.0 if self.sync else rounds * slots * TRIPS.update * self.row_cycles,
         }
 
     def of_pairs(self) -> dict[str, float]:
@@ -238,7 +249,7 @@ class Work:
         distances = (2 + groups) * self.row_cycles + (1 + groups) * SUM_CYCLES
         drawn = (math.log2(likes + 1) + 2) * machine.l2_cycles
         loss = math.ceil(n / LANES) * 2 * SUM_CYCLES
-        change = 3 * self.trips.add if self.sync else 1 + 3 * 1.5
+        change = 3 * TRIPS.add if self.sync else 1 + 3 * 1.5
         changed = change * self.row_cycles + (0 if self.sync else 6 * SUM_CYCLES)
         blocks_of_pairs = math.ceil(pairs / LANES) if self.sync else 1 / LANES
         order = blocks_of_pairs * (math.log2(self.shape[0]) + 4) * machine.l2_cycles

@@ -21,9 +21,13 @@ GOWALLA = gpu_model.DATA["gowalla"]
 
 
 def launched(*grids):
-    """In place of host.launches: these kernels, however many blocks are resident."""
-    keys = ("blocks", "warps_in_block", "shared_bytes")
-    return lambda *_: [SimpleNamespace(**dict(zip(keys, grid, strict=True))) for grid in grids]
+    """In place of host.launches: these kernels, however many blocks are resident.
+
+    A grid is (blocks, warps in each, bytes of shared memory), or also the number of teams.
+    """
+    keys = ("blocks", "warps_in_block", "shared_bytes", "teams")
+    full = [grid if len(grid) == len(keys) else (*grid, grid[0]) for grid in grids]
+    return lambda *_: [SimpleNamespace(**dict(zip(keys, grid, strict=True))) for grid in full]
 
 
 def predicted(machine=H100, grid=(8, 8, 0), registers=REGISTERS, **arguments):
@@ -60,8 +64,15 @@ def test_resident_blocks(machine, registers, warps, shared_bytes, blocks):
         ({"loss": "warp", "update": "async"}, (528, 4, 5000), 185),
     ],
 )
-def test_the_speeds_of_a_review(arguments, grid, millions):
-    """Somebody who read the machine code predicted these, for the kernels as they were then."""
+def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
+    """Somebody who read the machine code predicted these, for the kernels as they were then.
+
+    A block worked on a tile, and loads of the chunks of a row waited for each other: copying the
+    rows of a pair took 8 trips, that of a negative 4, and there are 128 and 256 of them.
+    """
+    before = model.Trips(copy=(128 * 8 + 256 * 4) / (128 + 256), add=6, update=5)
+    monkeypatch.setattr(model, "TRIPS", before)
+    monkeypatch.setattr(model, "EVALUATION_CYCLES", 220)
     found = predicted(grid=grid, **arguments)
     assert found.pairs_per_second == pytest.approx(1e6 * millions, rel=0.2)
 
@@ -73,6 +84,20 @@ def test_what_a_pair_of_the_softmax_costs():
     assert found.atomics_of_pair == (2 + 256 / 128) * (100 + 1)  # and a claim for each row
     assert found.bytes_of_pair == 2 * (2 + 256 / 128) * 112 * 4
     assert found.bound == "products"
+
+
+def test_blocks_share_the_few_tiles_of_a_mini_batch():
+    """8 teams of 33 blocks; of a step each warp has a few products at most."""
+    alone, shared = predicted(grid=(8, 8, 0)), predicted(grid=(264, 8, 0, 8))
+    assert (alone.grid_syncs, shared.grid_syncs) == (2, 9)
+    assert 5 < shared.pairs_per_second / alone.pairs_per_second < 33
+    # The loss has 4 warps of a tile, so that it leaves most multiprocessors idle.
+    assert alone.busy == pytest.approx(8 / 132)
+    assert 0.5 < shared.busy < 1
+    # Where there are as many tiles as blocks, nothing is shared.
+    many = predicted(grid=(264, 8, 0), batch_size=65536)
+    assert many.grid_syncs == 2
+    assert many.busy == 1
 
 
 def test_one_warp_updates_without_atomic_operations():

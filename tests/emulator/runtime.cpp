@@ -29,7 +29,7 @@ int64_t copies_to_host, copied_bytes;  // since Python asked last
 
 // A launch of a kernel, where launches are only recorded.
 struct Recorded {
-    int32_t blocks, threads;
+    int32_t blocks, threads, teams;
     int64_t shared_bytes;
 };
 std::vector<Recorded>* recorded;  // null: kernels run
@@ -76,6 +76,7 @@ struct KernelLaunch {
         if (first_block.x == 0) first_grid = grid, first_block = block;
         if (recorded) {
             recorded->push_back({static_cast<int32_t>(grid.x), static_cast<int32_t>(block.x),
+                                 static_cast<int32_t>(argument.n_teams),
                                  static_cast<int64_t>(shared_bytes)});
             return cudaSuccess;
         }

@@ -212,10 +212,12 @@ def test_launches_that_are_only_recorded(emulator, loss, batch_size):
     tables = random_tables("emulated", likes.shape, chosen)
     before = digest(snapshot(tables))
     job = make_job(tables, likes, chosen)
-    recorded = job.launches(0, 640, emulated.MULTIPROCESSORS, 1)
+    most = emulated.MULTIPROCESSORS_FOR_TILES if batch_size else emulated.MULTIPROCESSORS
+    recorded = job.launches(0, 640, most, 1)
     assert digest(snapshot(tables)) == before
     job.run(0, 640)
     assert recorded[0][:2] == job.grid
+    assert recorded[0].teams == (most if batch_size else 0)  # there are more tiles
     assert len(recorded) == (1 if batch_size else 2)  # without batches, the projection follows
     # On two multiprocessors, with room for one and two blocks.
     assert [job.launches(0, 640, 2, room)[0].blocks for room in (1, 2)] == [2, 4]

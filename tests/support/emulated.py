@@ -174,7 +174,9 @@ Options = structure(
     ("teams", I32),
 )
 
-Recorded = structure(("blocks", I32), ("threads", I32), ("shared_bytes", I64))
+Recorded = structure(
+    ("blocks", I32), ("threads", I32), ("teams", I32), ("shared_bytes", I64)
+)
 
 # As in csrc/core/select.h.
 Selection = structure(
@@ -254,10 +256,14 @@ def located(problem: str) -> str:
 
 
 class Launch(NamedTuple):
-    """The grid of a kernel; bytes of shared memory are those of a block."""
+    """The grid of a kernel; bytes of shared memory are those of a block.
+
+    ``teams`` share out the tiles; 0 for kernels without tiles.
+    """
 
     blocks: int
     warps_in_block: int
+    teams: int
     shared_bytes: int
 
 
@@ -361,12 +367,15 @@ class EmulatedJob:
         hold so many blocks each; the first two. None runs."""
         assert _library is not None, "the fixture `emulator` loads it"
         order, seed, _, cooperative, *_ = self._options
-        options = Options(order, seed, multiprocessors, cooperative, 0, 0)
+        options = Options(order, seed, multiprocessors, cooperative, 0, 0, 0)
         found = (2 * Recorded)()
         job, chosen = ctypes.byref(self._job), ctypes.byref(options)
         n = _library.emulator_launches(job, begin, end, chosen, blocks, found, len(found))
         assert n > 0
-        return [Launch(each.blocks, each.threads // LANES, each.shared_bytes) for each in found[:n]]
+        return [
+            Launch(each.blocks, each.threads // LANES, each.teams, each.shared_bytes)
+            for each in found[:n]
+        ]
 
 
 def cuda_select(
