@@ -68,7 +68,7 @@ def print_outcomes(library):
     outcomes = set()
     for order, seed in (("ascending", 0), ("descending", 0), ("shuffled", 1), ("shuffled", 2)):
         try:
-            outcomes.add(trained("emulated", grid=(2, 3), order=order, seed=seed))
+            outcomes.add(trained("emulated", grid=(4, 2), order=order, seed=seed))
         except RuntimeError as fault:
             outcomes.add(str(fault))
     print(json.dumps(sorted(outcomes)))
