@@ -31,7 +31,6 @@ struct Lanes {
     static constexpr int kRowsTransposed = kWidth;
     static constexpr bool kPrefetches = true;
     static constexpr int kProductRows = kWidth == 16 ? 8 : kWidth == 8 ? 3 : 1;
-    static constexpr int kNegativesAtOnce = 1;
     static constexpr int64_t kColumns = kCpuColumns;
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));

@@ -17,7 +17,6 @@ struct Lanes {
     static constexpr int kRowsAtOnce = 4;
     static constexpr int kPairsAtOnce = 1;
     static constexpr int kProductRows = 8;
-    static constexpr int kNegativesAtOnce = 2;
     static constexpr int64_t kColumns = kCudaColumns;
     static constexpr bool kHoldsRow = true;
     static constexpr int kRowsTransposed = 1;

@@ -37,12 +37,11 @@ struct BlockTeam {
 // steps, and those without a tile go through them with an empty one.
 class GridTeam {
  public:
-    CML_FN explicit GridTeam(const CudaLaunch& launch) : launch_(launch) {}
+    CML_FN explicit GridTeam(const CudaLaunch& launch)
+        : n_teams_(static_cast<int>(launch.n_teams)) {}
 
-    CML_FN int64_t number() const {
-        return static_cast<int>(blockIdx.x) % static_cast<int>(launch_.n_teams);
-    }
-    CML_FN int64_t n_teams() const { return static_cast<int>(launch_.n_teams); }
+    CML_FN int64_t number() const { return static_cast<int>(blockIdx.x) % n_teams_; }
+    CML_FN int64_t n_teams() const { return n_teams_; }
 
     CML_FN bool takes(int64_t tile, int64_t n) const {
         return (is_block() ? tile : tile - number()) < n;
@@ -50,10 +49,9 @@ class GridTeam {
 
     template <class F>
     CML_FN void each(int64_t n, F f, int earlier = 0) const {
-        const int place = static_cast<int>(blockIdx.x) / static_cast<int>(launch_.n_teams);
-        const int blocks = (static_cast<int>(gridDim.x) - 1 - static_cast<int>(number())) /
-                               static_cast<int>(launch_.n_teams) +
-                           1;
+        const int place = static_cast<int>(blockIdx.x) / n_teams_;
+        const int blocks =
+            (static_cast<int>(gridDim.x) - 1 - static_cast<int>(number())) / n_teams_ + 1;
         const int warps = static_cast<int>(blockDim.x) / kLanes * blocks;
         const int warp = static_cast<int>(threadIdx.x) / kLanes * blocks + place;
         for (int64_t i = (warp + warps - earlier % warps) % warps; i < n; i += warps) f(i);
@@ -68,11 +66,9 @@ class GridTeam {
     }
 
  private:
-    CML_FN bool is_block() const {
-        return static_cast<int>(gridDim.x) == static_cast<int>(launch_.n_teams);
-    }
+    CML_FN bool is_block() const { return static_cast<int>(gridDim.x) == n_teams_; }
 
-    const CudaLaunch& launch_;
+    int n_teams_;
 };
 
 template <int kChunks, class Team>

@@ -72,7 +72,6 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
     """
     before = model.Trips(copy=(128 * 8 + 256 * 4) / (128 + 256), add=6, update=5)
     monkeypatch.setattr(model, "TRIPS", before)
-    monkeypatch.setattr(model, "EVALUATION_CYCLES", 220)
     found = predicted(grid=grid, **arguments)
     assert found.pairs_per_second == pytest.approx(1e6 * millions, rel=0.2)
 

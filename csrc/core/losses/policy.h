@@ -34,24 +34,6 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Call f(k, count) for the negatives k ... k + count - 1 of n, a few at a time: all are loaded
-// before any is stored, so that the loads and the exponentials of one need not wait for those of
-// another. f must add up in order of k. `count` is a type with a constant `value`.
-template <int n>
-struct Count {
-    static constexpr int value = n;
-};
-
-template <class Lanes, class F>
-CML_FN void each_few(int32_t n, F f) {
-    constexpr int kCount = Lanes::kNegativesAtOnce;
-    int32_t k = 0;
-    if constexpr (kCount > 1) {
-        for (; k + kCount <= n; k += kCount) f(k, Count<kCount>{});
-    }
-    for (; k < n; ++k) f(k, Count<1>{});
-}
-
 // Result of a pairwise loss. The gradients of the user u, the positive v_j and the negative v_k are
 //
 //   g(u) = 2 w (v_k - v_j),  g(v_j) = 2 w (v_j - u),  g(v_k) = 2 w (u - v_k),  w = weight.

@@ -29,45 +29,28 @@ struct SoftmaxLoss {
         const Lanes one = Lanes::splat(1.0f);
         // Exponents are taken relative to the smallest distance, so that none is above 0.
         Lanes nearest = positive;
-        each_few<Lanes>(n, [&](int32_t k, auto count) CML_INLINE_LAMBDA {
-            Lanes x[count.value];
-            load(negatives + k * stride, stride, x);
-            CML_UNROLL
-            for (int i = 0; i < count.value; ++i) nearest = smaller(nearest, x[i]);
-        });
+        for (int32_t k = 0; k < n; ++k) {
+            nearest = smaller(nearest, Lanes::load(negatives + k * stride, Full{}));
+        }
         Lanes others = Lanes::splat(0.0f);  // c sum_k p_ik
         Lanes impostors = Lanes::splat(0.0f);
-        each_few<Lanes>(n, [&](int32_t k, auto count) CML_INLINE_LAMBDA {
-            Lanes x[count.value];
-            load(negatives + k * stride, stride, x);
-            CML_UNROLL
-            for (int i = 0; i < count.value; ++i) {
-                const Lanes p = c * exp((nearest - x[i]) * rate);
-                p.store(negatives + (k + i) * stride, Full{});
-                others = others + p;
-                impostors = impostors + keep_where_above(positive - x[i], 0.0f, one);
-            }
-        });
+        for (int32_t k = 0; k < n; ++k) {
+            const Lanes distance = Lanes::load(negatives + k * stride, Full{});
+            const Lanes p = c * exp((nearest - distance) * rate);
+            p.store(negatives + k * stride, Full{});
+            others = others + p;
+            impostors = impostors + keep_where_above(positive - distance, 0.0f, one);
+        }
         const Lanes all = exp((nearest - positive) * rate) + others;
         const Lanes scale = Lanes::splat(2.0f) * rate * weight / all;
-        each_few<Lanes>(n, [&](int32_t k, auto count) CML_INLINE_LAMBDA {
-            Lanes x[count.value];
-            load(negatives + k * stride, stride, x);
-            CML_UNROLL
-            for (int i = 0; i < count.value; ++i) {
-                (x[i] * scale).store(negatives + (k + i) * stride, Full{});
-            }
-        });
+        for (int32_t k = 0; k < n; ++k) {
+            float* const p = negatives + k * stride;
+            (Lanes::load(p, Full{}) * scale).store(p, Full{});
+        }
         // The coefficient of the positive is the sum of those of the negatives, so that of the user
         // is zero.
         const Lanes loss = weight * (log(all) + (positive - nearest) * rate);
         return {Lanes::splat(0.0f), others * scale, loss, impostors};
-    }
-
-    template <class Lanes, int n>
-    static CML_FN void load(const float* p, int64_t stride, Lanes (&x)[n]) {
-        CML_UNROLL
-        for (int i = 0; i < n; ++i) x[i] = Lanes::load(p + i * stride, Full{});
     }
 
     float inverse_temperature;
