@@ -39,7 +39,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=lo
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
-.PHONY: demo test check slow-data slow-others lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile clean
+.PHONY: demo test check slow lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile clean
 
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
@@ -47,15 +47,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(PYTEST) -m "not slow"
 
-check: lint docs bench-check wheel tools $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
-	$(MAKE) --jobs=2 --output-sync=target slow-data slow-others
+check: lint docs bench-check wheel tools slow
 
-# Generated files, each read in several ways, take minutes of one core.
-slow-data:
-	$(BIN)/python -m pytest -m slow tests/data
-
-slow-others:
-	$(BIN)/python -m pytest -m slow --ignore=tests/data
+slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
+	$(PYTEST) -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) install --quiet --requirement .ci/lint-requirements.txt
