@@ -1,7 +1,6 @@
 # The CUDA kernels, one object file for each number of 32-element chunks in a row.
 # ptxas prints registers, spills and shared memory of every kernel (-v), and fails the build where
-# a kernel spills or has an array in local memory, unless it is for rows of any length or of more
-# than 5 chunks: SPILLS
+# a kernel spills or has an array in local memory, unless it is for rows of any length.
 
 set(cuda_options
   --fmad=false  # as on the CPU: no fused multiply-adds
@@ -19,11 +18,8 @@ function(add_cuda_kernel chunks ptxas)
 endfunction()
 
 add_cuda_kernel(0 -v)
-foreach(chunks RANGE 1 5)
+foreach(chunks RANGE 1 8)
   add_cuda_kernel(${chunks} ${no_spills})
-endforeach()
-foreach(chunks RANGE 6 8)
-  add_cuda_kernel(${chunks} -v)
 endforeach()
 
 # The kernel of searches.
