@@ -174,9 +174,7 @@ Options = structure(
     ("teams", I32),
 )
 
-Recorded = structure(
-    ("blocks", I32), ("threads", I32), ("teams", I32), ("shared_bytes", I64)
-)
+Recorded = structure(("blocks", I32), ("threads", I32), ("teams", I32), ("shared_bytes", I64))
 
 # As in csrc/core/select.h.
 Selection = structure(
