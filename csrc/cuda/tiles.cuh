@@ -13,8 +13,6 @@ inline namespace CML_TARGET {
 
 // The warps of a block as a `Team`, see tile.h.
 struct BlockTeam {
-    static constexpr int kBlocks = kTileBlocks;
-
     CML_FN explicit BlockTeam(const CudaLaunch&) {}
 
     static CML_FN int64_t number() { return blockIdx.x; }
@@ -39,10 +37,6 @@ struct BlockTeam {
 // steps, and those without a tile go through them with an empty one.
 class GridTeam {
  public:
-    // With registers for one block only, no length of rows spills on any device; with two it is up
-    // to chance. More than one would have little to do: see docs/design/kernels.md.
-    static constexpr int kBlocks = 1;
-
     CML_FN explicit GridTeam(const CudaLaunch& launch)
         : n_teams_(static_cast<int>(launch.n_teams)) {}
 
@@ -81,7 +75,10 @@ template <int kChunks, class Team>
 class TileWorker {
  public:
     static constexpr int kThreads = kTileWarps * kLanes;
-    static constexpr int kBlocks = Team::kBlocks;
+    static constexpr int kBlocks = kTileBlocks;
+    // With the registers of one block, no length of rows spills on any device; with two that is up
+    // to chance. A second one would have little to do: see docs/design/kernels.md.
+    static constexpr int kBatchBlocks = 1;
     static constexpr int kRowChunks = kChunks;
 
     CML_FN TileWorker(const CudaLaunch& launch, int64_t*)
