@@ -327,6 +327,14 @@ class EmulatedJob:
         self._options = ORDERS.index(order), seed, most, cooperative, *grid, teams or grid[0]
         self.grid = grid
 
+    @property
+    def learning_rate(self) -> float:
+        return float(self._job.hyper.learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._job.hyper.learning_rate = rate
+
     def run(self, begin: int, end: int) -> SimpleNamespace:
         counters = Counters(first_non_finite=2**63 - 1)
         if begin < end:

@@ -125,9 +125,10 @@ def check_fit_inputs(
     )
     if update is None:
         return inputs
-    inputs = replace(inputs, update=update)
+    # However many updates there have been, the next one learns as much from new likes.
+    inputs = replace(inputs, update=update, settings=settings.steady())
     if trainer.batch_size is None:
-        inputs = replace(inputs, settings=fewer_pairs(settings, inputs.trained.nnz))
+        inputs = replace(inputs, settings=fewer_pairs(inputs.settings, inputs.trained.nnz))
     return inputs
 
 

@@ -269,7 +269,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "learning_rate",
-            0.2,
+            0.15,
             _real(0, strict=True),
             "Step size of AdaGrad in the first epoch.",
             """float
@@ -279,7 +279,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "learning_rate_decay",
-            0.1,
+            0.05,
             _real(0),
             "Decay of the step size over epochs; 0: it stays the same.",
             """float
@@ -492,7 +492,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "patience",
-            5,
+            10,
             _integer(1),
             "With validation: stop after so many epochs without a better recall@50.",
             """int or None
