@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 ADAGRAD_EPSILON = 1e-8
-# Trials and folding in have the learning rate of this epoch throughout: with the higher one of the
-# first epochs they do worse (see docs/studies/fit-time.md).
+# Short trainings, and those with features, have the learning rate of this epoch throughout: with one
+# that begins higher and falls they do worse (see docs/studies/fit-time.md).
 STEADY = 10
 
 
@@ -49,6 +49,6 @@ class Settings:
         return self.learning_rate / (1 + self.learning_rate_decay * epoch)
 
     def steady(self) -> Settings:
-        """The settings of a short training, with the same learning rate in all epochs."""
+        """These settings with the same learning rate in all epochs."""
         rate = self.learning_rate_of(STEADY)
         return replace(self, learning_rate=rate, learning_rate_decay=0.0)

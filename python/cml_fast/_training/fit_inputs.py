@@ -120,15 +120,25 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
+    # However many updates there have been, the next one learns as much from new likes. With features
+    # a rate that falls is worse.
+    if features or update is not None:
+        settings = settings.steady()
     inputs = FitInputs(
-        as_given, likes, weighting, ids, held_out, features, callbacks, device, reason, settings
+        as_given,
+        likes,
+        weighting,
+        ids,
+        held_out,
+        features,
+        callbacks,
+        device,
+        reason,
+        settings,
+        update,
     )
-    if update is None:
-        return inputs
-    # However many updates there have been, the next one learns as much from new likes.
-    inputs = replace(inputs, update=update, settings=settings.steady())
-    if trainer.batch_size is None:
-        inputs = replace(inputs, settings=fewer_pairs(inputs.settings, inputs.trained.nnz))
+    if update is not None and trainer.batch_size is None:
+        inputs = replace(inputs, settings=fewer_pairs(settings, inputs.trained.nnz))
     return inputs
 
 

@@ -286,7 +286,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         In epoch e, counted from 0, the step size is
         ``learning_rate / (1 + learning_rate_decay * e)``. 0: it stays the same. It depends on the
         number of the epoch only, so that a warm start and a longer training go on as one training
-        would.""",
+        would. With features, in `partial_fit` and `forget`, in the trial trainings that choose
+        `temperature` and `user_retention`, and in `Model.fold_in_users`, it is that of epoch 10
+        throughout.""",
             rare=True,
             kind=float,
             folds_in=True,
