@@ -134,6 +134,7 @@ class Trainer(LikesTransformer):
     n_epochs: int
     device: str
     patience: int | None
+    batch_size: int | None
     validation_users: int | None
     warm_start: bool
     verbose: bool

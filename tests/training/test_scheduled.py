@@ -95,7 +95,7 @@ def test_work_that_fails_is_the_end() -> None:
     assert recorder.log[-1] == ("step", 0, 1)
 
 
-# --- the learning rate of an epoch -----------------------------------------------------------------
+# --- the learning rate of an epoch ---------------------------------------------------------------
 
 
 def test_each_launch_has_the_rate_of_its_epoch() -> None:

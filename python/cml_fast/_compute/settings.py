@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 ADAGRAD_EPSILON = 1e-8
-# Short trainings, and those with features, have the learning rate of this epoch throughout: with one
-# that begins higher and falls they do worse (see docs/studies/fit-time.md).
+# Short trainings, and those with features, have the learning rate of this epoch throughout: with
+# one that begins higher and falls they do worse (see docs/studies/fit-time.md).
 STEADY = 10
 
 

@@ -120,8 +120,8 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
-    # However many updates there have been, the next one learns as much from new likes. With features
-    # a rate that falls is worse.
+    # However many updates there have been, the next one learns as much from new likes. With
+    # features a rate that falls is worse.
     if features or update is not None:
         settings = settings.steady()
     inputs = FitInputs(
