@@ -52,7 +52,7 @@ test: $(VENV)/installed-for-tests
 check: lint docs bench-check wheel tools slow
 
 slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
-	$(PYTEST) -m slow
+	$(PYTEST) --no-loadscope-reorder -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) install --quiet --requirement .ci/lint-requirements.txt
