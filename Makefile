@@ -16,7 +16,8 @@
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
 # GPUs (as in a wheel), OFF. CPU kernels are built for this machine too; a wheel has those of all.
-# WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the interpreter, 3.10 or newer.
+# WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the interpreter, 3.10 or
+# newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
