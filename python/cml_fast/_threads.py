@@ -25,6 +25,8 @@ MAX_THREADS = 4096
 DEFAULT_PERIOD = 100_000
 # What a thread gets for its stack where no limit says it.
 LARGE_STACK = 8 << 20
+# Address space that malloc of glibc reserves for a thread.
+ARENA = 64 << 20
 
 
 def thread_count(n_threads: int | None) -> int:
@@ -112,16 +114,17 @@ def map_in_threads(
     return results
 
 
-def can_start_threads(n: int) -> bool:
-    """Return whether the system would start ``n`` threads now.
+def can_start_threads(n: int, n_bytes: int = 0) -> bool:
+    """Return whether the system would start ``n`` threads now, which need so many further bytes.
 
     For libraries that wait without end, or end the process, where a thread of theirs does not
-    start. One is started here, and address space for the stacks of all is asked for and given back:
-    to start all would take a millisecond for four, and a hundred for those of a large machine.
+    start or gets no memory. One is started here, and address space for all is asked for and given
+    back: to start all would take a millisecond for four, and a hundred for those of a large
+    machine.
     """
     try:
         _thread.start_new_thread(int, ())
-        check_room("threads", n * _stack_bytes())
+        check_room("threads", n * (_stack_bytes() + ARENA) + n_bytes)
     except (RuntimeError, MemoryError):
         return False
     return True
