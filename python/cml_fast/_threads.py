@@ -130,6 +130,14 @@ def can_start_threads(n: int, n_bytes: int = 0) -> bool:
     return True
 
 
+def startable_threads(n_threads: int) -> int:
+    """Return so many threads, or 1 where they do not all start.
+
+    For libraries that end the process where one of several does not start, as hnswlib and USearch.
+    """
+    return n_threads if n_threads == 1 or can_start_threads(n_threads) else 1
+
+
 def _stack_bytes() -> int:
     """What a thread of a library gets for its stack."""
     if sys.platform == "win32":
