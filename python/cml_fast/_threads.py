@@ -120,10 +120,16 @@ def can_start_threads(n: int, n_bytes: int = 0) -> bool:
     For libraries that wait without end, or end the process, where a thread of theirs does not
     start or gets no memory. One is started here, and address space for all is asked for and given
     back: to start all would take a millisecond for four, and a hundred for those of a large
-    machine.
+    machine. None is started while an earlier one has not ended: on a busy machine they would be
+    hundreds, with a stack each.
     """
     try:
-        _thread.start_new_thread(int, ())
+        if _probing.acquire(blocking=False):
+            try:
+                _thread.start_new_thread(_probing.release, ())
+            except BaseException:
+                _probing.release()
+                raise
         check_room("threads", n * (_stack_bytes() + ARENA) + n_bytes)
     except (RuntimeError, MemoryError):
         return False
@@ -153,6 +159,9 @@ def _taken_lock() -> Any:
     lock.acquire()
     return lock
 
+
+# Taken while a thread that `can_start_threads` has started is there.
+_probing = _thread.allocate_lock()
 
 _lock = threading.Lock()
 # The limits that are in force, each with its thread, and what each BLAS library had before the
@@ -200,6 +209,8 @@ def _apply_limits(*, ours: bool = False) -> None:
 
 def _forget_other_threads() -> None:
     """In a forked child, where only one thread is left, drop the limits of the others."""
+    global _probing
+    _probing = _thread.allocate_lock()
     _limits[:] = [one for one in _limits if one[0] == threading.get_ident()]
     _apply_limits(ours=True)
     _lock.release()

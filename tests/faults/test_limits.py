@@ -67,7 +67,7 @@ def test_many_limits_of_indexes(tmp_path: Path, kind: str) -> None:
 @pytest.mark.slow
 def test_many_limits_of_readers(tmp_path: Path) -> None:
     """Objects of Python, and threads of Arrow and DuckDB, find no memory at different limits."""
-    steps = [5 * MIB // 2 * step for step in range(1, 20)] + [MIB << step for step in range(6, 11)]
+    steps = [5 * MIB // 2 * step for step in range(1, 13)] + [MIB << step for step in range(6, 11)]
     _check(tmp_path, "AS", READERS, steps)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cml_fast import Model, Trainer, _memory
+from cml_fast import Model, Trainer, _memory, _threads
 from cml_fast._memory import check_room, memory_errors
 from cml_fast._threads import can_start_threads
 from cml_fast.baselines import MostPopular
@@ -143,6 +144,21 @@ def test_room_is_looked_for_and_not_kept() -> None:
 def test_room_is_looked_for_for_all_threads() -> None:
     assert can_start_threads(2)
     assert not can_start_threads(1 << 40)
+
+
+def test_one_thread_at_a_time_is_started_to_see_whether_it_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy machine they run late, and each has a stack."""
+    waiting: list[Callable[[], None]] = []
+    monkeypatch.setattr(_threads, "_probing", _threads.threading.Lock())
+    monkeypatch.setattr(
+        _threads._thread, "start_new_thread", lambda function, _: waiting.append(function)
+    )
+    for n_ended in range(3):
+        assert all(can_start_threads(2) for _ in range(5))
+        assert len(waiting) == n_ended + 1
+        waiting[-1]()
 
 
 # Files of which Python objects are made, each much larger than the file.
