@@ -27,7 +27,6 @@ def _check(folder: Path, kind: str, tasks: Sequence[str], limits: Sequence[int])
     found = nursery.outcomes(
         [("limited.limited", list(case)) for case in cases],
         ("limited.prepare", [str(folder)]),
-        timeout=3600,
     )
     wrong, ends = [], []
     for case, (status, output) in zip(cases, found, strict=True):
