@@ -17,6 +17,9 @@ from ._cgroups import folders_of
 SMALL = 256 << 20
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 SYSTEM = Path("/")
+# The most that objects of Python take for a line, besides what they take for each of its bytes:
+# most in {"a":1}, and in a list of numbers of one digit.
+_BYTES_FOR_A_LINE, _BYTES_FOR_A_BYTE = 512, 32
 
 
 def check_memory(what: str, n_bytes: int, advice: str) -> None:
@@ -55,12 +58,30 @@ def check_room(what: str, n_bytes: int) -> None:
     try:
         # The system does not reserve memory for what cannot be written.
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        mmap.mmap(-1, n_bytes, flags=flags, prot=mmap.PROT_READ).close()
+        mmap.mmap(-1, max(1, n_bytes), flags=flags, prot=mmap.PROT_READ).close()
     except (OSError, OverflowError) as error:
         raise MemoryError(
             f"{what} may need up to {readable(n_bytes)} of address space, and the system does not "
             "give so much; let this process have more"
         ) from error
+
+
+def check_room_for_lines(name: str, n_lines: int, n_bytes: int) -> None:
+    """Raise MemoryError unless there is room for what Python makes of the lines of a file.
+
+    Where not even an integer finds room any more, Python 3.11 to 3.13 may raise the MemoryError
+    without end (https://github.com/python/cpython/issues/132508). So whoever makes many small
+    objects of a file looks for room before.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    n_lines, n_bytes : int
+        How many lines there are, and how many bytes all of them have.
+    """
+    needed = n_lines * _BYTES_FOR_A_LINE + n_bytes * _BYTES_FOR_A_BYTE
+    check_room(f"{name}, read line by line,", needed)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ MAX_THREADS = 4096
 DEFAULT_PERIOD = 100_000
 # What a thread gets for its stack where no limit says it.
 LARGE_STACK = 8 << 20
+# Address space that malloc of glibc reserves for a thread.
+ARENA = 64 << 20
 
 
 def thread_count(n_threads: int | None) -> int:
@@ -112,19 +114,34 @@ def map_in_threads(
     return results
 
 
-def can_start_threads(n: int) -> bool:
-    """Return whether the system would start ``n`` threads now.
+def can_start_threads(n: int, n_bytes: int = 0) -> bool:
+    """Return whether the system would start ``n`` threads now, which need so many further bytes.
 
     For libraries that wait without end, or end the process, where a thread of theirs does not
-    start. One is started here, and address space for the stacks of all is asked for and given back:
-    to start all would take a millisecond for four, and a hundred for those of a large machine.
+    start or gets no memory. One is started here, and address space for all is asked for and given
+    back: to start all would take a millisecond for four, and a hundred for those of a large
+    machine. None is started while an earlier one has not ended: on a busy machine they would be
+    hundreds, with a stack each.
     """
     try:
-        _thread.start_new_thread(int, ())
-        check_room("threads", n * _stack_bytes())
+        if _probing.acquire(blocking=False):
+            try:
+                _thread.start_new_thread(_probing.release, ())
+            except BaseException:
+                _probing.release()
+                raise
+        check_room("threads", n * (_stack_bytes() + ARENA) + n_bytes)
     except (RuntimeError, MemoryError):
         return False
     return True
+
+
+def startable_threads(n_threads: int) -> int:
+    """Return so many threads, or 1 where they do not all start.
+
+    For libraries that end the process where one of several does not start, as hnswlib and USearch.
+    """
+    return n_threads if n_threads == 1 or can_start_threads(n_threads) else 1
 
 
 def _stack_bytes() -> int:
@@ -142,6 +159,9 @@ def _taken_lock() -> Any:
     lock.acquire()
     return lock
 
+
+# Taken while a thread that `can_start_threads` has started is there.
+_probing = _thread.allocate_lock()
 
 _lock = threading.Lock()
 # The limits that are in force, each with its thread, and what each BLAS library had before the
@@ -189,6 +209,8 @@ def _apply_limits(*, ours: bool = False) -> None:
 
 def _forget_other_threads() -> None:
     """In a forked child, where only one thread is left, drop the limits of the others."""
+    global _probing
+    _probing = _thread.allocate_lock()
     _limits[:] = [one for one in _limits if one[0] == threading.get_ident()]
     _apply_limits(ours=True)
     _lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import pickle
@@ -374,3 +375,25 @@ print(Dataset.build(source, folder / "many", memory=n_bytes).nnz)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 1_900_000
+
+
+def test_a_thread_that_does_not_start_is_not_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error has the class that a lock of another process raises, too."""
+    source = write_table(tmp_path / "likes.csv")
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EAGAIN, "no thread can be started for it", str(source))
+
+    monkeypatch.setattr(building, "Engine", fail)
+    with pytest.raises(BlockingIOError, match="no thread can be started"):
+        Dataset.build(source, tmp_path / "likes", memory=MEMORY)
+
+
+def test_no_room_for_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the process where a thread of it gets no memory."""
+    monkeypatch.setattr(sorting, "can_start_threads", lambda *_: False)
+    with pytest.raises(MemoryError, match=r"DuckDB may need up to .* of address space"):
+        Dataset.build(write_table(tmp_path / "likes.csv"), tmp_path / "likes", memory=MEMORY)
+    assert [path.name for path in tmp_path.iterdir()] == ["likes.csv"]

@@ -87,6 +87,8 @@ def check(content: bytes, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(text.TextTable, "_parse_fast", lambda *_: None)
         assert seen(read(content, **chosen)) == seen(result)
+        patch.setattr(text, "PIECE_BYTES", len(content) % 5)
+        assert seen(read(content, **chosen)) == seen(result)
     with monkeypatch.context() as patch:
         patch.setattr(text, "BLOCK_BYTES", 3 + len(content) % 5)
         patch.setattr("cml_fast.data._readers.files.HEAD_BYTES", 4)
@@ -167,3 +169,14 @@ def test_a_large_file_with_faults_far_apart(monkeypatch: pytest.MonkeyPatch) -> 
         assert rest[at] == fault
         with pytest.raises(DataError, match=rf"line {at + 2}\b"):
             load_interactions(("user,item\n" + "\n".join(rest)).encode(), format="csv")
+
+
+def test_lines_of_json_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f'{{"user": {at}, "item": "{"i" * (at % 9)}x"}}\n' for at in range(40)]
+    content = "".join(lines).encode()
+    whole = seen(load_interactions(content, format="jsonl"))
+    for n_bytes in (0, 70):
+        monkeypatch.setattr(text, "PIECE_BYTES", n_bytes)
+        assert seen(load_interactions(content, format="jsonl")) == whole
+        with pytest.raises(DataError, match=r"line 38\b"):
+            load_interactions(content.replace(b"37, ", b"37; "), format="jsonl")

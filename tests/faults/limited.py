@@ -6,6 +6,7 @@ import functools
 import os
 import resource
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from cml_fast import Model, Trainer
 from cml_fast._search.index import KINDS
-from cml_fast.data import Interactions
+from cml_fast.data import Dataset, Interactions, load_features, load_interactions
 from cml_fast.errors import DataError, ModelError
 
 
@@ -37,7 +41,7 @@ GOOD = 7
 SMALL = Size("small", 40, 2, 1)
 LARGE = Size("large", 20_000, 32, 3)
 N_ITEMS, QUERIES = 300, 40
-INDEXES = ("exact", "annoy", "faiss")
+INDEXES = ("exact", "annoy", "faiss", "hnswlib", "usearch")
 
 
 def _likes(size: Size) -> sp.csr_array:
@@ -88,9 +92,28 @@ def _write_likes(path: Path, size: Size) -> None:
     )
 
 
+def _write_files(folder: Path, size: Size) -> None:
+    """Write likes and tags as text and Parquet."""
+    rows = np.arange(size.n_users * 5)
+    table = pa.table(
+        {"user": rows % size.n_users, "item": (rows * 7 + rows // size.n_users) % N_ITEMS}
+    )
+    pq.write_table(table, folder / "likes.parquet")
+    pa.csv.write_csv(table, folder / "likes.csv")
+    pa.csv.write_csv(table.rename_columns(["id", "tag"]), folder / "tags.csv")
+    lines = (f'{{"user": {row["user"]}, "item": {row["item"]}}}\n' for row in table.to_pylist())
+    (folder / "likes.jsonl").write_text("".join(lines))
+
+
+def _build(name: str, folder: Path, size: Size) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        Dataset.build(folder / name, Path(made, "likes"), memory="256MiB")
+
+
 def _write_inputs(folder: Path, size: Size) -> None:
     """Write what the tasks read."""
     folder.mkdir()
+    _write_files(folder, size)
     one = size._replace(n_threads=1)
     for name in WRITING:
         TASKS[name](folder, one)
@@ -121,6 +144,12 @@ READING: dict[str, Callable[[Path, Size], object]] = {
         np.arange(size.n_users), n_threads=size.n_threads
     ),
     "read likes": lambda folder, size: Interactions.load(folder / "likes.npz"),
+    "read csv": lambda folder, size: load_interactions(folder / "likes.csv"),
+    "read features": lambda folder, size: load_features(folder / "tags.csv"),
+    "read jsonl": lambda folder, size: load_interactions(folder / "likes.jsonl"),
+    "read parquet": lambda folder, size: load_interactions(folder / "likes.parquet"),
+    "build of csv": functools.partial(_build, "likes.csv"),
+    "build of parquet": functools.partial(_build, "likes.parquet"),
     **{f"index {kind}": functools.partial(_search, kind) for kind in INDEXES if _installed(kind)},
 }
 TASKS = {**WRITING, **READING}

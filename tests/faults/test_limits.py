@@ -12,7 +12,11 @@ from . import nursery
 MIB = 1 << 20
 WRITING = ("checkpoint", "save", "csv of results", "parquet of results", "export", "likes")
 READING = ("train", "resume", "load", "recommend", "read likes")
-INDEXES = ("exact", "annoy", "faiss")
+READERS = (
+    *("read csv", "read features", "read jsonl", "read parquet"),
+    *("build of csv", "build of parquet"),
+)
+INDEXES = ("exact", "annoy", "faiss", "hnswlib", "usearch")
 # OpenBLAS, NumPy's library of linear algebra, ends the process when it gets no buffer.
 EXCUSED = "OpenBLAS"
 GOOD = 7
@@ -23,7 +27,6 @@ def _check(folder: Path, kind: str, tasks: Sequence[str], limits: Sequence[int])
     found = nursery.outcomes(
         [("limited.limited", list(case)) for case in cases],
         ("limited.prepare", [str(folder)]),
-        timeout=3600,
     )
     wrong, ends = [], []
     for case, (status, output) in zip(cases, found, strict=True):
@@ -38,7 +41,8 @@ def _check(folder: Path, kind: str, tasks: Sequence[str], limits: Sequence[int])
 
 def test_a_few_limits_of_memory(tmp_path: Path) -> None:
     tasks = ("checkpoint", "resume", "recommend", "parquet of results", "index annoy")
-    _check(tmp_path, "AS", tasks, (2 * MIB, 14 * MIB, 80 * MIB))
+    readers = ("read csv", "read features", "build of parquet")
+    _check(tmp_path, "AS", (*tasks, *readers), (2 * MIB, 14 * MIB, 18 * MIB, 80 * MIB))
 
 
 def test_a_few_limits_of_files(tmp_path: Path) -> None:
@@ -46,10 +50,24 @@ def test_a_few_limits_of_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tasks", [WRITING, READING, "indexes"])
-def test_many_limits_of_memory(tmp_path: Path, tasks: str | tuple[str, ...]) -> None:
-    names = tasks if isinstance(tasks, tuple) else [f"index {kind}" for kind in INDEXES]
-    _check(tmp_path, "AS", names, [MIB << step for step in range(10)])
+@pytest.mark.parametrize("tasks", [WRITING, READING])
+def test_many_limits_of_memory(tmp_path: Path, tasks: tuple[str, ...]) -> None:
+    _check(tmp_path, "AS", tasks, [MIB << step for step in range(10)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", INDEXES)
+def test_many_limits_of_indexes(tmp_path: Path, kind: str) -> None:
+    if kind != "exact":
+        pytest.importorskip(kind, reason=f"{kind} is not installed: pip install cml-fast[{kind}]")
+    _check(tmp_path, "AS", [f"index {kind}"], [MIB << step for step in range(10)])
+
+
+@pytest.mark.slow
+def test_many_limits_of_readers(tmp_path: Path) -> None:
+    """Objects of Python, and threads of Arrow and DuckDB, find no memory at different limits."""
+    steps = [5 * MIB // 2 * step for step in range(1, 13)] + [MIB << step for step in range(6, 11)]
+    _check(tmp_path, "AS", READERS, steps)
 
 
 @pytest.mark.slow

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cml_fast import Model, Trainer, _memory
+from cml_fast import Model, Trainer, _memory, _threads
 from cml_fast._memory import check_room, memory_errors
 from cml_fast._threads import can_start_threads
 from cml_fast.baselines import MostPopular
+from cml_fast.data import load_interactions
 
 from . import nursery
 
@@ -141,3 +144,44 @@ def test_room_is_looked_for_and_not_kept() -> None:
 def test_room_is_looked_for_for_all_threads() -> None:
     assert can_start_threads(2)
     assert not can_start_threads(1 << 40)
+
+
+def test_one_thread_at_a_time_is_started_to_see_whether_it_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy machine they run late, and each has a stack."""
+    waiting: list[Callable[[], None]] = []
+    monkeypatch.setattr(_threads, "_probing", _threads.threading.Lock())
+    monkeypatch.setattr(
+        _threads._thread, "start_new_thread", lambda function, _: waiting.append(function)
+    )
+    for n_ended in range(3):
+        assert all(can_start_threads(2) for _ in range(5))
+        assert len(waiting) == n_ended + 1
+        waiting[-1]()
+
+
+# Files of which Python objects are made, each much larger than the file.
+OF_OBJECTS = {
+    "csv": b"user,item\n" + b"1,2\n" * 50_000,
+    "jsonl": b'{"user":1,"item":2}\n' * 20_000,
+    "adjacency": b"1 " * 100_000,
+    "netflix": b"1:\n" * 50_000 + b"1,2,2005-01-02\n",
+}
+
+
+@pytest.mark.parametrize("format", OF_OBJECTS)
+def test_room_is_looked_for_before_objects_are_made(
+    monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """Where they leave none for an integer, some versions of Python would loop without end."""
+    map_bytes = _memory.mmap.mmap
+
+    def map_few(descriptor: int, n_bytes: int, **given: Any) -> Any:
+        if n_bytes > MIB:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return map_bytes(descriptor, n_bytes, **given)
+
+    monkeypatch.setattr(_memory.mmap, "mmap", map_few)
+    with pytest.raises(MemoryError, match="may need up to"):
+        load_interactions(OF_OBJECTS[format], format=format)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from cml_fast import _threads
 from cml_fast._persistence import folder as folders
 from cml_fast._search import choice
 from cml_fast._search.exact import rank_proposals
@@ -337,6 +338,35 @@ def test_a_graph_leads_to_every_item(kind, model):
     nothing = sp.csr_array((1, N_ITEMS))
     rows, _ = index.nearest(model.user_vectors[:1], N_ITEMS, nothing, ef_search=N_ITEMS)
     assert np.sort(rows[0]).tolist() == list(range(N_ITEMS))
+
+
+class Watched:
+    """A graph of a library, and the number of threads that it is searched with."""
+
+    def __init__(self, graph):
+        self._graph, self.threads = graph, []
+
+    def __getattr__(self, name):
+        found = getattr(self._graph, name)
+        if name not in ("search", "knn_query"):
+            return found
+
+        def search(*args, **options):
+            self.threads += [options[key] for key in ("threads", "num_threads") if key in options]
+            return found(*args, **options)
+
+        return search
+
+
+@pytest.mark.parametrize("kind", ["hnswlib", "usearch"])
+def test_threads_that_do_not_start_are_done_without(kind, model, monkeypatch):
+    """These libraries end the process where one of several does not start."""
+    index = KINDS[installed(kind)].build(model.item_vectors)
+    index._graph = watched = Watched(index._graph)
+    for starts in (True, False):
+        monkeypatch.setattr(_threads, "can_start_threads", lambda *_, starts=starts: starts)
+        index.nearest(model.user_vectors, 3, sp.csr_array((40, N_ITEMS)), n_threads=2)
+    assert watched.threads == [2, 1]
 
 
 def test_bad_options(model):

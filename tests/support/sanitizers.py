@@ -108,7 +108,6 @@ class Sanitized:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,  # a mistake between threads may let them wait for ever
         )
         reports = "\n".join(path.read_text() for path in sorted(self._reports.iterdir()))
         if "runtime error: " in done.stdout:  # of UBSan, which beside ASan has no log

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from .._memory import memory_errors
-from .._threads import can_start_threads
+from .._threads import startable_threads
 from .._validation.scalars import check_int
 from ..errors import ModelError
 from .links import are_levels, are_links
@@ -64,7 +64,7 @@ class HnswlibIndex:
         hnswlib = _hnswlib()
         with memory_errors():
             graph = _empty_graph(hnswlib, vectors, info)
-            graph.add_items(vectors, num_threads=_startable(n_threads))
+            graph.add_items(vectors, num_threads=startable_threads(n_threads))
         return cls(graph, vectors, info)
 
     @classmethod
@@ -99,7 +99,7 @@ class HnswlibIndex:
         known = len(self._vectors)
         graph = _of_state(_hnswlib(), self._graph.__getstate__()[0])
         graph.resize_index(len(vectors))
-        n_threads = _startable(check_threads(None))
+        n_threads = startable_threads(check_threads(None))
         graph.add_items(vectors[known:], np.arange(known, len(vectors)), num_threads=n_threads)
         return type(self)(graph, vectors, self.info)
 
@@ -127,7 +127,7 @@ class HnswlibIndex:
 
         def propose(queries: np.ndarray, k: int) -> np.ndarray:
             self._graph.set_ef(max(k, ef_search or LEAST_EF_SEARCH))
-            return self._found(queries, k, _startable(n_threads))
+            return self._found(queries, k, startable_threads(n_threads))
 
         return nearest_of_proposed(propose, queries, self._vectors, n, exclude)
 
@@ -139,11 +139,6 @@ class HnswlibIndex:
             if len(queries) == 1:
                 return np.full((1, k), -1)
             return np.concatenate([self._found(query[None], k, 1) for query in queries])
-
-
-def _startable(n_threads: int) -> int:
-    """So many threads, or 1: hnswlib ends the process where one of several does not start."""
-    return n_threads if n_threads == 1 or can_start_threads(n_threads) else 1
 
 
 def _settings(m: int, ef_construction: int, seed: int) -> dict[str, int]:

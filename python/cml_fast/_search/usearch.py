@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._memory import memory_errors
+from .._threads import startable_threads
 from .._validation.scalars import check_int
 from ..errors import ModelError
 from .links import are_levels, are_links
@@ -113,7 +114,7 @@ class UsearchIndex:
         def propose(queries: np.ndarray, k: int) -> np.ndarray:
             self._graph.expansion_search = max(k, ef_search or LEAST_EF_SEARCH)
             # As a matrix, since a single vector gets another type of answer.
-            found = self._graph.search(queries, k, threads=n_threads)
+            found = self._graph.search(queries, k, threads=startable_threads(n_threads))
             keys = np.asarray(found.keys).astype(np.int64).reshape(len(queries), -1)
             counts = np.reshape(getattr(found, "counts", keys.shape[1]), (-1, 1))
             keys[np.arange(keys.shape[1]) >= counts] = -1

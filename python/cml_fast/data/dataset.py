@@ -182,7 +182,8 @@ class Dataset:
             If ``out`` is there already, is being made by another process, or was begun with other
             arguments.
         MemoryError
-            If the pairs cannot be sorted with so little memory.
+            If the pairs cannot be sorted with so little memory, or if DuckDB and its threads may
+            not have the address space that they may need.
         OSError
             If the disk is full or too small; the same call goes on when there is room.
         ImportError

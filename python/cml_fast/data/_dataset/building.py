@@ -7,6 +7,7 @@ the folder ``whole`` in it becomes OUT in one step.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -49,7 +50,7 @@ def build(
     files = _files(source)
     work = out.with_name(f"{out.name}.unfinished")
     try:
-        with lock_for_writing(work, wait=False):
+        with _locked(out, work):
             build = _Build(work, files, dict(options), on_bad_lines, n_bytes, show)
             try:
                 build.run(out)
@@ -58,17 +59,25 @@ def build(
                     shutil.rmtree(work, ignore_errors=True)  # nothing to go on from
                 raise
             shutil.rmtree(work)
-    except BlockingIOError:
-        raise FileExistsError(
-            f"{out} is being prepared by another process: wait until it has ended, or give "
-            "another path"
-        ) from None
     except OSError as error:
         if error.filename is None or not str(error.filename).startswith(str(work)):
             raise
         raise OSError(
             error.errno, f"{error.strerror}; the same call goes on from what is there", str(work)
         ) from error
+
+
+@contextlib.contextmanager
+def _locked(out: Path, work: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock_for_writing(work, wait=False))
+        except BlockingIOError:
+            raise FileExistsError(
+                f"{out} is being prepared by another process: wait until it has ended, or give "
+                "another path"
+            ) from None
+        yield
 
 
 def _files(source: Any) -> list[Path]:

@@ -12,13 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..._threads import usable_cores
+from ..._memory import readable
+from ..._threads import can_start_threads, usable_cores
 from ...errors import DataError
 
 # Rows that come from DuckDB at a time.
 _BATCH_ROWS = 1 << 16
 # What a thread of DuckDB needs to be of use.
 _BYTES_OF_A_THREAD = 1 << 25
+# What DuckDB takes besides what it is given. It ends the process where a thread gets no memory.
+_BYTES_BESIDES = 1 << 28
 
 
 class Engine:
@@ -33,6 +36,12 @@ class Engine:
             ) from error
         self._duckdb, self._n_bytes, self._spill = duckdb, n_bytes, spill
         threads = max(1, min(usable_cores(), n_bytes // _BYTES_OF_A_THREAD))
+        if not can_start_threads(threads, n_bytes + _BYTES_BESIDES):
+            raise MemoryError(
+                f"DuckDB may need up to {readable(n_bytes + _BYTES_BESIDES)} of address space and "
+                f"{threads} threads, and the system does not give so much; let this process have "
+                "more"
+            )
         self._connection = duckdb.connect(
             ":memory:",
             config={

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..._memory import check_room
 from ...errors import DataError
 
 # From here on a float64 stands for several whole numbers.
 _INEXACT = 2.0**53
+# What Python takes for a value and what is made of it, besides 8 times its bytes.
+_BYTES_FOR_A_VALUE = 256
 
 
 class Converted(NamedTuple):
@@ -226,6 +229,12 @@ def plain(column: pa.Array) -> pa.Array:
     return column
 
 
+def _objects(column: pa.Array) -> list[Any]:
+    """Return the values of a column as objects of Python, for which room is looked for before."""
+    check_room("a column of mixed values", len(column) * _BYTES_FOR_A_VALUE + 8 * column.nbytes)
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
 def _as_numpy(column: pa.Array) -> np.ndarray:
     array: np.ndarray = column.to_numpy(zero_copy_only=False).astype(bool)
     return array
@@ -240,7 +249,7 @@ def _utf8(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         column = column.cast(pa.large_binary() if _is_large(column.type) else pa.binary())
         texts: list[str | None] = []
-        for at, value in enumerate(column.to_pylist()):
+        for at, value in enumerate(_objects(column)):
             try:
                 texts.append(value.decode() if isinstance(value, bytes) else value)
             except UnicodeDecodeError:
@@ -263,7 +272,7 @@ def _whole_numbers(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
         pass
     texts: list[str | None] = []
     bad = np.zeros(len(column), dtype=bool)
-    for at, value in enumerate(column.to_pylist()):
+    for at, value in enumerate(_objects(column)):
         is_whole = value is not None and abs(value) != float("inf") and value == int(value)
         is_exact = is_whole and (not isinstance(value, float) or abs(value) < _INEXACT)
         bad[at] = value is not None and not is_exact
@@ -276,7 +285,7 @@ def _parse_numbers(text: pa.Array) -> pa.Array:
     try:
         return text.cast(pa.float64())
     except pa.ArrowInvalid:
-        return pa.array([_number(value) for value in text.to_pylist()], pa.float64())
+        return pa.array([_number(value) for value in _objects(text)], pa.float64())
 
 
 def _number(text: str | None) -> float | None:

@@ -27,7 +27,7 @@ from ...errors import DataError
 # How much of a file `Source.head` shows.
 HEAD_BYTES = 1 << 16
 # What pyarrow says; the error has no type of its own.
-_NO_THREAD = "Failed to launch worker thread"
+NO_THREAD = "Failed to launch worker thread"
 # What libraries raise for files that are damaged, truncated or encrypted.
 _FILE_ERRORS = (
     OSError,
@@ -145,7 +145,7 @@ class Source:
         except MemoryError:
             raise
         except errors as error:
-            if _NO_THREAD in str(error):
+            if NO_THREAD in str(error):
                 reason = "cannot be read, no thread can be started for it"
                 raise OSError(errno.EAGAIN, reason, self.name) from error
             raise DataError(f"{self.name} cannot be read as {what}: {error}") from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..._memory import check_room_for_lines
 from .delimited import TABLE_OPTIONS, check_encoding
 from .files import Source
 from .pairs import Format
@@ -34,7 +35,8 @@ def _read(source: Source, builder: PairBuilder, *, encoding: str = "utf-8", **co
             raise ValueError(f"{role}={column!r} is a position; columns of jsonl are keys of text")
     rows: Rows | None = None
     wanted: dict[str, str] = {}
-    for block in line_blocks(source, encoding):
+    for block in _pieces(line_blocks(source, encoding)):
+        check_room_for_lines(source.name, block.data.count(b"\n"), len(block.data))
         records, faults = _records(block, builder.tally)
         if rows is None and records:
             keys = list(dict.fromkeys(_shown(key) for one in records.values() for key in one))
@@ -52,6 +54,19 @@ def _read(source: Source, builder: PairBuilder, *, encoding: str = "utf-8", **co
         for line in sorted(faults):
             builder.tally.bad_line(f"{source.name}: line {line}", faults[line])
         _add(rows, wanted, {line: values for line, values in good.items() if line >= first})
+
+
+def _pieces(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the lines of blocks, fewer at a time: their objects take many times as much."""
+    from .text import PIECE_BYTES, Block, piece_end
+
+    for line, data, is_last in blocks:
+        begin = 0
+        while begin < len(data):
+            end = piece_end(data, begin + PIECE_BYTES)
+            piece = data[begin:end]
+            yield Block(line, piece, is_last and end == len(data))
+            line, begin = line + piece.count(b"\n"), end
 
 
 def _records(block: Block, tally: Tally) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..._memory import check_room, check_room_for_lines
 from ...errors import DataError
 from .files import Source
 
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 24
 _LONGEST_LINE = 1 << 28
+# Lines up to here take so little that nobody looks whether there is room for their words.
+_SHORT_LINE = 1 << 12
+# What Python takes for a line as bytes, besides these.
+_BYTES_FOR_LINES = 64
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def integer_lines(source: Source) -> Iterator[tuple[int, array[int]]]:
     """Yield the number, from 1, and the ids of every line; an empty line has none."""
     for number, line in enumerate(_lines(source), 1):
+        if len(line) > _SHORT_LINE:
+            check_room_for_lines(source.name, 1, len(line))
         words = line.removeprefix(_BYTE_ORDER_MARK).split()
         if words and not b"".join(words).isdigit():
             word = next(word for word in words if not word.isdigit())
@@ -38,7 +45,9 @@ def integer_lines(source: Source) -> Iterator[tuple[int, array[int]]]:
 def _lines(source: Source) -> Iterator[bytes]:
     rest = b""
     for chunk in source.chunks(_CHUNK_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
+        data = rest + chunk
+        check_room(source.name, data.count(b"\n") * _BYTES_FOR_LINES + len(data))
+        *lines, rest = data.split(b"\n")
         yield from lines
         if len(rest) > _LONGEST_LINE:
             raise DataError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..._memory import check_room
 from ...errors import DataError
 from .files import Source
 from .pairs import INTERACTIONS, UNUSED_RATING, Format
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .builder import PairBuilder
 
 _ITEM_LINE = re.compile(rb"^(\d+):$", re.MULTILINE)
+# What Python takes for an item and the number of its line.
+_BYTES_FOR_AN_ITEM = 128
 _FIELDS = ("user", "rating", "timestamp")
 
 
@@ -39,6 +42,7 @@ class _Blocks:
         from .text import line_blocks  # only now, because pyarrow is slow to load
 
         for block in line_blocks(self._source, "utf-8"):
+            check_room(self.name, block.data.count(b":") * _BYTES_FOR_AN_ITEM)
             line, at = block.first_line, 0
             for found in _ITEM_LINE.finditer(block.data):
                 line += block.data.count(b"\n", at, found.start())

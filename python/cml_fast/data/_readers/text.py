@@ -22,12 +22,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from ..._memory import check_room, check_room_for_lines
 from ..._threads import can_start_threads
 from ...errors import DataError
+from .files import NO_THREAD
 from .report import Tally
 
 # Bytes that are parsed together, and the longest line there may be.
 BLOCK_BYTES = 1 << 22
+# Bytes that are parsed together line by line: objects of Python take many times as much.
+PIECE_BYTES = 1 << 17
 LONGEST_LINE = 1 << 26
 # A quoted field may go on over so many lines.
 LONGEST_FIELD_LINES = 1000
@@ -36,10 +40,14 @@ _QUOTE, _NEWLINE = ord('"'), ord("\n")
 # Stands for delimiters of several characters, as pyarrow knows only those of one.
 _UNIT_SEPARATOR = b"\x1f"
 _ONLY_QUOTE, _QUOTE_OR_BACKSLASH = re.compile('"'), re.compile(r'["\\]')
+# What Python takes for a line as bytes, besides these.
+_BYTES_FOR_LINES = 64
 _ESCAPED = re.compile(r'\\(.)|"(")', re.DOTALL)
 _UTF8_MARK = b"\xef\xbb\xbf"
 # Besides those of the processor, pyarrow reads in a thread of its own, and ahead in another.
 _READING_THREADS = 2
+# What pyarrow takes at most for a byte of a block. It ends the process where it gets no memory.
+_BYTES_FOR_A_BYTE = 16
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -130,7 +138,6 @@ class TextTable:
         self._source, self._dialect, self._tally = source, dialect, tally
         self._delimiter = dialect.delimiter
         self._escapes = dialect.quoting == "backslash"
-        self._is_fast = can_start_threads(pa.cpu_count() + _READING_THREADS)
         self._width = 0  # not known yet
         self._blocks = line_blocks(source, dialect.encoding)
         self._block = next(self._blocks, Block(1, b"", True))
@@ -181,7 +188,7 @@ class TextTable:
             if batch is not None:
                 yield batch
             else:
-                rest = yield from self._parse_slowly(block, positions)
+                rest = yield from self._parse_in_pieces(block, positions)
 
     def _all_blocks(self) -> Iterator[Block]:
         yield self._block
@@ -196,8 +203,6 @@ class TextTable:
     def _parse_fast(self, block: Block, positions: list[int]) -> Batch | None:
         """Return the records that pyarrow finds, or None where it may see others than we would."""
         data, delimiter = block.data, self._delimiter.encode()
-        if not self._is_fast:
-            return None
         if b"\0" in data or data.startswith(_UTF8_MARK):  # which pyarrow would drop
             return None
         quoted = self._dialect.quoting != "none" and b'"' in data
@@ -212,12 +217,16 @@ class TextTable:
             return None
         if quoted and self._escapes and b"\\" in data:
             return None
+        n_bytes = _BYTES_FOR_A_BYTE * len(data)
+        use_threads = can_start_threads(pa.cpu_count() + _READING_THREADS, n_bytes)
+        if not use_threads and not can_start_threads(_READING_THREADS, n_bytes):
+            return None
         names = [str(at) for at in range(self._width)]
         wanted = list(dict.fromkeys(str(at) for at in positions))
         try:
             table = pyarrow.csv.read_csv(
                 pa.BufferReader(data),
-                pyarrow.csv.ReadOptions(column_names=names),
+                pyarrow.csv.ReadOptions(column_names=names, use_threads=use_threads),
                 pyarrow.csv.ParseOptions(
                     delimiter=delimiter.decode(), quote_char='"' if quoted else False
                 ),
@@ -226,6 +235,10 @@ class TextTable:
                 ),
             )
         except pa.ArrowInvalid:
+            return None
+        except pa.ArrowException as error:
+            if NO_THREAD not in str(error):
+                raise
             return None
         n_empty = np.count_nonzero(lengths == 0)
         if len(table) != len(ends) - n_empty:
@@ -240,8 +253,23 @@ class TextTable:
 
     # --- line by line --------------------------------------------------------------------------
 
+    def _parse_in_pieces(self, block: Block, positions: list[int]) -> Generator[Batch, None, bytes]:
+        """Yield the records of a block, and return the lines to be read with the next one."""
+        line, begin, rest = block.first_line, 0, b""
+        while True:
+            # As long as what is read again with it, so that no line is read again often.
+            end = piece_end(block.data, begin + max(PIECE_BYTES, len(rest)))
+            data, is_end = rest + block.data[begin:end], end == len(block.data)
+            piece = Block(line, data, block.is_last and is_end)
+            rest = yield from self._parse_slowly(piece, positions)
+            line += data.count(b"\n") - rest.count(b"\n")
+            begin = end
+            if is_end:
+                return rest
+
     def _parse_slowly(self, block: Block, positions: list[int]) -> Generator[Batch, None, bytes]:
         """Yield the records of a block, and return the lines to be read with the next one."""
+        check_room_for_lines(self._source.name, block.data.count(b"\n"), len(block.data))
         lines, tally = _split_lines(block.data), self._tally
         numbers: list[int] = []
         columns: list[list[str]] = [[] for _ in positions]
@@ -355,7 +383,13 @@ def _is_utf8(fields: list[str]) -> bool:
 
 
 def _split_lines(data: bytes) -> list[bytes]:
+    check_room("a block of lines", data.count(b"\n") * _BYTES_FOR_LINES + len(data))
     return data.split(b"\n")[:-1]
+
+
+def piece_end(data: bytes, at: int) -> int:
+    """Return where the line ends in which the byte ``at`` is, or the data."""
+    return data.find(b"\n", at) + 1 or len(data)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
