@@ -46,6 +46,7 @@ OURS: dict[str, Settings] = {
         "temperature": 0.3,
         "user_retention": 1.0,
         "learning_rate": 0.2,
+        "learning_rate_decay": 0.0,
         "n_negatives": 64,
         "update": "async",
     },
