@@ -68,10 +68,19 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
     """Somebody who read the machine code predicted these, for the kernels as they were then.
 
     A block worked on a tile, and loads of the chunks of a row waited for each other: copying the
-    rows of a pair took 8 trips, that of a negative 4, and there are 128 and 256 of them.
+    rows of a pair took 8 trips, that of a negative 4, and there are 128 and 256 of them. A warp
+    evaluated the loss of 32 pairs, and products loaded one float at a time.
     """
-    before = model.Trips(copy=(128 * 8 + 256 * 4) / (128 + 256), add=6, update=5)
-    monkeypatch.setattr(model, "TRIPS", before)
+    copy = (128 * 8 + 256 * 4) / (128 + 256)
+    before = {
+        "TRIPS": model.Trips(copy=copy, add=6, apply=7, update=5),
+        "STEP": model.Step(loads=9, instructions=24, cycles=33, trips=(0, 0, 0)),
+        "LOSS": model.Loss(pairs=32, cycles=220, trips=0, rest=0),
+        "DRAWN_AT_ONCE": 1,
+        "DRAW_CYCLES": 0,
+    }
+    for name, value in before.items():
+        monkeypatch.setattr(model, name, value)
     found = predicted(grid=grid, **arguments)
     assert found.pairs_per_second == pytest.approx(1e6 * millions, rel=0.2)
 
@@ -88,11 +97,12 @@ def test_what_a_pair_of_the_softmax_costs():
 def test_blocks_share_the_few_tiles_of_a_mini_batch():
     """8 teams of 33 blocks; of a step each warp has a few products at most."""
     alone, shared = predicted(grid=(8, 8, 0)), predicted(grid=(264, 8, 0, 8))
-    assert (alone.grid_syncs, shared.grid_syncs) == (2, 9)
+    assert (alone.grid_syncs, shared.grid_syncs) == (2, 5)
     assert 5 < shared.pairs_per_second / alone.pairs_per_second < 33
-    # The loss has 4 warps of a tile, so that it leaves most multiprocessors idle.
     assert alone.busy == pytest.approx(8 / 132)
-    assert 0.5 < shared.busy < 1
+    assert 0.99 < shared.busy < 1  # 16 units of pairs for 33 blocks
+    # One in each multiprocessor: the others have nothing to do until the sums over all pairs.
+    assert 0.3 < predicted(grid=(132, 8, 0, 2)).busy < 0.9
     # Where there are as many tiles as blocks, nothing is shared.
     many = predicted(grid=(264, 8, 0), batch_size=65536)
     assert many.grid_syncs == 2
@@ -180,7 +190,7 @@ def test_measured_and_predicted_stand_beside_each_other():
         {"worker": "Tile", "kernel": "sync", "chunks": 0, "registers": 128},
     ]
     point = {"sweep": "batches", "x": 1024, "what": "softmax", "shape": list(GOWALLA[:2])}
-    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 6e6}
+    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 8e6}
     arguments = {"loss": "softmax", "update": "sync", "n_dims": 100}
     points = [
         {**point, "arguments": arguments},
@@ -192,8 +202,8 @@ def test_measured_and_predicted_stand_beside_each_other():
         DEVICE, kernels, {"points": points, "limits": LIMITS}, launched((8, 8, 0))
     )
     assert len(found) == 2
-    assert found[0]["measured"] == 6e6
-    assert 5e5 < found[1]["predicted"] < found[0]["predicted"] < 3e6
+    assert found[0]["measured"] == 8e6
+    assert 5e5 < found[1]["predicted"] < found[0]["predicted"] < 5e6
     assert " times; the model: products, 8 blocks" in predictions.line(found[0])
     for ratio, parts in ((0.4, True), (0.6, False), (1.5, False), (2.5, True)):
         near = {**found[0], "measured": ratio * found[0]["predicted"]}
