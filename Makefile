@@ -15,8 +15,9 @@
 # make gpu-profile    what bounds each kernel on this machine's GPU, by Nsight Compute
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
-# GPUs (as in a wheel), OFF. WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the
-# interpreter, 3.10 or newer.
+# GPUs (as in a wheel), OFF. CPU kernels are built for this machine too; a wheel has those of all.
+# WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the interpreter, 3.10 or
+# newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
@@ -29,11 +30,13 @@ PIP := $(BIN)/python -m pip
 # Dependencies are installed by a command of their own: some have to be built, which they can only
 # in isolation, with build tools of their own.
 INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation \
+	--config-settings=cmake.define.CML_CPU=NATIVE \
 	--config-settings=cmake.define.CML_CUDA=$(CML_CUDA) --editable
 BUILD_REQUIREMENTS := "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.24" ninja
 COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*)
 
-# Several processes share out the files of tests.
+# Several processes share out the files of tests. Slow ones in the order of their names: by default
+# those with the most tests come first, and the sanitizers' few tests, which take longest, last.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # A wheel is for all GPUs.
@@ -50,7 +53,7 @@ test: $(VENV)/installed-for-tests
 check: lint docs bench-check wheel tools slow
 
 slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
-	$(PYTEST) -m slow
+	$(PYTEST) --no-loadscope-reorder -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) install --quiet --requirement .ci/lint-requirements.txt

@@ -48,11 +48,10 @@ def postgresql_server() -> Iterator[postgresql.Server]:
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def emulator() -> ctypes.CDLL:
     """The emulated CUDA device, see support/emulated.py."""
     built = os.environ.get(emulated.LIBRARY_VARIABLE)
-    path = Path(built) if built else emulated.build(tmp_path_factory.mktemp("emulator"))
-    return emulated.load(path)
+    return emulated.load(Path(built) if built else emulated.build_once())
 
 
 @pytest.fixture(params=["cpu", "cuda"])

@@ -30,7 +30,7 @@ def simulated(
     """The vectors of users and items that `distributed.fit` must come to, too."""
     own = _for_workers(trainer, {"CPU": 1.0})
     inputs = check_fit_inputs(own, train, None, (), None, None)
-    settings, first = _begin(own, inputs, None)
+    settings, first = _begin(own, inputs, None, n_workers)
     assert first is not None
     rounds = Rounds(rounds_per_epoch or default_rounds(n_workers), int(own.n_epochs))
     bounds = user_bounds(inputs.likes.indptr, n_workers)

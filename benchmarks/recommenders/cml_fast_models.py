@@ -30,11 +30,16 @@ def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, 
         yield Scores.of_distances(model.user_vectors, model.item_vectors)
 
 
+def _search_decay(trial: Trial) -> Settings:
+    return {"learning_rate_decay": trial.suggest_categorical("learning_rate_decay", [0.0, 0.05])}
+
+
 def _search_warp(trial: Trial) -> Settings:
     return {
         "loss": "warp",
         "margin": trial.suggest_float("margin", 0.75, 2.0),
         "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+        **_search_decay(trial),
     }
 
 
@@ -42,6 +47,7 @@ def _search_softmax(trial: Trial) -> Settings:
     return {
         "temperature": trial.suggest_float("temperature", 0.12, 0.5, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 0.07, 0.3, log=True),
+        **_search_decay(trial),
         "n_negatives": trial.suggest_categorical("n_negatives", [256, 512, 1024]),
         "popularity_weight": trial.suggest_float("popularity_weight", 0.0, 0.06),
     }
@@ -74,7 +80,7 @@ RECOMMENDERS = [
         None,
         train,
         _search_warp,
-        {"loss": "warp", "margin": 1.25, "learning_rate": 0.1},
+        {"loss": "warp", "margin": 1.25, "learning_rate": 0.1, "learning_rate_decay": 0.0},
         n_epochs=60,
         ours=True,
     ),
@@ -86,6 +92,7 @@ RECOMMENDERS = [
         {
             "temperature": 0.21,
             "learning_rate": 0.1,
+            "learning_rate_decay": 0.0,
             "n_negatives": 256,
             "popularity_weight": 0.0,
         },

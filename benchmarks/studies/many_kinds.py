@@ -63,6 +63,7 @@ def _search_ours(trial: Trial) -> Settings:
         "temperature": trial.suggest_float("temperature", 0.1, 3.0, log=True),
         "n_dims": trial.suggest_categorical("n_dims", [8, 16, 50, 100]),
         "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+        "learning_rate_decay": 0.0,
         "popularity_weight": trial.suggest_float("popularity_weight", 0.0, 0.3),
     }
 
@@ -73,6 +74,7 @@ def _search_paper(trial: Trial) -> Settings:
         "n_negatives": trial.suggest_int("n_negatives", 2, 64, log=True),
         "margin": trial.suggest_float("margin", 0.75, 2.0),
         "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+        "learning_rate_decay": 0.0,
         "user_retention": trial.suggest_categorical("user_retention", [1.0, 0.3]),
     }
 
@@ -105,14 +107,15 @@ TUNED = {
         "CML, softmax",
         16,
         _search_ours,
-        {"temperature": 0.3, "n_dims": 100, "learning_rate": 0.1, "popularity_weight": 0.0},
+        {"temperature": 0.3, "n_dims": 100, "learning_rate": 0.1, "popularity_weight": 0.0}
+        | {"learning_rate_decay": 0.0},
     ),
     "tuned warp": Tuned(
         "CML, the paper's loss",
         16,
         _search_paper,
         {"loss": "warp", "n_negatives": 10, "margin": 1.25, "learning_rate": 0.1}
-        | {"user_retention": 1.0},
+        | {"learning_rate_decay": 0.0, "user_retention": 1.0},
     ),
 }
 PEERS = ("EASE", "ALS", "tuned")

@@ -154,6 +154,9 @@ void define_job(py::module_& m) {
                                        arguments);
              }),
              "device"_a)
+        .def_property("learning_rate", &cml::PythonJob::learning_rate,
+                      &cml::PythonJob::set_learning_rate,
+                      "The step size of AdaGrad, which may change between launches.")
         .def("run", &cml::PythonJob::run, "begin"_a, "end"_a, "stream"_a = 0,
              "Train the samples [begin, end) and return the Counters.")
         .def("step", &cml::PythonJob::step, "table"_a, "rows"_a, "gradients"_a, "stream"_a = 0,

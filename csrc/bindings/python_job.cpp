@@ -251,6 +251,14 @@ void PythonJob::read_cuda_arguments(const py::dict&) {
 }
 #endif
 
+void PythonJob::set_learning_rate(float rate) {
+    // A rate that has fallen for long may be 0 in single precision.
+    if (!std::isfinite(rate) || rate < 0) {
+        throw py::value_error("learning_rate must be finite and at least 0, got " + text(rate));
+    }
+    job_.hyper.learning_rate = rate;
+}
+
 Counters PythonJob::run(int64_t begin, int64_t end, [[maybe_unused]] uintptr_t stream) const {
     if (begin < 0 || end < begin || end / job_.likes.n_pairs >= kMaxEpochs || end > INT64_MAX / 2) {
         throw py::value_error("begin and end must be 0 <= begin <= end within 2**48 epochs, got " +

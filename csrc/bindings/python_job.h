@@ -19,6 +19,10 @@ class PythonJob {
  public:
     PythonJob(Device device, const py::dict& arguments);
 
+    // The step size of AdaGrad may change between launches.
+    float learning_rate() const { return job_.hyper.learning_rate; }
+    void set_learning_rate(float rate);
+
     // Train the samples [begin, end), without the GIL; on CUDA on the current device, which must be
     // that of the arrays, in this stream (a cudaStream_t).
     Counters run(int64_t begin, int64_t end, uintptr_t stream) const;

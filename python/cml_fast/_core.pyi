@@ -63,6 +63,8 @@ class Counters:
 class Job:
     """A checked training job."""
 
+    learning_rate: float  # may change between launches
+
     # Arrays are NumPy's on "cpu" and have __cuda_array_interface__ on "cuda".
     def __init__(
         self,

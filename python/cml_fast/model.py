@@ -835,8 +835,8 @@ class Model:
         n_epochs : int
             Passes over the likes of a user.
         n_negatives, margin, learning_rate, max_norm : optional
-            As for `Trainer`. By default the values that the model was trained with, or the
-            defaults of `Trainer` if the model has no such value.
+            As for `Trainer`. By default the values that the model was trained with (the learning
+            rate of epoch 10), or the defaults of `Trainer` if the model has no such value.
         random_state : int, numpy Generator or RandomState, or None
             Seed of the order of the likes and of the negatives.
         n_threads : int or None

@@ -134,6 +134,7 @@ class Trainer(LikesTransformer):
     n_epochs: int
     device: str
     patience: int | None
+    batch_size: int | None
     validation_users: int | None
     warm_start: bool
     verbose: bool
@@ -356,8 +357,8 @@ class Trainer(LikesTransformer):
             user_features,
             item_features,
             weighting=None if update is None else update.weighting,
+            update=update,
         )
-        inputs = replace(inputs, update=update)
         checkpoint.check_data(inputs, state)
         stored = f"the checkpoint in {checkpoint.folder}"
         _check_same_ids(inputs.ids, state.ids, stored, "begin anew with fit")
@@ -618,9 +619,9 @@ class Trainer(LikesTransformer):
             user_features,
             item_features,
             weighting=update.weighting,
+            update=update,
             stacklevel=6,
         )
-        inputs = replace(inputs, update=update)
         self._check_continues(last, inputs, "")
         for entity in last.networks.keys() - inputs.features.keys():
             name = f"{entity[:-1]}_features"
@@ -716,7 +717,14 @@ class Trainer(LikesTransformer):
         if settings.cov_weight > 0:
             steps.append(CovarianceStep(state.tables, job, settings))
         begin_epoch = partial(draw_back, state.tables, state.user_retention)
-        return ScheduledJob(job, state.n_pairs, launch_granularity(settings), steps, begin_epoch)
+        return ScheduledJob(
+            job,
+            state.n_pairs,
+            launch_granularity(settings),
+            steps,
+            settings.learning_rate_of,
+            begin_epoch,
+        )
 
     def _train(
         self,

@@ -131,7 +131,7 @@ def add_the_loss(copy: Path) -> None:
 def build(copy: Path) -> None:
     settings = {
         "CMAKE_BUILD_TYPE": "Debug",
-        "CMAKE_CXX_FLAGS": "-O1",
+        "CML_CPU": "NATIVE",
         "CML_FIXED_CHUNKS": "NONE",
         "CML_CUDA": "OFF",
         "Python_EXECUTABLE": sys.executable,

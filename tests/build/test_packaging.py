@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pybind11
 import pytest
+from support.kernels import INSTRUCTION_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,10 +45,25 @@ def fake_nvidia_smi(folder: Path, *lines: str) -> Path:
     return folder
 
 
-def test_another_value_of_cml_cuda_is_refused(tmp_path):
-    status, output = configure(tmp_path, CML_CUDA="YES")
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("CML_CPU", "ALL or NATIVE"), ("CML_CUDA", "AUTO, ON or OFF")]
+)
+def test_another_value_is_refused(tmp_path, name, allowed):
+    status, output = configure(tmp_path, **{name: "YES"})
     assert status != 0
-    assert "CML_CUDA must be AUTO, ON or OFF, got 'YES'" in output
+    assert f"{name} must be {allowed}, got 'YES'" in output
+
+
+@pytest.mark.skipif("portable" in INSTRUCTION_SETS, reason="there is one instruction set")
+def test_instruction_sets_of_the_cpu_kernels(tmp_path):
+    every = {"x86-64-v2", "x86-64-v3", "x86-64-v4"}
+    native = {"x86-64-v2", "x86-64-v3", *INSTRUCTION_SETS}
+    for chosen, expected in (({}, every), ({"CML_CPU": "NATIVE"}, native)):  # in the same folder
+        status, output = configure(tmp_path, CML_CUDA="OFF", **chosen)
+        assert status == 0, output
+        commands = (tmp_path / "build" / "build.ninja").read_text()
+        assert {name for name in every if f"-march={name}" in commands} == expected
+        assert ("CML_WITH_X86_64_V4" in commands) == ("x86-64-v4" in expected)
 
 
 @pytest.mark.slow

@@ -103,6 +103,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
         **{"feature_weight": 2.0, "feature_learning_rate": 0.3, "feature_interval": 50},
         **{"feature_warm_up": 1, "n_hidden": 8, "loss": "contrastive"},
         **{"negative_weight": 3.0, "optimizer": "adagrad", "ema_decay": 0.5},
+        "learning_rate_decay": 0.3,
         "user_retention": 0.4,
         "weighting": "binary",
         "pairs_per_part": 256,

@@ -301,4 +301,4 @@ def test_sizes_are_checked_before_memory_is_taken(format: str, content: bytes, m
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "kind"), CASES)
 def test_many_changed_files(format: str, kind: str) -> None:
-    run_examples(format, kind, 2_000, seed=1)
+    run_examples(format, kind, 1_000, seed=1)

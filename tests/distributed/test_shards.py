@@ -19,7 +19,9 @@ import scipy.sparse as sp
 from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, __version__, _core
 from cml_fast._compute import kernels
+from cml_fast._training import hyperparameters
 from cml_fast._training.hyperparameters import check_settings
+from cml_fast._training.reports import Counters
 from cml_fast.data import Dataset, split, synthetic
 from cml_fast.distributed import _storage, fit
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
@@ -299,6 +301,29 @@ def test_workers_learn_about_as_much_as_one_machine() -> None:
         for model in (alone, together)
     ]
     assert recalls[1] > 0.9 * recalls[0]
+
+
+def test_rates_and_mini_batches_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate falls from epoch to epoch; a worker's mini-batches follow its share of the likes."""
+    monkeypatch.setattr(hyperparameters, "LEAST_BATCH", 1)
+    seen = []
+
+    class Watched(Shard):
+        def train(self, number: int) -> tuple[Counters, list[Parcel]]:
+            trained = super().train(number)
+            seen.append((number, self._job.job.learning_rate, self.plan.settings.batch_size))
+            return trained
+
+    likes = LIKES.matrix
+    options = {"temperature": 0.3, "user_retention": 1.0, "verbose": False, "n_threads": 1}
+    for batch_size, expected in ((None, 4), (50, 50)):
+        trainer = Trainer(n_epochs=2, batch_size=batch_size, **options)
+        simulated(likes, trainer, 4, rounds_per_epoch=2, shard_class=Watched)
+        assert {size for _, _, size in seen} == {expected}
+        first, second = trainer.learning_rate, trainer.learning_rate / 1.05
+        for number, rate, _ in seen:
+            assert rate == pytest.approx(first if number < 2 else second)
+        seen.clear()
 
 
 def test_a_worker_that_goes_back_comes_to_the_same() -> None:

@@ -41,6 +41,27 @@ def test_the_arguments_are_valid_as_they_are():
     assert _core.Job("cpu", **job_arguments(weights=None)).run(0, 8).pairs == 8
 
 
+def test_the_learning_rate_may_change_between_launches():
+    def trained(*rates):
+        arguments = job_arguments()
+        job = _core.Job("cpu", **arguments)
+        for rate in rates:
+            job.learning_rate = rate
+            assert job.learning_rate == np.float32(rate)
+        job.run(0, 8)
+        return arguments["users"]
+
+    before = job_arguments()["users"]
+    np.testing.assert_array_equal(trained(0.0), before)
+    np.testing.assert_array_equal(trained(0.0, 0.1), trained())
+    assert not np.array_equal(trained(0.3), trained())
+    job = _core.Job("cpu", **job_arguments())
+    for rate in (-0.1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="learning_rate must be finite and at least 0"):
+            job.learning_rate = rate
+    assert job.learning_rate == np.float32(0.1)
+
+
 @pytest.mark.parametrize("loss", _core.LOSSES)
 def test_every_loss_of_the_registry_trains(loss):
     arguments = job_arguments(loss=loss)

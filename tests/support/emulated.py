@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import hashlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,7 +65,8 @@ def build(
 ) -> Path:
     """Compile the kernels, their launch and the emulated device into one shared library.
 
-    Fewer ``kernels`` are for tests that need no others: those that are missing end the process.
+    Fewer ``kernels`` are for tests that need no others. Kernel 0, for any number of chunks, takes
+    the place of those that are missing; where it is missing too, they end the process.
     ``translated`` has the sources of kernels that were made from PTX, see ptx.py. With ``races``
     the kernels are checked for races, see emulator/races.h.
     """
@@ -90,8 +94,10 @@ def build(
     missing = sorted({*KERNELS} - {*kernels} - {*translated})
     if missing:
         none = directory / "missing.cpp"
+        instead = "cuda_kernels_0(loss)" if 0 not in missing else "{}"
         functions = (
-            f"CudaKernels cuda_kernels_{chunks}(Loss) {{ return {{}}; }}" for chunks in missing
+            f"CudaKernels cuda_kernels_{chunks}([[maybe_unused]] Loss loss) {{ return {instead}; }}"
+            for chunks in missing
         )
         none.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}\n"]))
         sources += [(none, ["-I", str(cuda)])]
@@ -107,6 +113,26 @@ def build(
     library = directory / "libemulated.so"
     link = [*compiler(), *flags, "-shared", *objects, "-o", str(library)]
     subprocess.run(link, check=True)
+    return library
+
+
+def build_once() -> Path:
+    """The same library for all processes that test these sources: it is kept in build/."""
+    version = subprocess.run([*compiler(), "--version"], capture_output=True, check=True).stdout
+    digest = hashlib.sha256(version + Path(__file__).read_bytes())
+    for folder in ("csrc", "tests/emulator"):
+        for path in sorted(path for path in (CHECKOUT / folder).rglob("*") if path.is_file()):
+            digest.update(str(path.relative_to(CHECKOUT)).encode() + path.read_bytes())
+    kept = CHECKOUT / "build" / "emulator"
+    kept.mkdir(parents=True, exist_ok=True)
+    library = kept / f"{digest.hexdigest()}.so"
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not library.exists():
+            for old in kept.glob("*.so"):
+                old.unlink()
+            with tempfile.TemporaryDirectory(dir=kept) as directory:
+                build(Path(directory)).rename(library)
     return library
 
 
@@ -326,6 +352,14 @@ class EmulatedJob:
         most = MULTIPROCESSORS_FOR_TILES if _core.LOSSES[chosen.loss] else MULTIPROCESSORS
         self._options = ORDERS.index(order), seed, most, cooperative, *grid, teams or grid[0]
         self.grid = grid
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._job.hyper.learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._job.hyper.learning_rate = rate
 
     def run(self, begin: int, end: int) -> SimpleNamespace:
         counters = Counters(first_non_finite=2**63 - 1)

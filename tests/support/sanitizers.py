@@ -57,6 +57,7 @@ class Sanitized:
         settings = {
             "CMAKE_BUILD_TYPE": "Debug",
             "CMAKE_CXX_COMPILER": compiler()[0],
+            "CML_CPU": "NATIVE",  # others could not run
             "CML_CUDA": "OFF",
             "CML_SANITIZE": sanitizers,
             "Python_EXECUTABLE": sys.executable,

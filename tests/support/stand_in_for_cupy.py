@@ -185,6 +185,14 @@ class Job:
         largest_gradient = chosen.pop("largest_gradient")
         self._job = emulated.EmulatedJob(arrays, SimpleNamespace(**chosen), largest_gradient)
 
+    @property
+    def learning_rate(self) -> float:
+        return self._job.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._job.learning_rate = rate
+
     def run(self, begin: int, end: int, *, stream: int) -> Any:
         assert stream == STREAM
         return self._job.run(begin, end)

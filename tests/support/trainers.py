@@ -1,5 +1,6 @@
 """What the tests of the trainer share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,20 @@ def trainer(**params: Any) -> Trainer:
     if params.get("loss", "softmax") == "softmax":
         small |= {"temperature": 0.3, "user_retention": 1.0}
     return Trainer(**{**small, **params})
+
+
+class WithRun:
+    """A job with another ``run``."""
+
+    def __init__(self, job: Any, run: Callable[[int, int], Any]) -> None:
+        object.__setattr__(self, "_job", job)
+        object.__setattr__(self, "run", run)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._job, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._job, name, value)
 
 
 def vectors(fitted: Trainer) -> np.ndarray:

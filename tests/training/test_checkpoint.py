@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from support.trainers import assert_same, trainer, vectors
+from support.trainers import WithRun, assert_same, trainer, vectors
 
 import cml_fast.trainer
 from cml_fast import EpochReport, Model, Trainer
@@ -97,7 +97,7 @@ class Killer:
             self.launches.append((begin, end))
             return job.run(begin, end)
 
-        return SimpleNamespace(run=run, step=job.step)
+        return WithRun(job, run)
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_early_stopping_goes_on_counting(
         killer,
         3 * per_epoch + 2,
         KeyboardInterrupt,
-        params={**params, "learning_rate": 0.1},
+        params={**params, "learning_rate": 0.15},
         **options,
     )
     assert len(seen) == 3
@@ -310,7 +310,7 @@ def test_a_signal_during_a_launch(
                         os.kill(os.getpid(), number)
                     return done
 
-                return SimpleNamespace(run=launch)
+                return WithRun(job, launch)
 
             killer.wrapped = interrupting  # type: ignore[method-assign]
             with pytest.raises(KeyboardInterrupt):

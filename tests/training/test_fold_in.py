@@ -233,6 +233,18 @@ def test_hyperparameters_are_the_models(name: str, value: float) -> None:
     np.testing.assert_array_equal(other, asked)
 
 
+def test_the_learning_rate_is_that_of_epoch_10() -> None:
+    """Throughout, unless it is given; models without a decay had one rate."""
+    falling = make_model(learning_rate=0.3, learning_rate_decay=0.2)
+    steady = make_model(learning_rate=0.3 / (1 + 0.2 * 10))
+    found = falling.fold_in_users(LIKES)
+    np.testing.assert_array_equal(found, steady.fold_in_users(LIKES))
+    np.testing.assert_array_equal(found, make_model().fold_in_users(LIKES, learning_rate=0.1))
+    np.testing.assert_array_equal(found, make_model().fold_in_users(LIKES))
+    given = falling.fold_in_users(LIKES, learning_rate=0.3)
+    np.testing.assert_array_equal(given, make_model(learning_rate=0.3).fold_in_users(LIKES))
+
+
 def test_interactions_in_another_order() -> None:
     model = make_model()
     order = np.random.default_rng(3).permutation(30)

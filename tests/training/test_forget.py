@@ -104,7 +104,7 @@ def test_influence_fades_with_retraining() -> None:
     remembered, without = spread(fitted.model_), spread(never.model_)
     fitted.forget(users=np.arange(20), n_epochs=20)
     assert remembered < 0.9 * without
-    assert spread(fitted.model_) - remembered > 0.5 * (without - remembered)
+    assert spread(fitted.model_) - remembered > 0.4 * (without - remembered)
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,12 @@ def frozen():
 
 # --- what is ----------------------------------------------------------------------------------
 
+# The defaults of the time when the hashes were recorded.
+OF_THAT_TIME = {"learning_rate": 0.1, "learning_rate_decay": 0.0}
+
 
 def trained(loss, update, optimizer, n_dims):
-    options = {"temperature": 0.3} if loss == "softmax" else {}
+    options = OF_THAT_TIME | ({"temperature": 0.3} if loss == "softmax" else {})
     if update == "sync":
         options["batch_size"] = 100
     model = (
@@ -126,6 +129,7 @@ def averaged_model(loss):
         random_state=2,
         verbose=False,
         ema_decay=0.5,
+        **OF_THAT_TIME,
     )
     return trainer.fit(likes(), validation=likes(300)).model_
 

@@ -58,6 +58,25 @@ def test_the_papers_loss_draws_as_many_negatives_as_suit_the_data(
         assert given.n_negatives == 7
 
 
+@pytest.mark.parametrize(
+    ("n_pairs", "expected"),
+    [
+        (None, 1024),
+        (1, 1024),
+        (32 * 2048 - 1, 1024),
+        (32 * 2048, 2048),
+        (84_595, 2048),
+        (719_081, 8192),
+        (2**40, 8192),
+    ],
+)
+def test_mini_batches_follow_the_data(n_pairs: int | None, expected: int) -> None:
+    params = Trainer().get_params()
+    assert check_settings(params, (10, 10), n_pairs).batch_size == expected
+    assert check_settings({**params, "batch_size": 7}, (10, 10), n_pairs).batch_size == 7
+    assert check_settings({**params, "update": "async"}, (10, 10), n_pairs).batch_size == 0
+
+
 def test_the_model_records_how_many_negatives_there_were() -> None:
     """New users are placed with as many, however few likes they bring."""
     likes = synthetic(60, 2000, 3000).interactions

@@ -16,7 +16,7 @@ from support.trainers import assert_same, trainer, vectors
 import cml_fast.trainer
 from cml_fast import Trainer
 from cml_fast._compute.tables import Tables
-from cml_fast._training import loop
+from cml_fast._training import hyperparameters, loop
 from cml_fast._training.growing import SHARE_OF_ACCUMULATORS
 from cml_fast._training.update import choose_users, join, only_users
 from cml_fast.data import Interactions, split, synthetic
@@ -70,6 +70,30 @@ def test_it_learns_the_new_likes_and_keeps_the_old_ones(device: str) -> None:
     fitted.partial_fit(later)
     assert fitted.score(later) > before[1] + 0.02
     assert fitted.score(train) > before[0] - 0.02
+
+
+def test_the_learning_rate_does_not_fall_from_update_to_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is that of epoch 10, and mini-batches follow the likes that are trained on."""
+    chosen = []
+    make_job = cml_fast.trainer.make_job
+
+    def spy(tables: Tables, likes: sp.csr_array, settings: Any) -> Any:
+        chosen.append(settings)
+        return make_job(tables, likes, settings)
+
+    monkeypatch.setattr(cml_fast.trainer, "make_job", spy)
+    monkeypatch.setattr(hyperparameters, "LEAST_BATCH", 1)
+    fitted = trainer(learning_rate=0.4, learning_rate_decay=0.3, batch_size=None).fit(OLD)
+    fitted.partial_fit(NEW, n_epochs=3, replay=0.1)
+    fitted.partial_fit(NEW, n_epochs=1, replay=0)
+    rates = [[settings.learning_rate_of(epoch) for epoch in (0, 5)] for settings in chosen]
+    assert rates == pytest.approx(np.array([[0.4, 0.16], [0.1, 0.1], [0.1, 0.1]]))
+    sizes = [settings.batch_size for settings in chosen]
+    assert sizes[0] > sizes[1] > sizes[2]
+    fitted.set_params(batch_size=70).partial_fit(NEW, n_epochs=1, replay=0)
+    assert chosen[-1].batch_size == 70
 
 
 def test_the_first_call_is_a_fit() -> None:

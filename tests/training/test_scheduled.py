@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,9 +31,12 @@ class Recorder:
     interval: int
     log: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
     fails_at: tuple[int, int] | None = None
+    learning_rate: float = math.nan
+    rates: list[float] = dataclasses.field(default_factory=list)
 
     def run(self, begin: int, end: int) -> Counters:
         self.log.append(("run", begin, end))
+        self.rates.append(self.learning_rate)
         return Counters(pairs=end - begin, active=1, loss=0.5)
 
     def step(self, epoch: int, number: int) -> bool:
@@ -43,6 +47,10 @@ class Recorder:
         """Each step with the visit after which it was made."""
         pairs = itertools.pairwise(self.log)
         return [(before[2], after[1:]) for before, after in pairs if after[0] == "step"]
+
+
+def constant(epoch: int) -> float:
+    return 0.1
 
 
 @pytest.mark.parametrize(
@@ -57,7 +65,7 @@ def test_when(interval: int, unit: int, expected: list[int]) -> None:
     ]
     for bounds in ([0, 3 * N], [0, 384, 768, 1000, 1128, 3 * N], [*range(0, 3 * N + 1, 8)]):
         recorder = Recorder(interval)
-        job = ScheduledJob(recorder, N, unit, [recorder])
+        job = ScheduledJob(recorder, N, unit, [recorder], constant)
         for begin, end in itertools.pairwise(bounds):
             launch = job.run(begin, end)
             assert launch.pairs == end - begin
@@ -69,22 +77,56 @@ def test_when(interval: int, unit: int, expected: list[int]) -> None:
 
 def test_counts_add_up() -> None:
     recorder = Recorder(100)
-    launch = ScheduledJob(recorder, N, 1, [recorder]).run(50, 350)
+    launch = ScheduledJob(recorder, N, 1, [recorder], constant).run(50, 350)
     assert (launch.pairs, launch.active, launch.loss) == (300, 4, 2.0)
     assert launch.seconds_between > 0
 
 
 def test_without_work_a_launch_ends_with_its_epoch() -> None:
     recorder = Recorder(1)
-    ScheduledJob(recorder, N, 1, []).run(10, 2500)
+    ScheduledJob(recorder, N, 1, [], constant).run(10, 2500)
     assert recorder.log == [("run", 10, 1000), ("run", 1000, 2000), ("run", 2000, 2500)]
 
 
 def test_work_that_fails_is_the_end() -> None:
     recorder = Recorder(100, fails_at=(0, 1))
-    launch = ScheduledJob(recorder, N, 1, [recorder]).run(0, 500)
+    launch = ScheduledJob(recorder, N, 1, [recorder], constant).run(0, 500)
     assert launch.first_non_finite == 199
     assert recorder.log[-1] == ("step", 0, 1)
+
+
+# --- the learning rate of an epoch ---------------------------------------------------------------
+
+
+def test_each_launch_has_the_rate_of_its_epoch() -> None:
+    recorder = Recorder(500)
+    job = ScheduledJob(recorder, N, 1, [recorder], [0.4, 0.2, 0.1].__getitem__)
+    job.run(200, 2 * N)
+    job.run(2 * N, 2 * N + 10)
+    assert [begin for _, begin, _ in filter(is_run, recorder.log)] == [200, 500, 1000, 1500, 2000]
+    assert recorder.rates == [0.4, 0.4, 0.2, 0.2, 0.1]
+
+
+def is_run(entry: tuple[object, ...]) -> bool:
+    return entry[0] == "run"
+
+
+def test_the_rate_falls_with_the_number_of_the_epoch() -> None:
+    falling = settings(learning_rate=0.2, learning_rate_decay=0.125)
+    assert [falling.learning_rate_of(epoch) for epoch in (0, 4, 8, 24)] == pytest.approx(
+        [0.2, 0.2 / 1.5, 0.1, 0.05]
+    )
+    assert settings(learning_rate=0.2, learning_rate_decay=0.0).learning_rate_of(9) == 0.2
+
+
+def test_a_training_of_one_epoch_after_another_is_one_training() -> None:
+    whole = trainer(learning_rate_decay=0.5, n_epochs=3).fit(TRAIN)
+    one = trainer(learning_rate_decay=0.5, n_epochs=1, warm_start=True)
+    for _ in range(3):
+        one.fit(TRAIN)
+    assert_same(whole, one)
+    constant = trainer(learning_rate_decay=0.0, n_epochs=3).fit(TRAIN)
+    assert not np.array_equal(vectors(whole), vectors(constant))
 
 
 # --- covariance regularisation in training ------------------------------------------------------

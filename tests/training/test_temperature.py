@@ -5,9 +5,10 @@ import pytest
 import scipy.sparse as sp
 from support.trainers import assert_same, trainer
 
+import cml_fast.trainer
 from cml_fast import Model, Trainer
 from cml_fast._persistence.folder import read_info
-from cml_fast._training import temperature, trials
+from cml_fast._training import hyperparameters, temperature, trials
 from cml_fast._training.hyperparameters import FIRST_TEMPERATURE
 from cml_fast.data import split, synthetic
 from cml_fast.errors import TrainingDiverged
@@ -140,14 +141,34 @@ def test_validation_data_judge_where_there_are_some(monkeypatch):
 
 
 def test_a_trial_is_a_short_training(monkeypatch):
-    """To the bit that of a trainer with the candidate, two epochs and no average."""
+    """To the bit that of a trainer with the candidate, two epochs and no average, at one rate."""
     train, validation = split(LIKES, (0.8, 0.2))
     judged = Judged(monkeypatch, 0.3, 0.2, 0.1)
     trainer(temperature=None, n_epochs=7).fit(train, validation=validation)
     for (items, _, _), candidate in zip(judged.seen, (0.3, 0.15, 0.6), strict=True):
-        one = trainer(temperature=candidate, n_epochs=2, ema_decay=0.0).fit(train)
+        steady = {"learning_rate": 0.15 / (1 + 0.05 * 10), "learning_rate_decay": 0.0}
+        one = trainer(temperature=candidate, n_epochs=2, ema_decay=0.0, **steady).fit(train)
         # Both draw the seed of the kernels, then the first vectors.
         np.testing.assert_array_equal(items, one.model_.item_vectors)
+
+
+def test_mini_batches_of_trials_follow_their_likes(monkeypatch):
+    """However large those of the training are."""
+    sizes = []
+    make_job = cml_fast.trainer.make_job
+
+    def spy(tables, likes, settings):
+        sizes.append((likes.nnz, settings.batch_size))
+        return make_job(tables, likes, settings)
+
+    monkeypatch.setattr(cml_fast.trainer, "make_job", spy)
+    monkeypatch.setattr(hyperparameters, "LEAST_BATCH", 1)
+    trainer(temperature=None, batch_size=1000).fit(LIKES)
+    *trials, training = sizes
+    assert training == (LIKES.nnz, 1000)
+    assert trials
+    for n_pairs, size in trials:
+        assert size == hyperparameters.batch_size_of(n_pairs) < n_pairs / 31
 
 
 def test_the_choice_does_not_depend_on_the_seed():

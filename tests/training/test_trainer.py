@@ -290,7 +290,7 @@ def test_divergence_leaves_nothing_for_the_next_fit(device: str) -> None:
     one.set_params(learning_rate=0.1).fit(TRAIN)
     assert [report.epoch for report in one.history_] == [0, 1]
     if device == "cpu":
-        assert_same(one, trainer().fit(TRAIN))
+        assert_same(one, trainer(learning_rate=0.1).fit(TRAIN))
 
 
 # Warm start

@@ -63,6 +63,11 @@ def test_vectors_and_network_approach_each_other(device: str, update: str) -> No
     assert all(0 < report.seconds_between < report.seconds for report in near.history_)
 
 
+def test_the_learning_rate_is_that_of_epoch_10() -> None:
+    falling = fitted(learning_rate=0.4, learning_rate_decay=0.3)
+    assert_same(falling, fitted(learning_rate=0.1, learning_rate_decay=0.0))
+
+
 COLD = np.arange(LIKES.shape[1]) % 10 == 0
 
 

@@ -92,6 +92,16 @@ class CudaJob:
         self._job = job
         self._device = cupy.cuda.Device()
 
+    @property
+    def learning_rate(self) -> float:
+        """The step size of AdaGrad, which may change between launches."""
+        rate: float = self._job.learning_rate
+        return rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._job.learning_rate = rate
+
     def run(self, begin: int, end: int) -> Any:
         return self._launch(self._job.run, begin, end)
 

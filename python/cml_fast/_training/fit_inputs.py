@@ -18,7 +18,7 @@ from ..data._ids import IdIndex
 from ..data.features import check_features
 from ..errors import DataError
 from .feature_step import has_features, has_likes
-from .hyperparameters import PAIRS_PER_PART, check_settings
+from .hyperparameters import PAIRS_PER_PART, check_settings, fewer_pairs
 from .likes import Likes, MappedLikes, item_counts, map_likes
 from .memory import check_fits
 from .update import Update, only_users
@@ -72,11 +72,13 @@ def check_fit_inputs(
     item_features: Any,
     *,
     weighting: str | None = None,
+    update: Update | None = None,
     stacklevel: int = 4,
 ) -> FitInputs:
     """Check what ``fit`` is given, except for what a compiled job checks itself.
 
-    ``weighting`` is that of an earlier fit which this one goes on from.
+    ``weighting`` is that of an earlier fit which this one goes on from. ``update`` is what is
+    trained on, if not all of ``train``.
     """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
@@ -118,9 +120,26 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
-    return FitInputs(
-        as_given, likes, weighting, ids, held_out, features, callbacks, device, reason, settings
+    # However many updates there have been, the next one learns as much from new likes. With
+    # features a rate that falls is worse.
+    if features or update is not None:
+        settings = settings.steady()
+    inputs = FitInputs(
+        as_given,
+        likes,
+        weighting,
+        ids,
+        held_out,
+        features,
+        callbacks,
+        device,
+        reason,
+        settings,
+        update,
     )
+    if update is not None and trainer.batch_size is None:
+        inputs = replace(inputs, settings=fewer_pairs(settings, inputs.trained.nnz))
+    return inputs
 
 
 def sample_of_users(matrix: sp.csr_array, limit: int | None) -> sp.csr_array:

@@ -50,6 +50,8 @@ def fold_in(
     params |= {name: value for name, value in overrides.items() if value is not None}
     params |= {"n_threads": n_threads}
     settings = check_settings(params, likes.shape)
+    if overrides.get("learning_rate") is None:
+        settings = settings.steady()
     likes = weigh_by_user(likes, params["weighting"] or "linear")
     with drawing_from(random_state) as generator:
         settings = replace(settings, seed=int(generator.integers(2**63)))
@@ -70,6 +72,8 @@ def _params(items: np.ndarray, stored: dict[str, Any]) -> dict[str, Any]:
     """Return the hyper-parameters of a model, those of `Trainer` where it has none."""
     names = [name for name, row in HYPERPARAMETERS.items() if row.folds_in]
     params = {name: row.signature_default for name, row in HYPERPARAMETERS.items()}
+    if "learning_rate" in stored:
+        params["learning_rate_decay"] = 0.0  # of models that do not have it
     params |= {name: stored[name] for name in names if name in stored}
     return params | {"n_dims": items.shape[1]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import _core
@@ -35,6 +35,9 @@ UPDATES = ("sync", "async")
 # Of `Trainer.partial_fit`, passes and the share of replayed likes: see docs/studies/keeping-up.md.
 PARTIAL_EPOCHS = 4
 REPLAY = 1.0
+# Of mini-batches of a training, see docs/studies/fit-time.md.
+FEWEST_BATCHES = 32
+LEAST_BATCH, LARGEST_BATCH = 1024, 8192
 OPTIMIZERS = ("rowwise_adagrad", "adagrad")
 DEVICES = ("auto", "cpu", "cuda")
 MAX_HIDDEN = 2**16
@@ -266,11 +269,27 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "learning_rate",
-            0.1,
+            0.15,
             _real(0, strict=True),
-            "Step size of AdaGrad.",
+            "Step size of AdaGrad in the first epoch.",
             """float
-        Step size of AdaGrad.""",
+        Step size of AdaGrad in the first epoch; see ``learning_rate_decay``.""",
+            kind=float,
+            folds_in=True,
+        ),
+        Hyperparameter(
+            "learning_rate_decay",
+            0.05,
+            _real(0),
+            "Decay of the step size over epochs; 0: it stays the same.",
+            """float
+        In epoch e, counted from 0, the step size is
+        ``learning_rate / (1 + learning_rate_decay * e)``. 0: it stays the same. It depends on the
+        number of the epoch only, so that a warm start and a longer training go on as one training
+        would. With features, in `partial_fit` and `forget`, in the trial trainings that choose
+        `temperature` and `user_retention`, and in `Model.fold_in_users`, it is that of epoch 10
+        throughout.""",
+            rare=True,
             kind=float,
             folds_in=True,
         ),
@@ -332,14 +351,16 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "batch_size",
-            1024,
+            None,
             _integer(1, _core.MAX_BATCH_SIZE),
-            "Pairs of a mini-batch (1024).",
+            "Pairs of a mini-batch (1024 to 8192, by the number of interactions).",
             """int, 1 to 2^24, or None
         Only with ``update="sync"``: pairs of a mini-batch. A larger one keeps more threads busy
-        (each takes 32 pairs at a time), a smaller one learns more from an epoch. None: 1024.""",
+        (each takes 32 pairs at a time), and most of all a GPU. None: the largest power of two with
+        which an epoch has 32 mini-batches, from 1024 to 8192.""",
             rare=True,
             needs="update='sync'",
+            nullable=True,
         ),
         Hyperparameter(
             "pairs_per_part",
@@ -473,7 +494,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         ),
         Hyperparameter(
             "patience",
-            5,
+            10,
             _integer(1),
             "With validation: stop after so many epochs without a better recall@50.",
             """int or None
@@ -593,6 +614,19 @@ def check_features_used(params: Mapping[str, Any]) -> None:
             )
 
 
+def batch_size_of(n_pairs: int | None) -> int:
+    """How many pairs a mini-batch has by default: a power of two that follows the data."""
+    if n_pairs is None:
+        return LEAST_BATCH
+    largest = 1 << max(n_pairs // FEWEST_BATCHES, 1).bit_length() - 1
+    return min(max(largest, LEAST_BATCH), LARGEST_BATCH)
+
+
+def fewer_pairs(settings: Settings, n_pairs: int) -> Settings:
+    """The settings of a training on some of the pairs only, whose mini-batches are no larger."""
+    return replace(settings, batch_size=min(settings.batch_size, batch_size_of(n_pairs)))
+
+
 def check_settings(
     params: Mapping[str, Any], shape: tuple[int, int], n_pairs: int | None = None
 ) -> Settings:
@@ -623,12 +657,13 @@ def check_settings(
         negative_weight=(values["negative_weight"] if "negative_weight" in own else 1.0)
         / n_negatives,
         learning_rate=values["learning_rate"],
+        learning_rate_decay=values["learning_rate_decay"],
         max_norm=values["max_norm"],
         # Everything, until a choice has been made.
         user_retention=1.0 if values["user_retention"] is None else values["user_retention"],
         n_threads=n_threads,
         seed=0,
-        batch_size=values["batch_size"] if sync else 0,
+        batch_size=(values["batch_size"] or batch_size_of(n_pairs)) if sync else 0,
         pairs_per_part=values["pairs_per_part"] or 0,
         rowwise=values["optimizer"] == "rowwise_adagrad",
         loss=values["loss"],

@@ -20,7 +20,7 @@ class ScheduledStep(Protocol):
 
 
 class ScheduledJob:
-    """A compiled job with steps between its launches.
+    """A compiled job with steps between its launches, and a learning rate for each epoch.
 
     The steps are made after the same samples however these are split into calls of `run`.
 
@@ -32,6 +32,8 @@ class ScheduledJob:
     granularity : int
         Launches end at a multiple of this, so intervals are rounded up to one.
     steps : sequence of ScheduledStep
+    learning_rate : function of int
+        Returns the learning rate of an epoch, from 0.
     begin_epoch : function without arguments
         Called before the first sample of each epoch but the first.
     """
@@ -42,9 +44,11 @@ class ScheduledJob:
         n_pairs: int,
         granularity: int,
         steps: Sequence[ScheduledStep],
+        learning_rate: Callable[[int], float],
         begin_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self.job = job
+        self._learning_rate = learning_rate
         self._begin_epoch = begin_epoch
         self._n_pairs = n_pairs
         # An interval longer than an epoch is an epoch.
@@ -64,6 +68,7 @@ class ScheduledJob:
                 start + ((begin - start) // interval + 1) * interval for _, interval in self._steps
             ]
             stop = min([end, start + self._n_pairs, *due])
+            self.job.learning_rate = self._learning_rate(epoch)
             total = total.plus(self.job.run(begin, stop))
             if total.first_non_finite is None:
                 total = self._make_steps(total, epoch, stop)

@@ -13,6 +13,7 @@ from .._compute.kernels import launch_granularity
 from ..errors import TrainingDiverged
 from ..metrics import measure
 from .fit_inputs import FitInputs, sample_of_users
+from .hyperparameters import fewer_pairs
 from .likes import MappedLikes, of_users, some_users
 from .loop import run_epoch
 from .reports import Counters
@@ -77,7 +78,7 @@ class Trials:
     ) -> None:
         n_negatives = min(inputs.settings.n_negatives, N_NEGATIVES)
         self._settings = replace(
-            inputs.settings,
+            fewer_pairs(inputs.settings.steady(), known.nnz),
             n_negatives=n_negatives,
             importance_weight=known.shape[1] / n_negatives,
             ema_decay=inputs.settings.ema_decay if averaged else 0.0,

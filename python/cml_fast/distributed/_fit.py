@@ -17,7 +17,7 @@ from .._compute.settings import Settings
 from .._search import bulk
 from .._training.checkpoint import fingerprints
 from .._training.fit_inputs import FitInputs, check_fit_inputs
-from .._training.hyperparameters import check_features_used
+from .._training.hyperparameters import check_features_used, fewer_pairs
 from .._training.reports import history_of
 from .._validation.scalars import check_bool, check_int, drawing_from
 from ..errors import DataError
@@ -192,7 +192,7 @@ def fit(
     stored = _stored(checkpoint, record, resume=resume)
     folder = None if out is None else _prepared(out, checkpoint, inputs)
     with connected(address, n_workers, needed) as ray:
-        settings, first = _begin(own, inputs, stored)
+        settings, first = _begin(own, inputs, stored, n_workers)
         rounds = Rounds(per_epoch, int(own.n_epochs))
         bounds = user_bounds(inputs.likes.indptr, n_workers)
         driver = Driver(
@@ -264,7 +264,7 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
 
 
 def _begin(
-    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None
+    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None, n_workers: int
 ) -> tuple[Settings, Snapshot | None]:
     """The settings, with all that is chosen and drawn, and the vectors that training begins with.
 
@@ -279,6 +279,8 @@ def _begin(
     settings = replace(inputs.settings, seed=state.seed)
     if temperature is not None:
         settings = replace(settings, temperature=temperature)
+    if own.batch_size is None:
+        settings = fewer_pairs(settings, inputs.likes.nnz // n_workers)
     users, items = state.tables.vectors()
     return settings, {"users": users, "items": items}
 

@@ -99,6 +99,7 @@ class Shard:
             self.likes.nnz,
             launch_granularity(settings),
             [],
+            settings.learning_rate_of,
             partial(draw_back, self.tables, settings.user_retention),
         )
         arrays = self.tables.arrays
