@@ -55,12 +55,12 @@ def test_resident_blocks(machine, registers, warps, shared_bytes, blocks):
 @pytest.mark.parametrize(
     ("arguments", "grid", "millions"),
     [
-        ({}, (8, 8, 0), 2.2),
+        ({"batch_size": 1024}, (8, 8, 0), 2.2),
         ({"batch_size": 4096}, (32, 8, 0), 9),
         ({"batch_size": 16384}, (128, 8, 0), 35),
         ({"batch_size": 65536}, (264, 8, 0), 52),
         ({"update": "async"}, (29, 8, 0), 9),
-        ({"loss": "warp"}, (256, 4, 5000), 50),
+        ({"loss": "warp", "batch_size": 1024}, (256, 4, 5000), 50),
         ({"loss": "warp", "update": "async"}, (528, 4, 5000), 185),
     ],
 )
