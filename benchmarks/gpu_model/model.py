@@ -167,6 +167,7 @@ class Work:
             if self.sync
             else (self.teams if self.tiles else self.warps) * self.together
         )
+        self.rounds = math.ceil(math.ceil(self.n_samples / self.together) / self.teams)
         # Blocks that share a multiprocessor: where mini-batches end together, those that share one
         # with most others are the last; else the mean counts.
         self.in_multiprocessor = max(1.0, blocks / machine.multiprocessors)
@@ -213,9 +214,14 @@ class Work:
         all_blocks = min(1.0, self.blocks / self.machine.multiprocessors)
         shares = dict.fromkeys(seconds, all_blocks)
         if self.tiles:
+            # Teams with a block more wait for the others, and in the last round those without a
+            # tile.
+            n_tiles = math.ceil(self.n_samples / self.together)
+            even = n_tiles * math.floor(self.blocks_of_team) / (self.rounds * self.blocks)
             # Each block has pairs of its own, if there are enough units of them.
             at_once = math.ceil(self.together / PRODUCT_ROWS) * self.teams
-            own = min(all_blocks, at_once / self.machine.multiprocessors)
+            own = min(all_blocks * even, at_once / self.machine.multiprocessors)
+            shares |= dict.fromkeys(("products", "sums", "updates"), all_blocks * even)
             shares |= dict.fromkeys(("loss", "masks", "draws and copies"), own)
         total = sum(seconds.values())
         return sum(shares[name] * of for name, of in seconds.items()) / total
@@ -224,7 +230,7 @@ class Work:
         """Cycles of the tiles that a team works on, one after another."""
         machine, n, pairs = self.machine, self.settings.n_negatives, self.together
         n_dims, l2 = self.settings.n_dims, machine.l2_cycles
-        rounds = math.ceil(math.ceil(self.n_samples / pairs) / self.teams)
+        rounds = self.rounds
         # Of the smallest team, which is the last.
         blocks = math.floor(self.blocks_of_team)
         units = math.ceil(pairs / PRODUCT_ROWS)
