@@ -3,14 +3,16 @@
 Counted, or asked of the code: the grid (host.py), registers (registers.py), matrix products, rows,
 slots, atomic operations and bytes of a mini-batch. Assumed, because nothing was measured:
 
-- The matrix products of a tile wait for the unit that loads from L1: a step of the inner loop takes
-  LOADS_OF_STEP loads for PRODUCT_ROWS multiply-adds and STEP_INSTRUCTIONS instructions in all.
+- The matrix products of a tile wait for the unit that loads from L1, or for instructions: STEP says
+  what a step of the inner loop takes for PRODUCT_ROWS multiply-adds. A load of 16 bytes counts
+  twice. What a step reads is in L1, because a product prefetches it; Step.trips are what it waits
+  for.
 - All else of a tile, and a pair of the paper's loss, waits for the L2 cache: a trip to it takes
   l2_cycles (more, where rows have to come from memory), and loads come one after another where one
   needs the other. Trips says how many there are.
 - The blocks of a multiprocessor do the same at the same time: products take turns, waits overlap.
-- Where several blocks share a tile, each product reads its operands from L2: another block wrote
-  them, and warps that share some are in different blocks.
+- A block reads the operands of its products from L2 once, where L1 has room for them: others wrote
+  them, and its warps share them. What is private to a product is read for each.
 - Every pair is active: all slots of a tile have a row.
 - Nothing is faster than bytes and atomic operations allow.
 
@@ -30,32 +32,54 @@ from ..throughput.limits import pair_cost, shared_pair_cost
 from .machines import LANES, Machine
 from .registers import Registers
 
-# csrc/core/product.h: rows at once; a step loads one value of each of them, and one chunk.
-PRODUCT_ROWS = 8
-LOADS_OF_STEP = PRODUCT_ROWS + 1
-STEP_INSTRUCTIONS = 24
-STEP_CYCLES = 33.0  # of a single warp: a load from L1
+PRODUCT_ROWS = 8  # csrc/core/product.h: rows at once
+
+
+@dataclass(frozen=True)
+class Step:
+    """Of a product, csrc/core/product.h. Four steps are 12 loads in 56 to 60 instructions."""
+
+    loads: float = 5  # a chunk, and two loads of 16 bytes, which count twice
+    instructions: float = 15
+    cycles: float = 25  # of a single warp: four steps wait for loads from L1, 33 cycles, once
+    # To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
+    # prefetched, and what is not: every 32 steps the next lines of eight rows.
+    trips: tuple[float, float, float] = (1 + 4, 1 + 8, 2)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Of a warp, csrc/core/losses/softmax.h."""
+
+    pairs: int = 1  # at once
+    # Of a negative: three passes of 32 at a time, an exponential among them; an addition, which
+    # waits for the one before, and its share of loads from L1.
+    cycles: float = 3 + 5
+    trips: float = 3  # to L2: the distances, in two halves, and what belongs to the pair
+    rest: float = 200  # minimum and count over lanes, logarithm, division
 
 
 @dataclass(frozen=True)
 class Trips:
     """To the L2 cache, one after another."""
 
-    copy: float = 1  # tile.h, load_pair() and load_negative(): all of a row at once
+    copy: float = 1  # tile.h, load_pair() and load_negatives(): all of the rows at once
     add: float = 2  # gradient_sums.cuh, add(): the claim; the gradient arrives meanwhile
-    apply: float = 7  # apply(): the row's number, sums, the accumulator, the row of four chunks
+    apply: float = 3  # apply(): the row's number, the row with its sums, the accumulator
     update: float = 4  # tile_updates.h: gradient twice, accumulator, row
-    mask: float = 2  # tile.h, mask_liked(): likes, and the drawn negatives
+    mask: float = 2  # tile.h, mask(): likes, and the drawn negatives
 
 
-TRIPS = Trips()
-EVALUATION_CYCLES = 220  # losses/softmax.h: for a negative and 32 pairs, an exponential and loads
+STEP, LOSS, TRIPS = Step(), Loss(), Trips()
+DRAWN_AT_ONCE = 4  # negatives that a warp draws and copies, core/shared_negatives.h
+DRAW_CYCLES = 1000  # of these: ten rounds of the generator, and a division of 64 bits
 SUM_CYCLES = 130  # Lanes::sum(): five shuffles and additions
 GRID_SYNC_CYCLES = 2300
 # Of a mini-batch: its end and that of its updates; and between the steps of shared tiles.
-GRID_SYNCS, GRID_SYNCS_OF_TILES = 2, 7
+GRID_SYNCS, GRID_SYNCS_OF_TILES = 2, 3
 USED_ISSUE_SLOTS = 0.7  # of those of a multiprocessor, at most
 SCHEDULERS = 4
+L1_FOR_OPERANDS = 0.8  # the share of L1 that holds what a block reads again
 
 
 LIMITS = ("bytes", "atomics")
@@ -143,6 +167,7 @@ class Work:
             if self.sync
             else (self.teams if self.tiles else self.warps) * self.together
         )
+        self.rounds = math.ceil(math.ceil(self.n_samples / self.together) / self.teams)
         # Blocks that share a multiprocessor: where mini-batches end together, those that share one
         # with most others are the last; else the mean counts.
         self.in_multiprocessor = max(1.0, blocks / machine.multiprocessors)
@@ -189,51 +214,75 @@ class Work:
         all_blocks = min(1.0, self.blocks / self.machine.multiprocessors)
         shares = dict.fromkeys(seconds, all_blocks)
         if self.tiles:
-            at_once = math.ceil(self.together / LANES) * self.teams
-            shares["loss"] = min(all_blocks, at_once / self.machine.multiprocessors)
+            # Teams with a block more wait for the others, and in the last round those without a
+            # tile.
+            n_tiles = math.ceil(self.n_samples / self.together)
+            even = n_tiles * math.floor(self.blocks_of_team) / (self.rounds * self.blocks)
+            # Each block has pairs of its own, if there are enough units of them.
+            at_once = math.ceil(self.together / PRODUCT_ROWS) * self.teams
+            own = min(all_blocks * even, at_once / self.machine.multiprocessors)
+            shares |= dict.fromkeys(("products", "sums", "updates"), all_blocks * even)
+            shares |= dict.fromkeys(("loss", "masks", "draws and copies"), own)
         total = sum(seconds.values())
         return sum(shares[name] * of for name, of in seconds.items()) / total
 
     def of_tiles(self) -> dict[str, float]:
         """Cycles of the tiles that a team works on, one after another."""
         machine, n, pairs = self.machine, self.settings.n_negatives, self.together
-        rounds = math.ceil(math.ceil(self.n_samples / pairs) / self.teams)
+        n_dims, l2 = self.settings.n_dims, machine.l2_cycles
+        rounds = self.rounds
+        # Of the smallest team, which is the last.
+        blocks = math.floor(self.blocks_of_team)
+        units = math.ceil(pairs / PRODUCT_ROWS)
+        own = math.ceil(units / blocks)  # of a block
 
-        def each(count: int) -> int:  # for a warp
-            return math.ceil(count / self.warps_of_team)
+        def each(count: int) -> int:  # for a warp, where the team divides
+            return math.ceil(count / (blocks * self.warps_in_block))
 
-        groups = math.ceil(pairs / PRODUCT_ROWS), math.ceil(n / PRODUCT_ROWS)
-        # How many products of PRODUCT_ROWS rows, and the steps of one: distances, gradients of
-        # users, gradients of negatives.
-        products = (
-            (math.ceil(pairs / LANES) * groups[1], self.settings.n_dims),
-            (self.chunks * groups[0], n),
-            (self.chunks * groups[1], pairs),
-        )
-        steps = sum(count * length for count, length in products)
-        in_multiprocessor = self.in_multiprocessor / self.blocks_of_team
+        def in_block(of_unit: int) -> int:  # for a warp, where a block divides what its units have
+            return math.ceil(own * of_unit / self.warps_in_block)
+
+        # Products of PRODUCT_ROWS rows that a warp has, and all of its block, and the steps of one:
+        # distances, gradients of pairs, gradients of negatives.
+        columns, negatives = math.ceil(n / LANES), self.chunks * math.ceil(n / PRODUCT_ROWS)
+        lengths = n_dims, n, pairs
+        of_warp = in_block(columns), in_block(self.chunks), each(negatives)
+        of_block = own * columns, own * self.chunks, math.ceil(negatives / blocks)
+        steps = sum(count * length for count, length in zip(of_block, lengths, strict=True))
+        in_multiprocessor = self.in_multiprocessor
         most = max(
-            LOADS_OF_STEP / machine.loads_per_cycle,
+            STEP.loads / machine.loads_per_cycle,
             PRODUCT_ROWS * LANES / machine.fp32_per_cycle,
-            STEP_INSTRUCTIONS / SCHEDULERS,
+            STEP.instructions / SCHEDULERS,
         )
-        one_warp = sum(each(count) * length for count, length in products) * STEP_CYCLES
+        one_warp = sum(
+            count * (length * STEP.cycles + trips * l2)
+            for count, length, trips in zip(of_warp, lengths, STEP.trips, strict=True)
+        )
         cycles = max(steps * in_multiprocessor * most, one_warp)
         if self.blocks_of_team > 1:
-            operands = 4 * (PRODUCT_ROWS + LANES) * steps * self.teams
+            vectors = n * n_dims  # of negatives; the block's pairs all meet them
+            again = 1 if 4 * vectors <= machine.l1_bytes * L1_FOR_OPERANDS else own
+            shared = vectors * again + self.chunks * LANES * (n + pairs)
+            floats = shared + PRODUCT_ROWS * steps
             of_l2 = machine.l2_bytes_per_second / machine.hertz
-            cycles += operands / of_l2
-        l2 = machine.l2_cycles
+            cycles += 4 * floats * self.blocks / of_l2
         likes = self.n_pairs / self.shape[0]
         slots = each(2 * pairs + n)
-        drawn = math.log2(self.shape[0]) + 4
+        drawn = (math.log2(self.shape[0]) + 4) * l2 * in_block(1)
+        calls = math.ceil(n / DRAWN_AT_ONCE)
+        copy = TRIPS.copy * self.row_cycles + SUM_CYCLES
+        negative = each(calls) * (DRAW_CYCLES + copy)
+        # While some warps draw pairs, others draw and copy negatives, if there are enough.
+        idle = units + calls <= blocks * self.warps_in_block
+        drawn = max(drawn, negative) if idle else drawn + negative
+        evaluations = math.ceil(own * PRODUCT_ROWS / LOSS.pairs)
+        loss = n * LOSS.cycles + LOSS.trips * l2 + LOSS.rest
         return {
             "products": rounds * cycles,
-            "copies of rows": rounds * each(pairs + n) * TRIPS.copy * self.row_cycles,
-            "draws and masks": rounds
-            * (each(pairs) * TRIPS.mask * math.ceil(likes / LANES) + drawn)
-            * l2,
-            "loss": rounds * each(math.ceil(pairs / LANES)) * n * EVALUATION_CYCLES,
+            "draws and copies": rounds * (drawn + in_block(PRODUCT_ROWS) * copy),
+            "masks": rounds * in_block(PRODUCT_ROWS) * TRIPS.mask * math.ceil(likes / LANES) * l2,
+            "loss": rounds * math.ceil(evaluations / self.warps_in_block) * loss,
             "sums": rounds * slots * TRIPS.add * l2 if self.sync else 0.0,
             "updates": 0.0 if self.sync else rounds * slots * TRIPS.update * self.row_cycles,
         }

@@ -32,19 +32,19 @@ CML_FN int32_t n_free(const Pair& pair, const Job& job) {
     return static_cast<int32_t>(job.items.n_rows) - pair.n_liked;
 }
 
-// Draw the pairs of the next samples, one for each lane, into a pair block, which has room for
-// kLanes; return how many of them count, because a block ends with its epoch.
-template <class Lanes>
+// Draw the pairs of the next kPairs samples, by default one for each lane, into a block that has
+// room for so many; return how many of them count, because a block ends with its epoch.
+template <class Lanes, int kPairs = kLanes>
 CML_FN int draw_pairs(const Job& job, int64_t sample, int64_t end, int64_t epoch, Pair* block) {
     const Likes& likes = job.likes;
     const int64_t position = sample - epoch * likes.n_pairs;
     int64_t count = end - sample;
     if (count > likes.n_pairs - position) count = likes.n_pairs - position;
-    if (count > kLanes) count = kLanes;
+    if (count > kPairs) count = kPairs;
     const VisitOrder order(job.visits, job.hyper.seed, epoch);
     constexpr int n = Lanes::kPairsAtOnce;
     Lanes::sync();  // all lanes have read the previous block
-    Lanes::each(kLanes / n, [&](int group) CML_INLINE_LAMBDA {
+    Lanes::each(kPairs / n, [&](int group) CML_INLINE_LAMBDA {
         int64_t numbers[n], users[n];
         CML_UNROLL
         for (int k = 0; k < n; ++k) {

@@ -7,6 +7,9 @@
 //   kHoldsRow                   whether registers can hold a row beside those sums
 //   kPrefetches                 whether prefetch() does something
 //   kRowsTransposed             rows that transpose() takes at a time; 1: store_column() is used
+//   kStepsAtOnce                of a product, whose operands are read by load_four() if it is 4
+//   kInLane                     what has a lane in the loss of a tile, see workspace.h
+//   Negatives                   their distances from the pairs, see losses/policy.h
 //   splat(x)                    x in every lane
 //   load(p, part)               32 consecutive floats, or the part of them that exists
 //   + - * / sqrt(a)             lane by lane, correctly rounded, never fused
@@ -31,8 +34,11 @@
 //   transpose(p, stride, q, column_stride, n)   the first n elements of kRowsTransposed rows at p
 //                               as columns at q
 //   a.store_column(p, stride, part)   lane i at p + i * stride
+//   load_four(p, x)             x[0] ... x[3] from p
+//   load_columns(p, stride, x)  x[m] from the lanes' p[i * stride + m]
 //   sync()                      after it, every lane sees what the others wrote to scratch memory
 //   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   these will be loaded soon
+//   prefetch_steps(p, stride, n)   the same for n chunks, which a product will read in turn
 #pragma once
 
 #include "job.h"

@@ -10,14 +10,17 @@
 //
 // CML_UNROLL unrolls a loop of constant length, CML_UNROLL_ANY_LENGTH one whose length is known at
 // run time only. On the CPU the latter stay loops: unrolled, they take several times as long to
-// compile and run no faster.
+// compile and run no faster. CML_NO_UNROLL keeps nvcc from unrolling a loop, for which it takes
+// registers.
 #if defined(__CUDACC__)
 #define CML_FN __device__ __forceinline__
 #define CML_LARGE_FN CML_FN
 #define CML_INLINE_LAMBDA
 #define CML_UNROLL _Pragma("unroll")
 #define CML_UNROLL_ANY_LENGTH CML_UNROLL
+#define CML_NO_UNROLL _Pragma("unroll 1")
 #else
+#define CML_NO_UNROLL
 #define CML_UNROLL_ANY_LENGTH
 #define CML_FN inline __attribute__((always_inline))
 #define CML_LARGE_FN __attribute__((noinline))

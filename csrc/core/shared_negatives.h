@@ -14,30 +14,29 @@ inline namespace CML_TARGET {
 constexpr int kSharedDrawn = 4;  // negatives that one call of the generator yields
 constexpr int kPlaces = 2;       // where an item can be, if there are more items than draws
 
-// Draw the negatives of the tile that begins at this position of an epoch. Negative s is
-// floor((s + x) J / U), with x uniform in [0, 1) with 64 binary digits. After the last negative
-// follow at least kPlaces - 1 numbers that are not items; `negatives` has room for two more calls.
-template <class Lanes, class Team>
-CML_FN void draw_shared(const Job& job, const Team& team, int64_t epoch, int64_t position,
+// Calls of the generator for the negatives of a tile. After the last negative follow at least
+// kPlaces - 1 numbers that are not items.
+CML_FN int shared_calls(const Job& job) {
+    return groups_of(job.hyper.n_negatives + kPlaces - 1, kSharedDrawn);
+}
+
+// Draw the negatives of one call, of the tile that begins at this position of an epoch. Negative s
+// is floor((s + x) J / U), with x uniform in [0, 1) with 64 binary digits.
+template <class Lanes>
+CML_FN void draw_shared(const Job& job, int64_t epoch, int64_t position, int call,
                         int32_t* negatives) {
-    const uint64_t seed = job.hyper.seed;
     const int64_t n_items = job.items.n_rows;
     const int64_t n = job.hyper.n_negatives;
-    const int calls = groups_of(job.hyper.n_negatives + kPlaces - 1, kSharedDrawn);
-    team.each(groups_of(calls, kLanes), [=](int64_t block) CML_INLINE_LAMBDA {
-        const int first = static_cast<int>(block) * kLanes;
-        const int left = calls - first;
-        Lanes::each(left < kLanes ? left : kLanes, [=](int i) CML_INLINE_LAMBDA {
-            const int call = first + i;
-            const Words w = random_words(seed, Purpose::kSharedNegatives, epoch, position, call);
-            CML_UNROLL
-            for (int k = 0; k < kSharedDrawn; ++k) {
-                const int64_t s = call * kSharedDrawn + k;
-                const Product x = multiply(w.word[k], static_cast<uint64_t>(n_items));
-                negatives[s] =
-                    static_cast<int32_t>((s * n_items + static_cast<int64_t>(x.high)) / n);
-            }
-        });
+    const Words w = random_words(job.hyper.seed, Purpose::kSharedNegatives, epoch, position, call);
+    Lanes::each(kSharedDrawn, [=](int k) CML_INLINE_LAMBDA {
+        // Not w.word[k]: on CUDA that would put the words into local memory.
+        const uint64_t word = k == 0   ? w.word[0]
+                              : k == 1 ? w.word[1]
+                              : k == 2 ? w.word[2]
+                                       : w.word[3];
+        const int64_t s = call * kSharedDrawn + k;
+        const Product x = multiply(word, static_cast<uint64_t>(n_items));
+        negatives[s] = static_cast<int32_t>((s * n_items + static_cast<int64_t>(x.high)) / n);
     });
 }
 

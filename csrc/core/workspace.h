@@ -26,24 +26,36 @@ constexpr int64_t tile_stride(int64_t n_chunks) {
     return n_chunks * kLanes + kRowAlignment;
 }
 
-// The same for matrices with a column for each pair. On CUDA the lanes of a warp read such a row
-// together, and a stride that is not a power of two takes more registers.
-constexpr int64_t kCpuColumns = kTilePairs + kRowAlignment;
-constexpr int64_t kCudaColumns = kTilePairs;
+// Two matrices have rows that the lanes read together: the coefficients of pairs and negatives, and
+// vectors as columns. Their columns are those of what is in a lane.
+//
+// On the CPU that is a pair, and there are so many columns. On CUDA it is a negative, and blocks of
+// kLanes columns follow each other, so that the distances between the rows of a block are
+// constants.
+enum class InLane { kPair, kNegative };
+constexpr int64_t kPairColumns = kTilePairs + kRowAlignment;
+constexpr int64_t kColumnBlock = int64_t{kTilePairs} * kLanes;  // floats, of the coefficients
 
 // Where the parts of a tile's workspace begin, in floats; each part is a multiple of a cache line.
 // Matrix products work on blocks of rows, so that up to a block more is read than is there.
 struct TileParts {
     static constexpr int64_t kBlock = 16;
     static constexpr int64_t kFloatsInPair = 8;       // sizeof(Pair) / sizeof(float), see draw.h
-    static constexpr int64_t kArraysOfPairs = 5;      // of a float for each pair
+    static constexpr int64_t kArraysOfPairs = 7;      // of a float for each pair
     static constexpr int64_t kArraysOfNegatives = 2;  // of a float for each negative
 
     int64_t n_negatives, n_chunks;
-    int64_t columns;  // kCpuColumns or kCudaColumns
+    InLane in_lane;
 
     constexpr int64_t negatives() const { return (n_negatives + 2 * kBlock - 1) / kBlock * kBlock; }
     constexpr int64_t stride() const { return tile_stride(n_chunks); }
+    constexpr int64_t blocks() const { return (n_negatives + kLanes - 1) / kLanes; }
+    constexpr int64_t coefficients() const {
+        return in_lane == InLane::kPair ? negatives() * kPairColumns : blocks() * kColumnBlock;
+    }
+    constexpr int64_t columns() const {
+        return n_chunks * kLanes * (in_lane == InLane::kPair ? kPairColumns : blocks() * kLanes);
+    }
     constexpr int64_t pairs_at() const { return 0; }
     constexpr int64_t drawn_at() const { return pairs_at() + kTilePairs * kFloatsInPair; }
     constexpr int64_t of_pairs_at() const { return drawn_at() + negatives(); }
@@ -53,9 +65,9 @@ struct TileParts {
     constexpr int64_t coefficients_at() const {
         return of_negatives_at() + kArraysOfNegatives * negatives();
     }
-    constexpr int64_t users_at() const { return coefficients_at() + negatives() * columns; }
+    constexpr int64_t users_at() const { return coefficients_at() + coefficients(); }
     constexpr int64_t columns_at() const { return users_at() + kTilePairs * stride(); }
-    constexpr int64_t positives_at() const { return columns_at() + n_chunks * kLanes * columns; }
+    constexpr int64_t positives_at() const { return columns_at() + columns(); }
     constexpr int64_t items_at() const { return positives_at() + kTilePairs * stride(); }
     constexpr int64_t slot_rows_at() const { return items_at() + negatives() * stride(); }
     constexpr int64_t gradients_at() const { return slot_rows_at() + 2 * kTilePairs + negatives(); }
@@ -67,9 +79,9 @@ struct TileParts {
 inline namespace CML_TARGET {
 
 // Floats of the workspace that one worker needs.
-constexpr int64_t workspace_floats(const Hyperparameters& hyper, int64_t columns) {
+constexpr int64_t workspace_floats(const Hyperparameters& hyper, InLane in_lane) {
     if (!shares_negatives(hyper.loss)) return 0;
-    return TileParts{hyper.n_negatives, (hyper.n_dims + kLanes - 1) / kLanes, columns}.total();
+    return TileParts{hyper.n_negatives, (hyper.n_dims + kLanes - 1) / kLanes, in_lane}.total();
 }
 
 // A slot of a mini-batch is a row that a part of the batch may change. The three slots of pair i

@@ -10,6 +10,7 @@
 #include "../core/fold_in.h"
 #include "lanes.h"
 #include "memory.h"
+#include "negatives.h"
 #include "pair_minibatch.h"
 #include "tile_minibatch.h"
 
@@ -101,6 +102,15 @@ struct Alone {
         for (int64_t i = 0; i < n; ++i) f(i);
     }
     CML_FN void sync() const {}
+
+    // It is one group.
+    CML_FN Share own(int n) const { return {0, 1, n}; }
+    template <class F>
+    CML_FN void each_in_group(int64_t n, F f, int = 0) const {
+        each(n, f);
+    }
+    CML_FN void sync_group() const {}
+
     CML_FN bool all(bool x) const { return x; }
 };
 

@@ -22,6 +22,7 @@ namespace cml {
 inline namespace CML_TARGET {
 
 struct Lanes {
+    struct Negatives;  // negatives.h
     using Sieve = CML_TARGET::Sieve;
     static constexpr int kWidth = CML_VECTOR_FLOATS;
     static constexpr int kVectors = kLanes / kWidth;
@@ -31,7 +32,8 @@ struct Lanes {
     static constexpr int kRowsTransposed = kWidth;
     static constexpr bool kPrefetches = true;
     static constexpr int kProductRows = kWidth == 16 ? 8 : kWidth == 8 ? 3 : 1;
-    static constexpr int64_t kColumns = kCpuColumns;
+    static constexpr int kStepsAtOnce = 1;
+    static constexpr InLane kInLane = InLane::kPair;
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));
 
@@ -280,6 +282,8 @@ struct Lanes {
     }
 
     static CML_FN void sync() {}
+
+    static CML_FN void prefetch_steps(const float*, int64_t, int) {}  // they are in L1 or L2
 
     // Into L2: the rows of two pairs are too much for L1.
     template <class T>

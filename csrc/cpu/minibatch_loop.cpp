@@ -74,7 +74,7 @@ Counters cpu_train_minibatches(const Job& job, int64_t begin, int64_t end, int n
         auto note_failure = [&] {
             if (counters.first_non_finite != INT64_MAX) failed = true;
         };
-        AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
+        AlignedFloats workspace(workspace_floats(job.hyper, InLane::kPair));
         std::vector<int64_t> mine;  // where the parts of the batch begin that this worker took
         int64_t drawn = -1;         // where the part begins that has been drawn in advance
         const int64_t own = worker * grain;

@@ -6,6 +6,7 @@
 #include "../core/tile_updates.h"
 #include "kernel.h"
 #include "lanes.h"
+#include "negatives.h"
 #include "row_lists.h"
 
 namespace cml {

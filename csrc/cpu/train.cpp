@@ -69,7 +69,7 @@ Counters cpu_train(const Job& job, int64_t begin, int64_t end, int n_threads,
     std::atomic<bool> stop{false};
     const int64_t grain = grain_of(job.hyper);
     auto work = [&](int, Counters& counters) {
-        AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
+        AlignedFloats workspace(workspace_floats(job.hyper, InLane::kPair));
         while (!stop.load(std::memory_order_relaxed)) {
             int64_t from = next.load(std::memory_order_relaxed), to;
             do {  // tiles end with their epoch, so a grain does too
@@ -105,7 +105,7 @@ int64_t cpu_fold_in(const Job& job, int64_t begin, int64_t end, int64_t n_epochs
     const CpuKernel kernel = kernel_named(instruction_set, job.hyper);
     std::atomic<int64_t> next{begin};
     auto work = [&](int, Counters& counters) {
-        AlignedFloats workspace(workspace_floats(job.hyper, kCpuColumns));
+        AlignedFloats workspace(workspace_floats(job.hyper, InLane::kPair));
         for (int64_t user; (user = next.fetch_add(1, std::memory_order_relaxed)) < end;) {
             if (!kernel.fold_in(job, user, n_epochs, retention, workspace.data()) &&
                 user < counters.first_non_finite) {

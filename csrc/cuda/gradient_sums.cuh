@@ -65,12 +65,22 @@ class GradientSums {
         }
         float* const row = row_of(table, number);
         int64_t* const sums = sums_of(slot);
-        return update_row<Lanes, kChunks>(
-            job_.hyper, memory, row, accumulators_of(table, number),
-            [&](int c, auto part) { return memory.load(row + c * kLanes, part); },
-            [&](int c, auto part) {
-                return Lanes::take_sums(sums + c * kLanes, job_.fixed.unit, part);
-            });
+        const auto update = [&](auto before) {
+            return update_row<Lanes, kChunks>(
+                job_.hyper, memory, row, accumulators_of(table, number), before,
+                [&](int c, auto part) {
+                    return Lanes::take_sums(sums + c * kLanes, job_.fixed.unit, part);
+                });
+        };
+        if constexpr (kChunks > 0) {
+            // All chunks of the row are on their way while the sums are.
+            Lanes before[kChunks];
+            const Chunks<Lanes, kChunks> chunks{job_.hyper.n_dims};
+            chunks.each([&](int c, auto part) { before[c] = memory.load(row + c * kLanes, part); });
+            return update([&](int c, auto) { return before[c]; });
+        } else {
+            return update([&](int c, auto part) { return memory.load(row + c * kLanes, part); });
+        }
     }
 
  private:

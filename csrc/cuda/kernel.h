@@ -8,7 +8,7 @@ namespace cml {
 
 constexpr int kWarpsPerBlock = 4;
 constexpr int kTileWarps = 8;       // of a block that works on tiles
-constexpr int kTileBlocks = 2;      // of these blocks, on a multiprocessor at once
+constexpr int kTileBlocks = 2;      // of these blocks, on a multiprocessor at once, at most
 constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/draw.h
 
 // Counters in device memory.

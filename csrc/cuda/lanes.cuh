@@ -13,11 +13,13 @@ struct Lanes {
     struct Part {
         int count;  // the lanes below it
     };
+    struct Negatives;  // negatives.cuh
 
     static constexpr int kRowsAtOnce = 4;
     static constexpr int kPairsAtOnce = 1;
     static constexpr int kProductRows = 8;
-    static constexpr int64_t kColumns = kCudaColumns;
+    static constexpr int kStepsAtOnce = 4;
+    static constexpr InLane kInLane = InLane::kNegative;
     static constexpr bool kHoldsRow = true;
     static constexpr int kRowsTransposed = 1;
     static constexpr bool kPrefetches = false;  // while a warp waits for its rows, others compute
@@ -133,6 +135,28 @@ struct Lanes {
         if (holds(part)) p[lane() * stride] = x;
     }
 
+    // Lane i of x[m] is p[i * stride + m].
+    template <int n>
+    static CML_FN void load_columns(const float* p, int64_t stride, Lanes (&x)[n]) {
+        static_assert(n % 4 == 0, "they are loaded by four");
+        CML_UNROLL
+        for (int m = 0; m < n; m += 4) {
+            float four[4];
+            load_four(p + lane() * stride + m, four);
+            CML_UNROLL
+            for (int i = 0; i < 4; ++i) x[m + i].x = four[i];
+        }
+    }
+
+    // Four floats in one load; the address is a multiple of 16 bytes.
+    static CML_FN void load_four(const float* p, float (&x)[4]) {
+        const float4 four = *reinterpret_cast<const float4*>(p);
+        x[0] = four.x;
+        x[1] = four.y;
+        x[2] = four.z;
+        x[3] = four.w;
+    }
+
     static CML_FN float largest(Lanes a) {
         a.x = fmaxf(a.x, 0.0f);  // which passes over NaN
         CML_UNROLL
@@ -168,6 +192,18 @@ struct Lanes {
     template <class P>
     static CML_FN void prefetch(const float*, P) {}
     static CML_FN void prefetch_one(const float*) {}
+
+    // All at once, instead of a trip to L2 for every few steps. L1 loads sectors of 32 bytes.
+    static CML_FN void prefetch_steps([[maybe_unused]] const float* p,
+                                      [[maybe_unused]] int64_t stride, [[maybe_unused]] int n) {
+#if defined(__CUDA_ARCH__)
+        constexpr int kSector = 8, kSectors = kLanes / kSector;
+        for (int i = lane(); i < n * kSectors; i += kLanes) {
+            asm volatile(
+                "prefetch.L1 [%0];" ::"l"(p + i / kSectors * stride + i % kSectors * kSector));
+        }
+#endif
+    }
     static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
 };
 

@@ -39,7 +39,7 @@ MemoryParts memory_parts(const Job& job, int64_t n_workspaces) {
     const int64_t rows = after(item_slots, claimed ? job.items.n_rows * kInt32 : 0);
     const int64_t sums = after(rows, n_slots * kInt32);
     const int64_t workspaces = after(sums, n_slots * batch_stride(job) * kInt64);
-    const int64_t floats = n_workspaces * workspace_floats(job.hyper, kCudaColumns);
+    const int64_t floats = n_workspaces * workspace_floats(job.hyper, InLane::kNegative);
     return {item_slots, rows, sums, workspaces, after(workspaces, floats * kFloat)};
 }
 

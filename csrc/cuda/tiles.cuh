@@ -7,6 +7,7 @@
 #include "../core/tile_updates.h"
 #include "gradient_sums.cuh"
 #include "grid.cuh"
+#include "negatives.cuh"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -26,6 +27,15 @@ struct BlockTeam {
         for (int64_t i = threadIdx.x / kLanes; i < n; i += blockDim.x / kLanes) f(i);
     }
     CML_FN void sync() const { __syncthreads(); }
+
+    // It is one group.
+    CML_FN Share own(int n) const { return {0, 1, n}; }
+    template <class F>
+    CML_FN void each_in_group(int64_t n, F f, int earlier = 0) const {
+        each(n, f, earlier);
+    }
+    CML_FN void sync_group() const { __syncthreads(); }
+
     CML_FN bool all(bool x) const { return __syncthreads_and(x) != 0; }
 };
 
@@ -49,13 +59,24 @@ class GridTeam {
 
     template <class F>
     CML_FN void each(int64_t n, F f, int earlier = 0) const {
-        const int place = static_cast<int>(blockIdx.x) / n_teams_;
-        const int blocks =
-            (static_cast<int>(gridDim.x) - 1 - static_cast<int>(number())) / n_teams_ + 1;
-        const int warps = static_cast<int>(blockDim.x) / kLanes * blocks;
-        const int warp = static_cast<int>(threadIdx.x) / kLanes * blocks + place;
+        const int blocks = count_blocks(), warps = warps_of_block() * blocks;
+        const int warp = static_cast<int>(threadIdx.x) / kLanes * blocks + place();
         for (int64_t i = (warp + warps - earlier % warps) % warps; i < n; i += warps) f(i);
     }
+
+    // A block is a group.
+    CML_FN Share own(int n) const {
+        const int blocks = count_blocks(), first = place();
+        return {first, blocks, first < n ? (n - first - 1) / blocks + 1 : 0};
+    }
+
+    template <class F>
+    CML_FN void each_in_group(int64_t n, F f, int earlier = 0) const {
+        const int warps = warps_of_block(), warp = static_cast<int>(threadIdx.x) / kLanes;
+        for (int64_t i = (warp + warps - earlier % warps) % warps; i < n; i += warps) f(i);
+    }
+
+    CML_FN void sync_group() const { __syncthreads(); }
 
     CML_FN void sync() const {
         if (is_block()) {
@@ -66,6 +87,14 @@ class GridTeam {
     }
 
  private:
+    static CML_FN int warps_of_block() { return static_cast<int>(blockDim.x) / kLanes; }
+
+    // The blocks of this team, and which of them this is.
+    CML_FN int count_blocks() const {
+        return (static_cast<int>(gridDim.x) - 1 - static_cast<int>(number())) / n_teams_ + 1;
+    }
+    CML_FN int place() const { return static_cast<int>(blockIdx.x) / n_teams_; }
+
     CML_FN bool is_block() const { return static_cast<int>(gridDim.x) == n_teams_; }
 
     int n_teams_;
@@ -75,9 +104,10 @@ template <int kChunks, class Team>
 class TileWorker {
  public:
     static constexpr int kThreads = kTileWarps * kLanes;
-    static constexpr int kBlocks = kTileBlocks;
     // With the registers of one block, no length of rows spills on any device; with two that is up
-    // to chance. A second one would have little to do: see docs/design/kernels.md.
+    // to chance. A second one would have little to do in mini-batches, and products keep a
+    // multiprocessor busy with eight warps: see docs/design/kernels.md.
+    static constexpr int kBlocks = 1;
     static constexpr int kBatchBlocks = 1;
     static constexpr int kRowChunks = kChunks;
 
@@ -86,7 +116,8 @@ class TileWorker {
           memory_{launch.shared},
           team_(launch),
           tile_(launch.job, memory_, team_,
-                launch.workspaces + team_.number() * workspace_floats(hyper(), kCudaColumns)) {}
+                launch.workspaces + team_.number() * workspace_floats(hyper(), InLane::kNegative)) {
+    }
 
     // The teams take the tiles in turn. Tiles end with their epoch.
     CML_FN void train(Counters& counters) {

@@ -55,12 +55,12 @@ def test_resident_blocks(machine, registers, warps, shared_bytes, blocks):
 @pytest.mark.parametrize(
     ("arguments", "grid", "millions"),
     [
-        ({}, (8, 8, 0), 2.2),
+        ({"batch_size": 1024}, (8, 8, 0), 2.2),
         ({"batch_size": 4096}, (32, 8, 0), 9),
         ({"batch_size": 16384}, (128, 8, 0), 35),
         ({"batch_size": 65536}, (264, 8, 0), 52),
         ({"update": "async"}, (29, 8, 0), 9),
-        ({"loss": "warp"}, (256, 4, 5000), 50),
+        ({"loss": "warp", "batch_size": 1024}, (256, 4, 5000), 50),
         ({"loss": "warp", "update": "async"}, (528, 4, 5000), 185),
     ],
 )
@@ -68,16 +68,25 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
     """Somebody who read the machine code predicted these, for the kernels as they were then.
 
     A block worked on a tile, and loads of the chunks of a row waited for each other: copying the
-    rows of a pair took 8 trips, that of a negative 4, and there are 128 and 256 of them.
+    rows of a pair took 8 trips, that of a negative 4, and there are 128 and 256 of them. A warp
+    evaluated the loss of 32 pairs, and products loaded one float at a time.
     """
-    before = model.Trips(copy=(128 * 8 + 256 * 4) / (128 + 256), add=6, update=5)
-    monkeypatch.setattr(model, "TRIPS", before)
+    copy = (128 * 8 + 256 * 4) / (128 + 256)
+    before = {
+        "TRIPS": model.Trips(copy=copy, add=6, apply=7, update=5),
+        "STEP": model.Step(loads=9, instructions=24, cycles=33, trips=(0, 0, 0)),
+        "LOSS": model.Loss(pairs=32, cycles=220, trips=0, rest=0),
+        "DRAWN_AT_ONCE": 1,
+        "DRAW_CYCLES": 0,
+    }
+    for name, value in before.items():
+        monkeypatch.setattr(model, name, value)
     found = predicted(grid=grid, **arguments)
     assert found.pairs_per_second == pytest.approx(1e6 * millions, rel=0.2)
 
 
 def test_what_a_pair_of_the_softmax_costs():
-    found = predicted(grid=(66, 8, 0))
+    found = predicted(grid=(66, 8, 0), batch_size=66 * 128)
     assert found.busy == 0.5
     assert found.grid_syncs == 2
     assert found.atomics_of_pair == (2 + 256 / 128) * (100 + 1)  # and a claim for each row
@@ -88,15 +97,27 @@ def test_what_a_pair_of_the_softmax_costs():
 def test_blocks_share_the_few_tiles_of_a_mini_batch():
     """8 teams of 33 blocks; of a step each warp has a few products at most."""
     alone, shared = predicted(grid=(8, 8, 0)), predicted(grid=(264, 8, 0, 8))
-    assert (alone.grid_syncs, shared.grid_syncs) == (2, 9)
+    assert (alone.grid_syncs, shared.grid_syncs) == (2, 5)
     assert 5 < shared.pairs_per_second / alone.pairs_per_second < 33
-    # The loss has 4 warps of a tile, so that it leaves most multiprocessors idle.
     assert alone.busy == pytest.approx(8 / 132)
-    assert 0.5 < shared.busy < 1
+    assert 0.99 < shared.busy < 1  # 16 units of pairs for 33 blocks
+    # One in each multiprocessor: the others have nothing to do until the sums over all pairs.
+    assert 0.3 < predicted(grid=(132, 8, 0, 2)).busy < 0.9
     # Where there are as many tiles as blocks, nothing is shared.
-    many = predicted(grid=(264, 8, 0), batch_size=65536)
+    many = predicted(grid=(264, 8, 0), batch_size=264 * 128)
     assert many.grid_syncs == 2
     assert many.busy == 1
+
+
+def test_teams_wait_for_others():
+    """For those with a block less, and for those with a tile in the last round."""
+    of_two = predicted(A100, grid=(108, 8, 0, 54), batch_size=54 * 128)
+    assert of_two.busy > 0.99
+    of_two_and_one = predicted(A100, grid=(108, 8, 0, 64), batch_size=64 * 128)
+    assert of_two_and_one.busy == pytest.approx(64 / 108, abs=0.05)
+    one_round, two = (predicted(grid=(132, 8, 0), batch_size=n * 128) for n in (132, 140))
+    assert one_round.busy == 1
+    assert two.busy == pytest.approx(140 / 264, abs=0.05)
 
 
 def test_one_warp_updates_without_atomic_operations():
@@ -150,7 +171,7 @@ def test_the_table_has_a_row_for_each_case():
     lines = gpu_model.table(rows).splitlines()
     assert len(lines) == 2 + len(gpu_model.cases())
     assert lines[2].startswith("| softmax | sync | ml-latest-small | ")
-    assert lines[2].endswith(" (50%) |")
+    assert lines[2].endswith(" (49%) |")  # 64 tiles for 66 blocks on 132 multiprocessors
 
 
 # --- beside what gpu_check measured -----------------------------------------------------------
@@ -180,7 +201,7 @@ def test_measured_and_predicted_stand_beside_each_other():
         {"worker": "Tile", "kernel": "sync", "chunks": 0, "registers": 128},
     ]
     point = {"sweep": "batches", "x": 1024, "what": "softmax", "shape": list(GOWALLA[:2])}
-    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 6e6}
+    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 8e6}
     arguments = {"loss": "softmax", "update": "sync", "n_dims": 100}
     points = [
         {**point, "arguments": arguments},
@@ -192,8 +213,8 @@ def test_measured_and_predicted_stand_beside_each_other():
         DEVICE, kernels, {"points": points, "limits": LIMITS}, launched((8, 8, 0))
     )
     assert len(found) == 2
-    assert found[0]["measured"] == 6e6
-    assert 5e5 < found[1]["predicted"] < found[0]["predicted"] < 3e6
+    assert found[0]["measured"] == 8e6
+    assert 5e5 < found[1]["predicted"] < found[0]["predicted"] < 5e6
     assert " times; the model: products, 8 blocks" in predictions.line(found[0])
     for ratio, parts in ((0.4, True), (0.6, False), (1.5, False), (2.5, True)):
         near = {**found[0], "measured": ratio * found[0]["predicted"]}

@@ -365,9 +365,10 @@ extern "C" const char* emulator_train(const cml::Job* job, int64_t begin, int64_
         first_block.x = 0;
         const auto zeros = batch.begin() + cml::memory_bytes(*job, 0);
         std::fill(zeros, batch.end(), kUnwritten);
-        workspaces.assign(
-            options.blocks * cml::workspace_floats(job->hyper, cml::kCudaColumns) * sizeof(float),
-            kUnwritten);
+        workspaces.assign(options.blocks *
+                              cml::workspace_floats(job->hyper, cml::InLane::kNegative) *
+                              sizeof(float),
+                          kUnwritten);
         *counters = cml::cuda_train(*job, begin, end, &device_counters, batch.data(), nullptr);
         if (counters->first_non_finite == INT64_MAX &&
             std::any_of(batch.begin(), zeros, [](char x) { return x != 0; })) {

@@ -187,6 +187,8 @@ class Kernel:
             return "return;"
         if opcode == "membar.gl":
             return ";"  # nothing else runs meanwhile
+        if opcode == "prefetch.L1":
+            return ";"  # changes no memory
         if opcode == "nanosleep.u32":
             return f"__nanosleep({self._read(operands[0], 'uint32_t')});"
         if opcode == "trap":

@@ -20,20 +20,21 @@ struct ContrastiveLoss {
 
     template <class Lanes>
     CML_FN PairBlockLoss<Lanes> evaluate(const Lanes& positive, const Lanes& weight,
-                                         float* negatives, int64_t stride, int32_t n) const {
+                                         const typename Lanes::Negatives& negatives) const {
         const Lanes limit = Lanes::splat(margin);
         const Lanes positive_coefficient = Lanes::splat(2.0f) * weight;
         const Lanes negative_coefficient = Lanes::splat(negative_weight) * positive_coefficient;
         const Lanes one = Lanes::splat(1.0f);
-        Lanes hinges = Lanes::splat(0.0f);
         Lanes impostors = Lanes::splat(0.0f);
-        for (int32_t k = 0; k < n; ++k) {
-            float* const p = negatives + k * stride;
-            const Lanes hinge = limit - Lanes::load(p, Full{});
-            keep_where_above(hinge, 0.0f, negative_coefficient).store(p, Full{});
-            hinges = hinges + keep_where_above(hinge, 0.0f, hinge);
+        const Lanes hinges = negatives.replace([&](const Lanes& distance) CML_INLINE_LAMBDA {
+            const Lanes hinge = limit - distance;
             impostors = impostors + keep_where_above(hinge, 0.0f, one);
-        }
+            return keep_where_above(hinge, 0.0f, hinge);
+        });
+        negatives.replace([&](const Lanes& hinge) CML_INLINE_LAMBDA {
+            return keep_where_above(hinge, 0.0f, negative_coefficient);
+        });
+        impostors = negatives.count(impostors);
         const Lanes loss = weight * (positive + Lanes::splat(negative_weight) * hinges);
         return {positive_coefficient - negative_coefficient * impostors, positive_coefficient, loss,
                 impostors};

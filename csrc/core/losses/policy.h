@@ -13,17 +13,29 @@
 //                         infinity up to a multiple of kLanes
 //     pair_weight         of the pair
 //
-// A loss with shared negatives (softmax.h, contrastive.h) looks at a block of kLanes pairs, one in
-// each lane, which all use the same n negatives. Every negative may move:
+// A loss with shared negatives (softmax.h, contrastive.h) looks at pairs that use the same
+// negatives. Every negative may move:
 //
-//   PairBlockLoss<Lanes> evaluate<Lanes>(positive, weight, negatives, stride, n)
+//   PairBlockLoss<Lanes> evaluate<Lanes>(positive, weight, negatives)
 //     positive     squared distances between the users and their positives
 //     weight       of the pairs
-//     negatives    a matrix whose row k, at negatives + k * stride, has the squared distances
-//                  between the users and negative k (infinite: not a negative of that pair, because
-//                  the user likes it). evaluate() replaces them by the coefficients
+//     negatives    squared distances between the users and the negatives (infinite: not a negative
+//                  of that pair, because the user likes it). evaluate() replaces them by the
+//                  coefficients
 //
 //                    n_ik = -2 dL/d(d_ik^2)
+//
+// What a lane is depends on the device, and with it the class Lanes::Negatives. On the CPU it is a
+// pair; kLanes pairs are evaluated at once. On CUDA it is a negative; there is one pair at a time,
+// and what belongs to the pair is the same in all lanes.
+//
+//   n                          how many there are
+//   each(f)                    f(d) for each distance d, and perhaps for some infinite ones
+//   replace(f)                 d = f(d) for each; returns the sum of the new ones, from the first
+//                              negative to the last, because all devices must give the same bits
+//   least(x)                   the least x after each(), which f() made of distances and least()
+//   count(x)                   the sum of x after each() or replace(), whole numbers that f() added
+//   keep_nearest(nearest, x)   x for the first negative that is not farther than nearest, else 0
 //
 // In both cases a loss has a constructor that takes the Job and keeps the hyper-parameters it
 // needs, and a constant `kName`, its name in Python.
@@ -45,7 +57,7 @@ struct PairLoss {
     float gradient_bound;  // an upper bound of every squared gradient norm, up to rounding
 };
 
-// Result of a loss with shared negatives, for each pair i of the block. With the coefficients n_ik
+// Result of a loss with shared negatives, for each pair i. With the coefficients n_ik
 // of the negatives, p = positive_coefficient = 2 dL/d(d_ij^2) and
 // user_coefficient = p - sum_k n_ik the gradients are
 //

@@ -20,27 +20,21 @@ struct SharedWarpLoss {
 
     template <class Lanes>
     CML_FN PairBlockLoss<Lanes> evaluate(const Lanes& positive, const Lanes& weight,
-                                         float* negatives, int64_t stride, int32_t n) const {
+                                         const typename Lanes::Negatives& negatives) const {
         const Lanes limit = Lanes::splat(margin) + positive;
         const Lanes one = Lanes::splat(1.0f);
         const Lanes zero = Lanes::splat(0.0f);
         Lanes nearest = limit;
         Lanes impostors = zero;
-        for (int32_t k = 0; k < n; ++k) {
-            const Lanes distance = Lanes::load(negatives + k * stride, Full{});
+        negatives.each([&](const Lanes& distance) CML_INLINE_LAMBDA {
             nearest = smaller(nearest, distance);
             impostors = impostors + keep_where_above(limit - distance, 0.0f, one);
-        }
+        });
+        nearest = negatives.least(nearest);
+        impostors = negatives.count(impostors);
         const Lanes rank_weight = Lanes::look_up(rank_weights, impostors) * weight;
         const Lanes coefficient = Lanes::splat(2.0f) * rank_weight;
-        // The first of several nearest negatives takes the coefficient; nothing is left for others.
-        Lanes left = coefficient;
-        for (int32_t k = 0; k < n; ++k) {
-            float* const p = negatives + k * stride;
-            const Lanes kept = keep_where_above(Lanes::load(p, Full{}) - nearest, 0.0f, left);
-            (left - kept).store(p, Full{});
-            left = kept;
-        }
+        negatives.keep_nearest(nearest, coefficient);
         return {zero, coefficient, rank_weight * (limit - nearest), impostors};
     }
 

@@ -23,34 +23,28 @@ struct SoftmaxLoss {
 
     template <class Lanes>
     CML_FN PairBlockLoss<Lanes> evaluate(const Lanes& positive, const Lanes& weight,
-                                         float* negatives, int64_t stride, int32_t n) const {
+                                         const typename Lanes::Negatives& negatives) const {
         const Lanes rate = Lanes::splat(inverse_temperature);
         const Lanes c = Lanes::splat(importance_weight);
         const Lanes one = Lanes::splat(1.0f);
         // Exponents are taken relative to the smallest distance, so that none is above 0.
         Lanes nearest = positive;
-        for (int32_t k = 0; k < n; ++k) {
-            nearest = smaller(nearest, Lanes::load(negatives + k * stride, Full{}));
-        }
-        Lanes others = Lanes::splat(0.0f);  // c sum_k p_ik
+        negatives.each([&](const Lanes& distance)
+                           CML_INLINE_LAMBDA { nearest = smaller(nearest, distance); });
+        nearest = negatives.least(nearest);
         Lanes impostors = Lanes::splat(0.0f);
-        for (int32_t k = 0; k < n; ++k) {
-            const Lanes distance = Lanes::load(negatives + k * stride, Full{});
-            const Lanes p = c * exp((nearest - distance) * rate);
-            p.store(negatives + k * stride, Full{});
-            others = others + p;
+        // c sum_k p_ik
+        const Lanes others = negatives.replace([&](const Lanes& distance) CML_INLINE_LAMBDA {
             impostors = impostors + keep_where_above(positive - distance, 0.0f, one);
-        }
+            return c * exp((nearest - distance) * rate);
+        });
         const Lanes all = exp((nearest - positive) * rate) + others;
         const Lanes scale = Lanes::splat(2.0f) * rate * weight / all;
-        for (int32_t k = 0; k < n; ++k) {
-            float* const p = negatives + k * stride;
-            (Lanes::load(p, Full{}) * scale).store(p, Full{});
-        }
+        negatives.replace([&](const Lanes& p) CML_INLINE_LAMBDA { return p * scale; });
         // The coefficient of the positive is the sum of those of the negatives, so that of the user
         // is zero.
         const Lanes loss = weight * (log(all) + (positive - nearest) * rate);
-        return {Lanes::splat(0.0f), others * scale, loss, impostors};
+        return {Lanes::splat(0.0f), others * scale, loss, negatives.count(impostors)};
     }
 
     float inverse_temperature;
