@@ -229,6 +229,8 @@ BAD_PARAMETERS = [
     *(("weighting", bad, ValueError) for bad in ("log", "Binary", "", 1)),
     *(("ema_decay", bad, ValueError) for bad in (1, 1.5, -0.1, np.nan)),
     *(("ema_decay", bad, TypeError) for bad in ("0.5", True)),
+    *(("learning_rate_decay", bad, ValueError) for bad in (-0.1, 1.5, np.nan)),
+    *(("learning_rate_decay", bad, TypeError) for bad in ("0.1", True)),
     *(("temperature", bad, ValueError) for bad in (1e-10, 1e10)),
     *(("device", bad, ValueError) for bad in ("gpu", "CPU", "cuda:0", "", None, 0)),
     *(("random_state", bad, TypeError) for bad in ("0", 1.5, True, [1])),

@@ -280,9 +280,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         Hyperparameter(
             "learning_rate_decay",
             0.05,
-            _real(0),
+            check_share,
             "Decay of the step size over epochs; 0: it stays the same.",
-            """float
+            """float, 0 to 1
         In epoch e, counted from 0, the step size is
         ``learning_rate / (1 + learning_rate_decay * e)``. 0: it stays the same. It depends on the
         number of the epoch only, so that a warm start and a longer training go on as one training
