@@ -15,6 +15,7 @@ from support.trainers import assert_same, trainer, vectors
 
 import cml_fast.trainer
 from cml_fast import Trainer
+from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
 from cml_fast._training import hyperparameters, loop
 from cml_fast._training.growing import SHARE_OF_ACCUMULATORS
@@ -72,18 +73,24 @@ def test_it_learns_the_new_likes_and_keeps_the_old_ones(device: str) -> None:
     assert fitted.score(train) > before[0] - 0.02
 
 
-def test_the_learning_rate_does_not_fall_from_update_to_update(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It is that of epoch 10, and mini-batches follow the likes that are trained on."""
-    chosen = []
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings of each job that is made."""
+    made: list[Settings] = []
     make_job = cml_fast.trainer.make_job
 
-    def spy(tables: Tables, likes: sp.csr_array, settings: Any) -> Any:
-        chosen.append(settings)
+    def spy(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
+        made.append(settings)
         return make_job(tables, likes, settings)
 
     monkeypatch.setattr(cml_fast.trainer, "make_job", spy)
+    return made
+
+
+def test_the_learning_rate_does_not_fall_from_update_to_update(
+    monkeypatch: pytest.MonkeyPatch, chosen: list[Settings]
+) -> None:
+    """It is that of epoch 10, and mini-batches follow the likes that are trained on."""
     monkeypatch.setattr(hyperparameters, "LEAST_BATCH", 1)
     fitted = trainer(learning_rate=0.4, learning_rate_decay=0.3, batch_size=None).fit(OLD)
     fitted.partial_fit(NEW, n_epochs=3, replay=0.1)
@@ -292,17 +299,9 @@ def test_asynchronous_updates_and_further_fits_go_on() -> None:
 
 @pytest.mark.parametrize("loss", ["softmax", "warp"])
 def test_the_vectors_are_those_of_the_oracle(
-    loss: str, monkeypatch: pytest.MonkeyPatch, before_training: list[dict[str, np.ndarray]]
+    loss: str, chosen: list[Settings], before_training: list[dict[str, np.ndarray]]
 ) -> None:
     """From where rows begin, on all likes of some users, with the epochs counted on."""
-    chosen = []
-    make_job = cml_fast.trainer.make_job
-
-    def spy(tables: Tables, likes: sp.csr_array, settings: Any) -> Any:
-        chosen.append(settings)
-        return make_job(tables, likes, settings)
-
-    monkeypatch.setattr(cml_fast.trainer, "make_job", spy)
     small = synthetic(20, 16, 80, n_tastes=2).interactions
     fitted = trainer(loss=loss, n_dims=3, batch_size=40, ema_decay=0).fit(small)
     new = Interactions.from_arrays(["ann", "ann"], [small.item_ids[0], "new"])
