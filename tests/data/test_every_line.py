@@ -96,12 +96,12 @@ def check(content: bytes, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatc
 
 
 def test_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    _any_bytes(1_000, monkeypatch)
+    _any_bytes(400, monkeypatch)
 
 
 @pytest.mark.slow
 def test_any_bytes_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    _any_bytes(10_000, monkeypatch, seed=1)
+    _any_bytes(4_000, monkeypatch, seed=1)
 
 
 def _any_bytes(n_files: int, monkeypatch: pytest.MonkeyPatch, seed: int = 0) -> None:

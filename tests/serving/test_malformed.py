@@ -11,7 +11,7 @@ from support.serving import Server, made_up, need_the_extra, running
 
 need_the_extra()
 
-A_FEW, MANY = 2_000, 40_000
+A_FEW, MANY = 2_000, 15_000
 # 200: of a few the strange part does no harm.
 STATUSES = {-1, 200, 400, 404, 405, 413, 422}
 

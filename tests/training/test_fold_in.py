@@ -80,14 +80,14 @@ def test_a_retention_above_all_is_refused(isa: str) -> None:
 @pytest.mark.parametrize("n_dims", [1, 33, 100])
 def test_tiles_equal_the_oracle(isa: str, loss: str, rowwise: bool, n_dims: int) -> None:
     """The pairs of a tile, all of one user, make one step together."""
-    likes = random_likes(np.random.default_rng(n_dims), 9, 150, density=0.6, weighted=True)
+    likes = random_likes(np.random.default_rng(n_dims), 4, 150, density=0.6, weighted=True)
     chosen = settings(
         n_dims=n_dims, loss=loss, rowwise=rowwise, tile_size=128, n_negatives=40, margin=1.0
     )
     tables = random_tables("cpu", likes.shape, chosen)
     oracle, before = oracle_of(tables), snapshot(tables)
-    assert make_job(tables, likes, chosen).fold_in(0, 9, 3) is None
-    training.fold_in(oracle, likes, 3, oracle_settings(chosen))
+    assert make_job(tables, likes, chosen).fold_in(0, 4, 2) is None
+    training.fold_in(oracle, likes, 2, oracle_settings(chosen))
     assert_same_tables(tables, oracle)
     for name in ("items", "item_accumulators"):
         np.testing.assert_array_equal(snapshot(tables)[name], before[name], name)
