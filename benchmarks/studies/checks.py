@@ -2,9 +2,9 @@
 
     python -m benchmarks.studies.checks
 
-The checks are made once, however many epochs there are, so the training has a single epoch here, and
-nothing is chosen by trials: this is the least that a `fit` does. Both are CPU-seconds of one process
-with one thread, taken in turn. The share has all checks of ``fit``, whenever they were added.
+The checks are made once, however many epochs there are, so the training has a single epoch here,
+and nothing is chosen by trials: this is the least that a `fit` does. Both are CPU-seconds of one
+process with one thread, taken in turn. The share has all checks of `fit`, whenever they were added.
 """
 
 from __future__ import annotations
