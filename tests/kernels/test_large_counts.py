@@ -96,7 +96,7 @@ def raw_job(device, arrays, chosen, n_items):
 def test_more_than_2_31_samples(device):
     """Users who like everything: every sample is counted, and nothing else is done."""
     # CUDA needs rows for many warps; one user is the quickest for a CPU.
-    shape = (1, 64) if device == "cpu" else (2048, 2048)
+    shape = (1, 256) if device == "cpu" else (2048, 2048)
     likes = sp.csr_array(np.ones(shape, dtype=np.float32))
     # A single thread, so that its own count goes beyond 2^31 too.
     chosen = settings(n_dims=1, n_negatives=1, n_threads=1)
