@@ -26,6 +26,7 @@ def simulated(
     rounds_per_epoch: int | None = None,
     on_round: OnRound = lambda sent, combined: None,
     shard_class: type[Shard] = Shard,
+    device: str = "cpu",
 ) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of users and items that `distributed.fit` must come to, too."""
     own = _for_workers(trainer, {"CPU": 1.0})
@@ -37,7 +38,7 @@ def simulated(
     shards = []
     for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
         begin, end = bounds[w : w + 2]
-        shards.append(shard_class(Plan(settings, rounds, n_workers), w, opened(likes)))
+        shards.append(shard_class(Plan(settings, rounds, n_workers, device), w, opened(likes)))
         users, items = first["users"][begin:end].copy(), first["items"].copy()
         shards[w].restore({"users": users, "items": items}, 0)
     for number in range(rounds.total):

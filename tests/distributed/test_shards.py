@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import itertools
@@ -15,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from support import stand_in_for_cupy
 
 from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, __version__, _core
-from cml_fast._compute import kernels
+from cml_fast._compute import devices, kernels
 from cml_fast._training import hyperparameters
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast._training.reports import Counters
 from cml_fast.data import Dataset, split, synthetic
-from cml_fast.distributed import _storage, fit
+from cml_fast.distributed import _storage, fit, recommend_all
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Accepted, Driver
@@ -32,7 +34,7 @@ from cml_fast.distributed._likes import InFiles
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
 from cml_fast.distributed._worker import worker_class
-from cml_fast.errors import DataError, ModelError
+from cml_fast.errors import DataError, DeviceUnavailable, ModelError
 from cml_fast.evaluation import evaluate
 
 LIKES = synthetic(60, 40, 600).interactions
@@ -135,12 +137,15 @@ def test_combined_rows_stay_in_the_ball() -> None:
         ({}, {"n_workers": 0}, "n_workers must be at least 1, got 0"),
         ({}, {"n_workers": 61}, "at most the number of users with likes, 60, got 61"),
         ({}, {"rounds_per_epoch": 0}, "rounds_per_epoch must be at least 1"),
-        ({}, {"resources": {"GPU": 1}}, "workers train on CPUs"),
+        ({}, {"resources": {"GPU": 2}}, "at most one GPU, got 2"),
+        ({"device": "cpu"}, {"resources": {"GPU": 1}}, "resources reserve GPUs: leave GPU out"),
+        ({"update": "async"}, {"resources": {"GPU": 1}}, "no result of GPUs can be repeated"),
         ({}, {"resources": {"CPU": 0.5}}, "at least one CPU, got 0.5"),
         ({}, {"resume": True}, "resume=True needs checkpoint"),
         ({}, {"address": "ray://10.0.0.1:10001"}, "Ray Client is not supported"),
         ({}, {"address": "nowhere"}, "address must be 'HOST:PORT'"),
-        ({"device": "cuda"}, {}, "trainer has device='cuda'"),
+        ({"device": "cuda"}, {}, "resources reserve no GPU for the workers"),
+        ({"device": "tpu"}, {}, "device must be one of .*, got 'tpu'"),
         ({"warm_start": True}, {}, "trainer has warm_start=True"),
         ({"cov_weight": 1.0}, {}, "trainer has cov_weight=1.0"),
         ({"update": "async", "n_threads": 2}, {}, "update='async' and n_threads=2"),
@@ -154,6 +159,11 @@ def test_what_workers_cannot_do_is_refused(
     trainer = Trainer(temperature=0.3, user_retention=1.0, verbose=False, **hyperparameters)
     with pytest.raises(ValueError, match=message):
         fit(LIKES, trainer, **{"n_workers": 2, **arguments})
+
+
+def test_rankings_are_made_on_cpus() -> None:
+    with pytest.raises(ValueError, match="workers search on CPUs"):
+        recommend_all(Model([[0.0]], [[1.0]]), "recs.csv", n_workers=1, resources={"GPU": 1})
 
 
 def test_a_worker_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,16 +336,43 @@ def test_rates_and_mini_batches_of_workers(monkeypatch: pytest.MonkeyPatch) -> N
         seen.clear()
 
 
-def test_a_worker_that_goes_back_comes_to_the_same() -> None:
+@pytest.fixture
+def emulated_gpu(emulator: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_for_cupy.install(monkeypatch)
+    monkeypatch.setattr(devices, "cuda_problem", lambda: None)
+
+
+def test_workers_on_gpus_come_to_what_those_on_cpus_come_to(emulated_gpu: None) -> None:
+    options = {"n_dims": 10, "n_negatives": 8, "batch_size": 64, "ema_decay": 0.5, "n_threads": 1}
+    trainer = Trainer(**TRAINED, **options, verbose=False)
+    on_gpus, on_cpus = (simulated(LIKES, trainer, 2, 2, device=name) for name in ("cuda", "cpu"))
+    for vectors, expected in zip(on_gpus, on_cpus, strict=True):
+        np.testing.assert_array_equal(vectors, expected)
+
+
+def test_a_worker_without_a_gpu_does_not_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cuda_problem", lambda: "there is none")
+    message = r"on node \S+ cannot train: device='cuda' cannot be used: there is none"
+    with pytest.raises(DeviceUnavailable, match=message):
+        Shard(Plan(None, Rounds(1, 1), 1, "cuda"), 0, LIKES.matrix)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_a_worker_that_goes_back_comes_to_the_same(
+    device: str, request: pytest.FixtureRequest
+) -> None:
+    if device == "emulated":
+        request.getfixturevalue("emulated_gpu")
     likes = LIKES.matrix
-    trainer = Trainer(temperature=0.3, ema_decay=0.5)
+    trainer = Trainer(n_dims=10, n_negatives=8, temperature=0.3, ema_decay=0.5)
     settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
     rng = np.random.default_rng(0)
     first = {
         name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
         for name, n in zip(("users", "items"), likes.shape, strict=True)
     }
-    shard = Shard(Plan(settings, Rounds(2, 3), 1), 0, likes)
+    plan = Plan(settings, Rounds(2, 3), 1, "cuda" if device == "emulated" else "cpu")
+    shard = Shard(plan, 0, likes)
 
     def rounds(numbers: range) -> None:
         for number in numbers:

@@ -25,6 +25,7 @@ import numpy as np
 from .. import __version__
 from .._training.reports import Counters, EpochReport
 from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
+from ._cluster import options_of
 from ._parts import Entry
 from ._shard import Plan, Snapshot, WorkerRestarted
 from ._worker import worker_class
@@ -94,15 +95,7 @@ class Driver:
         self._checkpoint, self._record, self._on_epoch = checkpoint, record, on_epoch
         self._bounds = bounds
         self._has_warned = False  # that a checkpoint could not be written
-        others = {name: amount for name, amount in resources.items() if name != "CPU"}
-        memory = others.pop("memory", None)
-        make = worker_class(ray).options(
-            num_cpus=resources["CPU"],
-            memory=memory,
-            resources=others or None,
-            max_restarts=-1,
-            scheduling_strategy="SPREAD",
-        )
+        make = worker_class(ray).options(max_restarts=-1, **options_of(resources))
         self._workers = [make.remote() for _ in range(plan.n_workers)]
         problems = ray.get([self.call(w, "problem", __version__) for w in range(plan.n_workers)])
         for problem in problems:

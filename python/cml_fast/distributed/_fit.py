@@ -13,13 +13,14 @@ from typing import Any, overload
 import numpy as np
 
 from .. import __version__
+from .._compute.devices import DEVICES
 from .._compute.settings import Settings
 from .._search import bulk
 from .._training.checkpoint import fingerprints
 from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used, fewer_pairs
 from .._training.reports import history_of
-from .._validation.scalars import check_bool, check_int, drawing_from
+from .._validation.scalars import check_bool, check_choice, check_int, drawing_from
 from ..errors import DataError
 from ..model import Model
 from ..model_selection import Likes, likes_of
@@ -92,13 +93,15 @@ def fit(
         As for `Trainer.fit`. Workers read the likes of their users from the files of a
         `data.Dataset` themselves, so its folder must be at the same path on all nodes.
     trainer : Trainer
-        Its hyper-parameters are used; it is not fitted. Workers train on CPUs, whatever its
-        ``device``. Its ``n_threads`` is that of a worker; None: as many as ``resources`` has CPUs,
-        and one with ``update="async"``.
+        Its hyper-parameters are used; it is not fitted. With ``device="cuda"`` the workers train on
+        GPUs, with "cpu" on CPUs, and with "auto" on what ``resources`` reserves. Its ``n_threads``
+        is that of a worker; None: as many as ``resources`` has CPUs, and one with
+        ``update="async"``.
     n_workers : int
         At most as many as there are users with likes.
     resources : dict of str to float
-        What Ray reserves for each worker, by Ray's names.
+        What Ray reserves for each worker, by Ray's names: ``{"CPU": 4}``, or ``{"GPU": 1}`` to
+        train on GPUs. Workers share a GPU if it is a part of 1.
     address : str or None
         Of the cluster: "HOST:PORT" of its head, or "auto" for the one that this machine belongs to.
         None: what the environment variable RAY_ADDRESS says, else workers on this machine. If the
@@ -139,6 +142,8 @@ def fit(
         If ``out`` cannot be written, or workers write it where this process does not find it.
     ModelError
         If the checkpoint is damaged.
+    DeviceUnavailable
+        If a worker that is to train on a GPU cannot use it; the message says why.
     RuntimeError
         If a node has no cml_fast or another version, or lost workers do not come back.
     TrainingDiverged
@@ -156,7 +161,7 @@ def fit(
     the bit on any cluster, whatever workers or nodes are lost on the way. With another number of
     workers it is another one, about as good: see [Many workers](../user-guide/many-workers.md).
 
-    Both modes of ``update`` are supported, "async" with one thread for each worker.
+    Both modes of ``update`` are supported, "async" on CPUs and with one thread for each worker.
 
     Examples
     --------
@@ -178,7 +183,7 @@ def fit(
     resume = check_bool("resume", resume)
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
-    own = _for_workers(trainer, needed)
+    own, device = _for_workers(trainer, needed), _device_of_workers(trainer, needed)
     train = likes_of(train)
     inputs = check_fit_inputs(own, train, None, callbacks, None, None)
     check_features_used(own.get_params())
@@ -197,7 +202,7 @@ def fit(
         bounds = user_bounds(inputs.likes.indptr, n_workers)
         driver = Driver(
             ray,
-            Plan(settings, rounds, n_workers),
+            Plan(settings, rounds, n_workers, device),
             bounds,
             likes_of_workers(train, inputs, bounds),
             needed,
@@ -215,7 +220,8 @@ def fit(
         finally:
             driver.stop()
     _describe(own, inputs, settings)
-    hyperparameters, history = own._described(), history_of(driver.history)
+    hyperparameters = {**own._described(), "device": device}
+    history = history_of(driver.history)
     if folder is None:
         return Model(
             vectors[0],
@@ -233,7 +239,10 @@ def fit(
 
 
 def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
-    """A trainer with these hyper-parameters, for one worker; refuse what workers cannot do."""
+    """A trainer with these hyper-parameters, for one worker; refuse what workers cannot do.
+
+    What is chosen before the rounds is computed by this process, on its CPU.
+    """
     if not isinstance(trainer, Trainer):
         raise TypeError(f"trainer must be a Trainer, got {trainer!r}")
     given = trainer.get_params()
@@ -246,11 +255,6 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
                 f"trainer has {name}={given[name]!r}, which distributed.fit does not support: "
                 f"{why}. Set {name}={wanted!r}, or call Trainer.fit"
             )
-    if given["device"] == "cuda":
-        raise ValueError(
-            "trainer has device='cuda', and workers train on CPUs: set device='cpu', or call "
-            "Trainer.fit"
-        )
     if given["update"] == "async":
         if given["n_threads"] not in (None, 1):
             raise ValueError(
@@ -261,6 +265,29 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
     else:
         n_threads = given["n_threads"] or int(resources["CPU"])
     return Trainer(**{**given, "device": "cpu", "n_threads": n_threads})
+
+
+def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
+    """Where the workers train: "cuda" if Ray reserves a GPU for each, else "cpu"."""
+    check_choice("device", trainer.device, DEVICES)
+    if not resources.get("GPU"):
+        if trainer.device == "cuda":
+            raise ValueError(
+                "trainer has device='cuda', and resources reserve no GPU for the workers: give "
+                "resources={'GPU': 1}, or set device='cpu'"
+            )
+        return "cpu"
+    if trainer.device == "cpu":
+        raise ValueError(
+            "trainer has device='cpu', and resources reserve GPUs: leave GPU out, or set "
+            "device='cuda'"
+        )
+    if trainer.update == "async":
+        raise ValueError(
+            "trainer has update='async', with which no result of GPUs can be repeated: set "
+            "update='sync', or leave GPU out of resources"
+        )
+    return "cuda"
 
 
 def _begin(

@@ -5,6 +5,7 @@ Nothing here knows of Ray, so several shards can also train in one process.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from functools import partial
 
 import numpy as np
 
+from .._compute.array_api import namespace_on
+from .._compute.devices import choose_device
 from .._compute.kernels import launch_granularity, make_job
 from .._compute.settings import Settings
 from .._compute.tables import Tables
@@ -21,7 +24,7 @@ from .._training.likes import Likes
 from .._training.reports import Counters
 from .._training.retention import draw_back
 from .._training.scheduled import ScheduledJob
-from ..errors import TrainingDiverged
+from ..errors import DeviceUnavailable, TrainingDiverged
 from ._exchange import Items, Parcel, adopt, combine, pack
 from ._sharding import Rounds, item_bounds
 
@@ -36,15 +39,28 @@ class Plan:
         With the temperature and what users keep; the seed is that of the training.
     rounds : Rounds
     n_workers : int
+    device : str
+        Where each worker trains, "cpu" or "cuda".
     """
 
     settings: Settings
     rounds: Rounds
     n_workers: int
+    device: str = "cpu"
 
 
 class WorkerRestarted(RuntimeError):
     """A worker has begun anew, and is not where the driver thinks it is."""
+
+
+def _check_cuda() -> None:
+    """Raise if no GPU can be used here; the message says on which node that is, and why."""
+    try:
+        choose_device("cuda")
+    except DeviceUnavailable as error:
+        raise DeviceUnavailable(
+            f"a worker on node {platform.node()} cannot train: {error}"
+        ) from None
 
 
 # Arrays by name: the tables of a worker, and averages of its vectors.
@@ -65,9 +81,16 @@ class Shard:
     ----------
     next_round : int or None
         The round that is trained next; None until `restore`.
+
+    Raises
+    ------
+    DeviceUnavailable
+        If the plan is to train on a GPU that cannot be used here.
     """
 
     def __init__(self, plan: Plan, number: int, likes: Likes) -> None:
+        if plan.device == "cuda":
+            _check_cuda()
         self.plan, self.number, self.likes = plan, number, likes
         self.next_round: int | None = None
         self._bounds = item_bounds(likes.shape[1], plan.n_workers)
@@ -84,7 +107,9 @@ class Shard:
         """
         settings = self.plan.settings
         tables = {name: array for name, array in snapshot.items() if not name.startswith("mean_")}
-        self.tables = Tables("cpu", settings.n_dims, **tables, rowwise=settings.rowwise)
+        self.tables = Tables(
+            self.plan.device, settings.n_dims, **tables, rowwise=settings.rowwise
+        )
         self._averages = None
         if "mean_users" in snapshot:
             means = {
@@ -103,7 +128,9 @@ class Shard:
             partial(draw_back, self.tables, settings.user_retention),
         )
         arrays = self.tables.arrays
-        self._now = Items(arrays["items"], arrays["item_accumulators"])
+        self._trained = Items(arrays["items"], arrays["item_accumulators"])
+        # In the CPU's memory. Where the kernels train there, these are the same arrays.
+        self._now = Items(*map(self.tables.on_host, self._trained))
         self._start = Items(*(array.copy() for array in self._now))
         self.next_round = next_round
 
@@ -115,7 +142,9 @@ class Shard:
         if self._averages is not None:
             arrays[f"mean_{entity}"] = self._averages.arrays[entity]
         # Ray and NumPy write what is contiguous without a copy of their own.
-        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return {
+            name: np.ascontiguousarray(self.tables.on_host(array)) for name, array in arrays.items()
+        }
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Own users and all items as a model has them: averages, if there are any."""
@@ -141,6 +170,7 @@ class Shard:
                 f"epoch {plan.rounds.epoch_of(number)}: an update of worker {self.number} was not "
                 "finite and was refused; training stopped. Lower learning_rate"
             )
+        self._now = Items(*map(self.tables.on_host, self._trained))
         counters = Counters().plus(counters, time.perf_counter() - launched)
         parcels = [
             pack(self._now.part(first, last), self._start.part(first, last), settings.n_dims)
@@ -157,6 +187,9 @@ class Shard:
         """End a round with the combined rows of each share of the items."""
         for first, last, parcel in zip(self._bounds[:-1], self._bounds[1:], parcels, strict=True):
             adopt(self._now.part(first, last), self._start.part(first, last), parcel)
+        if self.plan.device == "cuda":
+            for array, combined in zip(self._trained, self._now, strict=True):
+                array[...] = namespace_on("cuda").asarray(combined)
         rounds, decay = self.plan.rounds, self.plan.settings.ema_decay
         if rounds.ends_epoch(number) and decay > 0:
             epoch = rounds.epoch_of(number)
