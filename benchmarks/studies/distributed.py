@@ -35,7 +35,7 @@ from cml_fast.distributed import _fit
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Driver
 from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, default_rounds
+from cml_fast.distributed._sharding import Rounds, default_rounds, default_shares
 from cml_fast.evaluation import evaluate
 
 from ..common import datasets, results_file
@@ -64,6 +64,9 @@ LARGE = 1_000_000_000
 
 # CPU-seconds of workers.
 IN_KERNELS, IN_EXCHANGE = "of these in kernels", "in changes and their sums"
+IN_SUMS = "of these in sums"
+# Of the items, to compare the predictions for the largest number of workers.
+SHARES = (4, 8, 16, 32, 64, 128, 512)
 
 Row = dict[str, Any]
 
@@ -120,7 +123,8 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
 
         shard = worker.shard
         run, train, combine, accept = shard._job.run, shard.train, shard.combine, shard.accept
-        worker.in_kernels, worker.in_exchange, worker.sent = 0.0, 0.0, 0
+        worker.in_kernels = worker.in_exchange = worker.in_sums = 0.0
+        worker.sent = 0
 
         def in_kernels(begin: int, end: int) -> Any:
             begun = time.process_time(), time.thread_time()
@@ -132,7 +136,10 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         def in_exchange(call: Any, *arguments: Any) -> Any:
             begun = time.thread_time()
             found = call(*arguments)
-            worker.in_exchange += time.thread_time() - begun
+            seconds = time.thread_time() - begun
+            worker.in_exchange += seconds
+            if call == combine:
+                worker.in_sums += seconds
             return found
 
         def trained(number: int) -> Any:
@@ -149,10 +156,11 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         shard.accept = lambda number, parcels: in_exchange(accept, number, parcels)
 
     def read(worker: Any) -> tuple[float, ...]:
-        """Run in a worker: CPU-seconds in all, in kernels and exchange, and the bytes sent."""
+        """Run in a worker: CPU-seconds in all, in parts of it, and the bytes sent."""
         import time
 
-        return time.process_time(), worker.in_kernels, worker.in_exchange, worker.sent
+        spent = time.process_time(), worker.in_kernels, worker.in_exchange, worker.in_sums
+        return *spent, worker.sent
 
     class Clocked(Driver):
         def _of_all(self, function: Any) -> np.ndarray:
@@ -167,11 +175,12 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         def vectors(self) -> tuple[np.ndarray, np.ndarray]:
             workers, wall = self.begun
             seconds = (time.perf_counter() - wall) / n_epochs
-            whole, kernels, exchange, sent = ((self._of_all(read) - workers) / n_epochs).T
+            whole, kernels, exchange, sums, sent = ((self._of_all(read) - workers) / n_epochs).T
             found["wall seconds"] = round(seconds, 3)
             found["CPU-seconds of workers"] = np.round(whole, 3).tolist()
             found[IN_KERNELS] = np.round(kernels, 3).tolist()
             found[IN_EXCHANGE] = np.round(exchange, 4).tolist()
+            found[IN_SUMS] = np.round(sums, 4).tolist()
             found["bytes sent by a worker in a round"] = round(
                 float(sent.mean()) / found["rounds per epoch"]
             )
@@ -199,7 +208,7 @@ def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
     own = _fit._for_workers(trainer(name, n_epochs), {"CPU": 1.0})
     inputs = check_fit_inputs(own, likes, None, (), None, None)
     settings, first = _fit._begin(own, inputs, None, 1)
-    plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1)
+    plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1, 1)
 
     class Training:
         def __init__(self, likes: Any, first: Any) -> None:
@@ -273,10 +282,10 @@ class RoundModel:
     """How long rounds take.
 
     Calibrated on one machine, where there is no network: the kernels on the CPU time of one worker,
-    what a worker computes in an exchange on that of two. That goes through all items, however many
-    workers there are: each compares all items with those before the round, adds up the changes of
-    its share from all workers, and takes over all sums. What Ray does by itself, such as looking
-    after its workers, is left out: it depends on how long a round lasts.
+    what a worker computes in an exchange on that of two. Each compares all items with those before
+    the round, and takes over all sums, however many workers there are. Who combines a share of the
+    items adds up the changes of all workers to it; the others wait. What Ray does by itself, such
+    as looking after its workers, is left out: it depends on how long a round lasts.
 
     Parameters
     ----------
@@ -299,7 +308,10 @@ class RoundModel:
         self.per_object = per_object
         self.pairs_per_second = n_pairs / measured[1][IN_KERNELS][0]
         two = measured[2]
-        self.per_round = float(np.mean(two[IN_EXCHANGE])) / two["rounds per epoch"]
+        exchange, self.sums = (
+            float(np.mean(two[key])) / two["rounds per epoch"] for key in (IN_EXCHANGE, IN_SUMS)
+        )
+        self.beside_sums = exchange - self.sums
 
     def with_pairs(self, n_pairs: int) -> RoundModel:
         """The same for more likes of the same items."""
@@ -307,33 +319,41 @@ class RoundModel:
         other.n_pairs = n_pairs
         return other
 
-    def bytes(self, n_workers: int) -> float:
-        """What a worker sends to others in a round: parcels, and its share of what is combined.
+    def shares(self, n_workers: int) -> int:
+        return default_shares(n_workers, self.n_items, N_DIMS)
 
-        All items are drawn equally often.
+    def bytes(self, n_workers: int, n_shares: int) -> float:
+        """What who combines a share of the items gets and sends in a round: parcels, and sums.
+
+        All items are drawn equally often. With a share for each worker it is also what each sends.
         """
         pairs = self.n_pairs / n_workers / default_rounds(n_workers)
         draws = pairs * (1 + self.negatives_per_pair) / self.n_items
         by_one, by_any = -np.expm1(-draws), -np.expm1(-draws * n_workers)
-        rows = (by_one + by_any) * self.n_items * (n_workers - 1) / n_workers
+        rows = (by_one + by_any) * self.n_items * (n_workers - 1) / n_shares
         return float(rows * self.row_bytes)
 
-    def epoch(self, n_workers: int, gbit: float | None = None) -> Row:
+    def epoch(
+        self, n_workers: int, gbit: float | None = None, n_shares: int | None = None
+    ) -> Row:
         """Seconds of an epoch by what takes them; without a network if ``gbit`` is None.
 
         Nothing happens at the same time: workers wait for the driver's calls, and for each other.
         """
-        rounds, n_bytes = default_rounds(n_workers), self.bytes(n_workers)
+        n_shares = n_shares or self.shares(n_workers)
+        rounds, n_bytes = default_rounds(n_workers), self.bytes(n_workers, n_shares)
         network = driver = 0.0
         if gbit is not None:
             network = n_bytes / (gbit * GBIT) + 2 * LATENCY
             # Parcels are returned once and taken once, combined shares are taken by all.
-            driver = 1.5 * n_workers**2 * self.per_object["driver"]
-        in_ray = 1.5 * (n_workers - 1) * self.per_object["worker"]
+            driver = 1.5 * n_workers * n_shares * self.per_object["driver"]
+        # Who combines returns a parcel for each share, takes one from each worker, and all sums.
+        in_ray = (n_shares - 1 + (n_workers - 1) / 2) * self.per_object["worker"]
         in_ray += n_bytes * self.per_object["byte"]
+        exchange = self.beside_sums + self.sums * n_workers / n_shares
         parts = {
             "kernels": self.n_pairs / n_workers / self.pairs_per_second,
-            "exchange": rounds * self.per_round,
+            "exchange": rounds * exchange,
             "objects": rounds * in_ray,
             "network": rounds * network,
             "driver": rounds * driver,
@@ -342,6 +362,7 @@ class RoundModel:
         return {
             "workers": n_workers,
             "rounds per epoch": rounds,
+            "shares": n_shares,
             "bytes sent by a worker in a round": round(n_bytes),
             **{name: round(seconds, 4) for name, seconds in parts.items()},
             "seconds": round(total, 4),
@@ -349,7 +370,7 @@ class RoundModel:
         }
 
     def epoch_of_one(self) -> float:
-        return self.n_pairs / self.pairs_per_second + self.per_round
+        return self.n_pairs / self.pairs_per_second + self.beside_sums + self.sums
 
 
 def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
@@ -478,6 +499,10 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         for n_pairs in (likes.nnz, LARGE)
         for gbit in NETWORKS
     }
+    by_shares = [
+        model.with_pairs(LARGE).epoch(PREDICTED[-1], NETWORKS[0], n_shares)
+        for n_shares in sorted((*SHARES, model.shares(PREDICTED[-1])))
+    ]
     for what, epochs in predicted.items():
         for epoch in epochs:
             print(
@@ -491,12 +516,14 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         "independent": [alone, *together],
         "model": {
             "pairs per CPU-second in kernels": round(model.pairs_per_second),
-            "CPU-seconds of a round for changes and sums": model.per_round,
+            "CPU-seconds of a round for changes": model.beside_sums,
+            "and for sums, with a share for each worker": model.sums,
             "CPU-seconds of Ray per object": per_object,
             "latency of a message": LATENCY,
         },
         "checked": checked(model, measured),
         "predicted": predicted,
+        "predicted by the number of shares": by_shares,
     }
 
 

@@ -110,6 +110,13 @@ def test_workers_come_to_what_they_come_to_in_one_process(undisturbed: Model) ->
     assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 3
 
 
+def test_a_worker_without_a_share_changes_nothing(
+    undisturbed: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_fit, "default_shares", lambda *sizes: 2)
+    assert sha256(trained()) == sha256(undisturbed)
+
+
 def test_killed_workers_change_nothing(undisturbed: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = [("load", 0, 0), ("snapshot", 4, 2), ("vectors", 6, 1)]
     killed = killing(monkeypatch, kills)

@@ -32,7 +32,13 @@ from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
 from cml_fast.distributed._likes import InFiles
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
-from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
+from cml_fast.distributed._sharding import (
+    Rounds,
+    default_shares,
+    item_bounds,
+    rows_of,
+    user_bounds,
+)
 from cml_fast.distributed._worker import worker_class
 from cml_fast.errors import DataError, DeviceUnavailable, ModelError
 from cml_fast.evaluation import evaluate
@@ -66,6 +72,21 @@ def test_shares_of_users_are_balanced() -> None:
 def test_items_are_cut_evenly() -> None:
     assert item_bounds(10, 4).tolist() == [0, 2, 5, 7, 10]
     assert item_bounds(1, 3).tolist() == [0, 0, 0, 1]
+
+
+def test_no_more_workers_combine_than_that_is_worth() -> None:
+    assert [default_shares(n, 30_000, 64) for n in (1, 8, 512)] == [1, 8, 22]
+    assert default_shares(512, 1_000_000, 64) == 125
+    assert default_shares(512, 100, 8) == 16
+
+
+def test_who_combines_changes_nothing() -> None:
+    options = {"n_dims": 8, "n_negatives": 8, "batch_size": 32, "n_threads": 1, "verbose": False}
+    of_two, of_five = (
+        simulated(LIKES, Trainer(**TRAINED, **options), 5, 2, n_shares=n) for n in (2, 5)
+    )
+    for vectors, expected in zip(of_two, of_five, strict=True):
+        np.testing.assert_array_equal(vectors, expected)
 
 
 @pytest.mark.parametrize(("n_pairs", "granularity"), [(1000, 32), (7, 32), (65, 1)])
@@ -354,7 +375,7 @@ def test_a_worker_without_a_gpu_does_not_train_on_the_cpu(monkeypatch: pytest.Mo
     monkeypatch.setattr(devices, "cuda_problem", lambda: "there is none")
     message = r"on node \S+ cannot train: device='cuda' cannot be used: there is none"
     with pytest.raises(DeviceUnavailable, match=message):
-        Shard(Plan(None, Rounds(1, 1), 1, "cuda"), 0, LIKES.matrix)
+        Shard(Plan(None, Rounds(1, 1), 1, 1, "cuda"), 0, LIKES.matrix)
 
 
 @pytest.mark.parametrize("device", ["cpu", "emulated"])
@@ -371,7 +392,7 @@ def test_a_worker_that_goes_back_comes_to_the_same(
         name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
         for name, n in zip(("users", "items"), likes.shape, strict=True)
     }
-    plan = Plan(settings, Rounds(2, 3), 1, "cuda" if device == "emulated" else "cpu")
+    plan = Plan(settings, Rounds(2, 3), 1, 1, "cuda" if device == "emulated" else "cpu")
     shard = Shard(plan, 0, likes)
 
     def rounds(numbers: range) -> None:
@@ -396,7 +417,7 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
     class Losing(Driver):
         def __init__(self) -> None:
             self._ray = pytest.importorskip("ray")
-            self._plan = Plan(None, Rounds(1, 1), 1)
+            self._plan = Plan(None, Rounds(1, 1), 1, 1)
             self.n_begun = 0
 
         def _last_resort(self) -> Accepted:
@@ -477,7 +498,7 @@ def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
         for name, n in zip(("users", "items"), likes.shape, strict=True)
     ]
     worker = worker_class(NoRay)()
-    worker.load(Plan(settings, Rounds(1, 1), 2), 1, likes, *first, 0)
+    worker.load(Plan(settings, Rounds(1, 1), 2, 2), 1, likes, *first, 0)
     _, other, own = worker.train(0)
     assert own is None
     assert len(other.rows) > 0

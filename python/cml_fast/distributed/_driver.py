@@ -1,8 +1,8 @@
 """The rounds of a training on Ray's workers, and what is done when some of these are lost.
 
 A round takes three calls of each worker: it trains and packs what it changed, combines the parcels
-for its share of the items, and takes over the combined rows of all shares. Parcels go from worker
-to worker through Ray's object store. The driver only says what depends on what, for all rounds of
+for its share of the items, if it has one, and takes over the combined rows of all shares. Parcels
+go from worker to worker through Ray's object store. The driver only says what depends on what, for all rounds of
 an epoch at once.
 
 After each epoch the workers hand out copies of their tables. If a worker is lost, Ray starts it
@@ -147,19 +147,18 @@ class Driver:
 
     def _epoch(self) -> None:
         """Train the rounds of the next epoch, and accept them."""
-        rounds, everyone = self._plan.rounds, range(self._plan.n_workers)
+        rounds, n_shares = self._plan.rounds, self._plan.n_shares
+        everyone = range(self._plan.n_workers)
         begun = time.perf_counter()
         counters: list[Any] = []
         ends: list[Any] = []
         end = self._accepted.next_round + rounds.per_epoch
         for number in range(self._accepted.next_round, end):
-            sent = [
-                self.call(w, "train", number, n_returns=self._plan.n_workers + 1) for w in everyone
-            ]
+            sent = [self.call(w, "train", number, n_returns=n_shares + 1) for w in everyone]
             counters += [parcels[0] for parcels in sent]
             combined = [
                 self.call(w, "combine", number, *(parcels[w + 1] for parcels in sent))
-                for w in everyone
+                for w in range(n_shares)
             ]
             ends += [self.call(w, "accept", number, *combined) for w in everyone]
         copies = [self.call(w, "snapshot", end, "users", n_returns=2) for w in everyone]

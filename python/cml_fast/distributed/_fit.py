@@ -32,7 +32,7 @@ from ._likes import likes_of_workers
 from ._partitioned import PartitionedModel
 from ._parts import prepare, write_whole
 from ._shard import Plan, Snapshot
-from ._sharding import Rounds, default_rounds, user_bounds
+from ._sharding import Rounds, default_rounds, default_shares, user_bounds
 
 # What may be another in a training that goes on.
 _OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
@@ -200,9 +200,10 @@ def fit(
         settings, first = _begin(own, inputs, stored, n_workers)
         rounds = Rounds(per_epoch, int(own.n_epochs))
         bounds = user_bounds(inputs.likes.indptr, n_workers)
+        n_shares = default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
         driver = Driver(
             ray,
-            Plan(settings, rounds, n_workers, device),
+            Plan(settings, rounds, n_workers, n_shares, device),
             bounds,
             likes_of_workers(train, inputs, bounds),
             needed,

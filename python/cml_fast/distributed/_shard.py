@@ -39,6 +39,8 @@ class Plan:
         With the temperature and what users keep; the seed is that of the training.
     rounds : Rounds
     n_workers : int
+    n_shares : int
+        Of the items; worker w combines what all changed in share w, if there is one.
     device : str
         Where each worker trains, "cpu" or "cuda".
     """
@@ -46,6 +48,7 @@ class Plan:
     settings: Settings
     rounds: Rounds
     n_workers: int
+    n_shares: int
     device: str = "cpu"
 
 
@@ -93,7 +96,7 @@ class Shard:
             _check_cuda()
         self.plan, self.number, self.likes = plan, number, likes
         self.next_round: int | None = None
-        self._bounds = item_bounds(likes.shape[1], plan.n_workers)
+        self._bounds = item_bounds(likes.shape[1], plan.n_shares)
         # No two workers draw the same negatives in the same order.
         sequence = np.random.SeedSequence([plan.settings.seed, number])
         self._seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

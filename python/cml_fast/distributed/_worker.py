@@ -50,11 +50,12 @@ def worker_class(ray: Any) -> Any:
             self.shard.restore({**users, **items}, next_round)
 
         def train(self, number: int) -> tuple[Any, ...]:
-            """Return the counters of a round, and a parcel for each other worker."""
+            """Return the counters of a round, and a parcel for each share of the items."""
             shard = self._at(number)
             counters, parcels = shard.train(number)
             # The own one stays here, and so need not be copied to Ray's object store.
-            self.own, parcels[shard.number] = parcels[shard.number], None
+            if shard.number < len(parcels):
+                self.own, parcels[shard.number] = parcels[shard.number], None
             return (counters, *parcels)
 
         def combine(self, number: int, *parcels: Any) -> Any:
