@@ -32,18 +32,16 @@ def simulated(
     """The vectors of users and items that `distributed.fit` must come to, too."""
     own = _for_workers(trainer, {"CPU": 1.0})
     inputs = check_fit_inputs(own, train, None, (), None, None)
-    settings, first = _begin(own, inputs, None, n_workers)
+    bounds = user_bounds(inputs.likes.indptr, n_workers)
+    settings, first = _begin(own, inputs, None, bounds)
     assert first is not None
     rounds = Rounds(rounds_per_epoch or default_rounds(n_workers), int(own.n_epochs))
-    bounds = user_bounds(inputs.likes.indptr, n_workers)
     n_shares = n_shares or default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
     plan = Plan(settings, rounds, n_workers, n_shares, device)
     shards = []
     for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
-        begin, end = bounds[w : w + 2]
         shards.append(shard_class(plan, w, opened(likes)))
-        users, items = first["users"][begin:end].copy(), first["items"].copy()
-        shards[w].restore({"users": users, "items": items}, 0)
+        shards[w].begin(first.generators[w], **first.items)
     for number in range(rounds.total):
         sent = [shard.train(number)[1] for shard in shards]
         combined = [

@@ -35,7 +35,12 @@ from cml_fast.distributed import _fit
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Driver
 from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, default_rounds, default_shares
+from cml_fast.distributed._sharding import (
+    Rounds,
+    default_rounds,
+    default_shares,
+    user_bounds,
+)
 from cml_fast.evaluation import evaluate
 
 from ..common import datasets, results_file
@@ -207,7 +212,7 @@ def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
     """
     own = _fit._for_workers(trainer(name, n_epochs), {"CPU": 1.0})
     inputs = check_fit_inputs(own, likes, None, (), None, None)
-    settings, first = _fit._begin(own, inputs, None, 1)
+    settings, first = _fit._begin(own, inputs, None, user_bounds(inputs.likes.indptr, 1))
     plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1, 1)
 
     class Training:
@@ -215,7 +220,7 @@ def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
             from cml_fast.distributed._shard import Shard
 
             self.shard = Shard(plan, 0, likes)
-            self.shard.restore(first, 0)
+            self.shard.begin(*first.generators, **first.items)
 
         def ready(self) -> None:
             """Answer, which is after all that was asked for before."""

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ from support import stand_in_for_cupy
 from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, __version__, _core
 from cml_fast._compute import devices, kernels
-from cml_fast._training import hyperparameters
+from cml_fast._compute.tables import random_vectors
+from cml_fast._training import fit_inputs, hyperparameters, start
+from cml_fast._training.fit_inputs import check_fit_inputs
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast._training.reports import Counters
 from cml_fast.data import Dataset, split, synthetic
@@ -30,7 +33,8 @@ from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, w
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
-from cml_fast.distributed._likes import InFiles
+from cml_fast.distributed._fit import _begin, _for_workers
+from cml_fast.distributed._likes import InFiles, likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import (
     Rounds,
@@ -334,6 +338,52 @@ def test_workers_learn_about_as_much_as_one_machine() -> None:
     assert recalls[1] > 0.9 * recalls[0]
 
 
+@pytest.mark.parametrize("in_files", [False, True])
+def test_workers_make_the_first_vectors_of_their_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_files: bool
+) -> None:
+    matrix = LIKES.matrix.copy()
+    matrix.data[matrix.indptr[30] : matrix.indptr[33]] = 0  # they stay at random vectors
+    matrix.eliminate_zeros()
+    train = Dataset._write(matrix, tmp_path / "likes", part_pairs=100) if in_files else matrix
+    own = _for_workers(Trainer(n_dims=7, temperature=0.3, user_retention=1.0), {"CPU": 1.0})
+    inputs = check_fit_inputs(own, train, None, (), None, None)
+    whole = own._begin(inputs, np.random.default_rng(own.random_state)).tables.vectors()
+    bounds = user_bounds(inputs.likes.indptr, 4)
+    monkeypatch.setattr(start, "DRAWN", 5)
+    drawn: list[int] = []
+
+    def watched(shape: tuple[int, int], *arguments: Any) -> np.ndarray:
+        drawn.append(shape[0])
+        return random_vectors(shape, *arguments)
+
+    monkeypatch.setattr(start, "random_vectors", watched)
+    settings, first = _begin(own, inputs, None, bounds)
+    assert drawn == [40]  # the items: the users are for the workers
+    parts = []
+    for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
+        shard = Shard(Plan(settings, Rounds(1, 1), 4, 4), w, opened(likes))
+        shard.begin(first.generators[w], **first.items)
+        parts.append(shard.vectors()[0])
+        np.testing.assert_array_equal(shard.vectors()[1], whole[1])
+    np.testing.assert_array_equal(np.concatenate(parts), whole[0])
+
+
+def test_users_of_workers_need_not_fit_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(fit_inputs, "check_fits", refuse)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    likes = Dataset._write(LIKES.matrix, tmp_path / "likes")
+    with pytest.raises(MemoryError):
+        fit(likes, Trainer(), n_workers=2)
+    with pytest.raises(ImportError, match="several workers need Ray"):  # which comes after that
+        fit(likes, Trainer(), n_workers=2, out=tmp_path / "model")
+
+
 def test_rates_and_mini_batches_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate falls from epoch to epoch; a worker's mini-batches follow its share of the likes."""
     monkeypatch.setattr(hyperparameters, "LEAST_BATCH", 1)
@@ -493,17 +543,16 @@ def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
         Trainer(n_dims=64, temperature=0.3).get_params(), likes.shape, likes.nnz
     )
     rng = np.random.default_rng(0)
-    first = [
-        {name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50}
-        for name, n in zip(("users", "items"), likes.shape, strict=True)
-    ]
+    items = rng.standard_normal((likes.shape[1], settings.n_dims), dtype=np.float32) / 50
+    first = {"items": items, "smooth": items}
     worker = worker_class(NoRay)()
-    worker.load(Plan(settings, Rounds(1, 1), 2, 2), 1, likes, *first, 0)
+    plan = Plan(settings, Rounds(1, 1), 2, 2)
+    worker.load(plan, 1, likes, np.random.default_rng(1), first, 0)
     _, other, own = worker.train(0)
     assert own is None
     assert len(other.rows) > 0
-    shard = Shard(worker.shard.plan, 1, likes)
-    shard.restore({**first[0], **first[1]}, 0)
+    shard = Shard(plan, 1, likes)
+    shard.begin(np.random.default_rng(1), **first)
     parcels = shard.train(0)[1]
     for found, wanted in zip(worker.combine(0, own), shard.combine([parcels[1]]), strict=True):
         np.testing.assert_array_equal(found, wanted)

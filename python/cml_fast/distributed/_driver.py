@@ -27,7 +27,7 @@ from .._training.reports import Counters, EpochReport
 from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
 from ._cluster import options_of
 from ._parts import Entry
-from ._shard import Plan, Snapshot, WorkerRestarted
+from ._shard import First, Plan, WorkerRestarted
 from ._worker import worker_class
 
 # How long lost workers may take to come back.
@@ -48,7 +48,7 @@ class Accepted:
     ----------
     next_round : int
     snapshots : list of (users, items)
-        For each worker, in Ray's object store.
+        For each worker, in Ray's object store; before round 0 what `First` has for it.
     history : list of EpochReport
         Of the epochs before it.
     """
@@ -71,8 +71,8 @@ class Driver:
         Of each worker, as of `likes_of_workers`.
     resources : dict of str to float
         Of each worker.
-    first : dict of str to numpy.ndarray, or None
-        The vectors of "users" and "items" at the beginning; None to go on from a checkpoint.
+    first : First or None
+        What training begins with; None to go on from a checkpoint.
     checkpoint : str or None
     record : dict
         What a checkpoint says besides the state.
@@ -86,7 +86,7 @@ class Driver:
         bounds: np.ndarray,
         likes: Sequence[Any],
         resources: dict[str, float],
-        first: Snapshot | None,
+        first: First | None,
         checkpoint: str | None,
         record: dict[str, Any],
         on_epoch: Callable[[EpochReport], Any],
@@ -210,11 +210,10 @@ class Driver:
         return self._beginning() if self._stored is None else self._from_checkpoint(self._stored)
 
     def _beginning(self) -> Accepted:
-        tables, put = self._first, self._ray.put
-        assert tables is not None  # there is no checkpoint
-        items = put({"items": tables["items"]})
-        cuts = zip(self._bounds[:-1], self._bounds[1:], strict=True)
-        return Accepted(0, [(put({"users": tables["users"][a:b]}), items) for a, b in cuts])
+        first, put = self._first, self._ray.put
+        assert first is not None  # there is no checkpoint
+        items = put(first.items)
+        return Accepted(0, [(put(generator), items) for generator in first.generators])
 
     def _from_checkpoint(self, record: dict[str, Any]) -> Accepted:
         """The arrays go through the driver. They may be those of another number of workers."""

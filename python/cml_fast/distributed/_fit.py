@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 import os
 import warnings
@@ -20,7 +21,9 @@ from .._training.checkpoint import fingerprints
 from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used, fewer_pairs
 from .._training.reports import history_of
+from .._training.start import first_items, skip_users
 from .._validation.scalars import check_bool, check_choice, check_int, drawing_from
+from ..data import Dataset
 from ..errors import DataError
 from ..model import Model
 from ..model_selection import Likes, likes_of
@@ -31,7 +34,7 @@ from ._driver import Driver
 from ._likes import likes_of_workers
 from ._partitioned import PartitionedModel
 from ._parts import prepare, write_whole
-from ._shard import Plan, Snapshot
+from ._shard import First, Plan
 from ._sharding import Rounds, default_rounds, default_shares, user_bounds
 
 # What may be another in a training that goes on.
@@ -185,7 +188,8 @@ def fit(
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
     own, device = _for_workers(trainer, needed), _device_of_workers(trainer, needed)
     train = likes_of(train)
-    inputs = check_fit_inputs(own, train, None, callbacks, None, None)
+    has_users = out is None or not isinstance(train, Dataset)
+    inputs = check_fit_inputs(own, train, None, callbacks, None, None, has_users=has_users)
     check_features_used(own.get_params())
     n_users = int((inputs.likes.indptr[1:] > inputs.likes.indptr[:-1]).sum())
     if n_workers > n_users:
@@ -197,9 +201,9 @@ def fit(
     stored = _stored(checkpoint, record, resume=resume)
     folder = None if out is None else _prepared(out, checkpoint, inputs)
     with connected(address, n_workers, needed) as ray:
-        settings, first = _begin(own, inputs, stored, n_workers)
-        rounds = Rounds(per_epoch, int(own.n_epochs))
         bounds = user_bounds(inputs.likes.indptr, n_workers)
+        settings, first = _begin(own, inputs, stored, bounds)
+        rounds = Rounds(per_epoch, int(own.n_epochs))
         n_shares = default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
         driver = Driver(
             ray,
@@ -292,25 +296,30 @@ def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
 
 
 def _begin(
-    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None, n_workers: int
-) -> tuple[Settings, Snapshot | None]:
-    """The settings, with all that is chosen and drawn, and the vectors that training begins with.
+    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None, bounds: np.ndarray
+) -> tuple[Settings, First | None]:
+    """The settings, with all that is chosen and drawn, and what each worker begins with.
 
-    They are those with which `Trainer.fit` begins; None if there is a checkpoint to go on from.
+    These are the vectors with which `Trainer.fit` begins; None if there is a checkpoint to go on
+    from. Worker w has the users from ``bounds[w]`` to ``bounds[w + 1]``.
     """
     if stored is not None:
         return Settings(**{**stored["settings"], "n_threads": inputs.settings.n_threads}), None
     with drawing_from(own.random_state) as generator:
         inputs = own._with_retention(inputs, None)
         temperature = own._choose_temperature(inputs, None)
-        state = own._begin(inputs, generator)
-    settings = replace(inputs.settings, seed=state.seed)
+        # From here on as Trainer._begin.
+        settings = replace(inputs.settings, seed=int(generator.integers(2**63)))
+        generators = []
+        for n_users in np.diff(bounds).tolist():
+            generators.append(copy.deepcopy(generator))
+            skip_users(n_users, settings.n_dims, generator)
+        items, smooth = first_items(inputs.likes, settings.n_dims, settings.max_norm, generator)
     if temperature is not None:
         settings = replace(settings, temperature=temperature)
     if own.batch_size is None:
-        settings = fewer_pairs(settings, inputs.likes.nnz // n_workers)
-    users, items = state.tables.vectors()
-    return settings, {"users": users, "items": items}
+        settings = fewer_pairs(settings, inputs.likes.nnz // len(generators))
+    return settings, First(generators, {"items": items, "smooth": smooth})
 
 
 def _record(own: Trainer, inputs: FitInputs, n_workers: int, per_epoch: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,13 +18,14 @@ from .._compute.array_api import namespace_on
 from .._compute.devices import choose_device
 from .._compute.kernels import launch_granularity, make_job
 from .._compute.settings import Settings
-from .._compute.tables import Tables
+from .._compute.tables import Tables, random_vectors
 from .._threads import blas_threads
 from .._training.ema import MovingAverages
 from .._training.likes import Likes
 from .._training.reports import Counters
 from .._training.retention import draw_back
 from .._training.scheduled import ScheduledJob
+from .._training.start import place_users
 from ..errors import DeviceUnavailable, TrainingDiverged
 from ._exchange import Items, Parcel, adopt, combine, pack
 from ._sharding import Rounds, item_bounds
@@ -70,6 +72,21 @@ def _check_cuda() -> None:
 Snapshot = dict[str, np.ndarray]
 
 
+class First(NamedTuple):
+    """What a training begins with: the arguments of `Shard.begin`.
+
+    Attributes
+    ----------
+    generators : list of numpy.random.Generator
+        For each worker one that draws its users next.
+    items : dict of str to numpy.ndarray
+        "items" and "smooth".
+    """
+
+    generators: list[np.random.Generator]
+    items: Snapshot
+
+
 class Shard:
     """The part of worker ``number``.
 
@@ -83,7 +100,7 @@ class Shard:
     Attributes
     ----------
     next_round : int or None
-        The round that is trained next; None until `restore`.
+        The round that is trained next; None until `begin` or `restore`.
 
     Raises
     ------
@@ -103,16 +120,31 @@ class Shard:
 
     # --- the state, as of an accepted round ----------------------------------------------------
 
+    def begin(self, generator: np.random.Generator, items: np.ndarray, smooth: np.ndarray) -> None:
+        """Begin with the vectors of `first_vectors`, of which the own users are made here.
+
+        Parameters
+        ----------
+        generator : numpy.random.Generator
+            Draws them next.
+        items, smooth : numpy.ndarray, (all items, n_dims), float32
+            As of `first_items`.
+        """
+        n_users, max_norm = self.likes.shape[0], self.plan.settings.max_norm
+        users = random_vectors((n_users, self.plan.settings.n_dims), max_norm, generator)
+        place_users(users, self.likes, smooth, max_norm)
+        self.restore({"users": users, "items": items}, 0)
+
     def restore(self, snapshot: Snapshot, next_round: int) -> None:
         """Go on before ``next_round``, with copies of these arrays of users and items.
 
         Accumulators are zero where there are none.
         """
-        settings = self.plan.settings
+        for name in ("tables", "_averages", "_job", "_trained", "_now", "_start"):
+            self.__dict__.pop(name, None)  # there may be no room for two states
+        settings, device = self.plan.settings, self.plan.device
         tables = {name: array for name, array in snapshot.items() if not name.startswith("mean_")}
-        self.tables = Tables(
-            self.plan.device, settings.n_dims, **tables, rowwise=settings.rowwise
-        )
+        self.tables = Tables(device, settings.n_dims, **tables, rowwise=settings.rowwise)
         self._averages = None
         if "mean_users" in snapshot:
             means = {
