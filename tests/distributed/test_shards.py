@@ -131,6 +131,33 @@ def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> 
     assert first.vectors[0].tolist() == [0] * 16
 
 
+def test_a_share_of_which_all_rows_have_moved() -> None:
+    """These are not copied row by row. One row more, that nobody moved, changes nothing."""
+    rng = np.random.default_rng(1)
+    widths = {"vectors": 32, "accumulators": 1}
+    start, *moved = (
+        Items(**{name: rng.random((5000, n), dtype=np.float32) for name, n in widths.items()})
+        for _ in range(3)
+    )
+    still = Items(*(array[:1] for array in start))
+    more, *moved_more = (
+        Items(*map(np.concatenate, zip(side, still, strict=True))) for side in (start, *moved)
+    )
+    parcels = [pack(now, start, 20) for now in moved]
+    np.testing.assert_array_equal(parcels[0].vectors, (moved[0].vectors - start.vectors)[:, :20])
+    assert parcels[0].rows.tolist() == list(range(5000))
+    combined = combine(parcels, start, max_norm=1)
+    others = [pack(now, more, 20) for now in moved_more]
+    for found, expected in zip(combine(others, more, max_norm=1), combined, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for now, before in ((moved[0], start), (moved_more[0], more)):
+        adopt(now, before, combined)
+        for side in (now, before):
+            np.testing.assert_array_equal(side.vectors[:5000, :20], combined.vectors)
+            np.testing.assert_array_equal(side.accumulators[:5000], combined.accumulators)
+    np.testing.assert_array_equal(moved_more[0].vectors[5000], still.vectors[0])
+
+
 def test_changes_are_added_in_the_order_of_the_workers() -> None:
     start = items([[0, 0]], [0])
     rows = np.zeros(1, dtype=np.int32)
