@@ -45,8 +45,7 @@ def simulated(
     for number in range(rounds.total):
         sent = [shard.train(number)[1] for shard in shards]
         combined = [
-            shards[share].combine([parcels[share] for parcels in sent])
-            for share in range(n_shares)
+            shards[share].combine([parcels[share] for parcels in sent]) for share in range(n_shares)
         ]
         for shard in shards:
             shard.accept(number, combined)

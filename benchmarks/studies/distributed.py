@@ -338,9 +338,7 @@ class RoundModel:
         rows = (by_one + by_any) * self.n_items * (n_workers - 1) / n_shares
         return float(rows * self.row_bytes)
 
-    def epoch(
-        self, n_workers: int, gbit: float | None = None, n_shares: int | None = None
-    ) -> Row:
+    def epoch(self, n_workers: int, gbit: float | None = None, n_shares: int | None = None) -> Row:
         """Seconds of an epoch by what takes them; without a network if ``gbit`` is None.
 
         Nothing happens at the same time: workers wait for the driver's calls, and for each other.

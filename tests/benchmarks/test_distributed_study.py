@@ -12,7 +12,7 @@ from cml_fast import Trainer
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast.data import synthetic
 from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, default_rounds
+from cml_fast.distributed._sharding import Rounds, default_rounds, default_shares
 
 
 def test_quality_is_compared_with_one_worker(tmp_path, monkeypatch):

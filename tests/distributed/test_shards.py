@@ -30,7 +30,7 @@ from cml_fast._training.reports import Counters
 from cml_fast.data import Dataset, split, synthetic
 from cml_fast.distributed import _storage, fit, recommend_all
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
-from cml_fast.distributed._cluster import connected
+from cml_fast.distributed._cluster import check_resources, connected, options_of
 from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
 from cml_fast.distributed._fit import _begin, _for_workers
@@ -134,12 +134,13 @@ def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> 
 def test_a_share_of_which_all_rows_have_moved() -> None:
     """These are not copied row by row. One row more, that nobody moved, changes nothing."""
     rng = np.random.default_rng(1)
-    widths = {"vectors": 32, "accumulators": 1}
-    start, *moved = (
-        Items(**{name: rng.random((5000, n), dtype=np.float32) for name, n in widths.items()})
-        for _ in range(3)
-    )
-    still = Items(*(array[:1] for array in start))
+    shapes = (5000, 32), (5000, 1)
+    start = Items(*(rng.random(shape, dtype=np.float32) for shape in shapes))
+    moved = [
+        Items(*(before + rng.random(before.shape, dtype=np.float32) for before in start))
+        for _ in range(2)
+    ]
+    still = Items(*(array[:1].copy() for array in start))
     more, *moved_more = (
         Items(*map(np.concatenate, zip(side, still, strict=True))) for side in (start, *moved)
     )
@@ -211,6 +212,17 @@ def test_what_workers_cannot_do_is_refused(
     trainer = Trainer(temperature=0.3, user_retention=1.0, verbose=False, **hyperparameters)
     with pytest.raises(ValueError, match=message):
         fit(LIKES, trainer, **{"n_workers": 2, **arguments})
+
+
+def test_what_is_reserved_by_the_names_of_ray() -> None:
+    assert options_of(check_resources({"GPU": 0.5, "memory": 9, "disk": 2})) == {
+        "num_cpus": 1,
+        "num_gpus": 0.5,
+        "memory": 9,
+        "resources": {"disk": 2},
+        "scheduling_strategy": "SPREAD",
+    }
+    assert options_of(check_resources({}))["num_gpus"] is None  # nothing is hidden from workers
 
 
 def test_rankings_are_made_on_cpus() -> None:

@@ -79,8 +79,8 @@ def check_fit_inputs(
     """Check what ``fit`` is given, except for what a compiled job checks itself.
 
     ``weighting`` is that of an earlier fit which this one goes on from. ``update`` is what is
-    trained on, if not all of ``train``. Without ``has_users`` the vectors of users are in the memory
-    of other processes, and it is not checked whether they fit in that of this one.
+    trained on, if not all of ``train``. Without ``has_users`` the vectors of users are in the
+    memory of other processes, and it is not checked whether they fit in that of this one.
     """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")

@@ -2,8 +2,8 @@
 
 A round takes three calls of each worker: it trains and packs what it changed, combines the parcels
 for its share of the items, if it has one, and takes over the combined rows of all shares. Parcels
-go from worker to worker through Ray's object store. The driver only says what depends on what, for all rounds of
-an epoch at once.
+go from worker to worker through Ray's object store. The driver only says what depends on what, for
+all rounds of an epoch at once.
 
 After each epoch the workers hand out copies of their tables. If a worker is lost, Ray starts it
 again, and all workers go back to these copies, or where they are lost as well to the checkpoint, or

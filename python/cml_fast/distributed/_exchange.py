@@ -62,7 +62,9 @@ def pack(now: Items, start: Items, n_dims: int) -> Parcel:
     """How far the rows of a share have moved since the start of the round."""
     n, width = len(now.vectors), min(n_dims, now.accumulators.shape[1])
     rows = np.empty(n, dtype=np.int32)
-    vectors, accumulators = (np.empty((n, columns), dtype=np.float32) for columns in (n_dims, width))
+    vectors, accumulators = (
+        np.empty((n, columns), dtype=np.float32) for columns in (n_dims, width)
+    )
     end = 0
     for begin in range(0, n, BLOCK):
         block, before = now.part(begin, begin + BLOCK), start.part(begin, begin + BLOCK)

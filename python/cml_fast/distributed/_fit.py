@@ -274,20 +274,21 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
 
 def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
     """Where the workers train: "cuda" if Ray reserves a GPU for each, else "cpu"."""
-    check_choice("device", trainer.device, DEVICES)
+    given = trainer.get_params()
+    device, update = check_choice("device", given["device"], DEVICES), given["update"]
     if not resources.get("GPU"):
-        if trainer.device == "cuda":
+        if device == "cuda":
             raise ValueError(
                 "trainer has device='cuda', and resources reserve no GPU for the workers: give "
                 "resources={'GPU': 1}, or set device='cpu'"
             )
         return "cpu"
-    if trainer.device == "cpu":
+    if device == "cpu":
         raise ValueError(
             "trainer has device='cpu', and resources reserve GPUs: leave GPU out, or set "
             "device='cuda'"
         )
-    if trainer.update == "async":
+    if update == "async":
         raise ValueError(
             "trainer has update='async', with which no result of GPUs can be repeated: set "
             "update='sync', or leave GPU out of resources"
