@@ -142,21 +142,23 @@ def test_a_share_of_which_all_rows_have_moved() -> None:
     ]
     still = Items(*(array[:1].copy() for array in start))
     more, *moved_more = (
-        Items(*map(np.concatenate, zip(side, still, strict=True))) for side in (start, *moved)
+        Items(*map(np.concatenate, zip(still, side, strict=True))) for side in (start, *moved)
     )
     parcels = [pack(now, start, 20) for now in moved]
     np.testing.assert_array_equal(parcels[0].vectors, (moved[0].vectors - start.vectors)[:, :20])
     assert parcels[0].rows.tolist() == list(range(5000))
     combined = combine(parcels, start, max_norm=1)
     others = [pack(now, more, 20) for now in moved_more]
-    for found, expected in zip(combine(others, more, max_norm=1), combined, strict=True):
+    combined_more = combine(others, more, max_norm=1)
+    assert combined_more.rows.tolist() == list(range(1, 5001))
+    for found, expected in zip(combined_more[1:], combined[1:], strict=True):
         np.testing.assert_array_equal(found, expected)
-    for now, before in ((moved[0], start), (moved_more[0], more)):
-        adopt(now, before, combined)
-        for side in (now, before):
-            np.testing.assert_array_equal(side.vectors[:5000, :20], combined.vectors)
-            np.testing.assert_array_equal(side.accumulators[:5000], combined.accumulators)
-    np.testing.assert_array_equal(moved_more[0].vectors[5000], still.vectors[0])
+    adopt(moved[0], start, combined)
+    adopt(moved_more[0], more, combined_more)
+    for side in (moved[0], start, moved_more[0].part(1, 5001), more.part(1, 5001)):
+        np.testing.assert_array_equal(side.vectors[:, :20], combined.vectors)
+        np.testing.assert_array_equal(side.accumulators, combined.accumulators)
+    np.testing.assert_array_equal(moved_more[0].vectors[0], still.vectors[0])
 
 
 def test_changes_are_added_in_the_order_of_the_workers() -> None:
@@ -490,7 +492,11 @@ def test_a_worker_that_goes_back_comes_to_the_same(
 
     shard.restore(first, 0)
     rounds(range(2))
+    before = stand_in_for_cupy.traffic
     snapshot = {**shard.snapshot("users"), **shard.snapshot("items")}
+    n_bytes = sum(array.nbytes for array in snapshot.values())
+    copied = (stand_in_for_cupy.traffic - before).to_host
+    assert copied == (n_bytes if device == "emulated" else 0)
     kept = {name: array.copy() for name, array in snapshot.items()}
     rounds(range(2, 6))
     vectors = shard.vectors()
