@@ -13,6 +13,7 @@
   as many trainings by one worker at the same time, which share nothing but its caches. A model of
   a round, by its pairs, bytes, bandwidth and calls, is compared with what was measured, and
   predicts more workers on networks.
+- *model*: the same model of the results of an earlier *speed* part (``--measured FILE``).
 
 Finished measurements are kept in ``--work``: the same command goes on where it was interrupted.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import sys
 import time
 from pathlib import Path
@@ -34,6 +36,7 @@ from cml_fast._training.hyperparameters import check_settings
 from cml_fast.distributed import _fit
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Driver
+from cml_fast.distributed._exchange import Items, Parcel, combine
 from cml_fast.distributed._shard import Plan, Shard
 from cml_fast.distributed._sharding import (
     Rounds,
@@ -52,7 +55,7 @@ from .beyond_memory import matrix
 
 MODULE = "benchmarks.studies.distributed"
 WORK = Path("build/distributed")
-PARTS = ("quality", "late", "speed")
+PARTS = ("quality", "late", "speed", "model")
 N_DIMS = 64
 # Settings that are chosen by short trials otherwise: the same for every number of workers.
 CHOSEN = {"gowalla": {"temperature": 0.16, "user_retention": 1.0}}
@@ -69,7 +72,6 @@ LARGE = 1_000_000_000
 
 # CPU-seconds of workers.
 IN_KERNELS, IN_EXCHANGE = "of these in kernels", "in changes and their sums"
-IN_SUMS = "of these in sums"
 # Of the items, to compare the predictions for the largest number of workers.
 SHARES = (4, 8, 16, 32, 64, 128, 512)
 
@@ -128,8 +130,7 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
 
         shard = worker.shard
         run, train, combine, accept = shard._job.run, shard.train, shard.combine, shard.accept
-        worker.in_kernels = worker.in_exchange = worker.in_sums = 0.0
-        worker.sent = 0
+        worker.in_kernels, worker.in_exchange, worker.sent = 0.0, 0.0, 0
 
         def in_kernels(begin: int, end: int) -> Any:
             begun = time.process_time(), time.thread_time()
@@ -141,10 +142,7 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         def in_exchange(call: Any, *arguments: Any) -> Any:
             begun = time.thread_time()
             found = call(*arguments)
-            seconds = time.thread_time() - begun
-            worker.in_exchange += seconds
-            if call == combine:
-                worker.in_sums += seconds
+            worker.in_exchange += time.thread_time() - begun
             return found
 
         def trained(number: int) -> Any:
@@ -161,11 +159,10 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         shard.accept = lambda number, parcels: in_exchange(accept, number, parcels)
 
     def read(worker: Any) -> tuple[float, ...]:
-        """Run in a worker: CPU-seconds in all, in parts of it, and the bytes sent."""
+        """Run in a worker: CPU-seconds in all, in kernels and exchange, and the bytes sent."""
         import time
 
-        spent = time.process_time(), worker.in_kernels, worker.in_exchange, worker.in_sums
-        return *spent, worker.sent
+        return time.process_time(), worker.in_kernels, worker.in_exchange, worker.sent
 
     class Clocked(Driver):
         def _of_all(self, function: Any) -> np.ndarray:
@@ -180,12 +177,11 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
         def vectors(self) -> tuple[np.ndarray, np.ndarray]:
             workers, wall = self.begun
             seconds = (time.perf_counter() - wall) / n_epochs
-            whole, kernels, exchange, sums, sent = ((self._of_all(read) - workers) / n_epochs).T
+            whole, kernels, exchange, sent = ((self._of_all(read) - workers) / n_epochs).T
             found["wall seconds"] = round(seconds, 3)
             found["CPU-seconds of workers"] = np.round(whole, 3).tolist()
             found[IN_KERNELS] = np.round(kernels, 3).tolist()
             found[IN_EXCHANGE] = np.round(exchange, 4).tolist()
-            found[IN_SUMS] = np.round(sums, 4).tolist()
             found["bytes sent by a worker in a round"] = round(
                 float(sent.mean()) / found["rounds per epoch"]
             )
@@ -280,6 +276,22 @@ def objects() -> Row:
     return {"driver": float(driver), "worker": float(of_worker), "byte": float(per_byte)}
 
 
+def sums(n_items: int) -> float:
+    """CPU-seconds in which one of two workers adds up what both changed of its half of all items.
+
+    With as many shares as workers these are as many rows for any number of workers.
+    """
+    rng, n = np.random.default_rng(0), n_items // 2
+    start = Items(rng.random((n, N_DIMS), dtype=np.float32), np.ones((n, 1), dtype=np.float32))
+    parcel = Parcel(np.arange(n, dtype=np.int32), *start)
+    spent = []
+    for _ in range(REPEATED):
+        begun = time.process_time()
+        combine([parcel, parcel], start, max_norm=1.0)
+        spent.append(time.process_time() - begun)
+    return float(np.median(spent))
+
+
 # --- model --------------------------------------------------------------------------------------
 
 
@@ -301,10 +313,18 @@ class RoundModel:
         By the number of workers, as of `speed`.
     per_object : Row
         As of `objects`.
+    sums : float
+        As of `sums`.
     """
 
     def __init__(
-        self, n_pairs: int, n_items: int, name: str, measured: dict[int, Row], per_object: Row
+        self,
+        n_pairs: int,
+        n_items: int,
+        name: str,
+        measured: dict[int, Row],
+        per_object: Row,
+        sums: float,
     ) -> None:
         settings = check_settings(trainer(name, 1).get_params(), (n_pairs, n_items), n_pairs)
         self.n_pairs, self.n_items = n_pairs, n_items
@@ -313,10 +333,8 @@ class RoundModel:
         self.per_object = per_object
         self.pairs_per_second = n_pairs / measured[1][IN_KERNELS][0]
         two = measured[2]
-        exchange, self.sums = (
-            float(np.mean(two[key])) / two["rounds per epoch"] for key in (IN_EXCHANGE, IN_SUMS)
-        )
-        self.beside_sums = exchange - self.sums
+        self.sums = sums
+        self.beside_sums = float(np.mean(two[IN_EXCHANGE])) / two["rounds per epoch"] - sums
 
     def with_pairs(self, n_pairs: int) -> RoundModel:
         """The same for more likes of the same items."""
@@ -327,16 +345,16 @@ class RoundModel:
     def shares(self, n_workers: int) -> int:
         return default_shares(n_workers, self.n_items, N_DIMS)
 
-    def bytes(self, n_workers: int, n_shares: int) -> float:
-        """What who combines a share of the items gets and sends in a round: parcels, and sums.
+    def changed(self, n_workers: int) -> tuple[float, float]:
+        """Bytes of the items that one worker changes in a round, and of those that any changes.
 
-        All items are drawn equally often. With a share for each worker it is also what each sends.
+        All items are drawn equally often.
         """
         pairs = self.n_pairs / n_workers / default_rounds(n_workers)
         draws = pairs * (1 + self.negatives_per_pair) / self.n_items
         by_one, by_any = -np.expm1(-draws), -np.expm1(-draws * n_workers)
-        rows = (by_one + by_any) * self.n_items * (n_workers - 1) / n_shares
-        return float(rows * self.row_bytes)
+        n_bytes = self.n_items * self.row_bytes
+        return float(by_one * n_bytes), float(by_any * n_bytes)
 
     def epoch(self, n_workers: int, gbit: float | None = None, n_shares: int | None = None) -> Row:
         """Seconds of an epoch by what takes them; without a network if ``gbit`` is None.
@@ -344,15 +362,21 @@ class RoundModel:
         Nothing happens at the same time: workers wait for the driver's calls, and for each other.
         """
         n_shares = n_shares or self.shares(n_workers)
-        rounds, n_bytes = default_rounds(n_workers), self.bytes(n_workers, n_shares)
+        rounds, others = default_rounds(n_workers), n_workers - 1
+        by_one, by_any = self.changed(n_workers)
+        # Who combines a share gets the changes of it from all others, and sends them the sums. With
+        # a share for each worker that is also what each sends.
+        n_bytes = (by_one + by_any) * others / n_shares
         network = driver = 0.0
         if gbit is not None:
             network = n_bytes / (gbit * GBIT) + 2 * LATENCY
             # Parcels are returned once and taken once, combined shares are taken by all.
             driver = 1.5 * n_workers * n_shares * self.per_object["driver"]
         # Who combines returns a parcel for each share, takes one from each worker, and all sums.
-        in_ray = (n_shares - 1 + (n_workers - 1) / 2) * self.per_object["worker"]
-        in_ray += n_bytes * self.per_object["byte"]
+        in_ray = (n_shares - 1 + others / 2) * self.per_object["worker"]
+        returned = by_one * (n_shares - 1) / n_shares + by_any / n_shares
+        taken = by_one * others / n_shares + by_any * (n_shares - 1) / n_shares
+        in_ray += (returned + taken) / 2 * self.per_object["byte"]
         exchange = self.beside_sums + self.sums * n_workers / n_shares
         parts = {
             "kernels": self.n_pairs / n_workers / self.pairs_per_second,
@@ -399,7 +423,7 @@ def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
 
 def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="*", default=["gowalla", "citeulike-t"], help="quality")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="quality")
@@ -409,6 +433,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--speed-workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--speed-pairs", type=int, default=4_000_000, help="train so many, about")
     parser.add_argument("--pairs", type=int, default=10_000_000, help="of the made-up likes")
+    parser.add_argument("--measured", type=Path, help="the results of a speed part, for the model")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--out", type=Path)
     return parser.parse_args(argv)
@@ -427,6 +452,14 @@ def main(argv: list[str] | None = None) -> None:
     if "speed" in args.parts:
         for name in args.speed_names:
             record[name] = table_of_speed(name, args, store)
+    if "model" in args.parts:
+        record["measured"] = args.measured.name
+        known = json.loads(args.measured.read_text())
+        for name in args.speed_names:
+            row = known[name]
+            measured = {each["workers"]: each for each in row["measured"]}
+            per_object = row["model"]["CPU-seconds of Ray per object"]
+            record[name] = by_model(name, row["pairs"], row["items"], measured, per_object)
     print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
 
 
@@ -470,7 +503,6 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         for row in (alone, *together)
     }
     per_object = store.once("objects", objects)
-    model = RoundModel(likes.nnz, likes.shape[1], name, measured, per_object)
     first = measured[args.speed_workers[0]]
     rows = []
     for n_workers, row in measured.items():
@@ -495,11 +527,25 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
             f"{by_cpu:6.2f}{row['share in kernels']:8.1%} kernels"
             f"{row['share in exchange']:7.1%} exchange"
         )
+    return {
+        "pairs": likes.nnz,
+        "items": likes.shape[1],
+        "measured": rows,
+        "independent": [alone, *together],
+        **by_model(name, likes.nnz, likes.shape[1], measured, per_object),
+    }
+
+
+def by_model(
+    name: str, n_pairs: int, n_items: int, measured: dict[int, Row], per_object: Row
+) -> Row:
+    """What the model says of what was measured, and of more workers."""
+    model = RoundModel(n_pairs, n_items, name, measured, per_object, sums(n_items))
     predicted = {
         f"{n_pairs:.0e} pairs, {gbit} Gbit/s": [
             model.with_pairs(n_pairs).epoch(n_workers, gbit) for n_workers in PREDICTED
         ]
-        for n_pairs in (likes.nnz, LARGE)
+        for n_pairs in (n_pairs, LARGE)
         for gbit in NETWORKS
     }
     by_shares = [
@@ -513,10 +559,6 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
                 f"{epoch['seconds']:.2f} s an epoch, {epoch['speed-up']:.1f} times"
             )
     return {
-        "pairs": likes.nnz,
-        "items": likes.shape[1],
-        "measured": rows,
-        "independent": [alone, *together],
         "model": {
             "pairs per CPU-second in kernels": round(model.pairs_per_second),
             "CPU-seconds of a round for changes": model.beside_sums,
