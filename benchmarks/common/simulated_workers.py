@@ -13,7 +13,7 @@ from cml_fast.distributed._exchange import Parcel
 from cml_fast.distributed._fit import _begin, _for_workers
 from cml_fast.distributed._likes import likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, default_rounds, user_bounds
+from cml_fast.distributed._sharding import Rounds, default_rounds, default_shares, user_bounds
 
 # What each worker sent to each other, and the combined rows of each share.
 OnRound = Callable[[Sequence[Sequence[Parcel]], Sequence[Parcel]], Any]
@@ -26,24 +26,26 @@ def simulated(
     rounds_per_epoch: int | None = None,
     on_round: OnRound = lambda sent, combined: None,
     shard_class: type[Shard] = Shard,
+    device: str = "cpu",
+    n_shares: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The vectors of users and items that `distributed.fit` must come to, too."""
     own = _for_workers(trainer, {"CPU": 1.0})
     inputs = check_fit_inputs(own, train, None, (), None, None)
-    settings, first = _begin(own, inputs, None, n_workers)
+    bounds = user_bounds(inputs.likes.indptr, n_workers)
+    settings, first = _begin(own, inputs, None, bounds)
     assert first is not None
     rounds = Rounds(rounds_per_epoch or default_rounds(n_workers), int(own.n_epochs))
-    bounds = user_bounds(inputs.likes.indptr, n_workers)
+    n_shares = n_shares or default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
+    plan = Plan(settings, rounds, n_workers, n_shares, device)
     shards = []
     for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
-        begin, end = bounds[w : w + 2]
-        shards.append(shard_class(Plan(settings, rounds, n_workers), w, opened(likes)))
-        users, items = first["users"][begin:end].copy(), first["items"].copy()
-        shards[w].restore({"users": users, "items": items}, 0)
+        shards.append(shard_class(plan, w, opened(likes)))
+        shards[w].begin(first.generators[w], **first.items)
     for number in range(rounds.total):
         sent = [shard.train(number)[1] for shard in shards]
         combined = [
-            shard.combine([parcels[w] for parcels in sent]) for w, shard in enumerate(shards)
+            shards[share].combine([parcels[share] for parcels in sent]) for share in range(n_shares)
         ]
         for shard in shards:
             shard.accept(number, combined)

@@ -13,6 +13,7 @@
   as many trainings by one worker at the same time, which share nothing but its caches. A model of
   a round, by its pairs, bytes, bandwidth and calls, is compared with what was measured, and
   predicts more workers on networks.
+- *model*: the same model of the results of an earlier *speed* part (``--measured FILE``).
 
 Finished measurements are kept in ``--work``: the same command goes on where it was interrupted.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import sys
 import time
 from pathlib import Path
@@ -34,8 +36,14 @@ from cml_fast._training.hyperparameters import check_settings
 from cml_fast.distributed import _fit
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Driver
+from cml_fast.distributed._exchange import Items, Parcel, combine
 from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, default_rounds
+from cml_fast.distributed._sharding import (
+    Rounds,
+    default_rounds,
+    default_shares,
+    user_bounds,
+)
 from cml_fast.evaluation import evaluate
 
 from ..common import datasets, results_file
@@ -47,7 +55,7 @@ from .beyond_memory import matrix
 
 MODULE = "benchmarks.studies.distributed"
 WORK = Path("build/distributed")
-PARTS = ("quality", "late", "speed")
+PARTS = ("quality", "late", "speed", "model")
 N_DIMS = 64
 # Settings that are chosen by short trials otherwise: the same for every number of workers.
 CHOSEN = {"gowalla": {"temperature": 0.16, "user_retention": 1.0}}
@@ -64,6 +72,8 @@ LARGE = 1_000_000_000
 
 # CPU-seconds of workers.
 IN_KERNELS, IN_EXCHANGE = "of these in kernels", "in changes and their sums"
+# Of the items, to compare the predictions for the largest number of workers.
+SHARES = (4, 8, 16, 32, 64, 128, 512)
 
 Row = dict[str, Any]
 
@@ -198,15 +208,15 @@ def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
     """
     own = _fit._for_workers(trainer(name, n_epochs), {"CPU": 1.0})
     inputs = check_fit_inputs(own, likes, None, (), None, None)
-    settings, first = _fit._begin(own, inputs, None, 1)
-    plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1)
+    settings, first = _fit._begin(own, inputs, None, user_bounds(inputs.likes.indptr, 1))
+    plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1, 1)
 
     class Training:
         def __init__(self, likes: Any, first: Any) -> None:
             from cml_fast.distributed._shard import Shard
 
             self.shard = Shard(plan, 0, likes)
-            self.shard.restore(first, 0)
+            self.shard.begin(*first.generators, **first.items)
 
         def ready(self) -> None:
             """Answer, which is after all that was asked for before."""
@@ -266,6 +276,22 @@ def objects() -> Row:
     return {"driver": float(driver), "worker": float(of_worker), "byte": float(per_byte)}
 
 
+def sums(n_items: int) -> float:
+    """CPU-seconds in which one of two workers adds up what both changed of its half of all items.
+
+    With as many shares as workers these are as many rows for any number of workers.
+    """
+    rng, n = np.random.default_rng(0), n_items // 2
+    start = Items(rng.random((n, N_DIMS), dtype=np.float32), np.ones((n, 1), dtype=np.float32))
+    parcel = Parcel(np.arange(n, dtype=np.int32), *start)
+    spent = []
+    for _ in range(REPEATED):
+        begun = time.process_time()
+        combine([parcel, parcel], start, max_norm=1.0)
+        spent.append(time.process_time() - begun)
+    return float(np.median(spent))
+
+
 # --- model --------------------------------------------------------------------------------------
 
 
@@ -273,10 +299,10 @@ class RoundModel:
     """How long rounds take.
 
     Calibrated on one machine, where there is no network: the kernels on the CPU time of one worker,
-    what a worker computes in an exchange on that of two. That goes through all items, however many
-    workers there are: each compares all items with those before the round, adds up the changes of
-    its share from all workers, and takes over all sums. What Ray does by itself, such as looking
-    after its workers, is left out: it depends on how long a round lasts.
+    what a worker computes in an exchange on that of two. Each compares all items with those before
+    the round, and takes over all sums, however many workers there are. Who combines a share of the
+    items adds up the changes of all workers to it; the others wait. What Ray does by itself, such
+    as looking after its workers, is left out: it depends on how long a round lasts.
 
     Parameters
     ----------
@@ -287,10 +313,18 @@ class RoundModel:
         By the number of workers, as of `speed`.
     per_object : Row
         As of `objects`.
+    sums : float
+        As of `sums`.
     """
 
     def __init__(
-        self, n_pairs: int, n_items: int, name: str, measured: dict[int, Row], per_object: Row
+        self,
+        n_pairs: int,
+        n_items: int,
+        name: str,
+        measured: dict[int, Row],
+        per_object: Row,
+        sums: float,
     ) -> None:
         settings = check_settings(trainer(name, 1).get_params(), (n_pairs, n_items), n_pairs)
         self.n_pairs, self.n_items = n_pairs, n_items
@@ -299,7 +333,8 @@ class RoundModel:
         self.per_object = per_object
         self.pairs_per_second = n_pairs / measured[1][IN_KERNELS][0]
         two = measured[2]
-        self.per_round = float(np.mean(two[IN_EXCHANGE])) / two["rounds per epoch"]
+        self.sums = sums
+        self.beside_sums = float(np.mean(two[IN_EXCHANGE])) / two["rounds per epoch"] - sums
 
     def with_pairs(self, n_pairs: int) -> RoundModel:
         """The same for more likes of the same items."""
@@ -307,33 +342,45 @@ class RoundModel:
         other.n_pairs = n_pairs
         return other
 
-    def bytes(self, n_workers: int) -> float:
-        """What a worker sends to others in a round: parcels, and its share of what is combined.
+    def shares(self, n_workers: int) -> int:
+        return default_shares(n_workers, self.n_items, N_DIMS)
+
+    def changed(self, n_workers: int) -> tuple[float, float]:
+        """Bytes of the items that one worker changes in a round, and of those that any changes.
 
         All items are drawn equally often.
         """
         pairs = self.n_pairs / n_workers / default_rounds(n_workers)
         draws = pairs * (1 + self.negatives_per_pair) / self.n_items
         by_one, by_any = -np.expm1(-draws), -np.expm1(-draws * n_workers)
-        rows = (by_one + by_any) * self.n_items * (n_workers - 1) / n_workers
-        return float(rows * self.row_bytes)
+        n_bytes = self.n_items * self.row_bytes
+        return float(by_one * n_bytes), float(by_any * n_bytes)
 
-    def epoch(self, n_workers: int, gbit: float | None = None) -> Row:
+    def epoch(self, n_workers: int, gbit: float | None = None, n_shares: int | None = None) -> Row:
         """Seconds of an epoch by what takes them; without a network if ``gbit`` is None.
 
         Nothing happens at the same time: workers wait for the driver's calls, and for each other.
         """
-        rounds, n_bytes = default_rounds(n_workers), self.bytes(n_workers)
+        n_shares = n_shares or self.shares(n_workers)
+        rounds, others = default_rounds(n_workers), n_workers - 1
+        by_one, by_any = self.changed(n_workers)
+        # Who combines a share gets the changes of it from all others, and sends them the sums. With
+        # a share for each worker that is also what each sends.
+        n_bytes = (by_one + by_any) * others / n_shares
         network = driver = 0.0
         if gbit is not None:
             network = n_bytes / (gbit * GBIT) + 2 * LATENCY
             # Parcels are returned once and taken once, combined shares are taken by all.
-            driver = 1.5 * n_workers**2 * self.per_object["driver"]
-        in_ray = 1.5 * (n_workers - 1) * self.per_object["worker"]
-        in_ray += n_bytes * self.per_object["byte"]
+            driver = 1.5 * n_workers * n_shares * self.per_object["driver"]
+        # Who combines returns a parcel for each share, takes one from each worker, and all sums.
+        in_ray = (n_shares - 1 + others / 2) * self.per_object["worker"]
+        returned = by_one * (n_shares - 1) / n_shares + by_any / n_shares
+        taken = by_one * others / n_shares + by_any * (n_shares - 1) / n_shares
+        in_ray += (returned + taken) / 2 * self.per_object["byte"]
+        exchange = self.beside_sums + self.sums * n_workers / n_shares
         parts = {
             "kernels": self.n_pairs / n_workers / self.pairs_per_second,
-            "exchange": rounds * self.per_round,
+            "exchange": rounds * exchange,
             "objects": rounds * in_ray,
             "network": rounds * network,
             "driver": rounds * driver,
@@ -342,6 +389,7 @@ class RoundModel:
         return {
             "workers": n_workers,
             "rounds per epoch": rounds,
+            "shares": n_shares,
             "bytes sent by a worker in a round": round(n_bytes),
             **{name: round(seconds, 4) for name, seconds in parts.items()},
             "seconds": round(total, 4),
@@ -349,7 +397,7 @@ class RoundModel:
         }
 
     def epoch_of_one(self) -> float:
-        return self.n_pairs / self.pairs_per_second + self.per_round
+        return self.n_pairs / self.pairs_per_second + self.beside_sums + self.sums
 
 
 def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
@@ -375,7 +423,7 @@ def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
 
 def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="*", default=["gowalla", "citeulike-t"], help="quality")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="quality")
@@ -385,6 +433,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--speed-workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--speed-pairs", type=int, default=4_000_000, help="train so many, about")
     parser.add_argument("--pairs", type=int, default=10_000_000, help="of the made-up likes")
+    parser.add_argument("--measured", type=Path, help="the results of a speed part, for the model")
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--out", type=Path)
     return parser.parse_args(argv)
@@ -403,6 +452,14 @@ def main(argv: list[str] | None = None) -> None:
     if "speed" in args.parts:
         for name in args.speed_names:
             record[name] = table_of_speed(name, args, store)
+    if "model" in args.parts:
+        record["measured"] = args.measured.name
+        known = json.loads(args.measured.read_text())
+        for name in args.speed_names:
+            row = known[name]
+            measured = {each["workers"]: each for each in row["measured"]}
+            per_object = row["model"]["CPU-seconds of Ray per object"]
+            record[name] = by_model(name, row["pairs"], row["items"], measured, per_object)
     print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
 
 
@@ -446,7 +503,6 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
         for row in (alone, *together)
     }
     per_object = store.once("objects", objects)
-    model = RoundModel(likes.nnz, likes.shape[1], name, measured, per_object)
     first = measured[args.speed_workers[0]]
     rows = []
     for n_workers, row in measured.items():
@@ -471,13 +527,31 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
             f"{by_cpu:6.2f}{row['share in kernels']:8.1%} kernels"
             f"{row['share in exchange']:7.1%} exchange"
         )
+    return {
+        "pairs": likes.nnz,
+        "items": likes.shape[1],
+        "measured": rows,
+        "independent": [alone, *together],
+        **by_model(name, likes.nnz, likes.shape[1], measured, per_object),
+    }
+
+
+def by_model(
+    name: str, n_pairs: int, n_items: int, measured: dict[int, Row], per_object: Row
+) -> Row:
+    """What the model says of what was measured, and of more workers."""
+    model = RoundModel(n_pairs, n_items, name, measured, per_object, sums(n_items))
     predicted = {
         f"{n_pairs:.0e} pairs, {gbit} Gbit/s": [
             model.with_pairs(n_pairs).epoch(n_workers, gbit) for n_workers in PREDICTED
         ]
-        for n_pairs in (likes.nnz, LARGE)
+        for n_pairs in (n_pairs, LARGE)
         for gbit in NETWORKS
     }
+    by_shares = [
+        model.with_pairs(LARGE).epoch(PREDICTED[-1], NETWORKS[0], n_shares)
+        for n_shares in sorted((*SHARES, model.shares(PREDICTED[-1])))
+    ]
     for what, epochs in predicted.items():
         for epoch in epochs:
             print(
@@ -485,18 +559,16 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
                 f"{epoch['seconds']:.2f} s an epoch, {epoch['speed-up']:.1f} times"
             )
     return {
-        "pairs": likes.nnz,
-        "items": likes.shape[1],
-        "measured": rows,
-        "independent": [alone, *together],
         "model": {
             "pairs per CPU-second in kernels": round(model.pairs_per_second),
-            "CPU-seconds of a round for changes and sums": model.per_round,
+            "CPU-seconds of a round for changes": model.beside_sums,
+            "and for sums, with a share for each worker": model.sums,
             "CPU-seconds of Ray per object": per_object,
             "latency of a message": LATENCY,
         },
         "checked": checked(model, measured),
         "predicted": predicted,
+        "predicted by the number of shares": by_shares,
     }
 
 

@@ -55,3 +55,20 @@ def test_what_workers_cannot_do_is_refused(run, likes, options, message):
     code, _, err = run("train", likes, "--out", "model", *options)
     assert code == 2
     assert f"cml-fast: error: {message}" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "resources"),
+    [((), {"CPU": 1}), (("--device", "cuda", "--n-threads", 2), {"CPU": 2, "GPU": 1})],
+)
+def test_what_each_worker_gets(run, likes, monkeypatch, options, resources):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
+    seen = []
+
+    def fit(train, trainer, **given):
+        seen.append(given["resources"])
+        raise ValueError("that is enough")
+
+    monkeypatch.setattr("cml_fast.distributed.fit", fit)
+    run("train", likes, "--out", "model", "--workers", 2, *options)
+    assert seen == [resources]

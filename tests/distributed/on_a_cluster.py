@@ -20,9 +20,10 @@ from benchmarks.common.simulated_workers import simulated
 from benchmarks.studies import distributed as study
 from cml_fast import Model, Trainer, distributed
 from cml_fast._cli.app import main
+from cml_fast._compute.devices import cuda_problem
 from cml_fast.data import Dataset, split, synthetic
 from cml_fast.distributed import _driver, _fit
-from cml_fast.errors import DataError, TrainingDiverged
+from cml_fast.errors import DataError, DeviceUnavailable, TrainingDiverged
 from cml_fast.evaluation import evaluate
 
 pytestmark = [
@@ -63,15 +64,19 @@ def cluster() -> Iterator[str]:
     context = ray.init(
         address="local",
         num_cpus=N_WORKERS,
+        num_gpus=1,  # Ray takes our word for it
         object_store_memory=100 << 20,
         include_dashboard=False,
         _node_ip_address="127.0.0.1",
         log_to_driver=False,
     )
-    try:
-        yield context.address_info["address"]
-    finally:
-        ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # One of three workers combines nothing; those in one process have a share each.
+        patch.setattr(_fit, "default_shares", lambda n_workers, *sizes: min(n_workers, 2))
+        try:
+            yield context.address_info["address"]
+        finally:
+            ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +266,16 @@ def test_errors_name_what_is_wrong(cluster: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(_driver, "__version__", "0.0.7")
     with pytest.raises(RuntimeError, match=r"the worker's node \S+ has cml_fast \S+, not 0\.0\.7"):
         trained(1)
+
+
+def test_a_worker_gets_a_gpu_or_says_why_it_cannot_train(cluster: str) -> None:
+    with pytest.raises(ValueError, match="2 workers with 1 GPU each need 2, and the cluster has 1"):
+        trained(2, resources={"GPU": 1})
+    if cuda_problem() is None:
+        pytest.skip("the worker would train on the GPU")
+    message = r"a worker on node \S+ cannot train: device='cuda' cannot be used: "
+    with pytest.raises(DeviceUnavailable, match=message):
+        trained(1, resources={"GPU": 1})
 
 
 def test_an_address_that_does_not_answer(cluster: str) -> None:

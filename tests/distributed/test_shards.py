@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import itertools
@@ -11,28 +12,39 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from support import stand_in_for_cupy
 
 from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, __version__, _core
-from cml_fast._compute import kernels
-from cml_fast._training import hyperparameters
+from cml_fast._compute import devices, kernels
+from cml_fast._compute.tables import random_vectors
+from cml_fast._training import fit_inputs, hyperparameters, start
+from cml_fast._training.fit_inputs import check_fit_inputs
 from cml_fast._training.hyperparameters import check_settings
 from cml_fast._training.reports import Counters
 from cml_fast.data import Dataset, split, synthetic
-from cml_fast.distributed import _storage, fit
+from cml_fast.distributed import _storage, fit, recommend_all
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
-from cml_fast.distributed._cluster import connected
+from cml_fast.distributed._cluster import check_resources, connected, options_of
 from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
-from cml_fast.distributed._likes import InFiles
+from cml_fast.distributed._fit import _begin, _for_workers
+from cml_fast.distributed._likes import InFiles, likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
-from cml_fast.distributed._sharding import Rounds, item_bounds, rows_of, user_bounds
+from cml_fast.distributed._sharding import (
+    Rounds,
+    default_shares,
+    item_bounds,
+    rows_of,
+    user_bounds,
+)
 from cml_fast.distributed._worker import worker_class
-from cml_fast.errors import DataError, ModelError
+from cml_fast.errors import DataError, DeviceUnavailable, ModelError
 from cml_fast.evaluation import evaluate
 
 LIKES = synthetic(60, 40, 600).interactions
@@ -64,6 +76,21 @@ def test_shares_of_users_are_balanced() -> None:
 def test_items_are_cut_evenly() -> None:
     assert item_bounds(10, 4).tolist() == [0, 2, 5, 7, 10]
     assert item_bounds(1, 3).tolist() == [0, 0, 0, 1]
+
+
+def test_no_more_workers_combine_than_that_is_worth() -> None:
+    assert [default_shares(n, 30_000, 64) for n in (1, 8, 512)] == [1, 8, 22]
+    assert default_shares(512, 1_000_000, 64) == 125
+    assert default_shares(512, 100, 8) == 16
+
+
+def test_who_combines_changes_nothing() -> None:
+    options = {"n_dims": 8, "n_negatives": 8, "batch_size": 32, "n_threads": 1, "verbose": False}
+    of_two, of_five = (
+        simulated(LIKES, Trainer(**TRAINED, **options), 5, 2, n_shares=n) for n in (2, 5)
+    )
+    for vectors, expected in zip(of_two, of_five, strict=True):
+        np.testing.assert_array_equal(vectors, expected)
 
 
 @pytest.mark.parametrize(("n_pairs", "granularity"), [(1000, 32), (7, 32), (65, 1)])
@@ -104,6 +131,36 @@ def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> 
     assert first.vectors[0].tolist() == [0] * 16
 
 
+def test_a_share_of_which_all_rows_have_moved() -> None:
+    """These are not copied row by row. One row more, that nobody moved, changes nothing."""
+    rng = np.random.default_rng(1)
+    shapes = (5000, 32), (5000, 1)
+    start = Items(*(rng.random(shape, dtype=np.float32) for shape in shapes))
+    moved = [
+        Items(*(before + rng.random(before.shape, dtype=np.float32) for before in start))
+        for _ in range(2)
+    ]
+    still = Items(*(array[:1].copy() for array in start))
+    more, *moved_more = (
+        Items(*map(np.concatenate, zip(still, side, strict=True))) for side in (start, *moved)
+    )
+    parcels = [pack(now, start, 20) for now in moved]
+    np.testing.assert_array_equal(parcels[0].vectors, (moved[0].vectors - start.vectors)[:, :20])
+    assert parcels[0].rows.tolist() == list(range(5000))
+    combined = combine(parcels, start, max_norm=1)
+    others = [pack(now, more, 20) for now in moved_more]
+    combined_more = combine(others, more, max_norm=1)
+    assert combined_more.rows.tolist() == list(range(1, 5001))
+    for found, expected in zip(combined_more[1:], combined[1:], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    adopt(moved[0], start, combined)
+    adopt(moved_more[0], more, combined_more)
+    for side in (moved[0], start, moved_more[0].part(1, 5001), more.part(1, 5001)):
+        np.testing.assert_array_equal(side.vectors[:, :20], combined.vectors)
+        np.testing.assert_array_equal(side.accumulators, combined.accumulators)
+    np.testing.assert_array_equal(moved_more[0].vectors[0], still.vectors[0])
+
+
 def test_changes_are_added_in_the_order_of_the_workers() -> None:
     start = items([[0, 0]], [0])
     rows = np.zeros(1, dtype=np.int32)
@@ -135,12 +192,15 @@ def test_combined_rows_stay_in_the_ball() -> None:
         ({}, {"n_workers": 0}, "n_workers must be at least 1, got 0"),
         ({}, {"n_workers": 61}, "at most the number of users with likes, 60, got 61"),
         ({}, {"rounds_per_epoch": 0}, "rounds_per_epoch must be at least 1"),
-        ({}, {"resources": {"GPU": 1}}, "workers train on CPUs"),
+        ({}, {"resources": {"GPU": 2}}, "at most one GPU, got 2"),
+        ({"device": "cpu"}, {"resources": {"GPU": 1}}, "resources reserve GPUs: leave GPU out"),
+        ({"update": "async"}, {"resources": {"GPU": 1}}, "no result of GPUs can be repeated"),
         ({}, {"resources": {"CPU": 0.5}}, "at least one CPU, got 0.5"),
         ({}, {"resume": True}, "resume=True needs checkpoint"),
         ({}, {"address": "ray://10.0.0.1:10001"}, "Ray Client is not supported"),
         ({}, {"address": "nowhere"}, "address must be 'HOST:PORT'"),
-        ({"device": "cuda"}, {}, "trainer has device='cuda'"),
+        ({"device": "cuda"}, {}, "resources reserve no GPU for the workers"),
+        ({"device": "tpu"}, {}, "device must be one of .*, got 'tpu'"),
         ({"warm_start": True}, {}, "trainer has warm_start=True"),
         ({"cov_weight": 1.0}, {}, "trainer has cov_weight=1.0"),
         ({"update": "async", "n_threads": 2}, {}, "update='async' and n_threads=2"),
@@ -154,6 +214,22 @@ def test_what_workers_cannot_do_is_refused(
     trainer = Trainer(temperature=0.3, user_retention=1.0, verbose=False, **hyperparameters)
     with pytest.raises(ValueError, match=message):
         fit(LIKES, trainer, **{"n_workers": 2, **arguments})
+
+
+def test_what_is_reserved_by_the_names_of_ray() -> None:
+    assert options_of(check_resources({"GPU": 0.5, "memory": 9, "disk": 2})) == {
+        "num_cpus": 1,
+        "num_gpus": 0.5,
+        "memory": 9,
+        "resources": {"disk": 2},
+        "scheduling_strategy": "SPREAD",
+    }
+    assert options_of(check_resources({}))["num_gpus"] is None  # nothing is hidden from workers
+
+
+def test_rankings_are_made_on_cpus() -> None:
+    with pytest.raises(ValueError, match="workers search on CPUs"):
+        recommend_all(Model([[0.0]], [[1.0]]), "recs.csv", n_workers=1, resources={"GPU": 1})
 
 
 def test_a_worker_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,6 +379,52 @@ def test_workers_learn_about_as_much_as_one_machine() -> None:
     assert recalls[1] > 0.9 * recalls[0]
 
 
+@pytest.mark.parametrize("in_files", [False, True])
+def test_workers_make_the_first_vectors_of_their_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_files: bool
+) -> None:
+    matrix = LIKES.matrix.copy()
+    matrix.data[matrix.indptr[30] : matrix.indptr[33]] = 0  # they stay at random vectors
+    matrix.eliminate_zeros()
+    train = Dataset._write(matrix, tmp_path / "likes", part_pairs=100) if in_files else matrix
+    own = _for_workers(Trainer(n_dims=7, temperature=0.3, user_retention=1.0), {"CPU": 1.0})
+    inputs = check_fit_inputs(own, train, None, (), None, None)
+    whole = own._begin(inputs, np.random.default_rng(own.random_state)).tables.vectors()
+    bounds = user_bounds(inputs.likes.indptr, 4)
+    monkeypatch.setattr(start, "DRAWN", 5)
+    drawn: list[int] = []
+
+    def watched(shape: tuple[int, int], *arguments: Any) -> np.ndarray:
+        drawn.append(shape[0])
+        return random_vectors(shape, *arguments)
+
+    monkeypatch.setattr(start, "random_vectors", watched)
+    settings, first = _begin(own, inputs, None, bounds)
+    assert drawn == [40]  # the items: the users are for the workers
+    parts = []
+    for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
+        shard = Shard(Plan(settings, Rounds(1, 1), 4, 4), w, opened(likes))
+        shard.begin(first.generators[w], **first.items)
+        parts.append(shard.vectors()[0])
+        np.testing.assert_array_equal(shard.vectors()[1], whole[1])
+    np.testing.assert_array_equal(np.concatenate(parts), whole[0])
+
+
+def test_users_of_workers_need_not_fit_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(fit_inputs, "check_fits", refuse)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    likes = Dataset._write(LIKES.matrix, tmp_path / "likes")
+    with pytest.raises(MemoryError):
+        fit(likes, Trainer(), n_workers=2)
+    with pytest.raises(ImportError, match="several workers need Ray"):  # which comes after that
+        fit(likes, Trainer(), n_workers=2, out=tmp_path / "model")
+
+
 def test_rates_and_mini_batches_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate falls from epoch to epoch; a worker's mini-batches follow its share of the likes."""
     monkeypatch.setattr(hyperparameters, "LEAST_BATCH", 1)
@@ -326,16 +448,43 @@ def test_rates_and_mini_batches_of_workers(monkeypatch: pytest.MonkeyPatch) -> N
         seen.clear()
 
 
-def test_a_worker_that_goes_back_comes_to_the_same() -> None:
+@pytest.fixture
+def emulated_gpu(emulator: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_for_cupy.install(monkeypatch)
+    monkeypatch.setattr(devices, "cuda_problem", lambda: None)
+
+
+def test_workers_on_gpus_come_to_what_those_on_cpus_come_to(emulated_gpu: None) -> None:
+    options = {"n_dims": 10, "n_negatives": 8, "batch_size": 64, "ema_decay": 0.5, "n_threads": 1}
+    trainer = Trainer(**TRAINED, **options, verbose=False)
+    on_gpus, on_cpus = (simulated(LIKES, trainer, 2, 2, device=name) for name in ("cuda", "cpu"))
+    for vectors, expected in zip(on_gpus, on_cpus, strict=True):
+        np.testing.assert_array_equal(vectors, expected)
+
+
+def test_a_worker_without_a_gpu_does_not_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cuda_problem", lambda: "there is none")
+    message = r"on node \S+ cannot train: device='cuda' cannot be used: there is none"
+    with pytest.raises(DeviceUnavailable, match=message):
+        Shard(Plan(None, Rounds(1, 1), 1, 1, "cuda"), 0, LIKES.matrix)
+
+
+@pytest.mark.parametrize("device", ["cpu", "emulated"])
+def test_a_worker_that_goes_back_comes_to_the_same(
+    device: str, request: pytest.FixtureRequest
+) -> None:
+    if device == "emulated":
+        request.getfixturevalue("emulated_gpu")
     likes = LIKES.matrix
-    trainer = Trainer(temperature=0.3, ema_decay=0.5)
+    trainer = Trainer(n_dims=10, n_negatives=8, temperature=0.3, ema_decay=0.5)
     settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
     rng = np.random.default_rng(0)
     first = {
         name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
         for name, n in zip(("users", "items"), likes.shape, strict=True)
     }
-    shard = Shard(Plan(settings, Rounds(2, 3), 1), 0, likes)
+    plan = Plan(settings, Rounds(2, 3), 1, 1, "cuda" if device == "emulated" else "cpu")
+    shard = Shard(plan, 0, likes)
 
     def rounds(numbers: range) -> None:
         for number in numbers:
@@ -343,7 +492,11 @@ def test_a_worker_that_goes_back_comes_to_the_same() -> None:
 
     shard.restore(first, 0)
     rounds(range(2))
+    before = stand_in_for_cupy.traffic
     snapshot = {**shard.snapshot("users"), **shard.snapshot("items")}
+    n_bytes = sum(array.nbytes for array in snapshot.values())
+    copied = (stand_in_for_cupy.traffic - before).to_host
+    assert copied == (n_bytes if device == "emulated" else 0)
     kept = {name: array.copy() for name, array in snapshot.items()}
     rounds(range(2, 6))
     vectors = shard.vectors()
@@ -359,7 +512,7 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
     class Losing(Driver):
         def __init__(self) -> None:
             self._ray = pytest.importorskip("ray")
-            self._plan = Plan(None, Rounds(1, 1), 1)
+            self._plan = Plan(None, Rounds(1, 1), 1, 1)
             self.n_begun = 0
 
         def _last_resort(self) -> Accepted:
@@ -435,17 +588,16 @@ def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
         Trainer(n_dims=64, temperature=0.3).get_params(), likes.shape, likes.nnz
     )
     rng = np.random.default_rng(0)
-    first = [
-        {name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50}
-        for name, n in zip(("users", "items"), likes.shape, strict=True)
-    ]
+    items = rng.standard_normal((likes.shape[1], settings.n_dims), dtype=np.float32) / 50
+    first = {"items": items, "smooth": items}
     worker = worker_class(NoRay)()
-    worker.load(Plan(settings, Rounds(1, 1), 2), 1, likes, *first, 0)
+    plan = Plan(settings, Rounds(1, 1), 2, 2)
+    worker.load(plan, 1, likes, np.random.default_rng(1), first, 0)
     _, other, own = worker.train(0)
     assert own is None
     assert len(other.rows) > 0
-    shard = Shard(worker.shard.plan, 1, likes)
-    shard.restore({**first[0], **first[1]}, 0)
+    shard = Shard(plan, 1, likes)
+    shard.begin(np.random.default_rng(1), **first)
     parcels = shard.train(0)[1]
     for found, wanted in zip(worker.combine(0, own), shard.combine([parcels[1]]), strict=True):
         np.testing.assert_array_equal(found, wanted)

@@ -162,15 +162,19 @@ class TrainingData:
         ),
     ] = 0
 
-    def check(self, hyperparameters: dict[str, Any]) -> None:
-        """Refuse, before anything is read, what cannot be trained with."""
+    def check(self, hyperparameters: dict[str, Any], *, here: bool = True) -> None:
+        """Refuse, before anything is read, what cannot be trained with.
+
+        The device must be on this machine, unless that is not ``here`` where the training is.
+        """
         from .._compute.devices import choose_device
 
         at_most_one({"--validation": self.validation, "--validation-share": self.validation_share})
         resolve({**hyperparameters, "warm_start": False, "verbose": False})
         if self.item_features is None and self.user_features is None:
             check_features_used(hyperparameters)
-        choose_device(hyperparameters["device"])
+        if here:
+            choose_device(hyperparameters["device"])
 
     def load_all(
         self, reading: Reading, known: Known, file: Path, random_state: int

@@ -30,8 +30,6 @@ class Learned:
         Of the epochs that were trained now, and not before a checkpoint.
     """
 
-    device_ = "cpu"
-
     def __init__(self, model: Model, reports: list[EpochReport]) -> None:
         from .._training.reports import EpochReport
 
@@ -41,6 +39,7 @@ class Learned:
             known.get(epoch["epoch"]) or EpochReport(**{"seconds": 0.0, **epoch})
             for epoch in model.history
         ]
+        self.device_ = model.hyperparameters["device"]
         self.temperature_ = model.hyperparameters.get("temperature")
         self.best_epoch_ = model.history[-1]["epoch"]
 
@@ -54,7 +53,8 @@ class Workers:
         typer.Option(
             "--workers",
             metavar="N",
-            help="Train with so many workers on a Ray cluster; --n-threads is that of each.",
+            help="Train with so many workers on a Ray cluster; --n-threads is that of each, and "
+            "with --device cuda each has a GPU, else none.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -116,6 +116,9 @@ class Workers:
 
         assert self.n_workers is not None
         reports: list[EpochReport] = []
+        resources = {"CPU": values["n_threads"] or 1}
+        if values["device"] == "cuda":
+            resources["GPU"] = 1
 
         def watch(trainer: Trainer, report: EpochReport) -> None:
             reports.append(report)
@@ -125,7 +128,7 @@ class Workers:
             train,
             Trainer(**values, verbose=False),
             n_workers=self.n_workers,
-            resources={"CPU": values["n_threads"] or 1},
+            resources=resources,
             address=self.address,
             checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
             resume=resume,

@@ -184,10 +184,11 @@ class Tables:
 
     def _columns(self, name: str) -> np.ndarray:
         """A copy of a table without the padding."""
-        copied: np.ndarray = self._to_numpy(self.arrays[name])[:, : self._columns_of(name)].copy()
+        copied: np.ndarray = self.on_host(self.arrays[name])[:, : self._columns_of(name)].copy()
         return copied
 
-    def _to_numpy(self, array: Any) -> np.ndarray:
+    def on_host(self, array: Any) -> np.ndarray:
+        """An array on the device of the tables: itself on the CPU, a copy from elsewhere."""
         if self.device == "cpu":
             return array  # type: ignore[no-any-return]
         return array.get()  # type: ignore[no-any-return]

@@ -73,12 +73,14 @@ def check_fit_inputs(
     *,
     weighting: str | None = None,
     update: Update | None = None,
+    has_users: bool = True,
     stacklevel: int = 4,
 ) -> FitInputs:
     """Check what ``fit`` is given, except for what a compiled job checks itself.
 
     ``weighting`` is that of an earlier fit which this one goes on from. ``update`` is what is
-    trained on, if not all of ``train``.
+    trained on, if not all of ``train``. Without ``has_users`` the vectors of users are in the
+    memory of other processes, and it is not checked whether they fit in that of this one.
     """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of functions, got {callbacks!r}")
@@ -102,7 +104,8 @@ def check_fit_inputs(
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
     device, reason = choose_device(trainer.device)
     settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
-    check_fits(settings, likes.shape, validated=validation is not None)
+    if has_users:
+        check_fits(settings, likes.shape, validated=validation is not None)
     if isinstance(likes, MappedLikes) and settings.pairs_per_part == 0:
         settings = replace(settings, pairs_per_part=PAIRS_PER_PART)
     weighting = weighting or trainer.weighting or choose_weighting(likes, stacklevel=stacklevel)

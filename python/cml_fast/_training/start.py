@@ -26,6 +26,8 @@ ROUNDS = 2
 USERS_OF_FEATURE = 2.0
 # A feature that a larger share of the items has does not count.
 MAX_SHARE = 0.5
+# Numbers that are drawn at a time where they are not kept.
+DRAWN = 1 << 20
 
 
 def first_vectors(
@@ -53,7 +55,34 @@ def first_vectors(
     -------
     tuple of numpy.ndarray, (n_users, n_dims) and (n_items, n_dims), float32
     """
-    users, items = (random_vectors((n, n_dims), max_norm, generator) for n in likes.shape)
+    users = random_vectors((likes.shape[0], n_dims), max_norm, generator)
+    items, smooth = first_items(likes, n_dims, max_norm, generator, item_features)
+    place_users(users, likes, smooth, max_norm)
+    return users, items
+
+
+def skip_users(n_users: int, n_dims: int, generator: np.random.Generator) -> None:
+    """Draw the random vectors of so many users without keeping them."""
+    left = n_users * n_dims
+    while left > 0:
+        left -= len(generator.standard_normal(min(left, DRAWN), dtype=np.float32))
+
+
+def first_items(
+    likes: Likes,
+    n_dims: int,
+    max_norm: float,
+    generator: np.random.Generator,
+    item_features: sp.csr_array | np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items of `first_vectors`, whose users have been drawn from the generator before.
+
+    Returns
+    -------
+    tuple of numpy.ndarray, (n_items, n_dims), float32
+        Their vectors, and what `place_users` needs.
+    """
+    items = random_vectors((likes.shape[1], n_dims), max_norm, generator)
     counts = item_counts(likes).astype(np.float32)[:, None]
     n_items_of = np.maximum(np.diff(likes.indptr), 1).astype(np.float32)[:, None]
     n_users_of = np.maximum(counts, 1)
@@ -70,10 +99,24 @@ def first_vectors(
         for _ in range(ROUNDS):
             from_users = _from_users(likes, smooth, n_items_of)
             smooth = (from_users + shared.sums(smooth)) / total
+    _place(items, smooth, max_norm)
+    return items, smooth
+
+
+def place_users(users: np.ndarray, likes: Likes, smooth: np.ndarray, max_norm: float) -> None:
+    """Move random users in the directions of their items, in place; all users or any part of them.
+
+    Parameters
+    ----------
+    users : numpy.ndarray, (n, n_dims), float32
+    likes : scipy.sparse.csr_array or MappedLikes, (n, n_items)
+    smooth : numpy.ndarray, (n_items, n_dims), float32
+        Of `first_items`.
+    max_norm : float
+    """
+    n_items_of = np.maximum(np.diff(likes.indptr), 1).astype(np.float32)[:, None]
     for rows, block in blocks(likes):
         _place(users[rows], _unweighted(block) @ smooth / n_items_of[rows], max_norm)
-    _place(items, smooth, max_norm)
-    return users, items
 
 
 def _unweighted(likes: sp.csr_array) -> sp.csr_array:

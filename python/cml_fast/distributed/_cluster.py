@@ -34,15 +34,27 @@ def check_resources(resources: Mapping[str, float]) -> dict[str, float]:
     checked = {
         name: check_real(f"resources[{name!r}]", amount, 0) for name, amount in resources.items()
     }
-    if checked.get("GPU"):
+    if checked.get("GPU", 0) > 1:
         raise ValueError(
-            "resources must not ask for GPUs: workers train on CPUs. Leave GPU out, or fit on one "
-            "machine with device='cuda'"
+            f"resources must give a worker at most one GPU, got {checked['GPU']:g}: each trains on "
+            "one. Take more workers"
         )
     checked.setdefault("CPU", 1.0)
     if checked["CPU"] < 1:
         raise ValueError(f"resources must give a worker at least one CPU, got {checked['CPU']:g}")
     return checked
+
+
+def options_of(resources: Mapping[str, float]) -> dict[str, Any]:
+    """What `check_resources` returned, as options of Ray's tasks and actors."""
+    others = dict(resources)
+    return {
+        "num_cpus": others.pop("CPU"),
+        "num_gpus": others.pop("GPU", None),
+        "memory": others.pop("memory", None),
+        "resources": others or None,
+        "scheduling_strategy": "SPREAD",
+    }
 
 
 @contextlib.contextmanager
@@ -79,7 +91,7 @@ def _connect(ray: Any, address: str | None, n_workers: int, resources: dict[str,
         others = {
             name: amount * n_workers
             for name, amount in resources.items()
-            if name not in ("CPU", "memory")
+            if name not in ("CPU", "GPU", "memory")  # Ray counts the GPUs itself
         }
         # As many as are asked for: whoever starts more workers than there are cores wants that.
         n_cpus = max(usable_cores(), int(-(-resources["CPU"] * n_workers // 1)))

@@ -1,9 +1,9 @@
 """The rounds of a training on Ray's workers, and what is done when some of these are lost.
 
 A round takes three calls of each worker: it trains and packs what it changed, combines the parcels
-for its share of the items, and takes over the combined rows of all shares. Parcels go from worker
-to worker through Ray's object store. The driver only says what depends on what, for all rounds of
-an epoch at once.
+for its share of the items, if it has one, and takes over the combined rows of all shares. Parcels
+go from worker to worker through Ray's object store. The driver only says what depends on what, for
+all rounds of an epoch at once.
 
 After each epoch the workers hand out copies of their tables. If a worker is lost, Ray starts it
 again, and all workers go back to these copies, or where they are lost as well to the checkpoint, or
@@ -25,8 +25,9 @@ import numpy as np
 from .. import __version__
 from .._training.reports import Counters, EpochReport
 from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
+from ._cluster import options_of
 from ._parts import Entry
-from ._shard import Plan, Snapshot, WorkerRestarted
+from ._shard import First, Plan, WorkerRestarted
 from ._worker import worker_class
 
 # How long lost workers may take to come back.
@@ -47,7 +48,7 @@ class Accepted:
     ----------
     next_round : int
     snapshots : list of (users, items)
-        For each worker, in Ray's object store.
+        For each worker, in Ray's object store; before round 0 what `First` has for it.
     history : list of EpochReport
         Of the epochs before it.
     """
@@ -70,8 +71,8 @@ class Driver:
         Of each worker, as of `likes_of_workers`.
     resources : dict of str to float
         Of each worker.
-    first : dict of str to numpy.ndarray, or None
-        The vectors of "users" and "items" at the beginning; None to go on from a checkpoint.
+    first : First or None
+        What training begins with; None to go on from a checkpoint.
     checkpoint : str or None
     record : dict
         What a checkpoint says besides the state.
@@ -85,7 +86,7 @@ class Driver:
         bounds: np.ndarray,
         likes: Sequence[Any],
         resources: dict[str, float],
-        first: Snapshot | None,
+        first: First | None,
         checkpoint: str | None,
         record: dict[str, Any],
         on_epoch: Callable[[EpochReport], Any],
@@ -94,15 +95,7 @@ class Driver:
         self._checkpoint, self._record, self._on_epoch = checkpoint, record, on_epoch
         self._bounds = bounds
         self._has_warned = False  # that a checkpoint could not be written
-        others = {name: amount for name, amount in resources.items() if name != "CPU"}
-        memory = others.pop("memory", None)
-        make = worker_class(ray).options(
-            num_cpus=resources["CPU"],
-            memory=memory,
-            resources=others or None,
-            max_restarts=-1,
-            scheduling_strategy="SPREAD",
-        )
+        make = worker_class(ray).options(max_restarts=-1, **options_of(resources))
         self._workers = [make.remote() for _ in range(plan.n_workers)]
         problems = ray.get([self.call(w, "problem", __version__) for w in range(plan.n_workers)])
         for problem in problems:
@@ -154,19 +147,18 @@ class Driver:
 
     def _epoch(self) -> None:
         """Train the rounds of the next epoch, and accept them."""
-        rounds, everyone = self._plan.rounds, range(self._plan.n_workers)
+        rounds, n_shares = self._plan.rounds, self._plan.n_shares
+        everyone = range(self._plan.n_workers)
         begun = time.perf_counter()
         counters: list[Any] = []
         ends: list[Any] = []
         end = self._accepted.next_round + rounds.per_epoch
         for number in range(self._accepted.next_round, end):
-            sent = [
-                self.call(w, "train", number, n_returns=self._plan.n_workers + 1) for w in everyone
-            ]
+            sent = [self.call(w, "train", number, n_returns=n_shares + 1) for w in everyone]
             counters += [parcels[0] for parcels in sent]
             combined = [
                 self.call(w, "combine", number, *(parcels[w + 1] for parcels in sent))
-                for w in everyone
+                for w in range(n_shares)
             ]
             ends += [self.call(w, "accept", number, *combined) for w in everyone]
         copies = [self.call(w, "snapshot", end, "users", n_returns=2) for w in everyone]
@@ -218,11 +210,10 @@ class Driver:
         return self._beginning() if self._stored is None else self._from_checkpoint(self._stored)
 
     def _beginning(self) -> Accepted:
-        tables, put = self._first, self._ray.put
-        assert tables is not None  # there is no checkpoint
-        items = put({"items": tables["items"]})
-        cuts = zip(self._bounds[:-1], self._bounds[1:], strict=True)
-        return Accepted(0, [(put({"users": tables["users"][a:b]}), items) for a, b in cuts])
+        first, put = self._first, self._ray.put
+        assert first is not None  # there is no checkpoint
+        items = put(first.items)
+        return Accepted(0, [(put(generator), items) for generator in first.generators])
 
     def _from_checkpoint(self, record: dict[str, Any]) -> Accepted:
         """The arrays go through the driver. They may be those of another number of workers."""

@@ -60,17 +60,25 @@ class Parcel(NamedTuple):
 
 def pack(now: Items, start: Items, n_dims: int) -> Parcel:
     """How far the rows of a share have moved since the start of the round."""
-    rows, vectors, accumulators = [], [], []
-    for begin in range(0, len(now.vectors), BLOCK):
+    n, width = len(now.vectors), min(n_dims, now.accumulators.shape[1])
+    rows = np.empty(n, dtype=np.int32)
+    vectors, accumulators = (
+        np.empty((n, columns), dtype=np.float32) for columns in (n_dims, width)
+    )
+    end = 0
+    for begin in range(0, n, BLOCK):
         block, before = now.part(begin, begin + BLOCK), start.part(begin, begin + BLOCK)
         # As integers of 8 bytes: half as many to compare.
         moved = block.vectors.view(np.uint64) != before.vectors.view(np.uint64)
         some = np.flatnonzero(moved.any(axis=1))
-        rows.append((some + begin).astype(np.int32))
-        columns = slice(min(n_dims, block.accumulators.shape[1]))
-        vectors.append(block.vectors[some, :n_dims] - before.vectors[some, :n_dims])
-        accumulators.append(block.accumulators[some, columns] - before.accumulators[some, columns])
-    return Parcel(_joined(rows), _joined(vectors), _joined(accumulators))
+        at, to = _places(some, len(moved)), slice(end, end + len(some))
+        rows[to] = some + begin
+        np.subtract(block.vectors[at, :n_dims], before.vectors[at, :n_dims], vectors[to])
+        np.subtract(
+            block.accumulators[at, :width], before.accumulators[at, :width], accumulators[to]
+        )
+        end += len(some)
+    return Parcel(rows[:end], vectors[:end], accumulators[:end])
 
 
 def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
@@ -82,21 +90,22 @@ def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
     n_rows = len(start.vectors)
     counts = np.zeros(n_rows, dtype=np.int32)
     for parcel in parcels:
-        counts[parcel.rows] += 1
+        counts[_places(parcel.rows, n_rows)] += 1
     touched = np.flatnonzero(counts)
     place = np.cumsum(counts > 0) - 1
     moved = np.zeros((len(touched), n_dims), dtype=np.float32)
     added = np.zeros((len(touched), width), dtype=np.float32)
     for parcel in parcels:
-        at = place[parcel.rows]
+        at = _places(place[parcel.rows], len(touched))
         moved[at] += parcel.vectors
         added[at] += parcel.accumulators
-    before = start.accumulators[touched, :width]
+    places = _places(touched, n_rows)
+    before = start.accumulators[places, :width]
     share = counts[touched, None].astype(np.float32)
     tiny = np.finfo(np.float32).tiny
     # Where nothing is known, nothing has moved.
     moved *= np.sqrt((before + added / share) / np.maximum(before + added, tiny))
-    moved += start.vectors[touched, :n_dims]
+    moved += start.vectors[places, :n_dims]
     _into_ball(moved, max_norm)
     return Parcel(touched.astype(np.int32), moved, before + added)
 
@@ -105,12 +114,14 @@ def adopt(now: Items, start: Items, parcel: Parcel) -> None:
     """Take over the combined rows of a share, which are the start of the next round."""
     n_dims, width = parcel.vectors.shape[1], parcel.accumulators.shape[1]
     for items in (now, start):
-        items.vectors[parcel.rows, :n_dims] = parcel.vectors
-        items.accumulators[parcel.rows, :width] = parcel.accumulators
+        places = _places(parcel.rows, len(items.vectors))
+        items.vectors[places, :n_dims] = parcel.vectors
+        items.accumulators[places, :width] = parcel.accumulators
 
 
-def _joined(blocks: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+def _places(rows: np.ndarray, n: int) -> np.ndarray | slice:
+    """An index of some of n rows, in their order; NumPy copies nothing where it is all of them."""
+    return slice(None) if len(rows) == n else rows
 
 
 def _into_ball(rows: np.ndarray, max_norm: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 import os
 import warnings
@@ -13,13 +14,16 @@ from typing import Any, overload
 import numpy as np
 
 from .. import __version__
+from .._compute.devices import DEVICES
 from .._compute.settings import Settings
 from .._search import bulk
 from .._training.checkpoint import fingerprints
 from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used, fewer_pairs
 from .._training.reports import history_of
-from .._validation.scalars import check_bool, check_int, drawing_from
+from .._training.start import first_items, skip_users
+from .._validation.scalars import check_bool, check_choice, check_int, drawing_from
+from ..data import Dataset
 from ..errors import DataError
 from ..model import Model
 from ..model_selection import Likes, likes_of
@@ -30,8 +34,8 @@ from ._driver import Driver
 from ._likes import likes_of_workers
 from ._partitioned import PartitionedModel
 from ._parts import prepare, write_whole
-from ._shard import Plan, Snapshot
-from ._sharding import Rounds, default_rounds, user_bounds
+from ._shard import First, Plan
+from ._sharding import Rounds, default_rounds, default_shares, user_bounds
 
 # What may be another in a training that goes on.
 _OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
@@ -92,13 +96,15 @@ def fit(
         As for `Trainer.fit`. Workers read the likes of their users from the files of a
         `data.Dataset` themselves, so its folder must be at the same path on all nodes.
     trainer : Trainer
-        Its hyper-parameters are used; it is not fitted. Workers train on CPUs, whatever its
-        ``device``. Its ``n_threads`` is that of a worker; None: as many as ``resources`` has CPUs,
-        and one with ``update="async"``.
+        Its hyper-parameters are used; it is not fitted. With ``device="cuda"`` the workers train on
+        GPUs, with "cpu" on CPUs, and with "auto" on what ``resources`` reserves. Its ``n_threads``
+        is that of a worker; None: as many as ``resources`` has CPUs, and one with
+        ``update="async"``.
     n_workers : int
         At most as many as there are users with likes.
     resources : dict of str to float
-        What Ray reserves for each worker, by Ray's names.
+        What Ray reserves for each worker, by Ray's names: ``{"CPU": 4}``, or ``{"GPU": 1}`` to
+        train on GPUs. Workers share a GPU if it is a part of 1.
     address : str or None
         Of the cluster: "HOST:PORT" of its head, or "auto" for the one that this machine belongs to.
         None: what the environment variable RAY_ADDRESS says, else workers on this machine. If the
@@ -139,6 +145,8 @@ def fit(
         If ``out`` cannot be written, or workers write it where this process does not find it.
     ModelError
         If the checkpoint is damaged.
+    DeviceUnavailable
+        If a worker that is to train on a GPU cannot use it; the message says why.
     RuntimeError
         If a node has no cml_fast or another version, or lost workers do not come back.
     TrainingDiverged
@@ -156,7 +164,7 @@ def fit(
     the bit on any cluster, whatever workers or nodes are lost on the way. With another number of
     workers it is another one, about as good: see [Many workers](../user-guide/many-workers.md).
 
-    Both modes of ``update`` are supported, "async" with one thread for each worker.
+    Both modes of ``update`` are supported, "async" on CPUs and with one thread for each worker.
 
     Examples
     --------
@@ -178,9 +186,10 @@ def fit(
     resume = check_bool("resume", resume)
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
-    own = _for_workers(trainer, needed)
+    own, device = _for_workers(trainer, needed), _device_of_workers(trainer, needed)
     train = likes_of(train)
-    inputs = check_fit_inputs(own, train, None, callbacks, None, None)
+    has_users = out is None or not isinstance(train, Dataset)
+    inputs = check_fit_inputs(own, train, None, callbacks, None, None, has_users=has_users)
     check_features_used(own.get_params())
     n_users = int((inputs.likes.indptr[1:] > inputs.likes.indptr[:-1]).sum())
     if n_workers > n_users:
@@ -192,12 +201,13 @@ def fit(
     stored = _stored(checkpoint, record, resume=resume)
     folder = None if out is None else _prepared(out, checkpoint, inputs)
     with connected(address, n_workers, needed) as ray:
-        settings, first = _begin(own, inputs, stored, n_workers)
-        rounds = Rounds(per_epoch, int(own.n_epochs))
         bounds = user_bounds(inputs.likes.indptr, n_workers)
+        settings, first = _begin(own, inputs, stored, bounds)
+        rounds = Rounds(per_epoch, int(own.n_epochs))
+        n_shares = default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
         driver = Driver(
             ray,
-            Plan(settings, rounds, n_workers),
+            Plan(settings, rounds, n_workers, n_shares, device),
             bounds,
             likes_of_workers(train, inputs, bounds),
             needed,
@@ -215,7 +225,8 @@ def fit(
         finally:
             driver.stop()
     _describe(own, inputs, settings)
-    hyperparameters, history = own._described(), history_of(driver.history)
+    hyperparameters = {**own._described(), "device": device}
+    history = history_of(driver.history)
     if folder is None:
         return Model(
             vectors[0],
@@ -233,7 +244,10 @@ def fit(
 
 
 def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
-    """A trainer with these hyper-parameters, for one worker; refuse what workers cannot do."""
+    """A trainer with these hyper-parameters, for one worker; refuse what workers cannot do.
+
+    What is chosen before the rounds is computed by this process, on its CPU.
+    """
     if not isinstance(trainer, Trainer):
         raise TypeError(f"trainer must be a Trainer, got {trainer!r}")
     given = trainer.get_params()
@@ -246,11 +260,6 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
                 f"trainer has {name}={given[name]!r}, which distributed.fit does not support: "
                 f"{why}. Set {name}={wanted!r}, or call Trainer.fit"
             )
-    if given["device"] == "cuda":
-        raise ValueError(
-            "trainer has device='cuda', and workers train on CPUs: set device='cpu', or call "
-            "Trainer.fit"
-        )
     if given["update"] == "async":
         if given["n_threads"] not in (None, 1):
             raise ValueError(
@@ -263,26 +272,55 @@ def _for_workers(trainer: Trainer, resources: dict[str, float]) -> Trainer:
     return Trainer(**{**given, "device": "cpu", "n_threads": n_threads})
 
 
-def _begin(
-    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None, n_workers: int
-) -> tuple[Settings, Snapshot | None]:
-    """The settings, with all that is chosen and drawn, and the vectors that training begins with.
+def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
+    """Where the workers train: "cuda" if Ray reserves a GPU for each, else "cpu"."""
+    given = trainer.get_params()
+    device, update = check_choice("device", given["device"], DEVICES), given["update"]
+    if not resources.get("GPU"):
+        if device == "cuda":
+            raise ValueError(
+                "trainer has device='cuda', and resources reserve no GPU for the workers: give "
+                "resources={'GPU': 1}, or set device='cpu'"
+            )
+        return "cpu"
+    if device == "cpu":
+        raise ValueError(
+            "trainer has device='cpu', and resources reserve GPUs: leave GPU out, or set "
+            "device='cuda'"
+        )
+    if update == "async":
+        raise ValueError(
+            "trainer has update='async', with which no result of GPUs can be repeated: set "
+            "update='sync', or leave GPU out of resources"
+        )
+    return "cuda"
 
-    They are those with which `Trainer.fit` begins; None if there is a checkpoint to go on from.
+
+def _begin(
+    own: Trainer, inputs: FitInputs, stored: dict[str, Any] | None, bounds: np.ndarray
+) -> tuple[Settings, First | None]:
+    """The settings, with all that is chosen and drawn, and what each worker begins with.
+
+    These are the vectors with which `Trainer.fit` begins; None if there is a checkpoint to go on
+    from. Worker w has the users from ``bounds[w]`` to ``bounds[w + 1]``.
     """
     if stored is not None:
         return Settings(**{**stored["settings"], "n_threads": inputs.settings.n_threads}), None
     with drawing_from(own.random_state) as generator:
         inputs = own._with_retention(inputs, None)
         temperature = own._choose_temperature(inputs, None)
-        state = own._begin(inputs, generator)
-    settings = replace(inputs.settings, seed=state.seed)
+        # From here on as Trainer._begin.
+        settings = replace(inputs.settings, seed=int(generator.integers(2**63)))
+        generators = []
+        for n_users in np.diff(bounds).tolist():
+            generators.append(copy.deepcopy(generator))
+            skip_users(n_users, settings.n_dims, generator)
+        items, smooth = first_items(inputs.likes, settings.n_dims, settings.max_norm, generator)
     if temperature is not None:
         settings = replace(settings, temperature=temperature)
     if own.batch_size is None:
-        settings = fewer_pairs(settings, inputs.likes.nnz // n_workers)
-    users, items = state.tables.vectors()
-    return settings, {"users": users, "items": items}
+        settings = fewer_pairs(settings, inputs.likes.nnz // len(generators))
+    return settings, First(generators, {"items": items, "smooth": smooth})
 
 
 def _record(own: Trainer, inputs: FitInputs, n_workers: int, per_epoch: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .._search.filters import Filters
 from .._validation.scalars import check_int
 from ..metrics.result import Evaluation
 from ..model import Model
-from ._cluster import check_resources, connected
+from ._cluster import check_resources, connected, options_of
 
 _ONE_CPU: Mapping[str, float] = {"CPU": 1}
 
@@ -126,7 +126,10 @@ def _check(model: Any, n_workers: int, resources: Mapping[str, float]) -> dict[s
     if not isinstance(model, Model):
         raise TypeError(f"model must be a Model, got {type(model).__name__}")
     check_int("n_workers", n_workers, 1)
-    return check_resources(resources)
+    needed = check_resources(resources)
+    if needed.get("GPU"):
+        raise ValueError("resources must not ask for GPUs: workers search on CPUs. Leave GPU out")
+    return needed
 
 
 class _Remote(Model):
@@ -137,15 +140,9 @@ class _Remote(Model):
 
     def __init__(self, model: Model, ray: Any, n_workers: int, resources: dict[str, float]) -> None:
         self.__dict__.update(model.__dict__)
-        others = {name: amount for name, amount in resources.items() if name != "CPU"}
         self._ray, self._n_workers = ray, n_workers
         self._n_threads = int(resources["CPU"])
-        self._task = ray.remote(_search).options(
-            num_cpus=resources["CPU"],
-            memory=others.pop("memory", None),
-            resources=others or None,
-            scheduling_strategy="SPREAD",
-        )
+        self._task = ray.remote(_search).options(**options_of(resources))
         self._remote_model = ray.put(model)
 
     def _ranked(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+
+# Fewer would hardly spare any time.
+LEAST_SHARES = 16
 
 
 def user_bounds(indptr: np.ndarray, n_workers: int) -> np.ndarray:
@@ -39,12 +43,22 @@ def user_bounds(indptr: np.ndarray, n_workers: int) -> np.ndarray:
     return bounds
 
 
-def item_bounds(n_items: int, n_workers: int) -> np.ndarray:
-    """Cut the items into successive ranges of about the same length, (n_workers + 1,), int64.
+def item_bounds(n_items: int, n_shares: int) -> np.ndarray:
+    """Cut the items into successive ranges of about the same length, (n_shares + 1,), int64.
 
-    Ranges are empty if there are fewer items than workers.
+    Ranges are empty if there are fewer items than shares.
     """
-    return np.arange(n_workers + 1, dtype=np.int64) * n_items // n_workers
+    return np.arange(n_shares + 1, dtype=np.int64) * n_items // n_shares
+
+
+def default_shares(n_workers: int, n_items: int, n_dims: int) -> int:
+    """Into how many shares the items are cut; a worker of its own combines each of them.
+
+    With more shares the sums are ready sooner, but the process that called `fit` names a parcel of
+    each worker for each share. The least time of a round on a network of 10 Gbit/s is near this
+    number, by the model in benchmarks/studies/distributed.py. The result is the same with any.
+    """
+    return min(n_workers, max(LEAST_SHARES, round(math.sqrt(n_items * n_dims) / 64)))
 
 
 def default_rounds(n_workers: int) -> int:

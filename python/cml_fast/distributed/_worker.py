@@ -41,20 +41,27 @@ def worker_class(ray: Any) -> Any:
         def load(
             self, plan: Any, number: int, likes: Any, users: Any, items: Any, next_round: int
         ) -> None:
-            """Become worker ``number``, with these tables before ``next_round``."""
+            """Become worker ``number`` before ``next_round``, with these tables.
+
+            Before round 0: with a generator and items, as of `First`.
+            """
             from cml_fast.distributed._likes import opened
             from cml_fast.distributed._shard import Shard
 
             if self.shard is None:
                 self.shard = Shard(plan, number, opened(likes))
-            self.shard.restore({**users, **items}, next_round)
+            if next_round == 0:
+                self.shard.begin(users, **items)
+            else:
+                self.shard.restore({**users, **items}, next_round)
 
         def train(self, number: int) -> tuple[Any, ...]:
-            """Return the counters of a round, and a parcel for each other worker."""
+            """Return the counters of a round, and a parcel for each share of the items."""
             shard = self._at(number)
             counters, parcels = shard.train(number)
             # The own one stays here, and so need not be copied to Ray's object store.
-            self.own, parcels[shard.number] = parcels[shard.number], None
+            if shard.number < len(parcels):
+                self.own, parcels[shard.number] = parcels[shard.number], None
             return (counters, *parcels)
 
         def combine(self, number: int, *parcels: Any) -> Any:

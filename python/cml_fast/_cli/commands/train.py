@@ -89,7 +89,7 @@ def run(
 
     learned: Trainer | Learned
     values = values_of(hyperparameters)
-    data.check(values)
+    data.check(values, here=workers.n_workers is None)
     workers.check(data, checkpoint, checkpoint_every)
     check_out(out, overwrite=overwrite)
     _check_checkpoint(checkpoint, out, resume=resume)
