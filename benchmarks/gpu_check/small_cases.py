@@ -28,7 +28,7 @@ CASES = [
     *((loss, n_dims, 40) for n_dims in (100, 300, 1) for loss in ("softmax", "warp")),
     *(("warp", n_dims, 7) for n_dims in DIMS),
 ]
-# With 150 users, 18 pairs may be in flight: 18 warps, or 2 tiles.
+# More than 1,023 likes, so that asynchronous training has more than one warp, too.
 SHAPE, DENSITY, TILE_SIZE = (150, 160), 0.05, 8
 # Points and n of searches: all scores in shared memory, a sample of them, and all digits.
 SEARCHES = ((500, 10), (6000, 10), (6000, 1500))

@@ -63,7 +63,7 @@ class Loss:
 class Trips:
     """To the L2 cache, one after another."""
 
-    copy: float = 1  # tile.h, load_pair() and load_negatives(): all of the rows at once
+    copy: float = 1  # tile_rows.h: all chunks of a row at once
     add: float = 2  # gradient_sums.cuh, add(): the claim; the gradient arrives meanwhile
     apply: float = 3  # apply(): the row's number, the row with its sums, the accumulator
     update: float = 4  # tile_updates.h: gradient twice, accumulator, row
@@ -75,8 +75,9 @@ DRAWN_AT_ONCE = 4  # negatives that a warp draws and copies, core/shared_negativ
 DRAW_CYCLES = 1000  # of these: ten rounds of the generator, and a division of 64 bits
 SUM_CYCLES = 130  # Lanes::sum(): five shuffles and additions
 GRID_SYNC_CYCLES = 2300
-# Of a mini-batch: its end and that of its updates; and between the steps of shared tiles.
-GRID_SYNCS, GRID_SYNCS_OF_TILES = 2, 3
+# Of a mini-batch: its end and that of its updates; and between the steps of shared tiles, where the
+# last is also the vote of asynchronous training, which has another one when it has updated.
+GRID_SYNCS, GRID_SYNCS_OF_TILES, GRID_SYNCS_OF_UPDATES = 2, 3, 1
 USED_ISSUE_SLOTS = 0.7  # of those of a multiprocessor, at most
 SCHEDULERS = 4
 L1_FOR_OPERANDS = 0.8  # the share of L1 that holds what a block reads again
@@ -93,7 +94,7 @@ class Prediction:
     warps_in_block: int
     resident_blocks: int  # that a multiprocessor could hold
     busy: float  # share of the multiprocessors that have work, on average over the time
-    grid_syncs: int  # of a mini-batch
+    grid_syncs: int  # of a mini-batch, or of a tile where there is none
     bytes_of_pair: float
     atomics_of_pair: float
     pairs_per_second: float
@@ -158,8 +159,6 @@ class Work:
         self.teams = launch.teams if self.tiles else blocks
         self.blocks_of_team = blocks / self.teams
         self.warps_of_team = self.warps / self.teams
-        shared = self.blocks_of_team > 1
-        self.grid_syncs = GRID_SYNCS + GRID_SYNCS_OF_TILES * shared if self.sync else 0
         self.chunks = math.ceil(settings.n_dims / LANES)
         self.together = min(settings.tile_size, n_pairs) if self.tiles else 1
         self.n_samples = (
@@ -168,6 +167,9 @@ class Work:
             else (self.teams if self.tiles else self.warps) * self.together
         )
         self.rounds = math.ceil(math.ceil(self.n_samples / self.together) / self.teams)
+        of_tile = GRID_SYNCS_OF_TILES + (0 if self.sync else GRID_SYNCS_OF_UPDATES)
+        shared = self.blocks_of_team > 1
+        self.grid_syncs = GRID_SYNCS * self.sync + of_tile * self.rounds * shared
         # Blocks that share a multiprocessor: where mini-batches end together, those that share one
         # with most others are the last; else the mean counts.
         self.in_multiprocessor = max(1.0, blocks / machine.multiprocessors)
@@ -198,7 +200,7 @@ class Work:
                 slots = math.ceil(self.n_samples / self.together) * per_tile
             each = TRIPS.apply * self.row_cycles + 2 * SUM_CYCLES
             cycles["apply"] = math.ceil(slots / self.warps) * each
-            cycles["grid syncs"] = self.grid_syncs * GRID_SYNC_CYCLES
+        cycles["grid syncs"] = self.grid_syncs * GRID_SYNC_CYCLES
         seconds = {name: of / self.machine.hertz for name, of in cycles.items()}
         n_bytes = self.n_samples * self.bytes_of_pair
         seconds["bytes"] = max(
@@ -217,12 +219,15 @@ class Work:
             # Teams with a block more wait for the others, and in the last round those without a
             # tile.
             n_tiles = math.ceil(self.n_samples / self.together)
-            even = n_tiles * math.floor(self.blocks_of_team) / (self.rounds * self.blocks)
-            # Each block has pairs of its own, if there are enough units of them.
-            at_once = math.ceil(self.together / PRODUCT_ROWS) * self.teams
-            own = min(all_blocks * even, at_once / self.machine.multiprocessors)
-            shares |= dict.fromkeys(("products", "sums", "updates"), all_blocks * even)
-            shares |= dict.fromkeys(("loss", "masks", "draws and copies"), own)
+            blocks = math.floor(self.blocks_of_team)
+            even = all_blocks * n_tiles * blocks / (self.rounds * self.blocks)
+            # Each block has units of pairs of its own; some have one less than others.
+            units = math.ceil(self.together / PRODUCT_ROWS)
+            dealt = units / (math.ceil(units / blocks) * blocks)
+            shares |= dict.fromkeys(("sums", "updates"), even)
+            shares |= dict.fromkeys(("loss", "masks", "draws and copies"), even * dealt)
+            # Of the three products one is divided otherwise.
+            shares["products"] = even * (2 * dealt + 1) / 3
         total = sum(seconds.values())
         return sum(shares[name] * of for name, of in seconds.items()) / total
 
@@ -278,13 +283,14 @@ class Work:
         drawn = max(drawn, negative) if idle else drawn + negative
         evaluations = math.ceil(own * PRODUCT_ROWS / LOSS.pairs)
         loss = n * LOSS.cycles + LOSS.trips * l2 + LOSS.rest
+        update = TRIPS.update * self.row_cycles + 3 * SUM_CYCLES
         return {
             "products": rounds * cycles,
             "draws and copies": rounds * (drawn + in_block(PRODUCT_ROWS) * copy),
             "masks": rounds * in_block(PRODUCT_ROWS) * TRIPS.mask * math.ceil(likes / LANES) * l2,
             "loss": rounds * math.ceil(evaluations / self.warps_in_block) * loss,
             "sums": rounds * slots * TRIPS.add * l2 if self.sync else 0.0,
-            "updates": 0.0 if self.sync else rounds * slots * TRIPS.update * self.row_cycles,
+            "updates": 0.0 if self.sync else rounds * slots * update,
         }
 
     def of_pairs(self) -> dict[str, float]:

@@ -6,8 +6,13 @@
 //   2. the loss turns them into coefficients N of negatives  (losses/softmax.h, contrastive.h)
 //   3. gradients of the users and of the negatives           N^T V,  N U
 //
-// So each row is read once, and each shared negative is updated once for all pairs. This file does
-// not change the tables: it writes the gradients to the slots of the tile, see TileSlots.
+// So each row is read once, and each shared negative is updated once for all pairs. The tables are
+// not changed: gradients are written to the slots of the tile, see TileSlots.
+//
+//   tile_arrays.h    where a tile keeps its rows, distances and coefficients
+//   tile_rows.h      copies rows from the tables
+//   tile_products.h  computes a block of a product
+//   this file        draws a tile, goes through its steps, and says who does what
 //
 // A `Team` divides the work: a single CPU thread, or the warps of one or several CUDA blocks. It is
 // made of groups (the warps of a block), which meet sooner than the whole team. So each group works
@@ -22,11 +27,9 @@
 #pragma once
 
 #include "losses/registry.h"
-#include "product.h"
-#include "rows.h"
-#include "shared_negatives.h"
+#include "tile_products.h"
+#include "tile_rows.h"
 #include "update.h"
-#include "workspace.h"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -36,38 +39,20 @@ struct Share {
     int first, step, count;
 };
 
-static_assert(sizeof(Pair) == TileParts::kFloatsInPair * sizeof(float), "see workspace.h");
-
 // kRowChunks: the number of chunks of a row if registers hold a row while it is copied, so that all
 // of its loads are in flight at once; 0: it is copied chunk by chunk.
 template <class Lanes, class Memory, class Team, int kRowChunks = 0>
 class Tile {
  public:
     CML_FN Tile(const Job& job, Memory memory, Team team, float* workspace)
-        : job_(job), memory_(memory), team_(team), chunks_{job.hyper.n_dims} {
-        const TileParts at{job.hyper.n_negatives, n_chunks(), Lanes::kInLane};
-        pairs_ = reinterpret_cast<Pair*>(workspace + at.pairs_at());
-        drawn_ = reinterpret_cast<int32_t*>(workspace + at.drawn_at());
-        positive_distances_ = workspace + at.of_pairs_at();
-        weights_ = positive_distances_ + kTilePairs;
-        user_norms_ = weights_ + kTilePairs;
-        user_coefficients_ = user_norms_ + kTilePairs;
-        positive_coefficients_ = user_coefficients_ + kTilePairs;
-        losses_ = positive_coefficients_ + kTilePairs;
-        impostors_ = losses_ + kTilePairs;
-        item_norms_ = workspace + at.of_negatives_at();
-        coefficient_sums_ = item_norms_ + at.negatives();
-        coefficients_ = workspace + at.coefficients_at();
-        users_ = workspace + at.users_at();
-        columns_ = workspace + at.columns_at();
-        positives_ = workspace + at.positives_at();
-        items_ = workspace + at.items_at();
-        slots_ = {reinterpret_cast<int32_t*>(workspace + at.slot_rows_at()),
-                  workspace + at.gradients_at(), at.stride()};
-    }
+        : job_(job),
+          memory_(memory),
+          team_(team),
+          chunks_{job.hyper.n_dims},
+          arrays_(job, workspace) {}
 
     // Slots in the workspace, for callers that have none elsewhere.
-    CML_FN const TileSlots& slots() const { return slots_; }
+    CML_FN const TileSlots& slots() const { return arrays_.slots; }
 
     // Draw the pairs and the negatives of a tile. Members that are still busy with the previous one
     // only read slots.
@@ -91,26 +76,31 @@ class Tile {
         const float largest = largest_norm(items_fixed);
         bool bounded = true;
         // Each member loads the negatives that it has drawn, so it need not wait for others.
+        constexpr int kAtOnce = Arrays::kNegativesAtOnce;
         Lanes::sync();
         each_call(in_blocks, [&](int64_t call) CML_INLINE_LAMBDA {
             const int64_t first = call * kSharedDrawn;
-            for (int64_t k = first; k < first + kSharedDrawn && k < n; k += kNegativesAtOnce) {
-                bounded &= load_negatives(k) <= largest;
+            for (int64_t k = first; k < first + kSharedDrawn && k < n; k += kAtOnce) {
+                bounded &= load_negatives(arrays_, memory_, k) <= largest;
             }
         });
         team_.sync_group();
         constexpr int kGroup = Lanes::kRowsTransposed;
         each_own<unit(kGroup)>(in_blocks, unit(kGroup) / kGroup, [&](int i) CML_INLINE_LAMBDA {
-            for (int k = i; k < i + kGroup; ++k) bounded &= load_pair(k, k < n_pairs) <= largest;
+            for (int k = i; k < i + kGroup; ++k) {
+                bounded &= load_pair(arrays_, memory_, k, k < n_pairs) <= largest;
+            }
             if constexpr (kPairInLane) {
-                Lanes::transpose(users_ + i * stride(), stride(), columns_ + i, kColumnStride,
-                                 job_.hyper.n_dims);
+                Lanes::transpose(arrays_.users + i * arrays_.stride(), arrays_.stride(),
+                                 arrays_.columns + i, Arrays::kColumnStride, job_.hyper.n_dims);
             }
         });
         team_.sync();
-        compute_distances(in_blocks);
+        each_own_with<unit(kLanes)>(in_blocks, groups_of(n, kPairInLane ? kRows : kLanes),
+                                    [&](int i, int part)
+                                        CML_INLINE_LAMBDA { compute_distances(arrays_, i, part); });
         team_.sync_group();
-        const typename Lanes::Sieve sieve(drawn_, n);
+        const typename Lanes::Sieve sieve(arrays_.drawn, n);
         constexpr int kPairs = Lanes::Negatives::kPairs;
         const int all = groups_of(job_.hyper.tile_size, kLanes) * kLanes;
         each_own<unit(kLanes)>(all, unit(kLanes) / kPairs, [&](int first) CML_INLINE_LAMBDA {
@@ -124,23 +114,25 @@ class Tile {
         });
         team_.sync();
         if (kPairInLane && !items_fixed) {
-            for (int k = 0; k < n; ++k) sum_coefficients(k, blocks, slots);
+            for (int k = 0; k < n; ++k) sum_coefficients(arrays_, k, blocks, slots);
         }
         if constexpr (Lanes::kPrefetches) begin_to_fetch(upcoming);
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
             const auto gradients = [&](int i) CML_INLINE_LAMBDA {
-                pair_gradients(i, c, part, n_pairs, slots);
+                fetch_some();
+                pair_gradients(arrays_, i, c, part, n_pairs, slots);
             };
             each_own<kRows>(n_pairs, 1, gradients, c);
         });
-        const int before = static_cast<int>(n_chunks()) * groups_of(n_pairs, kRows);
+        const int before = static_cast<int>(arrays_.n_chunks()) * groups_of(n_pairs, kRows);
         const auto of_block = [&](int64_t block) CML_INLINE_LAMBDA { report(block, counters); };
         team_.each(blocks, of_block, before);
         if (items_fixed) return bounded;
         const int groups = groups_of(n, kRows);
         chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
             const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
-                negative_gradients(group * kRows, c, part, n_pairs, slots);
+                fetch_some();
+                negative_gradients(arrays_, group * kRows, c, part, n_pairs, slots);
             };
             team_.each(groups, gradients, before + blocks + c * groups);
         });
@@ -148,13 +140,10 @@ class Tile {
     }
 
  private:
+    using Arrays = TileArrays<Lanes, kRowChunks>;
+    static constexpr bool kPairInLane = Arrays::kPairInLane;
     static constexpr int kRows = Lanes::kProductRows;
     static constexpr int kFetchesAtOnce = 2;
-    // What a lane is, and the distances between rows that the lanes read: see workspace.h.
-    static constexpr bool kPairInLane = Lanes::kInLane == InLane::kPair;
-    static constexpr int64_t kColumnStride = kPairInLane ? kPairColumns : kLanes;
-    // Negatives that are copied side by side, as far as registers have room for their rows.
-    static constexpr int kNegativesAtOnce = kPairInLane ? 1 : kRowChunks <= 4 ? kSharedDrawn : 2;
 
     // Pairs that are dealt out to groups together. Where there is only one group, as on the CPU, it
     // may be a different number in every step.
@@ -194,20 +183,6 @@ class Tile {
         team_.each(shared_calls(job_), f, groups_of(n_pairs, unit(kLanes)));
     }
 
-    // Element (row, column) of the coefficients, and of the vectors as columns.
-    CML_FN float* coefficient(int64_t k, int64_t i) const {
-        if constexpr (kPairInLane) return coefficients_ + k * kPairColumns + i;
-        return coefficients_ + k / kLanes * kColumnBlock + i * kLanes + k % kLanes;
-    }
-    CML_FN float* column(int64_t number) const {
-        if constexpr (kPairInLane) return columns_ + number;
-        return columns_ + number / kLanes * (n_chunks() * kLanes * kLanes) + number % kLanes;
-    }
-
-    CML_FN int64_t n_chunks() const {
-        return kRowChunks > 0 ? kRowChunks : (job_.hyper.n_dims + kLanes - 1) / kLanes;
-    }
-    CML_FN int64_t stride() const { return tile_stride(n_chunks()); }
     CML_FN int64_t tile_size() const { return job_.hyper.tile_size; }
 
     CML_FN void draw_all(SampleRange tile) {
@@ -217,7 +192,7 @@ class Tile {
         each_own<unit(kLanes)>(
             in_blocks, 1, [&](int i) CML_INLINE_LAMBDA { draw_unit(i, n_pairs, tile, epoch); });
         each_call(in_blocks, [&](int64_t call) CML_INLINE_LAMBDA {
-            draw_shared<Lanes>(job_, epoch, position, static_cast<int>(call), drawn_);
+            draw_shared<Lanes>(job_, epoch, position, static_cast<int>(call), arrays_.drawn);
         });
     }
 
@@ -228,11 +203,11 @@ class Tile {
     CML_FN void draw_unit(int i, int n_pairs, SampleRange tile, int64_t epoch) {
         constexpr int kSize = unit(kLanes);
         if (i < n_pairs) {
-            draw_pairs<Lanes, kSize>(job_, tile.begin + i, tile.end, epoch, pairs_ + i);
+            draw_pairs<Lanes, kSize>(job_, tile.begin + i, tile.end, epoch, arrays_.pairs + i);
         }
         Lanes::each(kSize, [&](int k) CML_INLINE_LAMBDA {
-            const Pair& pair = pairs_[i + k];
-            weights_[i + k] = i + k < n_pairs && n_free(pair, job_) > 0 ? pair.weight : 0.0f;
+            const Pair& pair = arrays_.pairs[i + k];
+            arrays_.weights[i + k] = i + k < n_pairs && n_free(pair, job_) > 0 ? pair.weight : 0.0f;
         });
     }
 
@@ -245,11 +220,11 @@ class Tile {
 
     CML_FN void fetch(int64_t i, int n_pairs) const {
         if (i < 2 * n_pairs) {
-            const Pair& pair = pairs_[i / 2];
+            const Pair& pair = arrays_.pairs[i / 2];
             chunks_.fetch(i % 2 == 0 ? row_of(job_.users, pair.user)
                                      : row_of(job_.items, pair.positive));
         }
-        if (i < job_.hyper.n_negatives) chunks_.fetch(row_of(job_.items, drawn_[i]));
+        if (i < job_.hyper.n_negatives) chunks_.fetch(row_of(job_.items, arrays_.drawn[i]));
     }
 
     // Draw the upcoming tile. What was drawn for the current one is not needed any more.
@@ -275,135 +250,29 @@ class Tile {
         return job_.batch_size > 0 && !items_fixed ? twice * twice : kLargestSquaredGradient;
     }
 
-    // Call f(c, part, x) for each chunk of some rows of the tables, x[i] being that of row i.
-    template <int n, class F>
-    CML_FN void each_chunk_of(const float* const (&rows)[n], F f) const {
-        const Chunks<Lanes, kRowChunks> chunks{job_.hyper.n_dims};
-        const auto load = [&](int c, auto part, Lanes(&x)[n]) CML_INLINE_LAMBDA {
-            CML_UNROLL
-            for (int i = 0; i < n; ++i) x[i] = memory_.load(rows[i] + c * kLanes, part);
-        };
-        if constexpr (kRowChunks > 0) {
-            Lanes held[kRowChunks][n];
-            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { load(c, part, held[c]); });
-            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { f(c, part, held[c]); });
-        } else {
-            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-                Lanes x[n];
-                load(c, part, x);
-                f(c, part, x);
-            });
-        }
-    }
-
-    // Copy the rows of a pair to the workspace; zeros if the pair does not exist. Returns the sum
-    // of their squared norms.
-    CML_FN float load_pair(int64_t i, bool exists) {
-        const float* const from[2] = {row_of(job_.users, exists ? pairs_[i].user : 0),
-                                      row_of(job_.items, exists ? pairs_[i].positive : 0)};
-        float* const user = users_ + i * stride();
-        float* const positive = positives_ + i * stride();
-        Lanes sums[4];  // of the squares: user, positive, their difference; sum() takes 4, not 3
-        CML_UNROLL
-        for (int t = 0; t < 4; ++t) sums[t] = Lanes::splat(0.0f);
-        each_chunk_of(from, [&](int c, auto part, const Lanes(&rows)[2]) CML_INLINE_LAMBDA {
-            const Lanes keep = Lanes::splat(exists ? 1.0f : 0.0f);
-            const Lanes u = keep * rows[0];
-            const Lanes v = keep * rows[1];
-            u.store(user + c * kLanes, part);
-            v.store(positive + c * kLanes, part);
-            sums[0].add(u * u, part);
-            sums[1].add(v * v, part);
-            sums[2].add((u - v) * (u - v), part);
-        });
-        float squares[4];
-        Lanes::sum(sums, squares);
-        Lanes::put(user_norms_ + i, squares[0]);
-        Lanes::put(positive_distances_ + i, squares[2]);
-        return squares[0] + squares[1];
-    }
-
-    // Copy the rows of kNegativesAtOnce negatives to the workspace. Returns the largest of their
-    // squared norms.
-    CML_FN float load_negatives(int64_t first) {
-        const int64_t last = job_.hyper.n_negatives - 1;  // beyond it: that one again
-        const float* from[kNegativesAtOnce];
-        Lanes sums[kNegativesAtOnce];
-        CML_UNROLL
-        for (int i = 0; i < kNegativesAtOnce; ++i) {
-            from[i] = row_of(job_.items, drawn_[first + i < last ? first + i : last]);
-            sums[i] = Lanes::splat(0.0f);
-        }
-        each_chunk_of(
-            from, [&](int c, auto part, const Lanes(&rows)[kNegativesAtOnce]) CML_INLINE_LAMBDA {
-                CML_UNROLL
-                for (int i = 0; i < kNegativesAtOnce; ++i) {
-                    const int64_t k = first + i;
-                    sums[i].add(rows[i] * rows[i], part);
-                    if (k > last) continue;
-                    rows[i].store(items_ + k * stride() + c * kLanes, part);
-                    if constexpr (!kPairInLane) {
-                        rows[i].store_column(column(k) + c * kLanes * kColumnStride, kColumnStride,
-                                             part);
-                    }
-                }
-            });
-        float norms[kNegativesAtOnce], most = 0.0f;
-        Lanes::sum(sums, norms);
-        CML_UNROLL
-        for (int i = 0; i < kNegativesAtOnce; ++i) {
-            if (first + i <= last) Lanes::put(item_norms_ + first + i, norms[i]);
-            if (!(norms[i] <= most)) most = norms[i];  // NaN is not lost
-        }
-        return most;
-    }
-
-    // Squared distances from all users to all negatives, where the coefficients will be.
-    CML_FN void compute_distances(int n_pairs) {
-        const int n = job_.hyper.n_negatives;
-        const Lanes minus_two = Lanes::splat(-2.0f);
-        const float* const rows = kPairInLane ? items_ : users_;
-        const float* const row_norms = kPairInLane ? item_norms_ : user_norms_;
-        const float* const column_norms = kPairInLane ? user_norms_ : item_norms_;
-        const auto distances = [&](int i, int part) CML_INLINE_LAMBDA {
-            const int row = kPairInLane ? part * kRows : i;
-            const int first = kPairInLane ? i : part * kLanes;  // column
-            Lanes::prefetch_steps(column(first), kColumnStride, job_.hyper.n_dims);
-            ProductSums<Lanes> sums;
-            sums.add(job_.hyper.n_dims, RowOperand{rows + row * stride(), stride()}, column(first),
-                     kColumnStride, Full{});
-            const Lanes norms = Lanes::load(column_norms + first, Full{});
-            sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
-                if (kPairInLane && row + m >= n) return;
-                const Lanes sum = norms + Lanes::splat(row_norms[row + m]);
-                float* const to = kPairInLane ? coefficient(row + m, i) : coefficient(first, i + m);
-                larger(fma(minus_two, x, sum), Lanes::splat(0.0f)).store(to, Full{});
-            });
-        };
-        each_own_with<unit(kLanes)>(n_pairs, groups_of(n, kPairInLane ? kRows : kLanes), distances);
-    }
-
     // Make the distances from a user to the negatives that the user likes infinite.
     CML_FN void mask(int i, const typename Lanes::Sieve& sieve) {
-        const Pair& pair = pairs_[i];
-        find_liked<Lanes>(job_, job_.likes.indices + pair.row_begin, pair.n_liked, drawn_, sieve,
-                          [=](int64_t k) CML_INLINE_LAMBDA { *coefficient(k, i) = INFINITY; });
+        const Pair& pair = arrays_.pairs[i];
+        find_liked<Lanes>(
+            job_, job_.likes.indices + pair.row_begin, pair.n_liked, arrays_.drawn, sieve,
+            [=](int64_t k) CML_INLINE_LAMBDA { *arrays_.coefficient(k, i) = INFINITY; });
     }
 
     // Call the loss for the pairs that it takes at once, beginning with pair i.
     CML_FN void evaluate(int i) {
         using Negatives = typename Lanes::Negatives;
-        const Negatives negatives{coefficient(0, i), job_.hyper.n_negatives};
-        const Lanes positive = Negatives::load_pairs(positive_distances_ + i);
-        const Lanes weight = Negatives::load_pairs(weights_ + i);
+        const Negatives negatives{arrays_.coefficient(0, i), job_.hyper.n_negatives};
+        const Lanes positive = Negatives::load_pairs(arrays_.positive_distances + i);
+        const Lanes weight = Negatives::load_pairs(arrays_.weights + i);
         const PairBlockLoss<Lanes> loss =
             with_shared_negative_loss(job_, [&](const auto& policy) CML_INLINE_LAMBDA {
                 return policy.evaluate(positive, weight, negatives);
             });
-        Negatives::store_pairs(user_coefficients_ + i, loss.user_coefficient);
-        Negatives::store_pairs(positive_coefficients_ + i, loss.positive_coefficient);
-        Negatives::store_pairs(losses_ + i, loss.loss);
-        Negatives::store_pairs(impostors_ + i, keep_where_above(weight, 0.0f, loss.impostors));
+        Negatives::store_pairs(arrays_.user_coefficients + i, loss.user_coefficient);
+        Negatives::store_pairs(arrays_.positive_coefficients + i, loss.positive_coefficient);
+        Negatives::store_pairs(arrays_.losses + i, loss.loss);
+        Negatives::store_pairs(arrays_.impostors + i,
+                               keep_where_above(weight, 0.0f, loss.impostors));
     }
 
     // Count a pair, and write which rows its slots belong to, or -1 if it changes nothing.
@@ -411,137 +280,31 @@ class Tile {
         if (i >= tile_size()) return;
         if (i < n_pairs) {
             ++counters.pairs;
-            counters.skipped += n_free(pairs_[i], job_) > 0 ? 0 : 1;
+            counters.skipped += n_free(arrays_.pairs[i], job_) > 0 ? 0 : 1;
         }
-        const bool active = i < n_pairs && positive_coefficients_[i] > 0.0f;
-        Lanes::put(slots.rows + i, active ? pairs_[i].user : -1);
-        Lanes::put(slots.rows + tile_size() + i, active ? pairs_[i].positive : -1);
+        const bool active = i < n_pairs && arrays_.positive_coefficients[i] > 0.0f;
+        Lanes::put(slots.rows + i, active ? arrays_.pairs[i].user : -1);
+        Lanes::put(slots.rows + tile_size() + i, active ? arrays_.pairs[i].positive : -1);
     }
 
     // Count what the loss said of a pair block.
     CML_FN void report(int64_t block, Counters& counters) const {
         const int64_t i = block * kLanes;
         float sums[2];
-        Lanes::sum({Lanes::load(losses_ + i, Full{}), Lanes::load(impostors_ + i, Full{})}, sums);
+        Lanes::sum(
+            {Lanes::load(arrays_.losses + i, Full{}), Lanes::load(arrays_.impostors + i, Full{})},
+            sums);
         counters.loss += sums[0];
         counters.impostors += static_cast<int64_t>(sums[1]);
-        counters.active +=
-            count_bits(Lanes::where_above(Lanes::load(positive_coefficients_ + i, Full{}), 0.0f));
-    }
-
-    // The gradients of kRows users and of their positives.
-    template <class Part>
-    CML_FN void pair_gradients(int i, int c, Part part, int n_pairs, const TileSlots& slots) {
-        fetch_some();
-        const int n = job_.hyper.n_negatives;
-        const float* const items = items_ + c * kLanes;
-        Lanes::prefetch_steps(items, stride(), n);
-        ProductSums<Lanes> sums;
-        if constexpr (kPairInLane) {
-            sums.add(n, StepOperand{coefficient(0, i), kPairColumns}, items, stride(), part);
-        } else {
-            for (int k = 0; k < n; k += kLanes) {
-                sums.add(n - k < kLanes ? n - k : kLanes, RowOperand{coefficient(k, i), kLanes},
-                         items + k * stride(), stride(), part);
-            }
-        }
-        sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
-            if (i + m >= n_pairs) return;
-            const int64_t at = (i + m) * stride() + c * kLanes;
-            const Lanes u = Lanes::load(users_ + at, part);
-            const Lanes v = Lanes::load(positives_ + at, part);
-            const Lanes of_user = Lanes::splat(user_coefficients_[i + m]);
-            const Lanes of_positive = Lanes::splat(positive_coefficients_[i + m]);
-            float* const to = slots.gradients + (i + m) * slots.stride + c * kLanes;
-            (x + (of_user * u - of_positive * v)).store(to, part);
-            (of_positive * (v - u)).store(to + tile_size() * slots.stride, part);
-        });
-    }
-
-    // Add up the coefficients of a negative over all pairs. If the sum is 0, the negative does not
-    // change and its slot stays empty.
-    CML_FN void sum_coefficients(int64_t k, int blocks, const TileSlots& slots) {
-        Lanes sums = Lanes::splat(0.0f);
-        for (int block = 0; block < blocks; ++block) {
-            sums = sums + Lanes::load(coefficient(k, block * kLanes), Full{});
-        }
-        float total[1];
-        Lanes::sum({sums}, total);
-        finish_negative(k, total[0], slots);
-        coefficient_sums_[k] = total[0];
-    }
-
-    // The same for kRows negatives. Members need these sums at once, and all that need them add
-    // them up: that takes less time than to meet.
-    CML_FN void sum_coefficients(int64_t k, int blocks, float (&totals)[kRows]) const {
-        if constexpr (!kPairInLane) {
-            Lanes sums[kRows];
-            CML_UNROLL
-            for (int m = 0; m < kRows; ++m) sums[m] = Lanes::splat(0.0f);
-            for (int block = 0; block < blocks; ++block) {
-                Lanes x[kRows];
-                Lanes::load_columns(coefficient(k, block * kLanes), kLanes, x);
-                CML_UNROLL
-                for (int m = 0; m < kRows; ++m) sums[m] = sums[m] + x[m];
-            }
-            Lanes::sum(sums, totals);
-        }
-    }
-
-    CML_FN void finish_negative(int64_t k, float total, const TileSlots& slots) const {
-        Lanes::put(slots.rows + 2 * tile_size() + k, total > 0.0f ? drawn_[k] : -1);
-    }
-
-    template <class Part>
-    CML_FN void negative_gradients(int64_t k, int c, Part part, int n_pairs,
-                                   const TileSlots& slots) {
-        fetch_some();
-        const int n = job_.hyper.n_negatives;
-        float* const to = slots.gradients + (2 * tile_size() + k) * slots.stride + c * kLanes;
-        const float* const users = users_ + c * kLanes;
-        Lanes::prefetch_steps(users, stride(), n_pairs);
-        float totals[kRows];
-        ProductSums<Lanes> sums;
-        if constexpr (kPairInLane) {
-            CML_UNROLL
-            for (int m = 0; m < kRows; ++m) totals[m] = coefficient_sums_[k + m];
-            sums.add(n_pairs, RowOperand{coefficient(k, 0), kPairColumns}, users, stride(), part);
-        } else {
-            sum_coefficients(k, groups_of(n_pairs, kLanes), totals);
-            sums.add(n_pairs, StepOperand{coefficient(k, 0), kLanes}, users, stride(), part);
-        }
-        sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
-            if (k + m >= n) return;
-            if (!kPairInLane && c == 0) finish_negative(k + m, totals[m], slots);
-            const Lanes v = Lanes::load(items_ + (k + m) * stride() + c * kLanes, part);
-            (x - Lanes::splat(totals[m]) * v).store(to + m * slots.stride, part);
-        });
+        counters.active += count_bits(
+            Lanes::where_above(Lanes::load(arrays_.positive_coefficients + i, Full{}), 0.0f));
     }
 
     const Job& job_;
     Memory memory_;
     Team team_;
     Chunks<Lanes, 0> chunks_;
-    Pair* pairs_;
-    int32_t* drawn_;  // the negatives
-    // For each pair:
-    float* positive_distances_;
-    float* weights_;
-    float* user_norms_;  // squared
-    float* user_coefficients_;
-    float* positive_coefficients_;
-    float* losses_;
-    float* impostors_;
-    // For each negative:
-    float* item_norms_;        // squared
-    float* coefficient_sums_;  // of its coefficients, over all pairs; not on CUDA
-    // Matrices:
-    float* coefficients_;  // of the negatives and pairs, see coefficient(); distances at first
-    float* users_;         // rows of the users
-    float* columns_;       // of what has a lane, users or negatives, see column()
-    float* positives_;     // rows of the positives
-    float* items_;         // rows of the negatives
-    TileSlots slots_;
+    Arrays arrays_;
     // Of the upcoming tile: its pairs, and how far its rows have been prefetched.
     int n_upcoming_ = 0;
     int fetched_ = 0;

@@ -16,36 +16,39 @@ CML_FN const Table& table_of_slot(const Job& job, int64_t slot) {
 // Compute the gradients of a tile, which has been drawn, and update its rows at once, slot by slot:
 // a row that several pairs share makes several steps. Workers share the tables as in async.h. A row
 // is read once: on CUDA the difference from what was read is added to it, so that what others have
-// added meanwhile stays. team.all(x) is whether x is true for every member; also a sync().
+// added meanwhile stays. team.all(x, first) is whether x is true for every member; also a sync().
+// Returns whether training can go on: it is false for all members where it is false for one.
 template <class Lanes, int kChunks, class Memory, class Team, int kRowChunks>
-CML_FN void train_tile(const Job& job, Memory memory, Team team,
+CML_FN bool train_tile(const Job& job, Memory memory, Team team,
                        Tile<Lanes, Memory, Team, kRowChunks>& tile, SampleRange samples,
                        SampleRange upcoming, Counters& counters) {
     const Chunks<Lanes, kChunks> chunks{job.hyper.n_dims};
     const TileSlots& slots = tile.slots();
-    bool finite = team.all(tile.compute_gradients(samples, upcoming, false, slots, counters));
-    if (finite) {
-        team.each(tile_slots(job.hyper), [&](int64_t slot) CML_INLINE_LAMBDA {
-            const int32_t number = slots.rows[slot];
-            if (number < 0) return;
-            const Table& table = table_of_slot(job, slot);
-            float* const row = row_of(table, number);
-            const float* const gradient = slots.gradients + slot * slots.stride;
-            Lanes before[chunks.kRoom];
-            chunks.each([&](int c, auto part)
-                            CML_INLINE_LAMBDA { before[c] = memory.load(row + c * kLanes, part); });
-            finite &= is_bounded(chunks, gradient) &&
-                      update_row<Lanes, kChunks>(
-                          job.hyper, memory, row, accumulators_of(table, number),
-                          [&](int c, auto) CML_INLINE_LAMBDA { return before[c]; },
-                          [&](int c, auto part) CML_INLINE_LAMBDA {
-                              return Lanes::load(gradient + c * kLanes, part);
-                          });
-        });
-    }
-    if (!team.all(finite) && samples.begin < counters.first_non_finite) {
-        counters.first_non_finite = samples.begin;
-    }
+    const auto note_failure = [&] {
+        if (samples.begin < counters.first_non_finite) counters.first_non_finite = samples.begin;
+    };
+    bool finite = tile.compute_gradients(samples, upcoming, false, slots, counters) ||
+                  samples.begin == samples.end;  // the rows of an empty tile do not matter
+    if (!finite) note_failure();
+    if (!team.all(finite, true)) return false;
+    team.each(tile_slots(job.hyper), [&](int64_t slot) CML_INLINE_LAMBDA {
+        const int32_t number = slots.rows[slot];
+        if (number < 0) return;
+        const Table& table = table_of_slot(job, slot);
+        float* const row = row_of(table, number);
+        const float* const gradient = slots.gradients + slot * slots.stride;
+        Lanes before[chunks.kRoom];
+        chunks.each([&](int c, auto part)
+                        CML_INLINE_LAMBDA { before[c] = memory.load(row + c * kLanes, part); });
+        finite &= is_bounded(chunks, gradient) &&
+                  update_row<Lanes, kChunks>(
+                      job.hyper, memory, row, accumulators_of(table, number),
+                      [&](int c, auto) CML_INLINE_LAMBDA { return before[c]; },
+                      [&](int c, auto part)
+                          CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
+    });
+    if (!finite) note_failure();
+    return team.all(finite, false);
 }
 
 // The step of folding in (see fold_in.h): add up the gradients of a tile, all of one user, and make

@@ -111,7 +111,7 @@ struct Alone {
     }
     CML_FN void sync_group() const {}
 
-    CML_FN bool all(bool x) const { return x; }
+    CML_FN bool all(bool x, bool) const { return x; }
 };
 
 // The kernel of all losses with shared negatives.

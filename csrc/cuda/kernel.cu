@@ -9,12 +9,11 @@
 
 namespace cml {
 
-// SyncWorker: for the kernel of all mini-batches.
-template <class Worker, class SyncWorker = Worker>
+template <class Worker>
 static CudaKernels kernels_of() {
     return {reinterpret_cast<const void*>(&async_kernel<Worker>),
             reinterpret_cast<const void*>(&project_kernel<CML_CHUNKS>),
-            reinterpret_cast<const void*>(&sync_kernel<SyncWorker>),
+            reinterpret_cast<const void*>(&sync_kernel<Worker>),
             reinterpret_cast<const void*>(&accumulate_kernel<Worker>),
             reinterpret_cast<const void*>(&apply_kernel<CML_CHUNKS>),
             reinterpret_cast<const void*>(&step_kernel<CML_CHUNKS>)};
@@ -27,9 +26,8 @@ static CudaKernels pair_kernels_of(LossList<Policies...>, Loss loss) {
 }
 
 CudaKernels CML_KERNELS_OF(CML_CHUNKS)(Loss loss) {
-    return shares_negatives(loss)
-               ? kernels_of<TileWorker<CML_CHUNKS, BlockTeam>, TileWorker<CML_CHUNKS, GridTeam>>()
-               : pair_kernels_of(PairwiseLosses{}, loss);
+    return shares_negatives(loss) ? kernels_of<TileWorker<CML_CHUNKS>>()
+                                  : pair_kernels_of(PairwiseLosses{}, loss);
 }
 
 }  // namespace cml

@@ -5,7 +5,6 @@
 //
 //   kThreads           the largest number of threads of a block
 //   kBlocks            the number of blocks that a multiprocessor must hold
-//   kBatchBlocks       the same for mini-batches
 //   kRowChunks         the number of chunks of a row, see core/rows.h
 //   train(counters)    does its part of an asynchronous launch
 //   accumulate(...)    adds up its part of the gradients of a mini-batch
@@ -83,7 +82,7 @@ CML_FN int64_t end_of_batch(int64_t first, const CudaLaunch& launch) {
 
 // Mini-batches, one after another; all warps of the grid run at once (a cooperative launch).
 template <class Worker>
-__global__ void __launch_bounds__(Worker::kThreads, Worker::kBatchBlocks)
+__global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     sync_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
     const cooperative_groups::grid_group grid = cooperative_groups::this_grid();
@@ -109,7 +108,7 @@ __global__ void __launch_bounds__(Worker::kThreads, Worker::kBatchBlocks)
 // failure.
 
 template <class Worker>
-__global__ void __launch_bounds__(Worker::kThreads, Worker::kBatchBlocks)
+__global__ void __launch_bounds__(Worker::kThreads, Worker::kBlocks)
     accumulate_kernel(const __grid_constant__ CudaLaunch launch) {
     extern __shared__ int64_t shared_memory[];
     const bool failed = is_set(&launch.counters->sums.first_non_finite);

@@ -8,7 +8,6 @@ namespace cml {
 
 constexpr int kWarpsPerBlock = 4;
 constexpr int kTileWarps = 8;       // of a block that works on tiles
-constexpr int kTileBlocks = 2;      // of these blocks, on a multiprocessor at once, at most
 constexpr int64_t kPairBytes = 32;  // sizeof(Pair), see core/draw.h
 
 // Counters in device memory.
@@ -19,6 +18,7 @@ struct DeviceCounters {
     // is applied next. Used only if each half of a batch is a kernel of its own: each half sets the
     // number of the other one.
     int64_t to_accumulate, to_apply;
+    int64_t votes[2];  // of asynchronous training, where several blocks share a tile: see tiles.cuh
 };
 
 // Memory of mini-batches, see gradient_sums.cuh; all zero before the first one and after each.

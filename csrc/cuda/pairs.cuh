@@ -49,7 +49,6 @@ class PairWorker {
  public:
     static constexpr int kThreads = kWarpsPerBlock * kLanes;
     static constexpr int kBlocks = kResidentBlocks<kChunks>;
-    static constexpr int kBatchBlocks = kBlocks;
     static constexpr int kRowChunks = kChunks;
 
     CML_FN PairWorker(const CudaLaunch& launch, int64_t* shared_memory)

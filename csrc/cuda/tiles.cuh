@@ -12,47 +12,24 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// The warps of a block as a `Team`, see tile.h.
-struct BlockTeam {
-    CML_FN explicit BlockTeam(const CudaLaunch&) {}
-
-    static CML_FN int64_t number() { return blockIdx.x; }
-    static CML_FN int64_t n_teams() { return gridDim.x; }
-
-    // Whether this team works on a tile of a mini-batch of n tiles.
-    static CML_FN bool takes(int64_t tile, int64_t n) { return tile < n; }
-
-    template <class F>
-    CML_FN void each(int64_t n, F f, int = 0) const {
-        for (int64_t i = threadIdx.x / kLanes; i < n; i += blockDim.x / kLanes) f(i);
-    }
-    CML_FN void sync() const { __syncthreads(); }
-
-    // It is one group.
-    CML_FN Share own(int n) const { return {0, 1, n}; }
-    template <class F>
-    CML_FN void each_in_group(int64_t n, F f, int earlier = 0) const {
-        each(n, f, earlier);
-    }
-    CML_FN void sync_group() const { __syncthreads(); }
-
-    CML_FN bool all(bool x) const { return __syncthreads_and(x) != 0; }
-};
-
-// The warps of all blocks whose number is the same modulo the number of teams. So all blocks of the
-// device work, however few tiles there are. Successive calls go to different blocks.
+// The `Team` of tile.h: the warps of all blocks whose number is the same modulo the number of
+// teams. So all blocks of the device work, however few tiles there are. Successive calls go to
+// different blocks.
 //
 // Where teams have several blocks, they meet by the barrier of the grid (a cooperative launch),
 // because this takes hardly longer than to meet in teams. So all teams must go through the same
-// steps, and those without a tile go through them with an empty one.
-class GridTeam {
+// steps, and those without a tile go through them with an empty one. A team that is a single block
+// does not wait for others.
+class BlocksTeam {
  public:
-    CML_FN explicit GridTeam(const CudaLaunch& launch)
-        : n_teams_(static_cast<int>(launch.n_teams)) {}
+    CML_FN explicit BlocksTeam(const CudaLaunch& launch)
+        : n_teams_(static_cast<int>(launch.n_teams)), votes_(launch.counters->votes) {}
 
     CML_FN int64_t number() const { return static_cast<int>(blockIdx.x) % n_teams_; }
     CML_FN int64_t n_teams() const { return n_teams_; }
+    CML_FN bool is_block() const { return static_cast<int>(gridDim.x) == n_teams_; }
 
+    // Whether this team goes through the steps of a tile, of n.
     CML_FN bool takes(int64_t tile, int64_t n) const {
         return (is_block() ? tile : tile - number()) < n;
     }
@@ -86,6 +63,18 @@ class GridTeam {
         }
     }
 
+    // Whether x is true for all members of all teams that meet; also a sync(). Where these are
+    // several teams, nobody may vote again after the answer was no. Of two successive votes one is
+    // the first and one is not: while some blocks read the answer to one, others may vote in the
+    // other.
+    CML_FN bool all(bool x, bool first) const {
+        if (is_block()) return __syncthreads_and(x) != 0;
+        int64_t* const flag = votes_ + (first ? 0 : 1);
+        if (!x) set_flag(0, flag);
+        sync();
+        return !is_set(flag);
+    }
+
  private:
     static CML_FN int warps_of_block() { return static_cast<int>(blockDim.x) / kLanes; }
 
@@ -95,12 +84,11 @@ class GridTeam {
     }
     CML_FN int place() const { return static_cast<int>(blockIdx.x) / n_teams_; }
 
-    CML_FN bool is_block() const { return static_cast<int>(gridDim.x) == n_teams_; }
-
     int n_teams_;
+    int64_t* votes_;  // flags of the votes that were lost, see grid.cuh
 };
 
-template <int kChunks, class Team>
+template <int kChunks>
 class TileWorker {
  public:
     static constexpr int kThreads = kTileWarps * kLanes;
@@ -108,7 +96,6 @@ class TileWorker {
     // to chance. A second one would have little to do in mini-batches, and products keep a
     // multiprocessor busy with eight warps: see docs/design/kernels.md.
     static constexpr int kBlocks = 1;
-    static constexpr int kBatchBlocks = 1;
     static constexpr int kRowChunks = kChunks;
 
     CML_FN TileWorker(const CudaLaunch& launch, int64_t*)
@@ -123,17 +110,21 @@ class TileWorker {
     CML_FN void train(Counters& counters) {
         const int64_t n_pairs = launch_.job.likes.n_pairs, size = hyper().tile_size;
         const int64_t in_epoch = (n_pairs + size - 1) / size;
-        for (int64_t tile = launch_.begin / n_pairs * in_epoch + launch_.begin % n_pairs / size +
-                            team_.number();
-             ; tile += team_.n_teams()) {
-            const int64_t from = tile / in_epoch * n_pairs + tile % in_epoch * size;
-            if (from >= launch_.end) break;
-            if (!team_.all(!is_set(&launch_.counters->sums.first_non_finite))) break;
-            const int64_t to = batch_end(from, launch_.end, size, n_pairs);
+        const auto tile_of = [=](int64_t sample) {
+            return sample / n_pairs * in_epoch + sample % n_pairs / size;
+        };
+        const int64_t first = tile_of(launch_.begin), n = tile_of(launch_.end - 1) + 1 - first;
+        for (int64_t i = team_.number(); team_.takes(i, n); i += team_.n_teams()) {
+            if (team_.is_block() && !team_.all(!failed(), true)) break;
+            const int64_t tile = first + i;
+            const int64_t from =
+                i < n ? tile / in_epoch * n_pairs + tile % in_epoch * size : launch_.end;
+            const int64_t to = i < n ? batch_end(from, launch_.end, size, n_pairs) : launch_.end;
             tile_.draw({from, to});
-            train_tile<Lanes, kChunks>(launch_.job, memory_, team_, tile_, {from, to}, {},
-                                       counters);
-            if (counters.first_non_finite != INT64_MAX) break;
+            if (!train_tile<Lanes, kChunks>(launch_.job, memory_, team_, tile_, {from, to}, {},
+                                            counters)) {
+                break;
+            }
         }
     }
 
@@ -167,10 +158,13 @@ class TileWorker {
  private:
     CML_FN const Hyperparameters& hyper() const { return launch_.job.hyper; }
 
+    // Whether another team has met a value that is not finite.
+    CML_FN bool failed() const { return is_set(&launch_.counters->sums.first_non_finite); }
+
     const CudaLaunch& launch_;
     DeviceMemory memory_;
-    Team team_;
-    Tile<Lanes, DeviceMemory, Team, kChunks> tile_;
+    BlocksTeam team_;
+    Tile<Lanes, DeviceMemory, BlocksTeam, kChunks> tile_;
 };
 
 }  // namespace CML_TARGET

@@ -6,6 +6,7 @@
 #include "../core/granularity.h"
 #include "launch.cuh"
 #include "minibatch_launch.cuh"
+#include "teams.h"
 
 namespace cml {
 namespace {
@@ -19,14 +20,15 @@ CudaKernels kernels_for(const Hyperparameters& hyper) {
     return kernels[chunks <= kMaxFixedChunks ? chunks : 0](hyper.loss);
 }
 
-// How many pairs may be in flight in asynchronous training. A warp works on values that it read a
-// moment ago. That is Hogwild as long as few other warps change the same rows. With as many warps
-// as rows, several warps change every row at once, all from old values, as in one huge mini-batch.
-// If no more pairs are in flight than an eighth of the rows of the smaller table, most of them have
-// different rows.
+// How many pairs may be in flight in asynchronous training. A worker computes gradients from rows
+// that others change before it does. In a mini-batch all pairs do so, and as many as a 32nd of an
+// epoch, or a few more where there are few, cost no accuracy; here, where a row makes a step for
+// each gradient and not one for their sum, they cost none either: see docs/design/kernels.md. Very
+// few pairs take no time, and a single warp repeats itself.
 int64_t pairs_in_flight(const Job& job) {
-    constexpr int64_t kRowsForEachPair = 8;
-    return std::max<int64_t>(1, std::min(job.users.n_rows, job.items.n_rows) / kRowsForEachPair);
+    constexpr int64_t kShareOfEpoch = 32, kFewest = 1024;
+    const int64_t n = job.likes.n_pairs;
+    return n < kFewest ? 1 : std::max(kFewest, n / kShareOfEpoch);
 }
 
 int attribute_of_device(cudaDeviceAttr attribute, const char* what) {
@@ -50,39 +52,38 @@ int64_t resident_blocks(const void* kernel, int64_t threads, int64_t shared_byte
     return int64_t{multiprocessors()} * std::max(blocks_each, 1);
 }
 
-// The largest number of tiles of so many samples that are worked on at once; each needs a
-// workspace.
-int64_t teams_for_tiles(const Job& job, int64_t n_samples) {
-    const int64_t size = job.hyper.tile_size;
-    const int64_t most = int64_t{multiprocessors()} * kTileBlocks;
-    if (job.batch_size == 0) {
-        return std::clamp<int64_t>(pairs_in_flight(job) / size, 1, most);
-    }
-    return std::min(most, (std::min(job.batch_size, n_samples) + size - 1) / size);
+int64_t count_tiles(const Job& job, int64_t n_samples) {
+    return (n_samples + job.hyper.tile_size - 1) / job.hyper.tile_size;
+}
+
+// The largest number of teams that work on tiles; each needs a workspace. A multiprocessor has one
+// block of them, see TileWorker.
+int64_t most_teams(const Job& job) {
+    const int64_t tiles = job.batch_size > 0 ? count_tiles(job, job.batch_size)
+                                             : pairs_in_flight(job) / job.hyper.tile_size;
+    return std::clamp<int64_t>(tiles, 1, multiprocessors());
 }
 
 // A block for each team, or all blocks that the device runs at once if they can meet: then teams
 // have several blocks where there are few tiles.
-Grid grid_for_tiles(const Job& job, const void* kernel, int64_t begin, int64_t end,
-                    bool blocks_meet) {
-    // If even the pairs of a single tile are too many to be in flight, a single warp makes its
-    // updates one after another, because several warps could change the same row at once.
-    if (job.batch_size == 0 && pairs_in_flight(job) < std::max(job.hyper.tile_size, kTileWarps)) {
+Grid grid_for_tiles(const Job& job, int64_t begin, int64_t end, bool blocks_meet) {
+    if (job.batch_size == 0 && pairs_in_flight(job) == 1) {
         return {dim3(1), dim3(kLanes), kCounterBytes, 1};
     }
-    constexpr int64_t kThreads = kTileWarps * kLanes, kSharedBytes = kTileWarps * kCounterBytes;
-    const int64_t resident = std::min(resident_blocks(kernel, kThreads, kSharedBytes),
-                                      int64_t{multiprocessors()} * kTileBlocks);
-    const int64_t teams = std::min(resident, teams_for_tiles(job, end - begin));
-    const int64_t blocks = blocks_meet ? resident : teams;
-    return {dim3(static_cast<unsigned>(blocks)), dim3(kThreads), kSharedBytes, teams};
+    const int64_t samples =
+        job.batch_size > 0 ? std::min(job.batch_size, end - begin) : end - begin;
+    const int64_t tiles = count_tiles(job, samples), most = std::min(most_teams(job), tiles);
+    const int64_t blocks = blocks_meet ? multiprocessors() : most;
+    const int64_t teams = blocks_meet ? choose_teams(job.hyper, tiles, most, blocks) : most;
+    return {dim3(static_cast<unsigned>(blocks)), dim3(kTileWarps * kLanes),
+            kTileWarps * kCounterBytes, teams};
 }
 
 // A persistent grid for the samples [begin, end): no more warps than the device runs at once.
 Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, int64_t stride,
               bool blocks_meet) {
     if (shares_negatives(job.hyper.loss)) {
-        return grid_for_tiles(job, kernel, begin, end, blocks_meet);
+        return grid_for_tiles(job, begin, end, blocks_meet);
     }
     // What every device offers a block without asking for more.
     constexpr int64_t kSharedBytes = 48 * 1024;
@@ -107,9 +108,17 @@ Grid grid_for(const Job& job, const void* kernel, int64_t begin, int64_t end, in
 void launch_async(CudaLaunch launch, const CudaKernels& kernels, const Grid& grid,
                   cudaStream_t stream) {
     void* arguments[] = {&launch};
-    check(cudaLaunchKernel(kernels.async, grid.blocks, grid.threads, arguments, grid.shared_bytes,
-                           stream),
-          "starting the training kernel");
+    const bool teams_meet = grid.n_teams > 0 && grid.n_teams < grid.blocks.x;
+    const char* const what = "starting the training kernel";
+    if (teams_meet) {
+        check(cudaLaunchCooperativeKernel(kernels.async, grid.blocks, grid.threads, arguments,
+                                          grid.shared_bytes, stream),
+              what);
+    } else {
+        check(cudaLaunchKernel(kernels.async, grid.blocks, grid.threads, arguments,
+                               grid.shared_bytes, stream),
+              what);
+    }
     if (!launch.shared) return;
     const Grid rows = grid_for_rows(grid);
     check(cudaLaunchKernel(kernels.project, rows.blocks, rows.threads, arguments, 0, stream),
@@ -159,8 +168,7 @@ int64_t cuda_counter_bytes() {
 }
 
 int64_t cuda_batch_bytes(const Job& job) {
-    const bool tiles = shares_negatives(job.hyper.loss);
-    return memory_bytes(job, tiles ? teams_for_tiles(job, job.batch_size) : 0);
+    return memory_bytes(job, shares_negatives(job.hyper.loss) ? most_teams(job) : 0);
 }
 
 Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, void* batch,
@@ -168,7 +176,7 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     const auto on = static_cast<cudaStream_t>(stream);
     const bool sync = job.batch_size > 0;
     const bool cooperative =
-        sync && attribute_of_device(cudaDevAttrCooperativeLaunch, "asking for cooperative launch");
+        attribute_of_device(cudaDevAttrCooperativeLaunch, "asking for cooperative launch") != 0;
     const CudaKernels kernels = kernels_for(job.hyper);
     const void* const kernel = !sync         ? kernels.async
                                : cooperative ? kernels.sync
@@ -179,6 +187,7 @@ Counters cuda_train(const Job& job, int64_t begin, int64_t end, void* counters, 
     DeviceCounters host_counters{};
     host_counters.refused_gradient = INT64_MAX;
     host_counters.to_accumulate = begin;
+    for (int64_t& vote : host_counters.votes) vote = INT64_MAX;
     auto* const device_counters = static_cast<DeviceCounters*>(counters);
     check(cudaMemcpyAsync(device_counters, &host_counters, sizeof(host_counters),
                           cudaMemcpyHostToDevice, on),

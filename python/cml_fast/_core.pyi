@@ -27,6 +27,7 @@ def cuda_batch_bytes(
     n_negatives: int,
     tile_size: int,
     batch_size: int,
+    n_pairs: int,
     n_users: int,
     n_items: int,
     stride: int,

@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.common import machine_speed, ranking
+from benchmarks.common.training_job import InFlightTrainer
 from benchmarks.studies import (
     bulk,
     checks,
@@ -22,6 +23,7 @@ from benchmarks.studies import (
     map_frames,
     maps,
     memory,
+    pairs_in_flight,
     popularity,
     reading,
     recency,
@@ -97,6 +99,34 @@ def test_shared_warp(
     table = shared_warp.summary({"warp, sync": seconds, shared_warp.LIGHTFM: peer})
     assert table["warp, sync"]["seconds"] == 1.98  # to 99% of 0.4
     assert table[shared_warp.LIGHTFM]["seconds"] == 7.92
+
+
+def test_pairs_in_flight(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--names", file, "--seeds", 0, 1, "--times", 1, 3, "--epochs", 3]
+    found = result(monkeypatch, pairs_in_flight, tmp_path, *arguments)["likes.csv, softmax"]
+    assert list(found) == ["sync", "one at a time", "1 x 1,024 pairs", "3 x 1,024 pairs"]
+    for row in found.values():
+        assert 0.2 < row["recall@20"] < row["recall@50"] < 1
+        assert 0 <= row["recall@50 deviation"] < 0.2
+
+
+def test_what_is_in_flight_adds_up() -> None:
+    """One tile at a time is asynchronous training as it is; several tiles begin with the same."""
+    likes = MADE.interactions.matrix[:40, :60]
+
+    def vectors(kind: type[Trainer], in_flight: int | None = None) -> np.ndarray:
+        options = {"temperature": 0.3, "user_retention": 1.0, "n_epochs": 2, "n_dims": 5}
+        trainer = kind(update="async", n_threads=1, device="cpu", verbose=False, **options)
+        if in_flight is not None:
+            trainer.in_flight = in_flight  # type: ignore[attr-defined]
+        found: np.ndarray = trainer.fit(likes).model_.item_vectors
+        return found
+
+    alone = vectors(Trainer)
+    np.testing.assert_allclose(vectors(InFlightTrainer, 128), alone, atol=1e-4)
+    together = vectors(InFlightTrainer, 256)
+    assert np.abs(together - alone).max() > 1e-3
+    assert np.linalg.norm(together, axis=1).max() < 1 + 1e-5
 
 
 def test_hyperparameters(

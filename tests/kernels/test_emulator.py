@@ -185,13 +185,12 @@ def test_warps_take_turns_as_the_seed_says(emulator):
 @pytest.mark.parametrize(
     ("shape", "n_negatives", "samples", "grid"),
     [
-        ((15, 60), 7, 320, (1, 1)),
-        ((60, 16), 7, 320, (1, 2)),  # one warp for every eight rows of the smaller table
-        ((64, 80), 7, 320, (2, 4)),
-        ((64, 80), 7, 65, (1, 3)),  # three tiles of samples
+        ((15, 60), 7, 320, (1, 1)),  # fewer than 1,024 pairs
+        ((64, 80), 7, 320, (2, 4)),  # ten blocks of 32 samples
+        ((64, 80), 7, 65, (1, 3)),
         ((64, 80), 7, 1, (1, 1)),
-        ((40, 60), 1024, 160, (1, 3)),  # more warps' scratch memory is beyond 48 KiB
-        ((900, 800), 7, 3200, (16, 4)),  # all multiprocessors are busy
+        ((64, 80), 1024, 160, (1, 3)),  # more warps' scratch memory is beyond 48 KiB
+        ((64, 80), 7, 3200, (16, 4)),  # all multiprocessors are busy
     ],
 )
 def test_the_grid_that_the_host_chooses(emulator, shape, n_negatives, samples, grid):
@@ -240,8 +239,28 @@ def test_launches_that_are_only_recorded(emulator, loss, batch_size):
     assert recorded[0][:2] == job.grid
     assert recorded[0].teams == (most if batch_size else 0)  # there are more tiles
     assert len(recorded) == (1 if batch_size else 2)  # without batches, the projection follows
-    # On two multiprocessors, with room for one and two blocks.
-    assert [job.launches(0, 640, 2, room)[0].blocks for room in (1, 2)] == [2, 4]
+    # On two multiprocessors, with room for one and two blocks: one of them works on tiles.
+    blocks = [job.launches(0, 640, 2, room)[0].blocks for room in (1, 2)]
+    assert blocks == ([2, 2] if loss == "softmax" else [2, 4])
+
+
+@pytest.mark.parametrize(
+    ("n_pairs", "in_flight"), [(1_023, 1), (1_024, 1_024), (32_799, 1_024), (64_000, 2_000)]
+)
+def test_pairs_in_flight(emulator, n_pairs, in_flight):
+    """A 32nd of an epoch, and at least 1,024; one warp trains an epoch of fewer than that."""
+    likes = sp.csr_array(np.ones((1, n_pairs), dtype=np.float32))
+    grids = {}
+    for loss in ("warp", "softmax"):
+        chosen = settings(loss=loss, n_dims=3, tile_size=8)
+        job = make_job(random_tables("emulated", likes.shape, chosen), likes, chosen)
+        (grids[loss], *_) = job.launches(0, 64 * 2_048, 1_000, 1)
+    assert grids["warp"].blocks * grids["warp"].warps_in_block == in_flight
+    if in_flight == 1:
+        assert grids["softmax"] == (1, 1, 1, grids["softmax"].shared_bytes)
+    else:
+        assert grids["softmax"].teams == in_flight // 8
+        assert grids["softmax"].blocks == 1_000
 
 
 @pytest.mark.parametrize(

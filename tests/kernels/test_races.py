@@ -97,6 +97,12 @@ def test_search(device, p, n):
     emulated_select(some_scores("ties", p), n, order="shuffled", seed=1)
 
 
+def test_asynchronous_training_with_teams_of_blocks(device):
+    for loss in TILE_LOSSES:
+        for teams in (1, 2):
+            train(loss, 0, grid=(3, 2), teams=teams, order="shuffled", seed=1)
+
+
 def race_without(device, barrier, *arguments, **emulation):
     """The race in a training if a barrier is missing, or None; and the number of barriers."""
     device.emulator_ignore_barrier(barrier)
@@ -123,3 +129,12 @@ def test_asynchronous_training_may_not_race_elsewhere(device):
     """In the memory of a tile: the third barrier is the first one after pairs are drawn."""
     assert race_without(device, -1, "softmax", 0)[0] is None
     assert "draw.h" in race_without(device, 2, "softmax", 0)[0]
+
+
+def test_the_barriers_where_blocks_share_a_tile_and_update_at_once(device):
+    """Of a tile: two of each block, and four of the grid. Two are not there to prevent races: one
+    block has no pairs, so that its warps need not meet once, and the last is a vote."""
+    race, n = race_without(device, -1, "softmax", 0, teams=1)
+    assert race is None
+    needless = [k for k in range(n) if race_without(device, k, "softmax", 0, teams=1)[0] is None]
+    assert (n, needless) == (2 * 8, [0, 7, 8, 15])

@@ -145,10 +145,11 @@ def test_a_batch_with_a_bad_row_changes_nothing(device, loss, bad):
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_only_a_tile_with_pairs_is_refused(emulator):
+@pytest.mark.parametrize("batch_size", [0, 20])
+def test_only_a_tile_with_pairs_is_refused(emulator, batch_size):
     """Teams without a tile load rows, too."""
     for item in range(4, 16):
-        tables, likes, chosen = problem("emulated", 8, 30, loss="softmax", batch_size=20)
+        tables, likes, chosen = problem("emulated", 8, 30, loss="softmax", batch_size=batch_size)
         tables.arrays["items"][item, 0] = np.inf
         refused = {
             make_job(tables, likes, chosen, grid=(4, 2), teams=teams).run(0, 20).first_non_finite
@@ -192,23 +193,25 @@ def test_several_warps_stay_in_the_ball(emulator, loss, rowwise, seed):
     tables, likes, chosen = problem("emulated", 128, 130, loss=loss, rowwise=rowwise, **changes)
     job = make_job(tables, likes, chosen, seed=seed)
     counters = job.run(0, 1600)
-    assert job.grid == (2, 8)
+    assert job.grid == (5, 8)
     assert counters.first_non_finite is None
     assert counters.pairs == 1600
     for vectors in tables.vectors():
         assert np.linalg.norm(vectors, axis=1).max() <= 0.7 * (1 + 1e-5)
 
 
+@pytest.mark.parametrize(("grid", "teams"), [((2, 8), 2), ((5, 2), 1), ((5, 2), 2)])
 @pytest.mark.parametrize("seed", range(5))
-def test_all_warps_of_a_block_stop_at_what_is_not_finite(emulator, loss, seed):
-    """Or none of them, whichever sees it. All pairs but one are skipped, and that one changes three
-    rows: most warps have none of them."""
+def test_all_warps_stop_at_what_is_not_finite(emulator, loss, seed, grid, teams):
+    """All of a block, or of all blocks that meet, or none of them, whichever sees it. All pairs but
+    one are skipped, and that one changes three rows: most warps have none of them."""
     likes = np.ones((15, 60), dtype=np.float32)
     likes[7, 1:] = 0
     likes = sp.csr_array(likes)
     chosen = settings(loss=loss, tile_size=5, n_negatives=1, learning_rate=1e38, margin=3.0)
     tables = random_tables("emulated", likes.shape, chosen)
-    counters = make_job(tables, likes, chosen, grid=(2, 8), seed=seed).run(0, 10**6)
+    job = make_job(tables, likes, chosen, grid=grid, teams=teams, seed=seed)
+    counters = job.run(0, 10**6)
     assert counters.first_non_finite is not None
     assert counters.pairs < 10**4
     assert all(np.isfinite(array).all() for array in snapshot(tables).values())
@@ -220,36 +223,62 @@ def test_no_update_of_a_popular_item_is_lost(emulator):
     likes = sp.csr_array(np.eye(60, 61, k=1, dtype=np.float32) + (np.arange(61) == 0))
     chosen = settings(loss="contrastive", tile_size=4, n_negatives=1, learning_rate=0.01, margin=9)
 
-    def change(grid, seed):
+    def change(grid, seed, teams=0):
         tables = random_tables("emulated", likes.shape, chosen)
         for name in ("user_accumulators", "item_accumulators"):
             tables.arrays[name][:, : chosen.n_dims] = 1e4
         before = snapshot(tables)["items"][0].copy()
-        make_job(tables, likes, chosen, grid=grid, seed=seed).run(0, likes.nnz)
+        make_job(tables, likes, chosen, grid=grid, seed=seed, teams=teams).run(0, likes.nnz)
         return snapshot(tables)["items"][0] - before
 
     alone = change((1, 1), 0)
     for seed in range(1, 6):
-        # A sixtieth of the change, or more, is missing where an update is lost.
-        assert np.linalg.norm(change((2, 8), seed) - alone) < 0.005 * np.linalg.norm(alone)
+        for grid, teams in (((2, 8), 2), ((5, 2), 2)):
+            # A sixtieth of the change, or more, is missing where an update is lost.
+            found = change(grid, seed, teams)
+            assert np.linalg.norm(found - alone) < 0.005 * np.linalg.norm(alone)
+
+
+@pytest.mark.parametrize(
+    ("teams", "rowwise"), mostly_slow([(2, True)], itertools.product([1, 2, 3, 5], [False, True]))
+)
+def test_teams_of_blocks_that_update_at_once(emulator, loss, teams, rowwise):
+    """They train every pair once. So slowly they learn what a single warp does, up to the order of
+    updates."""
+    changes = {"n_users": 30, "n_items": 90, "learning_rate": 1e-3, "rowwise": rowwise}
+
+    def change(**emulation):
+        tables, likes, chosen = problem("emulated", loss=loss, **changes)
+        for name in ("user_accumulators", "item_accumulators"):
+            tables.arrays[name][:, : chosen.n_dims] = 100.0
+        before = snapshot(tables)
+        counters = make_job(tables, likes, chosen, **emulation).run(0, 2 * likes.nnz)
+        assert counters.first_non_finite is None
+        after = snapshot(tables)
+        return counters, np.concatenate([(after[k] - before[k]).ravel() for k in after])
+
+    expected, alone = change()
+    for seed in (0, 1):
+        counters, found = change(order="shuffled", seed=seed, grid=(5, 2), teams=teams)
+        assert (counters.pairs, counters.skipped) == (expected.pairs, expected.skipped)
+        assert counters.loss == pytest.approx(expected.loss, rel=1e-3)
+        assert np.linalg.norm(found - alone) < 0.1 * np.linalg.norm(alone)
 
 
 # --- the grid that the host chooses -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("shape", "tile_size", "batch_size", "grid"),
+    ("shape", "batch_size", "grid"),
     [
-        ((90, 63), 1, 0, (1, 1)),  # eight warps would need eight times as many rows
-        ((90, 87), 11, 0, (1, 1)),  # and a tile of eleven, eleven times
-        ((90, 88), 11, 0, (1, 8)),
-        ((180, 176), 11, 0, (2, 8)),
-        ((900, 800), 5, 0, (5, 8)),  # all multiprocessors are busy
-        ((15, 60), 20, 50, (5, 8)),  # also with three tiles
-        ((15, 60), 20, 10, (5, 8)),
-        ((60, 60), 1, 500, (5, 8)),
+        ((40, 60), 0, (1, 1)),  # fewer than 1,024 pairs
+        ((90, 63), 0, (5, 8)),  # all multiprocessors are busy
+        ((15, 60), 50, (5, 8)),  # also with three tiles
+        ((15, 60), 10, (5, 8)),
+        ((60, 60), 500, (5, 8)),
     ],
 )
+@pytest.mark.parametrize("tile_size", [1, 20])
 def test_the_grid_that_the_host_chooses(emulator, shape, tile_size, batch_size, grid):
     tables, likes, chosen = problem(
         "emulated", *shape, loss="softmax", tile_size=tile_size, batch_size=batch_size, n_dims=3
@@ -258,3 +287,41 @@ def test_the_grid_that_the_host_chooses(emulator, shape, tile_size, batch_size, 
     job = make_job(tables, likes, chosen)
     assert job.run(0, samples).pairs == samples
     assert job.grid == grid
+
+
+def teams_of(multiprocessors, n_tiles, **changes):
+    """The teams that share so many tiles of a mini-batch."""
+    defaults = {"n_dims": 100, "n_negatives": 256, "tile_size": 128, "loss": "softmax"}
+    chosen = settings(**{**defaults, **changes, "batch_size": 128 * n_tiles})
+    likes = sp.csr_array(np.ones((1, 128 * n_tiles), dtype=np.float32))
+    job = make_job(random_tables("emulated", likes.shape, chosen), likes, chosen)
+    (launch,) = job.launches(0, likes.nnz, multiprocessors, 1)
+    assert launch.blocks == multiprocessors
+    return launch.teams
+
+
+@pytest.mark.parametrize(
+    ("multiprocessors", "n_tiles", "teams"),
+    [
+        (132, 8, 8),
+        (132, 64, 64),  # of two blocks each, and four blocks more
+        (108, 64, 36),  # of three, in two rounds: 64 teams of one block would take longer
+        (108, 54, 54),
+        (132, 140, 33),  # 132 teams would have eight tiles in the second round
+        (132, 264, 132),
+        (128, 1, 1),
+    ],
+)
+def test_teams(emulator, multiprocessors, n_tiles, teams):
+    assert teams_of(multiprocessors, n_tiles) == teams
+
+
+def test_no_other_number_of_teams_has_much_less_to_do(emulator):
+    """The pairs of the busiest block, for any number of tiles."""
+
+    def busiest(n_tiles, teams):
+        return -(-n_tiles // teams) * -(-16 // (108 // teams))  # units of 8 pairs
+
+    for n_tiles in range(1, 230, 3):
+        least = min(busiest(n_tiles, teams) for teams in range(1, min(n_tiles, 108) + 1))
+        assert busiest(n_tiles, teams_of(108, n_tiles)) <= 1.25 * least + 1

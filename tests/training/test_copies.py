@@ -16,7 +16,7 @@ LIKES = random_likes(np.random.default_rng(3), 40, 60, weighted=True)
 HELD_OUT = sp.csr_array((LIKES.toarray() == 0) & (np.arange(60) % 4 == 0), dtype=np.float32)
 N_DIMS, N_EPOCHS = 10, 3
 VECTOR_BYTES = 4 * N_DIMS * sum(LIKES.shape)
-COUNTER_BYTES = 72  # sizeof(DeviceCounters)
+COUNTER_BYTES = 88  # sizeof(DeviceCounters)
 OPTIONS = {
     "n_dims": N_DIMS,
     "n_epochs": N_EPOCHS,

@@ -135,5 +135,5 @@ def instruction_set() -> str:
 
 
 def default_threads(n_users: int, n_items: int) -> int:
-    """All cores, but few enough that pairs in flight seldom share a row (see the CUDA rule)."""
+    """All cores, but few enough that the pairs of two threads seldom share a row."""
     return max(1, min(usable_cores(), min(n_users, n_items) // 8))

@@ -52,6 +52,7 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
                     settings.n_negatives,
                     settings.tile_size,
                     min(settings.batch_size, likes.nnz),
+                    likes.nnz,
                     *tables.shape,
                     tables.arrays["users"].shape[1],
                 ),

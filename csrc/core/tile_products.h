@@ -1,0 +1,141 @@
+// The three matrix products of a tile, in blocks of kProductRows rows and 32 columns: distances,
+// and the gradients of pairs and of negatives.
+#pragma once
+
+#include "product.h"
+#include "tile_arrays.h"
+
+namespace cml {
+inline namespace CML_TARGET {
+
+// Squared distances from users to negatives, where the coefficients will be: a block of them. Pairs
+// begin with i. Where pairs are in lanes, the block has the negatives of one `part` of
+// kProductRows; elsewhere those of one part of 32.
+template <class Lanes, int kRowChunks>
+CML_FN void compute_distances(const TileArrays<Lanes, kRowChunks>& tile, int i, int part) {
+    using Arrays = TileArrays<Lanes, kRowChunks>;
+    constexpr bool kPairInLane = Arrays::kPairInLane;
+    constexpr int64_t kColumnStride = Arrays::kColumnStride;
+    const int n = tile.job.hyper.n_negatives, n_dims = tile.job.hyper.n_dims;
+    const float* const rows = kPairInLane ? tile.items : tile.users;
+    const float* const row_norms = kPairInLane ? tile.item_norms : tile.user_norms;
+    const float* const column_norms = kPairInLane ? tile.user_norms : tile.item_norms;
+    const int row = kPairInLane ? part * Lanes::kProductRows : i;
+    const int first = kPairInLane ? i : part * kLanes;  // column
+    Lanes::prefetch_steps(tile.column(first), kColumnStride, n_dims);
+    ProductSums<Lanes> sums;
+    sums.add(n_dims, RowOperand{rows + row * tile.stride(), tile.stride()}, tile.column(first),
+             kColumnStride, Full{});
+    const Lanes minus_two = Lanes::splat(-2.0f);
+    const Lanes norms = Lanes::load(column_norms + first, Full{});
+    sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+        if (kPairInLane && row + m >= n) return;
+        const Lanes sum = norms + Lanes::splat(row_norms[row + m]);
+        float* const to =
+            kPairInLane ? tile.coefficient(row + m, i) : tile.coefficient(first, i + m);
+        larger(fma(minus_two, x, sum), Lanes::splat(0.0f)).store(to, Full{});
+    });
+}
+
+// Chunk c of the gradients of the users from the i-th pair on, and of their positives.
+template <class Lanes, int kRowChunks, class Part>
+CML_FN void pair_gradients(const TileArrays<Lanes, kRowChunks>& tile, int i, int c, Part part,
+                           int n_pairs, const TileSlots& slots) {
+    const int n = tile.job.hyper.n_negatives;
+    const float* const items = tile.items + c * kLanes;
+    Lanes::prefetch_steps(items, tile.stride(), n);
+    ProductSums<Lanes> sums;
+    if constexpr (TileArrays<Lanes, kRowChunks>::kPairInLane) {
+        sums.add(n, StepOperand{tile.coefficient(0, i), kPairColumns}, items, tile.stride(), part);
+    } else {
+        for (int k = 0; k < n; k += kLanes) {
+            sums.add(n - k < kLanes ? n - k : kLanes, RowOperand{tile.coefficient(k, i), kLanes},
+                     items + k * tile.stride(), tile.stride(), part);
+        }
+    }
+    const int64_t tile_size = tile.job.hyper.tile_size;
+    sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+        if (i + m >= n_pairs) return;
+        const int64_t at = (i + m) * tile.stride() + c * kLanes;
+        const Lanes u = Lanes::load(tile.users + at, part);
+        const Lanes v = Lanes::load(tile.positives + at, part);
+        const Lanes of_user = Lanes::splat(tile.user_coefficients[i + m]);
+        const Lanes of_positive = Lanes::splat(tile.positive_coefficients[i + m]);
+        float* const to = slots.gradients + (i + m) * slots.stride + c * kLanes;
+        (x + (of_user * u - of_positive * v)).store(to, part);
+        (of_positive * (v - u)).store(to + tile_size * slots.stride, part);
+    });
+}
+
+// Note which row the slot of negative k belongs to. If its coefficients add up to 0, it does not
+// change, and its slot stays empty.
+template <class Lanes, int kRowChunks>
+CML_FN void finish_negative(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, float total,
+                            const TileSlots& slots) {
+    Lanes::put(slots.rows + 2 * int64_t{tile.job.hyper.tile_size} + k,
+               total > 0.0f ? tile.drawn[k] : -1);
+}
+
+// Add up the coefficients of a negative over the pairs of so many blocks.
+template <class Lanes, int kRowChunks>
+CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int blocks,
+                             const TileSlots& slots) {
+    Lanes sums = Lanes::splat(0.0f);
+    for (int block = 0; block < blocks; ++block) {
+        sums = sums + Lanes::load(tile.coefficient(k, block * kLanes), Full{});
+    }
+    float total[1];
+    Lanes::sum({sums}, total);
+    finish_negative(tile, k, total[0], slots);
+    tile.coefficient_sums[k] = total[0];
+}
+
+// The same for kProductRows negatives that are in lanes.
+template <class Lanes, int kRowChunks, int kRows>
+CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int blocks,
+                             float (&totals)[kRows]) {
+    Lanes sums[kRows];
+    CML_UNROLL
+    for (int m = 0; m < kRows; ++m) sums[m] = Lanes::splat(0.0f);
+    for (int block = 0; block < blocks; ++block) {
+        Lanes x[kRows];
+        Lanes::load_columns(tile.coefficient(k, block * kLanes), kLanes, x);
+        CML_UNROLL
+        for (int m = 0; m < kRows; ++m) sums[m] = sums[m] + x[m];
+    }
+    Lanes::sum(sums, totals);
+}
+
+// Chunk c of the gradients of the negatives from the k-th on. Where they are in lanes, everyone who
+// needs the sums of their coefficients adds them up: that takes less time than to meet.
+template <class Lanes, int kRowChunks, class Part>
+CML_FN void negative_gradients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int c,
+                               Part part, int n_pairs, const TileSlots& slots) {
+    constexpr bool kPairInLane = TileArrays<Lanes, kRowChunks>::kPairInLane;
+    constexpr int kRows = Lanes::kProductRows;
+    const int n = tile.job.hyper.n_negatives;
+    float* const to =
+        slots.gradients + (2 * int64_t{tile.job.hyper.tile_size} + k) * slots.stride + c * kLanes;
+    const float* const users = tile.users + c * kLanes;
+    Lanes::prefetch_steps(users, tile.stride(), n_pairs);
+    float totals[kRows];
+    ProductSums<Lanes> sums;
+    if constexpr (kPairInLane) {
+        CML_UNROLL
+        for (int m = 0; m < kRows; ++m) totals[m] = tile.coefficient_sums[k + m];
+        sums.add(n_pairs, RowOperand{tile.coefficient(k, 0), kPairColumns}, users, tile.stride(),
+                 part);
+    } else {
+        sum_coefficients(tile, k, groups_of(n_pairs, kLanes), totals);
+        sums.add(n_pairs, StepOperand{tile.coefficient(k, 0), kLanes}, users, tile.stride(), part);
+    }
+    sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+        if (k + m >= n) return;
+        if (!kPairInLane && c == 0) finish_negative(tile, k + m, totals[m], slots);
+        const Lanes v = Lanes::load(tile.items + (k + m) * tile.stride() + c * kLanes, part);
+        (x - Lanes::splat(totals[m]) * v).store(to + m * slots.stride, part);
+    });
+}
+
+}  // namespace CML_TARGET
+}  // namespace cml
