@@ -264,7 +264,7 @@ def little_memory() -> Iterator[None]:
 @pytest.mark.parametrize(("format", "kind"), CASES)
 def test_changed_files(format: str, kind: str) -> None:
     with little_memory():
-        run_examples(format, kind, 100)
+        run_examples(format, kind, 40)
 
 
 def hostile_npz(shape: tuple[int, ...], indices: list[int], indptr: list[int]) -> bytes:

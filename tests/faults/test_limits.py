@@ -48,7 +48,7 @@ def _check(
 def test_a_few_limits_of_memory(tmp_path: Path) -> None:
     tasks = ("checkpoint", "resume", "recommend", "parquet of results", "index annoy")
     readers = ("read csv", "read features", "build of parquet")
-    _check(tmp_path, "AS", (*tasks, *readers), (2 * MIB, 14 * MIB, 18 * MIB, 80 * MIB))
+    _check(tmp_path, "AS", (*tasks, *readers), (2 * MIB, 16 * MIB, 80 * MIB))
 
 
 def test_a_few_limits_of_files(tmp_path: Path) -> None:

@@ -31,8 +31,7 @@ from cml_fast.evaluation import evaluate
 # --- the kernel -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_negatives", [1, 7, 33])
+@pytest.mark.parametrize(("n_negatives", "weighted"), [(1, False), (7, True), (33, False)])
 @pytest.mark.parametrize("n_dims", [1, 16, 31, 33, 100, 256, 300, 2048])
 def test_equals_the_oracle(isa: str, n_dims: int, n_negatives: int, weighted: bool) -> None:
     """Users with one like, every item, every item but one, and none are among them."""
