@@ -25,7 +25,7 @@ from cml_fast.data import split, synthetic
 from cml_fast.evaluation import evaluate
 
 from ..common import datasets, results_file
-from ..common.training_job import InFlightTrainer
+from ..common.in_flight import InFlightTrainer
 
 MODULE = "benchmarks.studies.pairs_in_flight"
 TINY = "tiny"  # 50 users, and hardly more pairs than are in flight

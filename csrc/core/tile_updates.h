@@ -17,6 +17,7 @@ CML_FN const Table& table_of_slot(const Job& job, int64_t slot) {
 // a row that several pairs share makes several steps. Workers share the tables as in async.h. A row
 // is read once: on CUDA the difference from what was read is added to it, so that what others have
 // added meanwhile stays. team.all(x, first) is whether x is true for every member; also a sync().
+// The two votes of a tile are told apart by `first`: one may begin while the other is being read.
 // Returns whether training can go on: it is false for all members where it is false for one.
 template <class Lanes, int kChunks, class Memory, class Team, int kRowChunks>
 CML_FN bool train_tile(const Job& job, Memory memory, Team team,

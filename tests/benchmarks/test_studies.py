@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.common import machine_speed, ranking
-from benchmarks.common.training_job import InFlightTrainer
+from benchmarks.common.in_flight import InFlightTrainer
 from benchmarks.studies import (
     bulk,
     checks,
