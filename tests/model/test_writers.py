@@ -270,8 +270,8 @@ def test_killed_at_every_step_of_a_save(tmp_path):
     assert found == sorted(found) and set(found) == {0, 1} and step > 12
 
 
-# CML_FAST_KILLS=200 kills so many processes, or a few more, that save beside others.
-KILLS = int(os.environ.get("CML_FAST_KILLS", "80"))
+# CML_FAST_KILLS=1000 kills so many processes, or a few more, that save beside others.
+KILLS = int(os.environ.get("CML_FAST_KILLS", "200"))
 
 
 @pytest.mark.parametrize("n_kills", [1, pytest.param(KILLS, marks=pytest.mark.slow)])
