@@ -1,6 +1,8 @@
 # make demo    train on made-up data, show and save what came out
 # make test    build, and pass the tests that are not slow, but for those of the benchmarks
-# make check   pass all that `make test` leaves out: slow tests, lint, docs, bench-check, wheel, tools
+# make check   pass all that `make test` leaves out: slow tests, fuzz, lint, docs, bench-check, wheel,
+#              tools
+# make fuzz    a million changed files for the readers; FUZZ_INPUTS is how many
 # make lint    formatting, types, and which module may import which
 # make docs    the documentation as a site, in build/site
 # make wheel   sdist and wheel in dist/, and a try of the wheel in an empty environment
@@ -22,6 +24,7 @@
 PYTHON ?= python3
 CML_CUDA ?= AUTO
 VENV := .venv
+FUZZ_INPUTS ?= 1000000
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported. To compile all takes pip as long as all else.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
@@ -43,7 +46,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=lo
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
-.PHONY: demo test check slow lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile clean
+.PHONY: demo test check slow fuzz lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile clean
 
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
@@ -51,10 +54,13 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(PYTEST) -m "not slow" --ignore=tests/benchmarks
 
-check: lint docs bench-check wheel tools slow
+check: lint docs bench-check wheel tools slow fuzz
 
 slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(PYTEST) --no-loadscope-reorder -m slow
+
+fuzz: $(VENV)/installed-for-tests
+	$(BIN)/python -m tests.faults.fuzz --inputs $(FUZZ_INPUTS)
 
 lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 	$(PIP) --requirement .ci/lint-requirements.txt

@@ -1,12 +1,13 @@
 """Gives changed files to every reader, guided by the code that they reach.
 
-``python -m tests.faults.fuzz --inputs 1000000`` divides the inputs among the targets of
+``python -m tests.faults.fuzz`` (`make fuzz`) divides a million inputs among the targets of
 `fuzz_readers` and `fuzz_models`. Every input ends as its target allows, or it is kept in a file,
-the rest of its target is left out, and the exit code is 1. ``--only NAME
---input FILE`` runs it again.
+the rest of its target is left out, and the exit code is 1. ``--only NAME --input FILE`` runs it
+again.
 
 Atheris (libFuzzer) changes the files; it sees the branches of this package, not those of the
 libraries that it calls. Each target is a fork of one process, so that a crash ends only that.
+As many run at a time as there are cores.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import atheris
+try:
+    import atheris
+except ImportError:
+    print("skipped: Atheris is not installed, which has wheels for Python 3.11 to 3.13 only")
+    sys.exit(bool(os.environ.get("CI")))
 
 from .target import Target
 
@@ -54,10 +59,11 @@ def import_instrumented() -> None:
                 importlib.import_module(module.name)
 
 
-def fuzz(target: Target, n_inputs: int, found: Path, folder: Path) -> bool:
-    """Run a target in a process of its own, and return whether all was as it should be.
+def start(target: Target, n_inputs: int, found: Path, folder: Path) -> int:
+    """Begin to run a target in a process of its own, and return its number.
 
-    Bad inputs and a log go to the folder ``found``; ``folder`` is for all else.
+    Its exit code is 0 if all was as it should be. Bad inputs and a log go to the folder ``found``;
+    ``folder`` is for all else.
     """
     child = os.fork()
     if child == 0:
@@ -66,8 +72,31 @@ def fuzz(target: Target, n_inputs: int, found: Path, folder: Path) -> bool:
             os.dup2(file.fileno(), 2)
             _fuzz_here(target, n_inputs, found, folder)
         os._exit(1)  # not reached
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 0
+    return child
+
+
+def fuzz(
+    targets: Sequence[Target], n_inputs: int, n_processes: int, found: Path, folder: Path
+) -> list[str]:
+    """Run each target with so many inputs, print a line for each, and return those that failed."""
+    waiting, failed = list(reversed(targets)), []
+    running: dict[int, tuple[Target, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < n_processes:
+            target = waiting.pop()
+            child = start(target, n_inputs, found, folder / target.name)
+            running[child] = target, time.perf_counter()
+        child, status = os.wait()
+        target, begun = running.pop(child)
+        is_good = os.waitstatus_to_exitcode(status) == 0
+        log = log_of(target, found)
+        seconds = time.perf_counter() - begun
+        print(f"{target.name:<28} {n_inputs:>9,} {seconds:7.1f} s", "" if is_good else log)
+        if not is_good:
+            failed.append(target.name)
+            print("".join(log.read_text(errors="replace").splitlines(True)[-30:]))
+        sys.stdout.flush()
+    return failed
 
 
 def log_of(target: Target, found: Path) -> Path:
@@ -128,7 +157,8 @@ def _guarded(target: Target, n_inputs: int, found: Path) -> Callable[[bytes], No
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--inputs", type=int, default=10_000, help="of all targets together")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="of all targets")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="at a time")
     parser.add_argument("--only", default="", help="targets whose name has this in it")
     parser.add_argument("--input", type=Path, help="give this one file to the target, and exit")
     parser.add_argument("--found", type=Path, default=Path("build/fuzz"), help="for bad inputs")
@@ -152,17 +182,7 @@ def main() -> int:
         found = given.found.absolute()
         found.mkdir(parents=True, exist_ok=True)
         each = -(-given.inputs // len(targets))
-        failed = []
-        for target in targets:
-            begun = time.perf_counter()
-            log = log_of(target, found)
-            is_good = fuzz(target, each, found, Path(folder, "fuzzed", target.name))
-            seconds = time.perf_counter() - begun
-            print(f"{target.name:<28} {each:>9,} {seconds:7.1f} s", "" if is_good else log)
-            if not is_good:
-                failed.append(target.name)
-                print("".join(log.read_text(errors="replace").splitlines(True)[-30:]))
-            sys.stdout.flush()
+        failed = fuzz(targets, each, given.processes, found, Path(folder, "fuzzed"))
     finally:
         shutil.rmtree(folder)
     print(f"{each * len(targets):,} inputs of {len(targets)} targets, {len(failed)} failed")
