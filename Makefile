@@ -28,6 +28,8 @@ FUZZ_INPUTS ?= 1000000
 VENV := .venv
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported. To compile all takes pip as long as all else.
+# But what was compiled has to be kept: tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 # The package is installed as a link to python/cml_fast: a change of Python code needs no new
