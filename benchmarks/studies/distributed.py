@@ -10,7 +10,8 @@
 - *speed*: pairs per second of workers with one thread each, on Ray on this machine. Where workers
   have no core each, the wall time says little; so there is also the CPU time of the worker that
   took most, all of its exchange included. The wall time is compared with what the machine can do:
-  as many trainings by one worker at the same time, which share nothing but its caches. A model of
+  as many trainings by one worker at the same time, which share nothing but its caches. All are
+  measured in turn, several times: least, median and largest of the ratios are told. A model of
   a round, by its pairs, bytes, bandwidth and calls, is compared with what was measured, and
   predicts more workers on networks.
 - *model*: the same model of the results of an earlier *speed* part (``--measured FILE``).
@@ -25,8 +26,9 @@ import copy
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -431,6 +433,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=24, help="quality")
     parser.add_argument("--speed-names", nargs="*", default=["gowalla", MADE_UP])
     parser.add_argument("--speed-workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--turns", type=int, default=3, help="of all measurements of speed")
     parser.add_argument("--speed-pairs", type=int, default=4_000_000, help="train so many, about")
     parser.add_argument("--pairs", type=int, default=10_000_000, help="of the made-up likes")
     parser.add_argument("--measured", type=Path, help="the results of a speed part, for the model")
@@ -484,54 +487,85 @@ def table_of_quality(
     return rows
 
 
+class Turn(NamedTuple):
+    """Measurements one after another, by the number of workers and of independent trainings."""
+
+    workers: dict[int, Row]
+    independent: dict[int, Row]
+
+
+def in_turns(
+    likes: Any, name: str, args: argparse.Namespace, store: MeasurementStore
+) -> list[Turn]:
+    """All measurements of speed, several times: a machine's speed changes within minutes."""
+    n_epochs = max(1, round(args.speed_pairs / likes.nnz))
+    return [
+        Turn(
+            {
+                n: store.once(
+                    f"{name}, speed of {n}, {turn}", lambda n=n: speed(likes, name, n, n_epochs)
+                )
+                for n in args.speed_workers
+            },
+            {
+                n: store.once(
+                    f"{name}, {n} independent, {turn}",
+                    lambda n=n: independent(likes, name, n, n_epochs),
+                )
+                for n in sorted({1, *args.speed_workers})
+            },
+        )
+        for turn in range(args.turns)
+    ]
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """The least, the median and the largest."""
+    return [round(float(value), 3) for value in np.percentile(values, (0, 50, 100))]
+
+
 def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore) -> Row:
     likes = likes_of(name, args.folder, args.pairs)
-    n_epochs = max(1, round(args.speed_pairs / likes.nnz))
-    measured = {}
-    for n_workers in args.speed_workers:
-        measured[n_workers] = store.once(
-            f"{name}, speed of {n_workers}",
-            lambda n=n_workers: speed(likes, name, n, n_epochs),
-        )
-    alone, *together = (
-        store.once(f"{name}, {n} independent", lambda n=n: independent(likes, name, n, n_epochs))
-        for n in (1, *(n for n in args.speed_workers if n > 1))
-    )
-    # How many times as fast as one worker so many can be on this machine.
-    ceilings = {
-        row["trainings"]: ratio(row["pairs per wall second"], alone["pairs per wall second"])
-        for row in (alone, *together)
-    }
+    turns = in_turns(likes, name, args, store)
     per_object = store.once("objects", objects)
-    first = measured[args.speed_workers[0]]
-    rows = []
-    for n_workers, row in measured.items():
-        gain, by_cpu = (
-            ratio(row[key], first[key])
-            for key in ("pairs per wall second", "pairs per CPU-second of the slowest")
+    by_wall, by_cpu = "pairs per wall second", "pairs per CPU-second of the slowest"
+    first = args.speed_workers[0]
+    measured, rows = {}, []
+    for n in args.speed_workers:
+        # Of the turn with the median speed; of two, the slower one.
+        median = sorted((turn.workers[n] for turn in turns), key=lambda row: row[by_wall])
+        measured[n] = median[(len(turns) - 1) // 2]
+        gains, by_cpu_time = (
+            [ratio(turn.workers[n][key], turn.workers[first][key]) for turn in turns]
+            for key in (by_wall, by_cpu)
         )
-        ceiling = ceilings[n_workers]
+        # How many times as fast as one worker so many can be on this machine.
+        ceilings = [
+            ratio(turn.independent[n][by_wall], turn.independent[1][by_wall]) for turn in turns
+        ]
+        shares = [ratio(*both) for both in zip(gains, ceilings, strict=True)]
         rows.append(
             {
-                **row,
-                "speed-up": round(gain, 2),
-                "speed-up of trainings that share nothing": round(ceiling, 2),
-                "share of that": round(ratio(gain, ceiling), 3),
-                "speed-up by CPU time": round(by_cpu, 2),
+                **measured[n],
+                "speed-up": spread(gains),
+                "speed-up of trainings that share nothing": spread(ceilings),
+                "share of that": spread(shares),
+                "speed-up by CPU time": spread(by_cpu_time),
             }
         )
+        row = rows[-1]
         print(
-            f"{name:10}{n_workers:4} workers{row['pairs per wall second']:10,.0f} pairs/s"
-            f"{gain:6.2f} of {ceiling:.2f}"
-            f"{row['pairs per CPU-second of the slowest']:10,.0f} pairs/CPU-s"
-            f"{by_cpu:6.2f}{row['share in kernels']:8.1%} kernels"
+            f"{name:10}{n:4} workers{row[by_wall]:10,.0f} pairs/s"
+            f"{row['speed-up'][1]:6.2f} of {np.median(ceilings):.2f}"
+            f"{row[by_cpu]:10,.0f} pairs/CPU-s"
+            f"{row['speed-up by CPU time'][1]:6.2f}{row['share in kernels']:8.1%} kernels"
             f"{row['share in exchange']:7.1%} exchange"
         )
     return {
         "pairs": likes.nnz,
         "items": likes.shape[1],
         "measured": rows,
-        "independent": [alone, *together],
+        "independent": [list(turn.independent.values()) for turn in turns],
         **by_model(name, likes.nnz, likes.shape[1], measured, per_object),
     }
 
