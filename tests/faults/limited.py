@@ -41,7 +41,6 @@ GOOD = 7
 SMALL = Size("small", 40, 2, 1)
 LARGE = Size("large", 20_000, 32, 3)
 N_ITEMS, QUERIES = 300, 40
-INDEXES = ("exact", "annoy", "faiss", "hnswlib", "usearch")
 
 
 def _likes(size: Size) -> sp.csr_array:
@@ -150,7 +149,7 @@ READING: dict[str, Callable[[Path, Size], object]] = {
     "read parquet": lambda folder, size: load_interactions(folder / "likes.parquet"),
     "build of csv": functools.partial(_build, "likes.csv"),
     "build of parquet": functools.partial(_build, "likes.parquet"),
-    **{f"index {kind}": functools.partial(_search, kind) for kind in INDEXES if _installed(kind)},
+    **{f"index {kind}": functools.partial(_search, kind) for kind in KINDS if _installed(kind)},
 }
 TASKS = {**WRITING, **READING}
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cml_fast._search.index import KINDS
+
 from . import nursery
 
 MIB = 1 << 20
@@ -16,7 +18,6 @@ READERS = (
     *("read csv", "read features", "read jsonl", "read parquet"),
     *("build of csv", "build of parquet"),
 )
-INDEXES = ("exact", "annoy", "faiss", "hnswlib", "usearch")
 # OpenBLAS, NumPy's library of linear algebra, ends the process when it gets no buffer.
 EXCUSED = "OpenBLAS"
 GOOD = 7
@@ -62,7 +63,7 @@ def test_many_limits_of_memory(tmp_path: Path, tasks: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", INDEXES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_limits_of_indexes(tmp_path: Path, kind: str) -> None:
     if kind != "exact":
         pytest.importorskip(kind, reason=f"{kind} is not installed: pip install cml-fast[{kind}]")
