@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,9 @@ def _folders(folder: Path) -> Iterator[Target]:
     for kind in ("model", "checkpoint"):
         files = json.loads((folder / kind / f"{kind}.json").read_text())["files"]
         for name in (None, *files):
-            yield _of_file(folder / kind, kind, name)
+            # A folder for each, because several targets run at a time.
+            own = shutil.copytree(folder / kind, folder / f"{kind} {name}")
+            yield _of_file(own, kind, name)
 
 
 def _index(folder: Path, kind: str) -> Target | None:
@@ -140,7 +143,7 @@ def _index(folder: Path, kind: str) -> Target | None:
         grown = found.add(more)
         if grown is not None:
             grown.nearest(more[-2:], 5, sp.csr_array((2, len(more))))
-        found.save(path.with_name("again"))
+        found.save(path.with_name(f"again.{kind}"))
 
     seed = good[len(MAGIC) + DIGEST_BYTES :] if is_sealed else good
     return Target(f"index-{kind}", (seed,), run, WORDS)
