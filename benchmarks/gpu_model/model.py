@@ -47,7 +47,7 @@ class Step:
     cycles: float  # of a single warp: four steps wait for loads from L1, 33 cycles, once
 
 
-# One chunk wide, and two: four steps are 12 loads in 56 to 61 instructions, or 16 in 92 to 98.
+# One chunk wide, and two: four steps are 12 loads in 56 to 61 instructions, or 16 in 91 to 100.
 STEPS = (Step(loads=5, instructions=15, cycles=25), Step(loads=6, instructions=24.5, cycles=33))
 
 
