@@ -3,10 +3,10 @@
 Counted, or asked of the code: the grid (host.py), registers (registers.py), matrix products, rows,
 slots, atomic operations and bytes of a mini-batch. Assumed, because nothing was measured:
 
-- The matrix products of a tile wait for the unit that loads from L1, or for instructions: STEP says
-  what a step of the inner loop takes for PRODUCT_ROWS multiply-adds. A load of 16 bytes counts
-  twice. What a step reads is in L1, because a product prefetches it; Step.trips are what it waits
-  for.
+- The matrix products of a tile wait for the unit that loads from L1, for multiply-adds, or for
+  instructions: STEPS says what a step of the inner loop takes for PRODUCT_ROWS multiply-adds of a
+  chunk, or of two. A load of 16 bytes counts twice, also where all lanes read the same. What a step
+  reads is in L1, because a product prefetches it; PRODUCT_TRIPS are what it waits for.
 - All else of a tile, and a pair of the paper's loss, waits for the L2 cache: a trip to it takes
   l2_cycles (more, where rows have to come from memory), and loads come one after another where one
   needs the other. Trips says how many there are.
@@ -33,18 +33,22 @@ from .machines import LANES, Machine
 from .registers import Registers
 
 PRODUCT_ROWS = 8  # csrc/core/product.h: rows at once
+PRODUCT_TRIPS = (1 + 4, 1 + 8, 2)
+"""To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
+prefetched, and what is not: every 32 steps the next lines of eight rows."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Of a product, csrc/core/product.h. Four steps are 12 loads in 56 to 60 instructions."""
+    """Of a product, csrc/core/product.h."""
 
-    loads: float = 5  # a chunk, and two loads of 16 bytes, which count twice
-    instructions: float = 15
-    cycles: float = 25  # of a single warp: four steps wait for loads from L1, 33 cycles, once
-    # To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
-    # prefetched, and what is not: every 32 steps the next lines of eight rows.
-    trips: tuple[float, float, float] = (1 + 4, 1 + 8, 2)
+    loads: float  # a chunk of each column, and two loads of 16 bytes, which count twice
+    instructions: float
+    cycles: float  # of a single warp: four steps wait for loads from L1, 33 cycles, once
+
+
+# One chunk wide, and two: four steps are 12 loads in 56 to 61 instructions, or 16 in 91 to 100.
+STEPS = (Step(loads=5, instructions=15, cycles=25), Step(loads=6, instructions=24.5, cycles=33))
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,22 @@ class Trips:
     """To the L2 cache, one after another."""
 
     copy: float = 1  # tile_rows.h: all chunks of a row at once
-    add: float = 2  # gradient_sums.cuh, add(): the claim; the gradient arrives meanwhile
-    apply: float = 3  # apply(): the row's number, the row with its sums, the accumulator
+    # gradient_sums.cuh. Of 32 slots at once: claim(), what to add and the claim; take(), the number
+    # of the row. Of each: add(), the gradient; apply(), the row with its sums and its accumulator.
+    claim: float = 2
+    add: float = 1
+    take: float = 1
+    apply: float = 1
+    pair_add: float = 2  # of a pair with its own negatives: the claim; the gradient is there
     update: float = 4  # tile_updates.h: gradient twice, accumulator, row
     mask: float = 2  # tile.h, mask(): likes, and the drawn negatives
 
 
-STEP, LOSS, TRIPS = Step(), Loss(), Trips()
+LOSS, TRIPS = Loss(), Trips()
+ADD_CYCLES = 100  # of add(): the slot from another lane, its address, conversion to integers
+# Of apply(), beside two sums over lanes: the same, two square roots, three divisions. These are 200
+# instructions, most of which wait for the one before.
+APPLY_CYCLES = 450
 DRAWN_AT_ONCE = 4  # negatives that a warp draws and copies, core/shared_negatives.h
 DRAW_CYCLES = 1000  # of these: ten rounds of the generator, and a division of 64 bits
 SUM_CYCLES = 130  # Lanes::sum(): five shuffles and additions
@@ -138,6 +151,12 @@ def predict(
     )
 
 
+def widths(chunks: int) -> list[int]:
+    """Of the products that compute so many chunks of columns, in chunks; the last may be less."""
+    full, rest = divmod(chunks, len(STEPS))
+    return [len(STEPS)] * full + [rest] * (rest > 0)
+
+
 class Work:
     """The seconds of a mini-batch, or of as many pairs as are in flight where there is none."""
 
@@ -198,8 +217,10 @@ class Work:
             if self.tiles:
                 per_tile = 2 * self.together + self.settings.n_negatives
                 slots = math.ceil(self.n_samples / self.together) * per_tile
-            each = TRIPS.apply * self.row_cycles + 2 * SUM_CYCLES
-            cycles["apply"] = math.ceil(slots / self.warps) * each
+            each = TRIPS.apply * self.row_cycles + 2 * SUM_CYCLES + APPLY_CYCLES
+            of_warp = math.ceil(slots / self.warps)
+            taken = math.ceil(of_warp / LANES) * TRIPS.take * self.machine.l2_cycles
+            cycles["apply"] = of_warp * each + taken
         cycles["grid syncs"] = self.grid_syncs * GRID_SYNC_CYCLES
         seconds = {name: of / self.machine.hertz for name, of in cycles.items()}
         n_bytes = self.n_samples * self.bytes_of_pair
@@ -231,6 +252,15 @@ class Work:
         total = sum(seconds.values())
         return sum(shares[name] * of for name, of in seconds.items()) / total
 
+    def cycles_of_step(self, width: int) -> float:
+        """Of all warps of a multiprocessor, so many chunks wide."""
+        step, machine = STEPS[width - 1], self.machine
+        return max(
+            step.loads / machine.loads_per_cycle,
+            PRODUCT_ROWS * LANES * width / machine.fp32_per_cycle,
+            step.instructions / SCHEDULERS,
+        )
+
     def of_tiles(self) -> dict[str, float]:
         """Cycles of the tiles that a team works on, one after another."""
         machine, n, pairs = self.machine, self.settings.n_negatives, self.together
@@ -247,31 +277,28 @@ class Work:
         def in_block(of_unit: int) -> int:  # for a warp, where a block divides what its units have
             return math.ceil(own * of_unit / self.warps_in_block)
 
-        # Products of PRODUCT_ROWS rows that a warp has, and all of its block, and the steps of one:
-        # distances, gradients of pairs, gradients of negatives.
-        columns, negatives = math.ceil(n / LANES), self.chunks * math.ceil(n / PRODUCT_ROWS)
-        lengths = n_dims, n, pairs
-        of_warp = in_block(columns), in_block(self.chunks), each(negatives)
-        of_block = own * columns, own * self.chunks, math.ceil(negatives / blocks)
-        steps = sum(count * length for count, length in zip(of_block, lengths, strict=True))
-        in_multiprocessor = self.in_multiprocessor
-        most = max(
-            STEP.loads / machine.loads_per_cycle,
-            PRODUCT_ROWS * LANES / machine.fp32_per_cycle,
-            STEP.instructions / SCHEDULERS,
+        # The three products: their columns, which products of PRODUCT_ROWS rows divide; how many of
+        # these a block and a warp have; and the steps of one.
+        of_negatives, of_row = widths(math.ceil(n / LANES)), widths(self.chunks)
+        groups = math.ceil(n / PRODUCT_ROWS) * len(of_row)
+        products = (
+            (of_negatives, own * len(of_negatives), in_block(len(of_negatives)), n_dims),
+            (of_row, own * len(of_row), in_block(len(of_row)), n),
+            (of_row, math.ceil(groups / blocks), each(groups), pairs),
         )
-        one_warp = sum(
-            count * (length * STEP.cycles + trips * l2)
-            for count, length, trips in zip(of_warp, lengths, STEP.trips, strict=True)
-        )
-        cycles = max(steps * in_multiprocessor * most, one_warp)
+        all_warps = one_warp = floats = 0.0
+        for (columns, of_block, of_warp, steps), trips in zip(products, PRODUCT_TRIPS, strict=True):
+            mean = sum(self.cycles_of_step(width) for width in columns) / len(columns)
+            all_warps += of_block * steps * mean
+            one_warp += of_warp * (steps * STEPS[columns[0] - 1].cycles + trips * l2)
+            floats += PRODUCT_ROWS * of_block * steps
+        cycles = max(all_warps * self.in_multiprocessor, one_warp)
         if self.blocks_of_team > 1:
             vectors = n * n_dims  # of negatives; the block's pairs all meet them
             again = 1 if 4 * vectors <= machine.l1_bytes * L1_FOR_OPERANDS else own
             shared = vectors * again + self.chunks * LANES * (n + pairs)
-            floats = shared + PRODUCT_ROWS * steps
             of_l2 = machine.l2_bytes_per_second / machine.hertz
-            cycles += 4 * floats * self.blocks / of_l2
+            cycles += 4 * (shared + floats) * self.blocks / of_l2
         likes = self.n_pairs / self.shape[0]
         slots = each(2 * pairs + n)
         drawn = (math.log2(self.shape[0]) + 4) * l2 * in_block(1)
@@ -283,13 +310,14 @@ class Work:
         drawn = max(drawn, negative) if idle else drawn + negative
         evaluations = math.ceil(own * PRODUCT_ROWS / LOSS.pairs)
         loss = n * LOSS.cycles + LOSS.trips * l2 + LOSS.rest
+        added = slots * (TRIPS.add * l2 + ADD_CYCLES) + math.ceil(slots / LANES) * TRIPS.claim * l2
         update = TRIPS.update * self.row_cycles + 3 * SUM_CYCLES
         return {
             "products": rounds * cycles,
             "draws and copies": rounds * (drawn + in_block(PRODUCT_ROWS) * copy),
             "masks": rounds * in_block(PRODUCT_ROWS) * TRIPS.mask * math.ceil(likes / LANES) * l2,
             "loss": rounds * math.ceil(evaluations / self.warps_in_block) * loss,
-            "sums": rounds * slots * TRIPS.add * l2 if self.sync else 0.0,
+            "sums": rounds * added if self.sync else 0.0,
             "updates": 0.0 if self.sync else rounds * slots * update,
         }
 
@@ -302,7 +330,7 @@ class Work:
         distances = (2 + groups) * self.row_cycles + (1 + groups) * SUM_CYCLES
         drawn = (math.log2(likes + 1) + 2) * machine.l2_cycles
         loss = math.ceil(n / LANES) * 2 * SUM_CYCLES
-        change = 3 * TRIPS.add if self.sync else 1 + 3 * 1.5
+        change = 3 * TRIPS.pair_add if self.sync else 1 + 3 * 1.5
         changed = change * self.row_cycles + (0 if self.sync else 6 * SUM_CYCLES)
         blocks_of_pairs = math.ceil(pairs / LANES) if self.sync else 1 / LANES
         order = blocks_of_pairs * (math.log2(self.shape[0]) + 4) * machine.l2_cycles

@@ -3,7 +3,8 @@
 //
 //   kRowsAtOnce                 1, 2 or 4: rows whose distances fit in registers side by side
 //   kPairsAtOnce                pairs whose users a lane looks up side by side
-//   kProductRows                rows of a product whose sums fit in registers, see product.h
+//   kProductRows, kProductChunks   rows and chunks of 32 columns of a product whose sums fit in
+//                               registers, see product.h
 //   kHoldsRow                   whether registers can hold a row beside those sums
 //   kPrefetches                 whether prefetch() does something
 //   kRowsTransposed             rows that transpose() takes at a time; 1: store_column() is used

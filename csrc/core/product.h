@@ -13,12 +13,13 @@ struct RowOperand {
     int64_t stride;
 
     CML_FN float at(int row, int step) const { return p[row * stride + step]; }
+    CML_FN void advance(int steps) { p += steps; }
 
     // Four steps of n rows.
     template <class Lanes, int n>
-    CML_FN void load(int step, float (&x)[n][4]) const {
+    CML_FN void load(float (&x)[n][4]) const {
         CML_UNROLL
-        for (int m = 0; m < n; ++m) Lanes::load_four(p + m * stride + step, x[m]);
+        for (int m = 0; m < n; ++m) Lanes::load_four(p + m * stride, x[m]);
     }
 };
 
@@ -28,16 +29,17 @@ struct StepOperand {
     int64_t stride;
 
     CML_FN float at(int row, int step) const { return p[step * stride + row]; }
+    CML_FN void advance(int steps) { p += steps * stride; }
 
     template <class Lanes, int n>
-    CML_FN void load(int step, float (&x)[n][4]) const {
+    CML_FN void load(float (&x)[n][4]) const {
         static_assert(n % 4 == 0, "rows are loaded by four");
         CML_UNROLL
         for (int s = 0; s < 4; ++s) {
             CML_UNROLL
             for (int m = 0; m < n; m += 4) {
                 float four[4];
-                Lanes::load_four(p + (step + s) * stride + m, four);
+                Lanes::load_four(p + s * stride + m, four);
                 CML_UNROLL
                 for (int i = 0; i < 4; ++i) x[m + i][s] = four[i];
             }
@@ -45,48 +47,81 @@ struct StepOperand {
     }
 };
 
-// Lanes::kProductRows rows of a product, 32 columns (or a part of them) wide.
-template <class Lanes>
+// Call f(j, part) for the chunks j < kChunks of 32 columns, the last of which may be incomplete.
+template <int kChunks, class Part, class F>
+CML_FN void each_chunk(Part part, F f) {
+    CML_UNROLL
+    for (int j = 0; j < kChunks - 1; ++j) f(j, Full{});
+    f(kChunks - 1, part);
+}
+
+// Prefetch n steps of kChunks chunks, which a product will read in turn.
+template <class Lanes, int kChunks>
+CML_FN void prefetch_chunks(const float* p, int64_t stride, int64_t chunk_stride, int n) {
+    CML_UNROLL
+    for (int j = 0; j < kChunks; ++j) Lanes::prefetch_steps(p + j * chunk_stride, stride, n);
+}
+
+// Lanes::kProductRows rows of a product, kChunks chunks of 32 columns wide. What is loaded of the
+// first operand is used for all of them.
+template <class Lanes, int kChunks>
 struct ProductSums {
     static constexpr int kRows = Lanes::kProductRows;
 
-    Lanes of[kRows];
+    Lanes of[kChunks][kRows];
 
     CML_FN ProductSums() {
         CML_UNROLL
-        for (int m = 0; m < kRows; ++m) of[m] = Lanes::splat(0.0f);
+        for (int j = 0; j < kChunks; ++j) {
+            CML_UNROLL
+            for (int m = 0; m < kRows; ++m) of[j][m] = Lanes::splat(0.0f);
+        }
     }
 
-    // Row m += the sum over t < n of a(m, t) * b[t * b_stride ...].
+    // Row m += the sum over t < n of a(m, t) * b[t * b_stride ...]. The chunks of b are
+    // chunk_stride apart; `part` is that of the last.
     template <class Operand, class Part>
-    CML_FN void add(int n, const Operand& a, const float* b, int64_t b_stride, Part part) {
-        int t = 0;
+    CML_FN void add(int n, Operand a, const float* b, int64_t b_stride, int64_t chunk_stride,
+                    Part part) {
         if constexpr (Lanes::kStepsAtOnce == 4) {
+            // Pointers that move take fewer registers and instructions than steps that are counted.
             CML_NO_UNROLL
-            for (; t + 4 <= n; t += 4) {
+            for (; n >= 4; n -= 4) {
                 float x[kRows][4];
-                a.template load<Lanes>(t, x);
+                a.template load<Lanes>(x);
                 CML_UNROLL
                 for (int s = 0; s < 4; ++s) {
-                    const Lanes y = Lanes::load(b + (t + s) * b_stride, part);
-                    CML_UNROLL
-                    for (int m = 0; m < kRows; ++m) of[m].add_product(x[m][s], y, part);
+                    add_step([&](int m) CML_INLINE_LAMBDA { return x[m][s]; }, b + s * b_stride,
+                             chunk_stride, part);
                 }
+                a.advance(4);
+                b += 4 * b_stride;
             }
         }
         CML_NO_UNROLL
-        for (; t < n; ++t) {
-            const Lanes y = Lanes::load(b + t * b_stride, part);
-            CML_UNROLL
-            for (int m = 0; m < kRows; ++m) of[m].add_product(a.at(m, t), y, part);
+        for (int t = 0; t < n; ++t) {
+            add_step([&](int m) CML_INLINE_LAMBDA { return a.at(m, t); }, b + t * b_stride,
+                     chunk_stride, part);
         }
     }
 
-    // done(m, x) for each row m.
-    template <class Done>
-    CML_FN void each(Done done) const {
-        CML_UNROLL
-        for (int m = 0; m < kRows; ++m) done(m, of[m]);
+    // done(m, j, part, x) for row m of chunk j.
+    template <class Part, class Done>
+    CML_FN void each(Part part, Done done) const {
+        each_chunk<kChunks>(part, [&](int j, auto part_of_j) CML_INLINE_LAMBDA {
+            CML_UNROLL
+            for (int m = 0; m < kRows; ++m) done(m, j, part_of_j, of[j][m]);
+        });
+    }
+
+ private:
+    template <class Factor, class Part>
+    CML_FN void add_step(Factor factor, const float* b, int64_t chunk_stride, Part part) {
+        each_chunk<kChunks>(part, [&](int j, auto part_of_j) CML_INLINE_LAMBDA {
+            const Lanes y = Lanes::load(b + j * chunk_stride, part_of_j);
+            CML_UNROLL
+            for (int m = 0; m < kRows; ++m) of[j][m].add_product(factor(m), y, part_of_j);
+        });
     }
 };
 

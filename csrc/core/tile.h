@@ -96,7 +96,7 @@ class Tile {
             }
         });
         team_.sync();
-        each_own_with<unit(kLanes)>(in_blocks, groups_of(n, kPairInLane ? kRows : kLanes),
+        each_own_with<unit(kLanes)>(in_blocks, groups_of(n, kPairInLane ? kRows : kColumns),
                                     [&](int i, int part)
                                         CML_INLINE_LAMBDA { compute_distances(arrays_, i, part); });
         team_.sync_group();
@@ -117,32 +117,38 @@ class Tile {
             for (int k = 0; k < n; ++k) sum_coefficients(arrays_, k, blocks, slots);
         }
         if constexpr (Lanes::kPrefetches) begin_to_fetch(upcoming);
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            const auto gradients = [&](int i) CML_INLINE_LAMBDA {
-                fetch_some();
-                pair_gradients(arrays_, i, c, part, n_pairs, slots);
-            };
-            each_own<kRows>(n_pairs, 1, gradients, c);
-        });
-        const int before = static_cast<int>(arrays_.n_chunks()) * groups_of(n_pairs, kRows);
+        chunks_.template each_group<kChunks>(
+            [&](int c, auto n_chunks, auto part) CML_INLINE_LAMBDA {
+                const auto gradients = [&](int i) CML_INLINE_LAMBDA {
+                    fetch_some();
+                    pair_gradients<decltype(n_chunks)::value>(arrays_, i, c, part, n_pairs, slots);
+                };
+                each_own<kRows>(n_pairs, 1, gradients, c / kChunks);
+            });
+        const int before =
+            groups_of(static_cast<int>(arrays_.n_chunks()), kChunks) * groups_of(n_pairs, kRows);
         const auto of_block = [&](int64_t block) CML_INLINE_LAMBDA { report(block, counters); };
         team_.each(blocks, of_block, before);
         if (items_fixed) return bounded;
         const int groups = groups_of(n, kRows);
-        chunks_.each([&](int c, auto part) CML_INLINE_LAMBDA {
-            const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
-                fetch_some();
-                negative_gradients(arrays_, group * kRows, c, part, n_pairs, slots);
-            };
-            team_.each(groups, gradients, before + blocks + c * groups);
-        });
+        chunks_.template each_group<kChunks>(
+            [&](int c, auto n_chunks, auto part) CML_INLINE_LAMBDA {
+                const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
+                    fetch_some();
+                    negative_gradients<decltype(n_chunks)::value>(arrays_, group * kRows, c, part,
+                                                                  n_pairs, slots);
+                };
+                team_.each(groups, gradients, before + blocks + c / kChunks * groups);
+            });
         return bounded;
     }
 
  private:
     using Arrays = TileArrays<Lanes, kRowChunks>;
     static constexpr bool kPairInLane = Arrays::kPairInLane;
+    // Of a block of a product.
     static constexpr int kRows = Lanes::kProductRows;
+    static constexpr int kChunks = Lanes::kProductChunks, kColumns = kChunks * kLanes;
     static constexpr int kFetchesAtOnce = 2;
 
     // Pairs that are dealt out to groups together. Where there is only one group, as on the CPU, it
@@ -303,7 +309,7 @@ class Tile {
     const Job& job_;
     Memory memory_;
     Team team_;
-    Chunks<Lanes, 0> chunks_;
+    Chunks<Lanes, kRowChunks> chunks_;
     Arrays arrays_;
     // Of the upcoming tile: its pairs, and how far its rows have been prefetched.
     int n_upcoming_ = 0;

@@ -1,5 +1,5 @@
-// The three matrix products of a tile, in blocks of kProductRows rows and 32 columns: distances,
-// and the gradients of pairs and of negatives.
+// The three matrix products of a tile, in blocks of kProductRows rows and kProductChunks chunks of
+// 32 columns: distances, and the gradients of pairs and of negatives.
 #pragma once
 
 #include "product.h"
@@ -8,11 +8,11 @@
 namespace cml {
 inline namespace CML_TARGET {
 
-// Squared distances from users to negatives, where the coefficients will be: a block of them. Pairs
-// begin with i. Where pairs are in lanes, the block has the negatives of one `part` of
-// kProductRows; elsewhere those of one part of 32.
-template <class Lanes, int kRowChunks>
-CML_FN void compute_distances(const TileArrays<Lanes, kRowChunks>& tile, int i, int part) {
+// Squared distances from users to negatives, where the coefficients will be: a block of
+// kProductRows rows from `row` on and kChunks chunks of columns from `first` on. A row is a
+// negative where pairs are in lanes, else a pair.
+template <int kChunks, class Lanes, int kRowChunks>
+CML_FN void distances(const TileArrays<Lanes, kRowChunks>& tile, int row, int first) {
     using Arrays = TileArrays<Lanes, kRowChunks>;
     constexpr bool kPairInLane = Arrays::kPairInLane;
     constexpr int64_t kColumnStride = Arrays::kColumnStride;
@@ -20,50 +20,70 @@ CML_FN void compute_distances(const TileArrays<Lanes, kRowChunks>& tile, int i, 
     const float* const rows = kPairInLane ? tile.items : tile.users;
     const float* const row_norms = kPairInLane ? tile.item_norms : tile.user_norms;
     const float* const column_norms = kPairInLane ? tile.user_norms : tile.item_norms;
-    const int row = kPairInLane ? part * Lanes::kProductRows : i;
-    const int first = kPairInLane ? i : part * kLanes;  // column
-    Lanes::prefetch_steps(tile.column(first), kColumnStride, n_dims);
-    ProductSums<Lanes> sums;
-    sums.add(n_dims, RowOperand{rows + row * tile.stride(), tile.stride()}, tile.column(first),
-             kColumnStride, Full{});
+    const float* const columns = tile.column(first);
+    const int64_t chunk_stride = tile.column(first + kLanes) - columns;
+    prefetch_chunks<Lanes, kChunks>(columns, kColumnStride, chunk_stride, n_dims);
+    ProductSums<Lanes, kChunks> sums;
+    sums.add(n_dims, RowOperand{rows + row * tile.stride(), tile.stride()}, columns, kColumnStride,
+             chunk_stride, Full{});
     const Lanes minus_two = Lanes::splat(-2.0f);
-    const Lanes norms = Lanes::load(column_norms + first, Full{});
-    sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+    Lanes norms[kChunks];
+    each_chunk<kChunks>(Full{}, [&](int j, Full part) CML_INLINE_LAMBDA {
+        norms[j] = Lanes::load(column_norms + first + j * kLanes, part);
+    });
+    sums.each(Full{}, [&](int m, int j, Full part, const Lanes& x) CML_INLINE_LAMBDA {
         if (kPairInLane && row + m >= n) return;
-        const Lanes sum = norms + Lanes::splat(row_norms[row + m]);
+        const int column = first + j * kLanes;
+        const Lanes sum = norms[j] + Lanes::splat(row_norms[row + m]);
         float* const to =
-            kPairInLane ? tile.coefficient(row + m, i) : tile.coefficient(first, i + m);
-        larger(fma(minus_two, x, sum), Lanes::splat(0.0f)).store(to, Full{});
+            kPairInLane ? tile.coefficient(row + m, column) : tile.coefficient(column, row + m);
+        larger(fma(minus_two, x, sum), Lanes::splat(0.0f)).store(to, part);
     });
 }
 
-// Chunk c of the gradients of the users from the i-th pair on, and of their positives.
-template <class Lanes, int kRowChunks, class Part>
+// The distances of one of the parts that a unit of pairs, which begins with i, is divided into.
+template <class Lanes, int kRowChunks>
+CML_FN void compute_distances(const TileArrays<Lanes, kRowChunks>& tile, int i, int part) {
+    if constexpr (TileArrays<Lanes, kRowChunks>::kPairInLane) {
+        distances<1>(tile, part * Lanes::kProductRows, i);
+    } else {
+        const int first = part * Lanes::kProductChunks;
+        with_count<Lanes::kProductChunks>(
+            groups_of(tile.job.hyper.n_negatives, kLanes) - first, [&](auto n) CML_INLINE_LAMBDA {
+                distances<decltype(n)::value>(tile, i, first * kLanes);
+            });
+    }
+}
+
+// kChunks chunks, from c on, of the gradients of the users from the i-th pair on, and of their
+// positives.
+template <int kChunks, class Lanes, int kRowChunks, class Part>
 CML_FN void pair_gradients(const TileArrays<Lanes, kRowChunks>& tile, int i, int c, Part part,
                            int n_pairs, const TileSlots& slots) {
     const int n = tile.job.hyper.n_negatives;
     const float* const items = tile.items + c * kLanes;
-    Lanes::prefetch_steps(items, tile.stride(), n);
-    ProductSums<Lanes> sums;
+    prefetch_chunks<Lanes, kChunks>(items, tile.stride(), kLanes, n);
+    ProductSums<Lanes, kChunks> sums;
     if constexpr (TileArrays<Lanes, kRowChunks>::kPairInLane) {
-        sums.add(n, StepOperand{tile.coefficient(0, i), kPairColumns}, items, tile.stride(), part);
+        sums.add(n, StepOperand{tile.coefficient(0, i), kPairColumns}, items, tile.stride(), kLanes,
+                 part);
     } else {
         for (int k = 0; k < n; k += kLanes) {
             sums.add(n - k < kLanes ? n - k : kLanes, RowOperand{tile.coefficient(k, i), kLanes},
-                     items + k * tile.stride(), tile.stride(), part);
+                     items + k * tile.stride(), tile.stride(), kLanes, part);
         }
     }
     const int64_t tile_size = tile.job.hyper.tile_size;
-    sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+    sums.each(part, [&](int m, int j, auto part_of_j, const Lanes& x) CML_INLINE_LAMBDA {
         if (i + m >= n_pairs) return;
-        const int64_t at = (i + m) * tile.stride() + c * kLanes;
-        const Lanes u = Lanes::load(tile.users + at, part);
-        const Lanes v = Lanes::load(tile.positives + at, part);
+        const int64_t at = (i + m) * tile.stride() + (c + j) * kLanes;
+        const Lanes u = Lanes::load(tile.users + at, part_of_j);
+        const Lanes v = Lanes::load(tile.positives + at, part_of_j);
         const Lanes of_user = Lanes::splat(tile.user_coefficients[i + m]);
         const Lanes of_positive = Lanes::splat(tile.positive_coefficients[i + m]);
-        float* const to = slots.gradients + (i + m) * slots.stride + c * kLanes;
-        (x + (of_user * u - of_positive * v)).store(to, part);
-        (of_positive * (v - u)).store(to + tile_size * slots.stride, part);
+        float* const to = slots.gradients + (i + m) * slots.stride + (c + j) * kLanes;
+        (x + (of_user * u - of_positive * v)).store(to, part_of_j);
+        (of_positive * (v - u)).store(to + tile_size * slots.stride, part_of_j);
     });
 }
 
@@ -106,9 +126,10 @@ CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t 
     Lanes::sum(sums, totals);
 }
 
-// Chunk c of the gradients of the negatives from the k-th on. Where they are in lanes, everyone who
-// needs the sums of their coefficients adds them up: that takes less time than to meet.
-template <class Lanes, int kRowChunks, class Part>
+// The same chunks of the gradients of the negatives from the k-th on. Where they are in lanes,
+// everyone who needs the sums of their coefficients adds them up: that takes less time than to
+// meet.
+template <int kChunks, class Lanes, int kRowChunks, class Part>
 CML_FN void negative_gradients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int c,
                                Part part, int n_pairs, const TileSlots& slots) {
     constexpr bool kPairInLane = TileArrays<Lanes, kRowChunks>::kPairInLane;
@@ -117,23 +138,25 @@ CML_FN void negative_gradients(const TileArrays<Lanes, kRowChunks>& tile, int64_
     float* const to =
         slots.gradients + (2 * int64_t{tile.job.hyper.tile_size} + k) * slots.stride + c * kLanes;
     const float* const users = tile.users + c * kLanes;
-    Lanes::prefetch_steps(users, tile.stride(), n_pairs);
+    prefetch_chunks<Lanes, kChunks>(users, tile.stride(), kLanes, n_pairs);
     float totals[kRows];
-    ProductSums<Lanes> sums;
+    ProductSums<Lanes, kChunks> sums;
     if constexpr (kPairInLane) {
         CML_UNROLL
         for (int m = 0; m < kRows; ++m) totals[m] = tile.coefficient_sums[k + m];
         sums.add(n_pairs, RowOperand{tile.coefficient(k, 0), kPairColumns}, users, tile.stride(),
-                 part);
+                 kLanes, part);
     } else {
         sum_coefficients(tile, k, groups_of(n_pairs, kLanes), totals);
-        sums.add(n_pairs, StepOperand{tile.coefficient(k, 0), kLanes}, users, tile.stride(), part);
+        sums.add(n_pairs, StepOperand{tile.coefficient(k, 0), kLanes}, users, tile.stride(), kLanes,
+                 part);
     }
-    sums.each([&](int m, const Lanes& x) CML_INLINE_LAMBDA {
+    sums.each(part, [&](int m, int j, auto part_of_j, const Lanes& x) CML_INLINE_LAMBDA {
         if (k + m >= n) return;
-        if (!kPairInLane && c == 0) finish_negative(tile, k + m, totals[m], slots);
-        const Lanes v = Lanes::load(tile.items + (k + m) * tile.stride() + c * kLanes, part);
-        (x - Lanes::splat(totals[m]) * v).store(to + m * slots.stride, part);
+        if (!kPairInLane && c + j == 0) finish_negative(tile, k + m, totals[m], slots);
+        const int64_t at = (k + m) * tile.stride() + (c + j) * kLanes;
+        const Lanes v = Lanes::load(tile.items + at, part_of_j);
+        (x - Lanes::splat(totals[m]) * v).store(to + m * slots.stride + j * kLanes, part_of_j);
     });
 }
 

@@ -66,6 +66,7 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     Lanes after[chunks.kRoom];
     Lanes squares = Lanes::splat(0.0f);
     if (hyper.rowwise) {
+        const float old = memory.load_one(accumulators);  // arrives while the gradient does
         Lanes gradient_squares = Lanes::splat(0.0f);
         chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
             after[c] = gradient(c, part);
@@ -73,7 +74,6 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
         });
         float square[1];
         Lanes::sum({gradient_squares}, square);
-        const float old = memory.load_one(accumulators);
         const float sum = old + square[0] / static_cast<float>(hyper.n_dims);
         memory.commit_one(accumulators, old, sum);
         const Lanes rate = Lanes::splat(hyper.learning_rate / square_root(sum + hyper.epsilon));

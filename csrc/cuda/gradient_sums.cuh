@@ -27,20 +27,31 @@ class GradientSums {
     // `own` is the slot to use if the row has none so far.
     template <class Gradient>
     CML_FN void add(bool is_user, int32_t number, int64_t own, Gradient gradient) const {
-        const Chunks<Lanes, kChunks> chunks{job_.hyper.n_dims};
-        if constexpr (kHeldChunks > 0) {
-            Lanes held[kHeldChunks];
-            chunks.each([&](int c, auto part) { held[c] = gradient(c, part); });
-            int64_t* const sums = sums_of(slot_of(is_user, number, own));
-            chunks.each([&](int c, auto part) {
-                Lanes::add_rounded(sums + c * kLanes, held[c], job_.fixed.scale, part);
-            });
-        } else {
-            int64_t* const sums = sums_of(slot_of(is_user, number, own));
-            chunks.each([&](int c, auto part) {
-                Lanes::add_rounded(sums + c * kLanes, gradient(c, part), job_.fixed.scale, part);
-            });
+        hold(gradient, [&](auto held) {
+            const int64_t slot = Lanes::lane() == 0 ? claim(is_user, number, own) : 0;
+            add_to(__shfl_sync(kAllLanes, slot, 0), held);
+        });
+    }
+
+    // The same where the slot is known.
+    template <class Gradient>
+    CML_FN void add(int64_t slot, Gradient gradient) const {
+        hold(gradient, [&](auto held) { add_to(slot, held); });
+    }
+
+    // Return the slot of a row; if it has none, claim it for the slot `own`. For a single lane.
+    CML_FN int64_t claim(bool is_user, int32_t number, int64_t own) const {
+        if (batch_.slots_are_rows) {
+            const int64_t slot = (is_user ? 0 : job_.users.n_rows) + number;
+            // All that have a gradient for this row write the same.
+            atomicExch(batch_.rows + slot, number + 1);
+            return slot;
         }
+        // In memory slots count from 1, and 0 means none.
+        const int32_t before = atomicCAS(owner(is_user, number), 0, static_cast<int32_t>(own + 1));
+        if (before != 0) return before - 1;
+        batch_.rows[own] = number + 1;
+        return own;
     }
 
     // The slots of a mini-batch of n pairs.
@@ -49,20 +60,24 @@ class GradientSums {
                                      : slots_of_batch(job_.hyper, n);
     }
 
-    // Update the row of this slot, if there is one, and free the slot. Returns whether the new row
-    // was finite.
-    CML_FN bool apply(int64_t slot) const {
-        const DeviceMemory memory{false};  // only one warp writes to a row
+    // The row of a slot, counted over users and then items, or -1. Frees the slot. For a single
+    // lane.
+    CML_FN int64_t take(int64_t slot) const {
         const int32_t number = batch_.rows[slot] - 1;
-        if (number < 0) return true;
-        Lanes::sync();  // all lanes have read it
-        const bool is_user =
-            batch_.slots_are_rows ? slot < job_.users.n_rows : is_user_slot(job_.hyper, slot);
+        if (number < 0) return -1;
+        batch_.rows[slot] = 0;
+        if (batch_.slots_are_rows) return slot;
+        const bool is_user = is_user_slot(job_.hyper, slot);
+        *owner(is_user, number) = 0;
+        return is_user ? number : job_.users.n_rows + number;
+    }
+
+    // Update the row that this slot had, see take(). Returns whether the new row was finite.
+    CML_FN bool apply(int64_t slot, int64_t of_all) const {
+        const DeviceMemory memory{false};  // only one warp writes to a row
+        const bool is_user = of_all < job_.users.n_rows;
         const Table& table = is_user ? job_.users : job_.items;
-        if (Lanes::lane() == 0) {
-            batch_.rows[slot] = 0;
-            if (!batch_.slots_are_rows) *owner(is_user, number) = 0;
-        }
+        const int64_t number = is_user ? of_all : of_all - job_.users.n_rows;
         float* const row = row_of(table, number);
         int64_t* const sums = sums_of(slot);
         const auto update = [&](auto before) {
@@ -75,8 +90,8 @@ class GradientSums {
         if constexpr (kChunks > 0) {
             // All chunks of the row are on their way while the sums are.
             Lanes before[kChunks];
-            const Chunks<Lanes, kChunks> chunks{job_.hyper.n_dims};
-            chunks.each([&](int c, auto part) { before[c] = memory.load(row + c * kLanes, part); });
+            chunks().each(
+                [&](int c, auto part) { before[c] = memory.load(row + c * kLanes, part); });
             return update([&](int c, auto) { return before[c]; });
         } else {
             return update([&](int c, auto part) { return memory.load(row + c * kLanes, part); });
@@ -84,28 +99,32 @@ class GradientSums {
     }
 
  private:
+    CML_FN Chunks<Lanes, kChunks> chunks() const { return {job_.hyper.n_dims}; }
+
+    // Call f with the gradient, in registers if they hold it.
+    template <class Gradient, class F>
+    CML_FN void hold(Gradient gradient, F f) const {
+        if constexpr (kHeldChunks > 0) {
+            Lanes held[kHeldChunks];
+            chunks().each([&](int c, auto part) { held[c] = gradient(c, part); });
+            f([&](int c, auto) { return held[c]; });
+        } else {
+            f(gradient);
+        }
+    }
+
+    template <class Gradient>
+    CML_FN void add_to(int64_t slot, Gradient gradient) const {
+        int64_t* const sums = sums_of(slot);
+        chunks().each([&](int c, auto part) {
+            Lanes::add_rounded(sums + c * kLanes, gradient(c, part), job_.fixed.scale, part);
+        });
+    }
+
     CML_FN int64_t* sums_of(int64_t slot) const { return batch_.sums + slot * batch_.stride; }
 
     CML_FN int32_t* owner(bool is_user, int32_t number) const {
         return (is_user ? batch_.user_slots : batch_.item_slots) + number;
-    }
-
-    // Return the slot of a row; if it has none, claim it for the slot `own`. In memory slots count
-    // from 1, and 0 means none.
-    CML_FN int64_t slot_of(bool is_user, int32_t number, int64_t own) const {
-        if (batch_.slots_are_rows) {
-            const int64_t slot = (is_user ? 0 : job_.users.n_rows) + number;
-            // All that have a gradient for this row write the same.
-            if (Lanes::lane() == 0) atomicExch(batch_.rows + slot, number + 1);
-            return slot;
-        }
-        int32_t before = 0;
-        if (Lanes::lane() == 0) {
-            before = atomicCAS(owner(is_user, number), 0, static_cast<int32_t>(own + 1));
-            if (before == 0) batch_.rows[own] = number + 1;
-        }
-        before = __shfl_sync(kAllLanes, before, 0);
-        return before == 0 ? own : before - 1;
     }
 
     const Job& job_;

@@ -17,6 +17,20 @@ CML_FN Warp this_warp() {
     return {blockIdx.x * warps_in_block + threadIdx.x / kLanes, gridDim.x * warps_in_block};
 }
 
+// Call f(i, x) for those i < n of a warp for which x = look_up(i) is not negative. For each 32 of
+// them every lane looks one up, so that the warp waits for memory once.
+template <class LookUp, class F>
+CML_FN void each_looked_up(const Warp& warp, int64_t n, LookUp look_up, F f) {
+    for (int64_t first = warp.number; first < n; first += kLanes * warp.n_warps) {
+        const int64_t own = first + Lanes::lane() * warp.n_warps;
+        const int64_t x = own < n ? look_up(own) : -1;
+        for (uint32_t left = __ballot_sync(kAllLanes, x >= 0); left != 0; left &= left - 1) {
+            const int k = lowest_bit(left);
+            f(first + k * warp.n_warps, __shfl_sync(kAllLanes, x, k));
+        }
+    }
+}
+
 // CUDA's atomic operations on 64-bit integers are for unsigned ones; a sum in two's complement and
 // the minimum of numbers that are not negative have the same bits.
 CML_FN unsigned long long* as_unsigned(int64_t* p) {

@@ -66,13 +66,11 @@ CML_FN void accumulate(const CudaLaunch& launch, Worker& worker, int64_t first, 
 
 template <int kChunks>
 CML_FN void apply(const CudaLaunch& launch, int64_t first, int64_t last) {
-    const Warp warp = this_warp();
     const GradientSums<kChunks> sums(launch);
-    const int64_t n_slots = sums.count_slots(last - first);
     bool finite = true;
-    for (int64_t slot = warp.number; slot < n_slots; slot += warp.n_warps) {
-        finite &= sums.apply(slot);
-    }
+    each_looked_up(
+        this_warp(), sums.count_slots(last - first), [&](int64_t slot) { return sums.take(slot); },
+        [&](int64_t slot, int64_t row) { finite &= sums.apply(slot, row); });
     if (!finite) set_flag(first, &launch.counters->sums.first_non_finite);
 }
 

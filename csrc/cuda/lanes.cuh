@@ -18,6 +18,7 @@ struct Lanes {
     static constexpr int kRowsAtOnce = 4;
     static constexpr int kPairsAtOnce = 1;
     static constexpr int kProductRows = 8;
+    static constexpr int kProductChunks = 2;
     static constexpr int kStepsAtOnce = 4;
     static constexpr InLane kInLane = InLane::kNegative;
     static constexpr bool kHoldsRow = true;
@@ -26,7 +27,17 @@ struct Lanes {
 
     float x;
 
-    static CML_FN int lane() { return static_cast<int>(threadIdx.x % kLanes); }
+    static CML_FN int lane() {
+#if defined(__CUDA_ARCH__)
+        // threadIdx.x % kLanes. If nvcc knew that this is below 32, it would make lane + 32 c a
+        // bitwise or, which cannot be part of an address, and keep it for each c: 40 registers.
+        int lane;
+        asm("and.b32 %0, %1, %2;" : "=r"(lane) : "r"(threadIdx.x), "n"(kLanes - 1));
+        return lane;
+#else
+        return static_cast<int>(threadIdx.x % kLanes);
+#endif
+    }
 
     static CML_FN bool holds(Full) { return true; }
     static CML_FN bool holds(Part part) { return lane() < part.count; }

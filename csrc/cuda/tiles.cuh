@@ -34,10 +34,12 @@ class BlocksTeam {
         return (is_block() ? tile : tile - number()) < n;
     }
 
+    // The calling warp among those of the team.
+    CML_FN Warp warp() const { return {warp_number(), count_warps()}; }
+
     template <class F>
     CML_FN void each(int64_t n, F f, int earlier = 0) const {
-        const int blocks = count_blocks(), warps = warps_of_block() * blocks;
-        const int warp = static_cast<int>(threadIdx.x) / kLanes * blocks + place();
+        const int warps = count_warps(), warp = warp_number();
         for (int64_t i = (warp + warps - earlier % warps) % warps; i < n; i += warps) f(i);
     }
 
@@ -83,6 +85,12 @@ class BlocksTeam {
         return (static_cast<int>(gridDim.x) - 1 - static_cast<int>(number())) / n_teams_ + 1;
     }
     CML_FN int place() const { return static_cast<int>(blockIdx.x) / n_teams_; }
+
+    // Its warps, numbered so that successive ones are in different blocks.
+    CML_FN int count_warps() const { return warps_of_block() * count_blocks(); }
+    CML_FN int warp_number() const {
+        return static_cast<int>(threadIdx.x) / kLanes * count_blocks() + place();
+    }
 
     int n_teams_;
     int64_t* votes_;  // flags of the votes that were lost, see grid.cuh
@@ -145,11 +153,14 @@ class TileWorker {
             }
             team_.sync();
             const int64_t first_slot = tile * n_slots;
-            team_.each(n_slots, [&](int64_t slot) {
+            const auto claim = [&](int64_t slot) -> int64_t {
                 const int32_t number = slots.rows[slot];
-                if (number < 0) return;
-                sums.add(slot < size, number, first_slot + slot, [&](int c, auto part) {
-                    return Lanes::load(slots.gradients + slot * slots.stride + c * kLanes, part);
+                return number < 0 ? -1 : sums.claim(slot < size, number, first_slot + slot);
+            };
+            each_looked_up(team_.warp(), n_slots, claim, [&](int64_t slot, int64_t of_row) {
+                const float* const gradient = slots.gradients + slot * slots.stride;
+                sums.add(of_row, [&](int c, auto part) {
+                    return Lanes::load(gradient + c * kLanes, part);
                 });
             });
         }

@@ -69,12 +69,17 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
 
     A block worked on a tile, and loads of the chunks of a row waited for each other: copying the
     rows of a pair took 8 trips, that of a negative 4, and there are 128 and 256 of them. A warp
-    evaluated the loss of 32 pairs, and products loaded one float at a time.
+    evaluated the loss of 32 pairs, and products were a chunk wide and loaded one float at a time.
     """
     copy = (128 * 8 + 256 * 4) / (128 + 256)
     before = {
-        "TRIPS": model.Trips(copy=copy, add=6, apply=7, update=5),
-        "STEP": model.Step(loads=9, instructions=24, cycles=33, trips=(0, 0, 0)),
+        "TRIPS": model.Trips(
+            **dict(copy=copy, claim=0, add=6, pair_add=6, take=0, apply=7, update=5)
+        ),
+        "ADD_CYCLES": 0,  # nor did the review count these
+        "APPLY_CYCLES": 0,
+        "STEPS": (model.Step(loads=9, instructions=24, cycles=33),),
+        "PRODUCT_TRIPS": (0, 0, 0),
         "LOSS": model.Loss(pairs=32, cycles=220, trips=0, rest=0),
         "DRAWN_AT_ONCE": 1,
         "DRAW_CYCLES": 0,
@@ -83,6 +88,23 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
         monkeypatch.setattr(model, name, value)
     found = predicted(grid=grid, **arguments)
     assert found.pairs_per_second == pytest.approx(1e6 * millions, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "widths"), [(1, [1]), (2, [2]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])]
+)
+def test_products_are_two_chunks_wide_and_the_last_may_be_one(chunks, widths):
+    assert model.widths(chunks) == widths
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_two_chunks_share_the_loads_of_the_rows(machine):
+    """The first of two takes longer than the second."""
+    seconds = [
+        1 / predicted(machine, grid=(64, 8, 0), n_dims=n_dims).pairs_per_second
+        for n_dims in (64, 96, 128)
+    ]
+    assert seconds[1] - seconds[0] > 1.3 * (seconds[2] - seconds[1])
 
 
 def test_what_a_pair_of_the_softmax_costs():
@@ -117,14 +139,14 @@ def test_teams_wait_for_others():
     of_two = predicted(A100, grid=(108, 8, 0, 54), batch_size=54 * 128)
     assert of_two.busy > 0.99
     of_two_and_one = predicted(A100, grid=(108, 8, 0, 64), batch_size=64 * 128)
-    assert of_two_and_one.busy == pytest.approx(64 / 108, abs=0.05)
+    assert of_two_and_one.busy == pytest.approx(64 / 108, abs=0.06)
     of_three = predicted(A100, grid=(108, 8, 0, 36), batch_size=64 * 128)
     assert of_three.grid_syncs == 2 + 2 * 3  # of two rounds
     assert of_two_and_one.busy < of_three.busy < 64 / 72  # 16 units of pairs for three blocks
     assert of_three.pairs_per_second > 1.1 * of_two_and_one.pairs_per_second
     one_round, two = (predicted(grid=(132, 8, 0), batch_size=n * 128) for n in (132, 140))
     assert one_round.busy == 1
-    assert two.busy == pytest.approx(140 / 264, abs=0.05)
+    assert two.busy == pytest.approx(140 / 264, abs=0.06)
 
 
 def test_one_warp_updates_without_atomic_operations():
@@ -217,7 +239,7 @@ def test_measured_and_predicted_stand_beside_each_other():
         {"worker": "Tile", "kernel": "sync", "chunks": 0, "registers": 128},
     ]
     point = {"sweep": "batches", "x": 1024, "what": "softmax", "shape": list(GOWALLA[:2])}
-    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 8e6}
+    point |= {"n_pairs": GOWALLA[2], "pairs_per_second": 12e6}
     arguments = {"loss": "softmax", "update": "sync", "n_dims": 100}
     points = [
         {**point, "arguments": arguments},
@@ -229,7 +251,7 @@ def test_measured_and_predicted_stand_beside_each_other():
         DEVICE, kernels, {"points": points, "limits": LIMITS}, launched((8, 8, 0))
     )
     assert len(found) == 2
-    assert found[0]["measured"] == 8e6
+    assert found[0]["measured"] == 12e6
     assert 5e5 < found[1]["predicted"] < found[0]["predicted"] < 5e6
     assert " times; the model: products, 8 blocks" in predictions.line(found[0])
     for ratio, parts in ((0.4, True), (0.6, False), (1.5, False), (2.5, True)):

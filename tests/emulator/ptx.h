@@ -32,6 +32,10 @@ template <>
 struct Twice<uint64_t> {
     using Type = unsigned __int128;
 };
+template <>
+struct Twice<int64_t> {
+    using Type = __int128;
+};
 template <class T>
 using Wide = typename Twice<T>::Type;
 

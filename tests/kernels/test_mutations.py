@@ -139,10 +139,6 @@ BARRIERS = {
         "cuda/kernel.cuh",
         "grid.sync();\n        if (is_set(&launch.counters->sums.first_non_finite)) break;",
     ),
-    "before a slot is freed": (
-        "cuda/gradient_sums.cuh",
-        "Lanes::sync();  // all lanes have read it",
-    ),
     "before distances are read": (
         "core/pair_step.h",
         "Lanes::sync();\n        return distance[0];",

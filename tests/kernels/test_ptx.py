@@ -48,6 +48,14 @@ def test_an_instruction_is_a_statement():
     assert "cuda_kernels_3" in text
 
 
+def test_64_bits_are_taken_apart_and_put_together():
+    registers = ".reg .b32 %r<3>;", ".reg .b64 %rd<2>;"
+    moves = "mov.b64 {%r1, %r2}, %rd1;", "mov.b64 %rd1, {%r2, %r1};"
+    text = ptx.translate(kernel(*registers, *moves), 3)
+    assert "ptx::put(r2, uint32_t(ptx::as<uint64_t>(rd1) >> 32));" in text
+    assert "ptx::put(rd1, uint64_t(ptx::as<uint32_t>(r1)) << 32 | ptx::as<uint32_t>(r2));" in text
+
+
 @pytest.mark.parametrize(
     "unknown",
     [

@@ -205,6 +205,8 @@ class Kernel:
             return self._store(*store.groups(), *operands)
         if compare := COMPARE.fullmatch(opcode):
             return self._compare(*compare.groups(), *operands)
+        if opcode == "mov.b64" and "{" in "".join(operands):
+            return self._halves(*operands)
         for pattern, value in VALUES.items():
             if found := re.fullmatch(pattern, opcode):
                 return self._assign(found, value, operands)
@@ -242,6 +244,17 @@ class Kernel:
         return " ".join(
             f"ptx::set<{kind}>({address} + {i} * sizeof({kind}), {self._read(name, kind)});"
             for i, name in enumerate(self._names(what))
+        )
+
+    def _halves(self, to: str, what: str) -> str:
+        """64 bits are put together of two halves, the lower one first, or taken apart."""
+        if what.startswith("{"):
+            low, high = (self._read(name, "uint32_t") for name in self._names(what))
+            return f"ptx::put({to[1:]}, uint64_t({high}) << 32 | {low});"
+        whole = self._read(what, "uint64_t")
+        return " ".join(
+            f"ptx::put({name[1:]}, uint32_t({whole} >> {32 * i}));"
+            for i, name in enumerate(self._names(to))
         )
 
     def _compare(self, how: str, unordered: str, kind: str, to: str, a: str, b: str) -> str:
