@@ -532,9 +532,8 @@ def table_of_speed(name: str, args: argparse.Namespace, store: MeasurementStore)
     first = args.speed_workers[0]
     measured, rows = {}, []
     for n in args.speed_workers:
-        # Of the turn with the median speed; of two, the slower one.
-        median = sorted((turn.workers[n] for turn in turns), key=lambda row: row[by_wall])
-        measured[n] = median[(len(turns) - 1) // 2]
+        by_speed = sorted((turn.workers[n] for turn in turns), key=lambda row: row[by_wall])
+        measured[n] = by_speed[(len(turns) - 1) // 2]  # the median; of two, the slower one
         gains, by_cpu_time = (
             [ratio(turn.workers[n][key], turn.workers[first][key]) for turn in turns]
             for key in (by_wall, by_cpu)
