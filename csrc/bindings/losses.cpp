@@ -30,6 +30,12 @@ Loss loss_named(const std::string& name) {
     throw std::invalid_argument("loss must be " + names + ", got '" + name + "'");
 }
 
+bool is_bfloat16(const std::string& precision) {
+    if (precision == "float32" || precision == "bfloat16") return precision == "bfloat16";
+    throw std::invalid_argument("precision must be 'float32' or 'bfloat16', got '" + precision +
+                                "'");
+}
+
 const std::vector<std::string>& loss_parameters() {
 #define CML_KEYWORD(name) #name,
     static const std::vector<std::string> keywords = {CML_LOSS_PARAMETERS(CML_KEYWORD)};

@@ -17,6 +17,9 @@ const std::vector<std::pair<std::string, bool>>& losses();
 // The loss of this name. Throws std::invalid_argument if there is none.
 Loss loss_named(const std::string& name);
 
+// Whether the precision of this name is bfloat16. Throws std::invalid_argument if there is none.
+bool is_bfloat16(const std::string& precision);
+
 // The keyword arguments of the hyper-parameters that belong to single losses.
 const std::vector<std::string>& loss_parameters();
 

@@ -91,7 +91,7 @@ py::array_t<int32_t> ranks_to_items(const py::array_t<int32_t, py::array::c_styl
 #ifdef CML_WITH_CUDA
 int64_t cuda_batch_bytes(const std::string& loss, int32_t n_dims, int32_t n_negatives,
                          int32_t tile_size, int64_t batch_size, int64_t n_pairs, int64_t n_users,
-                         int64_t n_items, int64_t stride) {
+                         int64_t n_items, int64_t stride, const std::string& precision) {
     cml::Job job{};
     job.hyper.loss = cml::loss_named(loss);
     job.hyper.n_dims = n_dims;
@@ -102,6 +102,7 @@ int64_t cuda_batch_bytes(const std::string& loss, int32_t n_dims, int32_t n_nega
     job.users.n_rows = n_users;
     job.items.n_rows = n_items;
     job.users.stride = job.items.stride = stride;
+    job.hyper.bfloat16 = cml::is_bfloat16(precision);
     return cml::cuda_batch_bytes(job);
 }
 #endif
@@ -174,7 +175,10 @@ void define_functions(py::module_& m) {
     m.def("build_info", &build_info);
 #ifdef CML_WITH_CUDA
     m.def("cuda_batch_bytes", &cuda_batch_bytes, "loss"_a, "n_dims"_a, "n_negatives"_a,
-          "tile_size"_a, "batch_size"_a, "n_pairs"_a, "n_users"_a, "n_items"_a, "stride"_a);
+          "tile_size"_a, "batch_size"_a, "n_pairs"_a, "n_users"_a, "n_items"_a, "stride"_a,
+          "precision"_a);
+    m.def("cuda_bfloat16_problem", &cml::cuda_bfloat16_problem,
+          "Why the current device cannot compute with bfloat16; an empty string if it can.");
     m.def("cuda_select", &cml::select_on_cuda, "scores"_a, "indptr"_a, "indices"_a, "n"_a,
           "slack"_a, "columns"_a, "found"_a, "stream"_a,
           "Start selecting the columns of each row whose scores can be among the n smallest.");

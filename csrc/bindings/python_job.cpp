@@ -43,6 +43,7 @@ constexpr const char* kArguments[] = {"users",
                                       "batch_size",
                                       "largest_gradient",
                                       "pairs_per_part",
+                                      "precision",
                                       "n_threads",
                                       "instruction_set",
                                       "counters",
@@ -165,6 +166,10 @@ void PythonJob::read_hyperparameters(const py::dict& arguments) {
     hyper.epsilon = positive(arguments, "epsilon");
     hyper.max_norm = positive(arguments, "max_norm");
     hyper.seed = scalar<uint64_t>(arguments, "seed");
+    hyper.bfloat16 = is_bfloat16(scalar<std::string>(arguments, "precision"));
+    if (hyper.bfloat16 && !shares_negatives(hyper.loss)) {
+        throw py::value_error("precision 'bfloat16' needs a loss whose pairs share negatives");
+    }
     job_.batch_size = integer(arguments, "batch_size", 0, int64_t{1} << kMaxBatchBits);
     job_.fixed =
         fixed_point(summands(hyper, job_.batch_size), positive(arguments, "largest_gradient"));

@@ -54,7 +54,8 @@ struct Hyperparameters {
     float learning_rate;
     float epsilon;
     float max_norm;
-    bool rowwise;  // whether AdaGrad keeps one accumulator for each row
+    bool rowwise;   // whether AdaGrad keeps one accumulator for each row
+    bool bfloat16;  // whether the operands of a tile's products are rounded, see bfloat16.h
     uint64_t seed;
 };
 

@@ -9,6 +9,7 @@
 //   kPrefetches                 whether prefetch() does something
 //   kRowsTransposed             rows that transpose() takes at a time; 1: store_column() is used
 //   kStepsAtOnce                of a product, whose operands are read by load_four() if it is 4
+//   kHasTensorCores             whether these compute the products where operands are bfloat16
 //   kInLane                     what has a lane in the loss of a tile, see workspace.h
 //   Negatives                   their distances from the pairs, see losses/policy.h
 //   splat(x)                    x in every lane
@@ -39,6 +40,8 @@
 //   load_columns(p, stride, x)  x[m] from the lanes' p[i * stride + m]
 //   sync()                      after it, every lane sees what the others wrote to scratch memory
 //   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   these will be loaded soon
+//   multiply(of, n, a, b, first), a.store_bfloat16(f)   for tensor cores, see ProductSums::set();
+//                               lane i at f(i)
 //   prefetch_steps(p, stride, n)   the same for n chunks, which a product will read in turn
 #pragma once
 

@@ -2,6 +2,7 @@
 // terms, so the result is the same to the bit however the matrix is divided into blocks.
 #pragma once
 
+#include "fragments.h"
 #include "lanes.h"
 
 namespace cml {
@@ -45,6 +46,15 @@ struct StepOperand {
             }
         }
     }
+};
+
+// An operand for tensor cores. Blocks of kFragmentSide steps are block_stride apart: element
+// (row, step) of the first one is p[row * stride + step * kStepStride].
+template <int kStepStride>
+struct BlockOperand {
+    const float* p;
+    int64_t stride;
+    int64_t block_stride;
 };
 
 // Call f(j, part) for the chunks j < kChunks of 32 columns, the last of which may be incomplete.
@@ -103,6 +113,13 @@ struct ProductSums {
             add_step([&](int m) CML_INLINE_LAMBDA { return a.at(m, t); }, b + t * b_stride,
                      chunk_stride, part);
         }
+    }
+
+    // On tensor cores: row m = the sum over t < n of a(m, t) * b(column, t), for the columns of the
+    // chunks from `first` on.
+    template <class Operand>
+    CML_FN void set(int n, Operand a, const Fragments& b, int64_t first) {
+        Lanes::multiply(of, n, a, b, first);
     }
 
     // done(m, j, part, x) for row m of chunk j.

@@ -40,8 +40,8 @@ struct Share {
 };
 
 // kRowChunks: the number of chunks of a row if registers hold a row while it is copied, so that all
-// of its loads are in flight at once; 0: it is copied chunk by chunk.
-template <class Lanes, class Memory, class Team, int kRowChunks = 0>
+// of its loads are in flight at once; 0: it is copied chunk by chunk. kTensorCores: see TileArrays.
+template <class Lanes, class Memory, class Team, int kRowChunks = 0, bool kTensorCores = false>
 class Tile {
  public:
     CML_FN Tile(const Job& job, Memory memory, Team team, float* workspace)
@@ -144,7 +144,7 @@ class Tile {
     }
 
  private:
-    using Arrays = TileArrays<Lanes, kRowChunks>;
+    using Arrays = TileArrays<Lanes, kRowChunks, kTensorCores>;
     static constexpr bool kPairInLane = Arrays::kPairInLane;
     // Of a block of a product.
     static constexpr int kRows = Lanes::kProductRows;
@@ -274,6 +274,9 @@ class Tile {
             with_shared_negative_loss(job_, [&](const auto& policy) CML_INLINE_LAMBDA {
                 return policy.evaluate(positive, weight, negatives);
             });
+        if (arrays_.rounds()) {
+            negatives.replace([](const Lanes& x) CML_INLINE_LAMBDA { return to_bfloat16(x); });
+        }
         Negatives::store_pairs(arrays_.user_coefficients + i, loss.user_coefficient);
         Negatives::store_pairs(arrays_.positive_coefficients + i, loss.positive_coefficient);
         Negatives::store_pairs(arrays_.losses + i, loss.loss);

@@ -2,7 +2,9 @@
 // sizes of all parts.
 #pragma once
 
+#include "bfloat16.h"
 #include "draw.h"
+#include "fragments.h"
 #include "lanes.h"
 #include "shared_negatives.h"
 #include "workspace.h"
@@ -12,9 +14,13 @@ inline namespace CML_TARGET {
 
 static_assert(sizeof(Pair) == TileParts::kFloatsInPair * sizeof(float), "see workspace.h");
 
-// kRowChunks: the number of chunks of a row, or 0, as for a Tile.
-template <class Lanes, int kRowChunks>
+// kFixedChunks: the number of chunks of a row, or 0, as for a Tile. kTensorCores: whether these
+// compute the products, from matrices of bfloat16.
+template <class L, int kFixedChunks, bool kTensorCores = false>
 struct TileArrays {
+    using Lanes = L;
+    static constexpr int kRowChunks = kFixedChunks;
+    static constexpr bool kFragments = kTensorCores;
     // What a lane is, and the distances between rows that the lanes read: see workspace.h.
     static constexpr bool kPairInLane = Lanes::kInLane == InLane::kPair;
     static constexpr int64_t kColumnStride = kPairInLane ? kPairColumns : kLanes;
@@ -41,10 +47,12 @@ struct TileArrays {
     float* columns;       // of what has a lane, users or negatives, see column()
     float* positives;     // rows of the positives
     float* items;         // rows of the negatives
+    // In place of `columns` for tensor cores, columns by steps:
+    Fragments items_by_dims, dims_by_items, dims_by_users;
     TileSlots slots;
 
     CML_FN TileArrays(const Job& job, float* workspace) : job(job) {
-        const TileParts at{job.hyper.n_negatives, n_chunks(), Lanes::kInLane};
+        const TileParts at{job.hyper.n_negatives, n_chunks(), Lanes::kInLane, kFragments};
         pairs = reinterpret_cast<Pair*>(workspace + at.pairs_at());
         drawn = reinterpret_cast<int32_t*>(workspace + at.drawn_at());
         positive_distances = workspace + at.of_pairs_at();
@@ -61,6 +69,13 @@ struct TileArrays {
         columns = workspace + at.columns_at();
         positives = workspace + at.positives_at();
         items = workspace + at.items_at();
+        if constexpr (kFragments) {
+            const int64_t of_items = n_chunks() * at.blocks() * kFragmentBlock;
+            uint16_t* const p = reinterpret_cast<uint16_t*>(columns);
+            items_by_dims = {p, n_chunks()};
+            dims_by_items = {p + of_items, at.blocks()};
+            dims_by_users = {p + 2 * of_items, kTilePairs / kFragmentSide};
+        }
         slots = {reinterpret_cast<int32_t*>(workspace + at.slot_rows_at()),
                  workspace + at.gradients_at(), at.stride()};
     }
@@ -68,6 +83,15 @@ struct TileArrays {
     CML_FN int64_t n_chunks() const {
         return kRowChunks > 0 ? kRowChunks : (job.hyper.n_dims + kLanes - 1) / kLanes;
     }
+    // What is copied of a row: what the products take.
+    CML_FN Lanes operand(const Lanes& x) const {
+        if (rounds()) return to_bfloat16(x);
+        return x;
+    }
+    CML_FN bool rounds() const {
+        return kFragments || (!Lanes::kHasTensorCores && job.hyper.bfloat16);
+    }
+
     CML_FN int64_t stride() const { return tile_stride(n_chunks()); }
 
     // Element (row, column) of the coefficients, and of the vectors as columns.

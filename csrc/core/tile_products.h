@@ -11,21 +11,26 @@ inline namespace CML_TARGET {
 // Squared distances from users to negatives, where the coefficients will be: a block of
 // kProductRows rows from `row` on and kChunks chunks of columns from `first` on. A row is a
 // negative where pairs are in lanes, else a pair.
-template <int kChunks, class Lanes, int kRowChunks>
-CML_FN void distances(const TileArrays<Lanes, kRowChunks>& tile, int row, int first) {
-    using Arrays = TileArrays<Lanes, kRowChunks>;
+template <int kChunks, class Arrays>
+CML_FN void distances(const Arrays& tile, int row, int first) {
+    using Lanes = typename Arrays::Lanes;
     constexpr bool kPairInLane = Arrays::kPairInLane;
     constexpr int64_t kColumnStride = Arrays::kColumnStride;
     const int n = tile.job.hyper.n_negatives, n_dims = tile.job.hyper.n_dims;
     const float* const rows = kPairInLane ? tile.items : tile.users;
     const float* const row_norms = kPairInLane ? tile.item_norms : tile.user_norms;
     const float* const column_norms = kPairInLane ? tile.user_norms : tile.item_norms;
-    const float* const columns = tile.column(first);
-    const int64_t chunk_stride = tile.column(first + kLanes) - columns;
-    prefetch_chunks<Lanes, kChunks>(columns, kColumnStride, chunk_stride, n_dims);
     ProductSums<Lanes, kChunks> sums;
-    sums.add(n_dims, RowOperand{rows + row * tile.stride(), tile.stride()}, columns, kColumnStride,
-             chunk_stride, Full{});
+    if constexpr (Arrays::kFragments) {
+        const BlockOperand<1> of_rows{rows + row * tile.stride(), tile.stride(), kLanes};
+        sums.set(n_dims, of_rows, tile.items_by_dims, first / kLanes);
+    } else {
+        const float* const columns = tile.column(first);
+        const int64_t chunk_stride = tile.column(first + kLanes) - columns;
+        prefetch_chunks<Lanes, kChunks>(columns, kColumnStride, chunk_stride, n_dims);
+        sums.add(n_dims, RowOperand{rows + row * tile.stride(), tile.stride()}, columns,
+                 kColumnStride, chunk_stride, Full{});
+    }
     const Lanes minus_two = Lanes::splat(-2.0f);
     Lanes norms[kChunks];
     each_chunk<kChunks>(Full{}, [&](int j, Full part) CML_INLINE_LAMBDA {
@@ -42,9 +47,10 @@ CML_FN void distances(const TileArrays<Lanes, kRowChunks>& tile, int row, int fi
 }
 
 // The distances of one of the parts that a unit of pairs, which begins with i, is divided into.
-template <class Lanes, int kRowChunks>
-CML_FN void compute_distances(const TileArrays<Lanes, kRowChunks>& tile, int i, int part) {
-    if constexpr (TileArrays<Lanes, kRowChunks>::kPairInLane) {
+template <class Arrays>
+CML_FN void compute_distances(const Arrays& tile, int i, int part) {
+    using Lanes = typename Arrays::Lanes;
+    if constexpr (Arrays::kPairInLane) {
         distances<1>(tile, part * Lanes::kProductRows, i);
     } else {
         const int first = part * Lanes::kProductChunks;
@@ -57,17 +63,22 @@ CML_FN void compute_distances(const TileArrays<Lanes, kRowChunks>& tile, int i, 
 
 // kChunks chunks, from c on, of the gradients of the users from the i-th pair on, and of their
 // positives.
-template <int kChunks, class Lanes, int kRowChunks, class Part>
-CML_FN void pair_gradients(const TileArrays<Lanes, kRowChunks>& tile, int i, int c, Part part,
-                           int n_pairs, const TileSlots& slots) {
+template <int kChunks, class Arrays, class Part>
+CML_FN void pair_gradients(const Arrays& tile, int i, int c, Part part, int n_pairs,
+                           const TileSlots& slots) {
+    using Lanes = typename Arrays::Lanes;
     const int n = tile.job.hyper.n_negatives;
     const float* const items = tile.items + c * kLanes;
-    prefetch_chunks<Lanes, kChunks>(items, tile.stride(), kLanes, n);
     ProductSums<Lanes, kChunks> sums;
-    if constexpr (TileArrays<Lanes, kRowChunks>::kPairInLane) {
+    if constexpr (Arrays::kFragments) {
+        const BlockOperand<1> coefficients{tile.coefficient(0, i), kLanes, kColumnBlock};
+        sums.set(n, coefficients, tile.dims_by_items, c);
+    } else if constexpr (Arrays::kPairInLane) {
+        prefetch_chunks<Lanes, kChunks>(items, tile.stride(), kLanes, n);
         sums.add(n, StepOperand{tile.coefficient(0, i), kPairColumns}, items, tile.stride(), kLanes,
                  part);
     } else {
+        prefetch_chunks<Lanes, kChunks>(items, tile.stride(), kLanes, n);
         for (int k = 0; k < n; k += kLanes) {
             sums.add(n - k < kLanes ? n - k : kLanes, RowOperand{tile.coefficient(k, i), kLanes},
                      items + k * tile.stride(), tile.stride(), kLanes, part);
@@ -89,17 +100,17 @@ CML_FN void pair_gradients(const TileArrays<Lanes, kRowChunks>& tile, int i, int
 
 // Note which row the slot of negative k belongs to. If its coefficients add up to 0, it does not
 // change, and its slot stays empty.
-template <class Lanes, int kRowChunks>
-CML_FN void finish_negative(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, float total,
-                            const TileSlots& slots) {
+template <class Arrays>
+CML_FN void finish_negative(const Arrays& tile, int64_t k, float total, const TileSlots& slots) {
+    using Lanes = typename Arrays::Lanes;
     Lanes::put(slots.rows + 2 * int64_t{tile.job.hyper.tile_size} + k,
                total > 0.0f ? tile.drawn[k] : -1);
 }
 
 // Add up the coefficients of a negative over the pairs of so many blocks.
-template <class Lanes, int kRowChunks>
-CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int blocks,
-                             const TileSlots& slots) {
+template <class Arrays>
+CML_FN void sum_coefficients(const Arrays& tile, int64_t k, int blocks, const TileSlots& slots) {
+    using Lanes = typename Arrays::Lanes;
     Lanes sums = Lanes::splat(0.0f);
     for (int block = 0; block < blocks; ++block) {
         sums = sums + Lanes::load(tile.coefficient(k, block * kLanes), Full{});
@@ -111,9 +122,9 @@ CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t 
 }
 
 // The same for kProductRows negatives that are in lanes.
-template <class Lanes, int kRowChunks, int kRows>
-CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int blocks,
-                             float (&totals)[kRows]) {
+template <class Arrays, int kRows>
+CML_FN void sum_coefficients(const Arrays& tile, int64_t k, int blocks, float (&totals)[kRows]) {
+    using Lanes = typename Arrays::Lanes;
     Lanes sums[kRows];
     CML_UNROLL
     for (int m = 0; m < kRows; ++m) sums[m] = Lanes::splat(0.0f);
@@ -129,18 +140,21 @@ CML_FN void sum_coefficients(const TileArrays<Lanes, kRowChunks>& tile, int64_t 
 // The same chunks of the gradients of the negatives from the k-th on. Where they are in lanes,
 // everyone who needs the sums of their coefficients adds them up: that takes less time than to
 // meet.
-template <int kChunks, class Lanes, int kRowChunks, class Part>
-CML_FN void negative_gradients(const TileArrays<Lanes, kRowChunks>& tile, int64_t k, int c,
-                               Part part, int n_pairs, const TileSlots& slots) {
-    constexpr bool kPairInLane = TileArrays<Lanes, kRowChunks>::kPairInLane;
+template <int kChunks, class Arrays, class Part>
+CML_FN void negative_gradients(const Arrays& tile, int64_t k, int c, Part part, int n_pairs,
+                               const TileSlots& slots) {
+    using Lanes = typename Arrays::Lanes;
+    constexpr bool kPairInLane = Arrays::kPairInLane;
     constexpr int kRows = Lanes::kProductRows;
     const int n = tile.job.hyper.n_negatives;
     float* const to =
         slots.gradients + (2 * int64_t{tile.job.hyper.tile_size} + k) * slots.stride + c * kLanes;
     const float* const users = tile.users + c * kLanes;
-    prefetch_chunks<Lanes, kChunks>(users, tile.stride(), kLanes, n_pairs);
     float totals[kRows];
     ProductSums<Lanes, kChunks> sums;
+    if constexpr (!Arrays::kFragments) {
+        prefetch_chunks<Lanes, kChunks>(users, tile.stride(), kLanes, n_pairs);
+    }
     if constexpr (kPairInLane) {
         CML_UNROLL
         for (int m = 0; m < kRows; ++m) totals[m] = tile.coefficient_sums[k + m];
@@ -148,8 +162,14 @@ CML_FN void negative_gradients(const TileArrays<Lanes, kRowChunks>& tile, int64_
                  kLanes, part);
     } else {
         sum_coefficients(tile, k, groups_of(n_pairs, kLanes), totals);
-        sums.add(n_pairs, StepOperand{tile.coefficient(k, 0), kLanes}, users, tile.stride(), kLanes,
-                 part);
+        if constexpr (Arrays::kFragments) {
+            constexpr int64_t kBlockStride = int64_t{kLanes} * kFragmentSide;
+            const BlockOperand<kLanes> coefficients{tile.coefficient(k, 0), 1, kBlockStride};
+            sums.set(n_pairs, coefficients, tile.dims_by_users, c);
+        } else {
+            sums.add(n_pairs, StepOperand{tile.coefficient(k, 0), kLanes}, users, tile.stride(),
+                     kLanes, part);
+        }
     }
     sums.each(part, [&](int m, int j, auto part_of_j, const Lanes& x) CML_INLINE_LAMBDA {
         if (k + m >= n) return;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "fragments.h"
 #include "granularity.h"
 
 namespace cml {
@@ -46,6 +47,7 @@ struct TileParts {
 
     int64_t n_negatives, n_chunks;
     InLane in_lane;
+    bool fragments;  // whether the vectors as columns are those of TileArrays for tensor cores
 
     constexpr int64_t negatives() const { return (n_negatives + 2 * kBlock - 1) / kBlock * kBlock; }
     constexpr int64_t stride() const { return tile_stride(n_chunks); }
@@ -54,6 +56,8 @@ struct TileParts {
         return in_lane == InLane::kPair ? negatives() * kPairColumns : blocks() * kColumnBlock;
     }
     constexpr int64_t columns() const {
+        constexpr int64_t kFloats = kFragmentBlock / 2, kPairBlocks = kTilePairs / kFragmentSide;
+        if (fragments) return n_chunks * (2 * blocks() + kPairBlocks) * kFloats;
         return n_chunks * kLanes * (in_lane == InLane::kPair ? kPairColumns : blocks() * kLanes);
     }
     constexpr int64_t pairs_at() const { return 0; }
@@ -81,7 +85,9 @@ inline namespace CML_TARGET {
 // Floats of the workspace that one worker needs.
 constexpr int64_t workspace_floats(const Hyperparameters& hyper, InLane in_lane) {
     if (!shares_negatives(hyper.loss)) return 0;
-    return TileParts{hyper.n_negatives, (hyper.n_dims + kLanes - 1) / kLanes, in_lane}.total();
+    const bool fragments = in_lane == InLane::kNegative && hyper.bfloat16;
+    const int64_t n_chunks = (hyper.n_dims + kLanes - 1) / kLanes;
+    return TileParts{hyper.n_negatives, n_chunks, in_lane, fragments}.total();
 }
 
 // A slot of a mini-batch is a row that a part of the batch may change. The three slots of pair i

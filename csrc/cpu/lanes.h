@@ -34,6 +34,7 @@ struct Lanes {
     static constexpr int kProductRows = kWidth == 16 ? 8 : kWidth == 8 ? 3 : 1;
     static constexpr int kProductChunks = 1;
     static constexpr int kStepsAtOnce = 1;
+    static constexpr bool kHasTensorCores = false;
     static constexpr InLane kInLane = InLane::kPair;
     typedef float Vector __attribute__((vector_size(kWidth * 4), may_alias));
     typedef int32_t Mask __attribute__((vector_size(kWidth * 4)));

@@ -25,9 +25,10 @@ static CudaKernels pair_kernels_of(LossList<Policies...>, Loss loss) {
     return kernels[static_cast<int>(loss)];
 }
 
-CudaKernels CML_KERNELS_OF(CML_CHUNKS)(Loss loss) {
-    return shares_negatives(loss) ? kernels_of<TileWorker<CML_CHUNKS>>()
-                                  : pair_kernels_of(PairwiseLosses{}, loss);
+CudaKernels CML_KERNELS_OF(CML_CHUNKS)(Loss loss, bool bfloat16) {
+    if (!shares_negatives(loss)) return pair_kernels_of(PairwiseLosses{}, loss);
+    return bfloat16 ? kernels_of<TileWorker<CML_CHUNKS, true>>()
+                    : kernels_of<TileWorker<CML_CHUNKS, false>>();
 }
 
 }  // namespace cml

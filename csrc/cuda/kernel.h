@@ -64,7 +64,8 @@ constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + stride * kFloat + 2 * stride * kInt32;
 }
 
-// The kernels for a loss and rows of this many chunks (0: any number).
+// The kernels for a loss, rows of this many chunks (0: any number), and products of bfloat16 or of
+// float32.
 struct CudaKernels {
     const void* async;
     const void* project;     // follows `async` if several warps were in flight
@@ -73,14 +74,14 @@ struct CudaKernels {
     const void* apply;
     const void* step;  // takes a CudaStep
 };
-CudaKernels cuda_kernels_0(Loss loss);
-CudaKernels cuda_kernels_1(Loss loss);
-CudaKernels cuda_kernels_2(Loss loss);
-CudaKernels cuda_kernels_3(Loss loss);
-CudaKernels cuda_kernels_4(Loss loss);
-CudaKernels cuda_kernels_5(Loss loss);
-CudaKernels cuda_kernels_6(Loss loss);
-CudaKernels cuda_kernels_7(Loss loss);
-CudaKernels cuda_kernels_8(Loss loss);
+CudaKernels cuda_kernels_0(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_1(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_2(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_3(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_4(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_5(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_6(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_7(Loss loss, bool bfloat16);
+CudaKernels cuda_kernels_8(Loss loss, bool bfloat16);
 
 }  // namespace cml

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../core/lanes.h"
+#include "../core/product.h"
 #include "../core/workspace.h"
 
 namespace cml {
@@ -20,6 +21,7 @@ struct Lanes {
     static constexpr int kProductRows = 8;
     static constexpr int kProductChunks = 2;
     static constexpr int kStepsAtOnce = 4;
+    static constexpr bool kHasTensorCores = true;
     static constexpr InLane kInLane = InLane::kNegative;
     static constexpr bool kHoldsRow = true;
     static constexpr int kRowsTransposed = 1;
@@ -168,6 +170,17 @@ struct Lanes {
         x[3] = four.w;
     }
 
+    // This product is in tensor_cores.cuh.
+    template <int kChunks, int kStepStride>
+    static CML_FN void multiply(Lanes (&of)[kChunks][kProductRows], int n,
+                                BlockOperand<kStepStride> a, const Fragments& b, int64_t first);
+
+    // The upper half of the bits, of a bfloat16 all that there are.
+    template <class F>
+    CML_FN void store_bfloat16(F at) const {
+        *at(lane()) = static_cast<uint16_t>(__float_as_uint(x) >> 16);
+    }
+
     static CML_FN float largest(Lanes a) {
         a.x = fmaxf(a.x, 0.0f);  // which passes over NaN
         CML_UNROLL
@@ -212,6 +225,15 @@ struct Lanes {
         for (int i = lane(); i < n * kSectors; i += kLanes) {
             asm volatile(
                 "prefetch.L1 [%0];" ::"l"(p + i / kSectors * stride + i % kSectors * kSector));
+        }
+#endif
+    }
+    static CML_FN void prefetch_bytes([[maybe_unused]] const void* p, [[maybe_unused]] int64_t n) {
+#if defined(__CUDA_ARCH__)
+        constexpr int64_t kSectorBytes = 32;
+        const char* const first = static_cast<const char*>(p);
+        for (int64_t i = lane() * kSectorBytes; i < n; i += kLanes * kSectorBytes) {
+            asm volatile("prefetch.L1 [%0];" ::"l"(first + i));
         }
 #endif
     }

@@ -8,6 +8,7 @@
 #include "gradient_sums.cuh"
 #include "grid.cuh"
 #include "negatives.cuh"
+#include "tensor_cores.cuh"
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -96,7 +97,7 @@ class BlocksTeam {
     int64_t* votes_;  // flags of the votes that were lost, see grid.cuh
 };
 
-template <int kChunks>
+template <int kChunks, bool kTensorCores>
 class TileWorker {
  public:
     static constexpr int kThreads = kTileWarps * kLanes;
@@ -175,7 +176,7 @@ class TileWorker {
     const CudaLaunch& launch_;
     DeviceMemory memory_;
     BlocksTeam team_;
-    Tile<Lanes, DeviceMemory, BlocksTeam, kChunks> tile_;
+    Tile<Lanes, DeviceMemory, BlocksTeam, kChunks, kTensorCores> tile_;
 };
 
 }  // namespace CML_TARGET

@@ -12,12 +12,12 @@ namespace cml {
 namespace {
 
 CudaKernels kernels_for(const Hyperparameters& hyper) {
-    using Kernels = CudaKernels (*)(Loss);
+    using Kernels = CudaKernels (*)(Loss, bool);
     static constexpr Kernels kernels[] = {cuda_kernels_0, cuda_kernels_1, cuda_kernels_2,
                                           cuda_kernels_3, cuda_kernels_4, cuda_kernels_5,
                                           cuda_kernels_6, cuda_kernels_7, cuda_kernels_8};
     const int chunks = (hyper.n_dims + kLanes - 1) / kLanes;
-    return kernels[chunks <= kMaxFixedChunks ? chunks : 0](hyper.loss);
+    return kernels[chunks <= kMaxFixedChunks ? chunks : 0](hyper.loss, hyper.bfloat16);
 }
 
 // How many pairs may be in flight in asynchronous training. A worker computes gradients from rows
@@ -148,6 +148,19 @@ CudaStatus cuda_status() {
     }
     if (count == 0) status.problem = "the driver reports no device";
     return status;
+}
+
+std::string cuda_bfloat16_problem() {
+    constexpr int kNeeded = 80;  // compute capability 8.0
+    // Code for older devices also runs on newer ones, if the module has no other code for these.
+    cudaFuncAttributes attributes;
+    check(cudaFuncGetAttributes(&attributes, cuda_kernels_1(Loss{PairwiseLosses::kSize}, true).async),
+          "asking about a kernel");
+    const int found = attributes.ptxVersion;
+    if (found >= kNeeded) return "";
+    return "it needs a GPU of compute capability 8.0 or newer, and kernels that were compiled for "
+           "one; those for this GPU were compiled for " +
+           std::to_string(found / 10) + "." + std::to_string(found % 10);
 }
 
 void cuda_check_pointer(const void* p, const std::string& name) {

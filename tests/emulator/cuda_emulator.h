@@ -183,8 +183,16 @@ T __ldcg(const T* p) {
     return *p;
 }
 
+struct alignas(8) float2 {
+    float x, y;
+};
+
 struct alignas(16) float4 {
     float x, y, z, w;
+};
+
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
 };
 
 template <class T>
@@ -204,6 +212,45 @@ inline unsigned __float_as_uint(float x) {
 inline float __uint_as_float(unsigned bits) {
     return emulator::from_word<float>(emulator::to_word(bits));
 }
+
+// Byte i of the result is byte selector >> 4 i of low and high.
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+    const uint64_t bytes = uint64_t{high} << 32 | low;
+    unsigned result = 0;
+    for (int i = 0; i < 4; ++i) {
+        result |= static_cast<unsigned>(bytes >> 8 * (selector >> 4 * i & 7) & 0xFF) << 8 * i;
+    }
+    return result;
+}
+
+namespace emulator {
+
+// What mma.m16n8k16 does with bfloat16, see csrc/cuda/tensor_cores.cuh; a GPU may add up in another
+// order.
+inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                         const char* file, int line) {
+    const uint64_t words[] = {uint64_t{a[1]} << 32 | a[0], uint64_t{a[3]} << 32 | a[2],
+                              uint64_t{b[1]} << 32 | b[0]};
+    uint64_t all[3][32];
+    for (int i = 0; i < 3; ++i) {
+        const Call call{Scope::kWarp, "mma", ~0u, i, file, line};
+        std::copy_n(meet(call, words[i]), 32, all[i]);
+    }
+    const auto number = [](uint64_t word, int position) {
+        return from_word<float>(word >> 16 * position << 16 & 0xFFFF0000u);
+    };
+    const int g = static_cast<int>(threadIdx.x % 32) / 4, t = static_cast<int>(threadIdx.x % 4);
+    for (int i = 0; i < 4; ++i) {
+        const int row_half = i / 2, column = 2 * t + i % 2;
+        for (int step = 0; step < 16; ++step) {
+            const int half = step / 8, holder = step % 8 / 2, odd = step % 2;
+            d[i] = std::fma(number(all[half][4 * g + holder], 2 * row_half + odd),
+                            number(all[2][4 * column + holder], 2 * half + odd), d[i]);
+        }
+    }
+}
+
+}  // namespace emulator
 
 inline void __threadfence() {}
 

@@ -94,9 +94,10 @@ def build(
     missing = sorted({*KERNELS} - {*kernels} - {*translated})
     if missing:
         none = directory / "missing.cpp"
-        instead = "cuda_kernels_0(loss)" if 0 not in missing else "{}"
+        instead = "cuda_kernels_0(loss, bfloat16)" if 0 not in missing else "{}"
         functions = (
-            f"CudaKernels cuda_kernels_{chunks}([[maybe_unused]] Loss loss) {{ return {instead}; }}"
+            f"CudaKernels cuda_kernels_{chunks}([[maybe_unused]] Loss loss, "
+            f"[[maybe_unused]] bool bfloat16) {{ return {instead}; }}"
             for chunks in missing
         )
         none.write_text("\n".join(['#include "kernel.h"', "namespace cml {", *functions, "}\n"]))
@@ -163,6 +164,7 @@ Hyperparameters = structure(
     ("epsilon", F32),
     ("max_norm", F32),
     ("rowwise", ctypes.c_bool),
+    ("bfloat16", ctypes.c_bool),
     ("seed", ctypes.c_uint64),
 )
 ShuffleSizes = structure(("n", ctypes.c_uint64), ("high_size", ctypes.c_uint64), ("low_bits", I32))
@@ -339,6 +341,7 @@ class EmulatedJob:
             ADAGRAD_EPSILON,
             chosen.max_norm,
             arrays["user_accumulators"].shape[1] == 1,
+            chosen.precision == "bfloat16",
             chosen.seed,
         )
         together = chosen.tile_size if _core.LOSSES[chosen.loss] else 1

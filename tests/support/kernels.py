@@ -220,6 +220,7 @@ def job_arguments(**changes: Any) -> dict[str, Any]:
         "seed": 3,
         "batch_size": 0,
         "pairs_per_part": 0,
+        "precision": "float32",
         "largest_gradient": 10.0,
         "n_threads": 1,
         "instruction_set": _core.build_info()["instruction_sets"][0],

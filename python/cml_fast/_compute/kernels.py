@@ -55,6 +55,7 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
                     likes.nnz,
                     *tables.shape,
                     tables.arrays["users"].shape[1],
+                    settings.precision,
                 ),
                 dtype=cupy.uint8,
             ),
@@ -75,6 +76,7 @@ def make_job(tables: Tables, likes: sp.csr_array, settings: Settings) -> Any:
         seed=settings.seed,
         batch_size=settings.batch_size,
         pairs_per_part=settings.pairs_per_part,
+        precision=settings.precision,
         largest_gradient=gradient_bound(settings, rank_weights, likes.data),
     )
     return CudaJob(job) if tables.device == "cuda" else job

@@ -25,6 +25,7 @@ class Settings:
     batch_size: int = 0  # pairs of a synchronous mini-batch; 0: asynchronous updates
     pairs_per_part: int = 0  # visited one part after another; 0: all pairs are one part
     rowwise: bool = False  # AdaGrad keeps one accumulator for each row
+    precision: str = "float32"  # of the products of tiles, or "bfloat16"
     loss: str = "warp"
     tile_size: int = 1  # pairs that share negatives
     temperature: float = 1.0
