@@ -2,10 +2,10 @@
 // products of a tile on CUDA with `precision="bfloat16"`.
 //
 // Such a matrix has columns, which become the columns of the product, and steps, over which is
-// added up. It is made of blocks of 32 columns and 32 steps. Of a block, each lane of a warp needs
-// four pieces of 8 numbers (cuda/tensor_cores.cuh), and those that the lanes load at once follow
-// each other. Lane 4 g + t has the columns 4 g, ..., 4 g + 3, a piece for each, and in a piece the
-// steps 2 t and 2 t + 1 of each 8.
+// added up. It is made of blocks of 32 columns and 32 steps. Of a block, each lane of a warp takes
+// four pieces of 8 numbers, one after another (cuda/tensor_cores.cuh), and the same piece of all
+// lanes is contiguous. Lane 4 g + t has the columns from 4 g to 4 g + 3, and of each 8 steps the two
+// from 2 t on. A piece has two of the columns and 16 of the steps.
 #pragma once
 
 #include "platform.h"
@@ -29,9 +29,10 @@ struct Fragments {
     CML_FN uint16_t* at(int64_t column, int64_t step) const {
         constexpr int64_t kSide = kFragmentSide;
         const int c = static_cast<int>(column % kSide), s = static_cast<int>(step % kSide);
-        const int lane = c / 4 * 4 + s % 8 / 2, in_piece = s / 8 * 2 + s % 2;
-        return block(column / kSide, step / kSide) +
-               (c % 4 * kFragmentSide + lane) * kFragmentPiece + in_piece;
+        const int piece = c % 4 / 2 * 2 + s / 16, lane = c / 4 * 4 + s % 8 / 2;
+        const int in_piece = s % 16 / 8 * 4 + c % 2 * 2 + s % 2;
+        return block(column / kSide, step / kSide) + piece * kFragmentSide * kFragmentPiece +
+               lane * kFragmentPiece + in_piece;
     }
 };
 

@@ -65,7 +65,7 @@ template <int kChunks, int kStepStride>
 CML_FN void Lanes::multiply(Lanes (&of)[kChunks][kProductRows], int n, BlockOperand<kStepStride> a,
                             const Fragments& b, int64_t first) {
     static_assert(kProductRows == 8, "the columns of multiply_add()");
-    constexpr int kPieces = 4, kHalves = 2, kWords = 4;
+    constexpr int kHalves = 2, kWords = 4;
     const int g = lane() / 4, t = lane() % 4;
     float sums[kChunks][kHalves][4] = {};
     const float* from = a.p + g * a.stride + 2 * t * kStepStride;
@@ -84,24 +84,17 @@ CML_FN void Lanes::multiply(Lanes (&of)[kChunks][kProductRows], int n, BlockOper
         for (int w = 0; w < kWords; ++w) x[w] = mask(w, load_steps(from + 8 * w * kStepStride, a));
         CML_UNROLL
         for (int j = 0; j < kChunks; ++j) {
-            uint32_t y[kPieces][kWords];
             CML_UNROLL
-            for (int q = 0; q < kPieces; ++q) {
-                const uint4 piece = *reinterpret_cast<const uint4*>(
-                    of_b[j] + q * kFragmentSide * kFragmentPiece);
-                y[q][0] = mask(0, piece.x);
-                y[q][1] = mask(1, piece.y);
-                y[q][2] = mask(2, piece.z);
-                y[q][3] = mask(3, piece.w);
-            }
-            CML_UNROLL
-            for (int w = 0; w < kWords; w += 2) {
+            for (int h = 0; h < kHalves; ++h) {
                 CML_UNROLL
-                for (int h = 0; h < kHalves; ++h) {
-                    const uint32_t(&low)[kWords] = y[2 * h];
-                    const uint32_t(&high)[kWords] = y[2 * h + 1];
-                    multiply_add(sums[j][h], {low[w], high[w], low[w + 1], high[w + 1]},
-                                 {x[w], x[w + 1]});
+                for (int w = 0; w < kWords; w += 2) {
+                    const int piece = h * 2 + w / 2;
+                    const uint4 y = *reinterpret_cast<const uint4*>(
+                        of_b[j] + piece * kFragmentSide * kFragmentPiece);
+                    multiply_add(
+                        sums[j][h],
+                        {mask(w, y.x), mask(w, y.y), mask(w + 1, y.z), mask(w + 1, y.w)},
+                        {x[w], x[w + 1]});
                 }
             }
             of_b[j] += kFragmentBlock;
@@ -120,10 +113,10 @@ CML_FN void Lanes::multiply(Lanes (&of)[kChunks][kProductRows], int n, BlockOper
     for (int j = 0; j < kChunks; ++j) {
         CML_UNROLL
         for (int m = 0; m < 2; ++m) {
-            float x[kPieces] = {sums[j][0][m], sums[j][0][m + 2], sums[j][1][m], sums[j][1][m + 2]};
+            float x[4] = {sums[j][0][m], sums[j][0][m + 2], sums[j][1][m], sums[j][1][m + 2]};
             exchange(x);
             CML_UNROLL
-            for (int i = 0; i < kPieces; ++i) of[j][2 * i + m].x = x[i];
+            for (int i = 0; i < 4; ++i) of[j][2 * i + m].x = x[i];
         }
     }
 }
