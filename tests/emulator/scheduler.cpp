@@ -30,7 +30,7 @@ constexpr int kLanes = 32;
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t kStackBytes = 256 * 1024;
 #else
-constexpr size_t kStackBytes = 64 * 1024;
+constexpr size_t kStackBytes = 128 * 1024;  // kernels made from PTX have thousands of variables
 #endif
 
 enum class State { kReady, kWaits, kReturned };

@@ -31,7 +31,8 @@ TRANSLATED = "CML_FAST_TRANSLATED"  # set in the process whose kernels were made
 def kernel(*body):
     """PTX with one kernel for each kind, all of the same statements."""
     names = [f"{len(kind) + 7}{kind}_kernel" for kind in ptx.KINDS]
-    workers = [f"x{name}{worker}" for name in names for worker in ("PairWorker", "TileWorker")]
+    kinds = ("PairWorker", "TileWorkerLb0E", "TileWorkerLb1E")
+    workers = [f"x{name}{worker}" for name in names for worker in kinds]
     statements = "\n".join(body)
     return "\n".join(
         f".visible .entry {name}(\n)\n{{\n{statements}\nret;\n\n}}\n" for name in workers
@@ -113,6 +114,12 @@ def test_ptx_gives_the_bits_of_the_cpu(made_by_nvcc, tmp_path):
     assert " passed" in done.stdout
 
 
+# Of rows of one chunk.
+WORKERS = {
+    "warp": "PairWorker",
+    "softmax": "TileWorkerILi1ELb0",
+    "bfloat16": "TileWorkerILi1ELb1",
+}
 FAULTS = {
     # Fused multiply-adds in place of products.
     ("softmax", "sync"): (r"mul\.rn\.f32 (.*), (%f\d+);", r"fma.rn.f32 \1, \2, \2;"),
@@ -123,6 +130,8 @@ FAULTS = {
         r"selp\.f32 (\s*%f\d+), (.*), (.*), (%p\d+);",
         r"selp.f32 \1, \3, \2, \4;",
     ),
+    # Two of the registers that a tensor core reads, exchanged.
+    ("bfloat16", "sync"): (r"(mma\.sync.*, \{)(%r\d+), (%r\d+)\}, (\{%f)", r"\1\3, \2}, \4"),
 }
 
 
@@ -130,9 +139,8 @@ FAULTS = {
 def test_faults_in_the_ptx_show(made_by_nvcc, tmp_path):
     """Each in a kernel of its own, so that the tests of these kernels fail, and no others."""
     text = made_by_nvcc[1]
-    for (loss, update), (correct, wrong) in FAULTS.items():
-        worker = "TileWorker" if loss == "softmax" else "PairWorker"
-        name = f"{len(update) + 7}{update}_kernelINS0_10{worker}"
+    for (kind, update), (correct, wrong) in FAULTS.items():
+        name = f"{len(update) + 7}{update}_kernelINS0_10{WORKERS[kind]}"
         begin = re.search(rf"\.entry \w*{name}", text).end()
         end = text.index("\n}\n", begin)
         faulty, n = re.subn(correct, wrong, text[begin:end])
@@ -145,22 +153,26 @@ def test_faults_in_the_ptx_show(made_by_nvcc, tmp_path):
 
 SHARED_TILES = {"grid": (5, 2), "teams": 2}
 CASES = [
-    (n_dims, loss, update)
+    (n_dims, kind, update)
     for several in N_DIMS.values()
     for n_dims in several
-    for loss in ("softmax", "warp")
+    for kind in WORKERS
     for update in ("sync", "async")
 ]
 
 
 @pytest.mark.skipif(TRANSLATED not in os.environ, reason="run by the tests above, on their device")
-@pytest.mark.parametrize(("n_dims", "loss", "update"), CASES)
-def test_translated(emulator, monkeypatch, n_dims, loss, update):
+@pytest.mark.parametrize(("n_dims", "kind", "update"), CASES)
+def test_translated(emulator, monkeypatch, n_dims, kind, update):
+    loss = "warp" if kind == "warp" else "softmax"
+    precision = "bfloat16" if kind == "bfloat16" else "float32"
     monkeypatch.setattr(kernels, "gradient_bound", lambda *_: 1e4)
     likes = random_likes(np.random.default_rng(5), 15, 40, weighted=True)
     together = {"tile_size": 20, "temperature": 0.2} if loss == "softmax" else {}
     batch = {"batch_size": 90} if update == "sync" else {}
-    chosen = settings(loss=loss, n_dims=n_dims, margin=1.5, **together, **batch)
+    chosen = settings(
+        loss=loss, n_dims=n_dims, margin=1.5, precision=precision, **together, **batch
+    )
     emulations = [{"order": "shuffled"}]  # the host chooses one warp, for the tables are small
     if update == "sync":
         emulations = [{"order": "shuffled", "seed": 1, "grid": (2, 3)}, {"cooperative": False}]

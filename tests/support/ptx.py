@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ARCHITECTURE = "compute_75"  # the oldest that the build supports
+ARCHITECTURE = "compute_80"  # the oldest with all kernels
 FLAGS = ["-ptx", f"-arch={ARCHITECTURE}", "-std=c++17", "-O3", "--fmad=false"]
 FLAGS += ["--expt-relaxed-constexpr", "-DCML_TARGET=cuda"]  # as cmake/CudaKernels.cmake
 KINDS = ("async", "project", "sync", "accumulate", "apply", "step")  # as CudaKernels has them
@@ -74,6 +74,7 @@ VALUES = {
     r"popc\.(b32|b64)": "uint32_t(__builtin_popcountll({0}))",
     r"bfind\.shiftamt\.(u32)": "{0} ? uint32_t(__builtin_clz({0})) : ~0u",
     r"brev\.(b32)": "ptx::reverse({0})",
+    r"prmt\.(b32)": "__byte_perm({0}, {1}, {2})",
     r"bfi\.(b32|b64)": "ptx::insert({0}, {1}, {2}, {3})",
     # Conversions; {S} is the type that is read.
     rf"cvt\.(?P<to>{INT}|[us]8)\.({INT}|[us]8)": "{T}({0})",
@@ -90,6 +91,7 @@ VALUES = {
     r"atom\.global\.exch\.(b32|b64)": "ptx::exchange<{T}>({address}, {1})",
     r"atom\.global\.cas\.(b32|b64)": "ptx::exchange_equal<{T}>({address}, {1}, {2})",
 }
+MULTIPLY_ADD = "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 SPECIAL = {"tid": "threadIdx", "ctaid": "blockIdx", "ntid": "blockDim", "nctaid": "gridDim"}
 LOAD = re.compile(
@@ -207,10 +209,21 @@ class Kernel:
             return self._compare(*compare.groups(), *operands)
         if opcode == "mov.b64" and "{" in "".join(operands):
             return self._halves(*operands)
+        if opcode == MULTIPLY_ADD:
+            return self._multiply_add(*operands)
         for pattern, value in VALUES.items():
             if found := re.fullmatch(pattern, opcode):
                 return self._assign(found, value, operands)
         raise LookupError(opcode)
+
+    def _multiply_add(self, *operands: str) -> str:
+        """The last operand is what is added to; the first, what becomes of it."""
+        to, a, b, c = map(self._names, operands)
+        a, b = (", ".join(self._read(name, "uint32_t") for name in names) for names in (a, b))
+        c = ", ".join(self._read(name, "float") for name in c)
+        put = " ".join(f"ptx::put({name[1:]}, sums[{i}]);" for i, name in enumerate(to))
+        add = f"emulator::multiply_add(sums, {{{a}}}, {{{b}}}, kFile, {self._here});"
+        return f"float sums[] = {{{c}}}; {add} {put}"
 
     @property
     def _here(self) -> int:
@@ -304,7 +317,7 @@ def translate(ptx: str, chunks: int) -> str:
         names = []
         for kind in KINDS:
             own = [k.name for k in kernels if re.search(rf"\d{kind}_kernel", k.name)]
-            own = [name for name in own if worker in name or "Worker" not in name]
+            own = [name for name in own if re.search(worker, name) or "Worker" not in name]
             (name,) = own
             names.append(f"reinterpret_cast<const void*>(&{name})")
         return ",\n        ".join(names)
@@ -313,8 +326,9 @@ def translate(ptx: str, chunks: int) -> str:
 #include "ptx.h"
 
 {"".join(kernel.text for kernel in kernels)}
-cml::CudaKernels cml::cuda_kernels_{chunks}(Loss loss) {{
-    if (shares_negatives(loss)) return {{{table("TileWorker")}}};
-    return {{{table("PairWorker")}}};
+cml::CudaKernels cml::cuda_kernels_{chunks}(Loss loss, bool bfloat16) {{
+    if (!shares_negatives(loss)) return {{{table("PairWorker")}}};
+    if (bfloat16) return {{{table("TileWorker.*Lb1E")}}};
+    return {{{table("TileWorker.*Lb0E")}}};
 }}
 """
