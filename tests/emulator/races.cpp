@@ -51,10 +51,10 @@ Distance distance(unsigned a, unsigned b) {
 // one of those that were.
 using Accesses = std::array<Access, kDistances>;
 
-// Four bytes of memory.
+// Two bytes of memory: different threads may write both halves of a word.
 using Cell = std::array<Accesses, kKinds>;
 
-constexpr uintptr_t kCellBytes = 4, kCells = 256;
+constexpr uintptr_t kCellBytes = 2, kCells = 512;
 using Page = std::array<Cell, kCells>;
 
 std::unordered_map<uintptr_t, std::unique_ptr<Page>> pages;

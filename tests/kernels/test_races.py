@@ -42,10 +42,19 @@ def wide_bound(monkeypatch):
     monkeypatch.setattr(kernels, "gradient_bound", lambda *_: 1e4)
 
 
-def train(loss, batch_size, device="emulated", samples=150, grid=GRID, **emulation):
+def train(
+    loss,
+    batch_size,
+    device="emulated",
+    samples=150,
+    grid=GRID,
+    precision="float32",
+    **emulation,
+):
     likes = random_likes(np.random.default_rng(5), 40, 60, weighted=True)
     changes = {"temperature": 0.2, "margin": 1.5, "tile_size": 8, "n_negatives": 20}
-    chosen = settings(loss=loss, n_dims=N_DIMS, batch_size=batch_size, **changes)
+    changes |= {"batch_size": batch_size, "precision": precision}
+    chosen = settings(loss=loss, n_dims=N_DIMS, **changes)
     tables = random_tables(device, likes.shape, chosen)
     counters = make_job(tables, likes, chosen, grid=grid, **emulation).run(0, samples)
     assert counters.pairs == samples
@@ -101,6 +110,12 @@ def test_asynchronous_training_with_teams_of_blocks(device):
     for loss in TILE_LOSSES:
         for teams in (1, 2):
             train(loss, 0, grid=(3, 2), teams=teams, order="shuffled", seed=1)
+
+
+@pytest.mark.parametrize("batch_size", [0, 70])
+def test_products_of_bfloat16(device, batch_size):
+    for emulation in {"grid": GRID}, {"grid": (3, 2), "teams": 1}:
+        train("softmax", batch_size, precision="bfloat16", order="shuffled", seed=1, **emulation)
 
 
 def race_without(device, barrier, *arguments, **emulation):
