@@ -102,18 +102,19 @@ def ptxas_report(output: str) -> list[dict[str, Any]]:
     """Registers and spilled bytes of each kernel that was compiled (none, if it was before)."""
     pattern = (
         r"Compiling entry function '\w*?(async|sync|project|accumulate|apply|step|select)_kernel"
-        r"(?:I(?:NS0_\d+([A-Z][a-z]+)Worker)?\w*?Li(\d+)E)?.*?"
+        r"(?:I(?:NS0_\d+([A-Z][a-z]+)Worker)?\w*?Li(\d+)E(?:Lb([01])E)?)?.*?"
         r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
         r"Used (\d+) registers"
     )
     return [
         {
             "kernel": found[1],
-            "worker": found[2],  # "Pair" or "Tile"; None where the loss does not matter
+            # "Pair", "Tile" or "Tile, bfloat16"; None where the loss does not matter
+            "worker": f"{found[2]}, bfloat16" if found[4] == "1" else found[2],
             "chunks": int(found[3] or 0),  # 0: rows of any length
-            "registers": int(found[7]),
-            "stack_bytes": int(found[4]),
-            "spilled_bytes": int(found[5]) + int(found[6]),
+            "registers": int(found[8]),
+            "stack_bytes": int(found[5]),
+            "spilled_bytes": int(found[6]) + int(found[7]),
         }
         for found in re.finditer(pattern, output, re.DOTALL)
     ]

@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,21 @@ DATA = {
     "gowalla": (29_858, 40_981, 810_128),
     "1M x 200k": (1_000_000, 200_000, 20_000_000),
 }
-LOSSES = ("softmax", "warp")
+# Losses, and the precision of their products.
+LOSSES = (("softmax", "float32"), ("softmax", "bfloat16"), ("warp", "float32"))
 UPDATES = ("sync", "async")
 
 
 def cases() -> list[tuple[str, Settings]]:
     return [
-        (data, settings_of(DATA[data][:2], DATA[data][2], loss=loss, update=update))
-        for loss in LOSSES
+        (
+            data,
+            replace(
+                settings_of(DATA[data][:2], DATA[data][2], loss=loss, update=update),
+                precision=precision,
+            ),
+        )
+        for loss, precision in LOSSES
         for update in UPDATES
         for data in DATA
     ]
@@ -48,6 +56,7 @@ def row_of(data: str, settings: Settings, machine: str, found: Prediction) -> di
         "machine": machine,
         "data": data,
         "loss": settings.loss,
+        "precision": settings.precision,
         "batch_size": settings.batch_size,
         **dataclasses.asdict(found),
     }
@@ -64,11 +73,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         update = "sync" if row["batch_size"] else "async"
-        key = row["loss"], update, row["data"]
+        bfloat16 = ", bfloat16" if row["precision"] == "bfloat16" else ""
+        key = row["loss"] + bfloat16, update, row["data"]
         share = f" ({row['busy']:.0%})" if row["busy"] < 0.995 else ""
         cells.setdefault(key, {})[row["machine"]] = millions(row["pairs_per_second"]) + share
     for key, of in cells.items():
-        lines.append(f"| {' | '.join(key)} | {' | '.join(of[m.name] for m in MACHINES)} |")
+        lines.append(f"| {' | '.join(key)} | {' | '.join(of.get(m.name, '') for m in MACHINES)} |")
     return "\n".join(lines)
 
 
@@ -87,6 +97,8 @@ def main() -> None:
         for data, settings in chosen:
             *shape, n_pairs = DATA[data]
             for machine in MACHINES:
+                if settings.precision == "bfloat16" and not machine.bfloat16_per_cycle:
+                    continue
                 found = predict(
                     machine,
                     settings,
@@ -98,7 +110,7 @@ def main() -> None:
                 rows.append(row_of(data, settings, machine.name, found))
     for row in rows:
         print(
-            "{machine:9}{loss:8} batches of {batch_size:5}  {data:16}{blocks:5} blocks of "
+            "{machine:9}{loss:8} {precision} batches of {batch_size:5}  {data:16}{blocks:5} blocks of "
             "{warps_in_block} warps, {busy:4.0%} of the multiprocessors, {grid_syncs} grid syncs, "
             "{bytes_of_pair:8,.0f} bytes and {atomics_of_pair:5,.0f} atomics a pair, "
             "{pairs_per_second:14,.0f} pairs/s, most of the time: {bound}".format(**row)

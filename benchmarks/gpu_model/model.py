@@ -4,9 +4,10 @@ Counted, or asked of the code: the grid (host.py), registers (registers.py), mat
 slots, atomic operations and bytes of a mini-batch. Assumed, because nothing was measured:
 
 - The matrix products of a tile wait for the unit that loads from L1, for multiply-adds, or for
-  instructions: STEPS says what a step of the inner loop takes for PRODUCT_ROWS multiply-adds of a
-  chunk, or of two. A load of 16 bytes counts twice, also where all lanes read the same. What a step
-  reads is in L1, because a product prefetches it; PRODUCT_TRIPS are what it waits for.
+  instructions: PRODUCTS says what a step of the inner loop takes for PRODUCT_ROWS multiply-adds of
+  a chunk, or of two. A load of 16 bytes counts twice where all lanes read the same, and four times
+  where each reads its own. What a step reads is in L1, because a product prefetches it; `trips` are
+  what it waits for.
 - All else of a tile, and a pair of the paper's loss, waits for the L2 cache: a trip to it takes
   l2_cycles (more, where rows have to come from memory), and loads come one after another where one
   needs the other. Trips says how many there are.
@@ -33,22 +34,46 @@ from .machines import LANES, Machine
 from .registers import Registers
 
 PRODUCT_ROWS = 8  # csrc/core/product.h: rows at once
-PRODUCT_TRIPS = (1 + 4, 1 + 8, 2)
-"""To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
-prefetched, and what is not: every 32 steps the next lines of eight rows."""
 
 
 @dataclass(frozen=True)
 class Step:
     """Of a product, csrc/core/product.h."""
 
-    loads: float  # a chunk of each column, and two loads of 16 bytes, which count twice
+    loads: float  # as many as take as long as the loads of this step
     instructions: float
-    cycles: float  # of a single warp: four steps wait for loads from L1, 33 cycles, once
+    cycles: float  # of a single warp, with what it waits for loads from L1, 33 cycles
 
 
-# One chunk wide, and two: four steps are 12 loads in 56 to 61 instructions, or 16 in 91 to 100.
-STEPS = (Step(loads=5, instructions=15, cycles=25), Step(loads=6, instructions=24.5, cycles=33))
+@dataclass(frozen=True)
+class Products:
+    steps: Sequence[Step]  # of products one chunk wide, and two
+    at_once: int  # steps; beyond the last one are zeros
+    # To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
+    # prefetched, and what is not: every 32 steps the next lines of eight rows.
+    trips: Sequence[int]
+    column_bytes: int  # of a number of the operand that is as wide as the product
+
+
+PRODUCTS = {
+    # Four steps wait once. They are 12 loads in 56 to 61 instructions, or 16 in 91 to 100; of these
+    # 8 are of 16 bytes.
+    "float32": Products(
+        steps=(Step(loads=5, instructions=15, cycles=25), Step(6, 24.5, 33)),
+        at_once=4,
+        trips=(1 + 4, 1 + 8, 2),
+        column_bytes=4,
+    ),
+    # csrc/cuda/tensor_cores.cuh: 32 steps are 4 loads of 16 bytes a chunk and 4 of 8 bytes in 8 rows,
+    # in 26 or 38 instructions. They wait for loads, and for two multiplications that follow each
+    # other.
+    "bfloat16": Products(
+        steps=(Step(loads=32 / 32, instructions=26 / 32, cycles=3), Step(48 / 32, 38 / 32, 3.5)),
+        at_once=32,
+        trips=(1 + 4, 1 + 8, 1 + 4),
+        column_bytes=2,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +148,7 @@ def predict(
     launches: Callable[..., Sequence[Any]],
 ) -> Prediction:
     """``launches`` is that of host.py."""
-    worker = "Tile" if shares_negatives(settings.loss) else "Pair"
+    worker = worker_of(settings)
     used = registers[worker, "sync" if settings.batch_size else "async"]
 
     def grid(blocks: int) -> Any:
@@ -151,10 +176,17 @@ def predict(
     )
 
 
-def widths(chunks: int) -> list[int]:
+def worker_of(settings: Settings) -> str:
+    """Whose registers count."""
+    if not shares_negatives(settings.loss):
+        return "Pair"
+    return "Tile" if settings.precision == "float32" else "Tile, bfloat16"
+
+
+def widths(chunks: int, most: int) -> list[int]:
     """Of the products that compute so many chunks of columns, in chunks; the last may be less."""
-    full, rest = divmod(chunks, len(STEPS))
-    return [len(STEPS)] * full + [rest] * (rest > 0)
+    full, rest = divmod(chunks, most)
+    return [most] * full + [rest] * (rest > 0)
 
 
 class Work:
@@ -169,6 +201,12 @@ class Work:
         launch: Any,
     ) -> None:
         self.machine, self.settings, self.shape = machine, settings, shape
+        self.products = PRODUCTS[settings.precision]
+        self.multiply_adds = (
+            machine.fp32_per_cycle
+            if settings.precision == "float32"
+            else machine.bfloat16_per_cycle
+        )
         self.n_pairs = n_pairs
         blocks, self.warps_in_block = launch.blocks, launch.warps_in_block
         self.blocks, self.warps = blocks, blocks * launch.warps_in_block
@@ -254,10 +292,10 @@ class Work:
 
     def cycles_of_step(self, width: int) -> float:
         """Of all warps of a multiprocessor, so many chunks wide."""
-        step, machine = STEPS[width - 1], self.machine
+        step = self.products.steps[width - 1]
         return max(
-            step.loads / machine.loads_per_cycle,
-            PRODUCT_ROWS * LANES * width / machine.fp32_per_cycle,
+            step.loads / self.machine.loads_per_cycle,
+            PRODUCT_ROWS * LANES * width / self.multiply_adds,
             step.instructions / SCHEDULERS,
         )
 
@@ -279,7 +317,8 @@ class Work:
 
         # The three products: their columns, which products of PRODUCT_ROWS rows divide; how many of
         # these a block and a warp have; and the steps of one.
-        of_negatives, of_row = widths(math.ceil(n / LANES)), widths(self.chunks)
+        most, at_once = len(self.products.steps), self.products.at_once
+        of_negatives, of_row = widths(math.ceil(n / LANES), most), widths(self.chunks, most)
         groups = math.ceil(n / PRODUCT_ROWS) * len(of_row)
         products = (
             (of_negatives, own * len(of_negatives), in_block(len(of_negatives)), n_dims),
@@ -287,18 +326,22 @@ class Work:
             (of_row, math.ceil(groups / blocks), each(groups), pairs),
         )
         all_warps = one_warp = floats = 0.0
-        for (columns, of_block, of_warp, steps), trips in zip(products, PRODUCT_TRIPS, strict=True):
+        for (columns, of_block, of_warp, exact), trips in zip(
+            products, self.products.trips, strict=True
+        ):
+            steps = math.ceil(exact / at_once) * at_once
             mean = sum(self.cycles_of_step(width) for width in columns) / len(columns)
             all_warps += of_block * steps * mean
-            one_warp += of_warp * (steps * STEPS[columns[0] - 1].cycles + trips * l2)
+            one_warp += of_warp * (steps * self.products.steps[columns[0] - 1].cycles + trips * l2)
             floats += PRODUCT_ROWS * of_block * steps
         cycles = max(all_warps * self.in_multiprocessor, one_warp)
         if self.blocks_of_team > 1:
+            size = self.products.column_bytes
             vectors = n * n_dims  # of negatives; the block's pairs all meet them
-            again = 1 if 4 * vectors <= machine.l1_bytes * L1_FOR_OPERANDS else own
+            again = 1 if size * vectors <= machine.l1_bytes * L1_FOR_OPERANDS else own
             shared = vectors * again + self.chunks * LANES * (n + pairs)
             of_l2 = machine.l2_bytes_per_second / machine.hertz
-            cycles += 4 * (shared + floats) * self.blocks / of_l2
+            cycles += (size * shared + 4 * floats) * self.blocks / of_l2
         likes = self.n_pairs / self.shape[0]
         slots = each(2 * pairs + n)
         drawn = (math.log2(self.shape[0]) + 4) * l2 * in_block(1)

@@ -12,7 +12,7 @@ from ..gpu_check.environment import find_tool
 from ..gpu_check.process import ROOT
 from ..gpu_check.stages import ptxas_report
 
-# The worker ("Pair" or "Tile") and the kernel ("async" or "sync").
+# The worker ("Pair", "Tile" or "Tile, bfloat16") and the kernel ("async" or "sync").
 Registers = Mapping[tuple[str, str], int]
 
 

@@ -167,7 +167,8 @@ def test_the_name_of_a_gpu_in_a_file_name():
 # --- reading what programs print --------------------------------------------------------------
 
 PAIR = "_ZN3cml4cuda11sync_kernelINS0_10PairWorkerINS0_8WarpLossELi4EEEEEvNS_10CudaLaunchE"
-TILE = "_ZN3cml4cuda12async_kernelINS0_10TileWorkerILi0EEEEEvNS_10CudaLaunchE"
+TILE = "_ZN3cml4cuda12async_kernelINS0_10TileWorkerILi0ELb0EEEEEvNS_10CudaLaunchE"
+TENSOR = "_ZN3cml4cuda11sync_kernelINS0_10TileWorkerILi4ELb1EEEEEvNS_10CudaLaunchE"
 APPLY = "_ZN3cml4cuda12apply_kernelILi1EEEvNS_10CudaLaunchE"
 SELECT = "_ZN3cml4cuda13select_kernelENS_9SelectionE"
 PTXAS = f"""\
@@ -182,6 +183,10 @@ PTXAS = f"""\
   ptxas info    : Function properties for {TILE}
       256 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads
   ptxas info    : Used 96 registers, used 0 barriers
+  ptxas info    : Compiling entry function '{TENSOR}' for 'sm_90'
+  ptxas info    : Function properties for {TENSOR}
+      0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+  ptxas info    : Used 214 registers, used 1 barriers
   ptxas info    : Compiling entry function '{APPLY}' for 'sm_90'
   ptxas info    : Function properties for {APPLY}
       0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
@@ -198,6 +203,7 @@ def test_ptxas_report():
     assert [tuple(map(kernel.get, names)) for kernel in stages.ptxas_report(PTXAS)] == [
         ("sync", "Pair", 4, 113, 0, 0),
         ("async", "Tile", 0, 96, 256, 20),
+        ("sync", "Tile, bfloat16", 4, 214, 0, 0),
         ("apply", None, 1, 40, 0, 0),
         ("select", None, 0, 48, 0, 0),
     ]
@@ -431,7 +437,7 @@ def test_the_build(monkeypatch, installs, usable, status, summary):
     assert "--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=90-real" in commands[0]
     assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(commands[0])
     if installs:
-        assert len(found["kernels"]) == 4
+        assert len(found["kernels"]) == 5
 
 
 def test_every_test_file_has_its_turn(monkeypatch, tmp_path):

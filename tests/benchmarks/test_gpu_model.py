@@ -14,7 +14,7 @@ from benchmarks.gpu_model.registers import of_report
 
 REGISTERS = {
     (worker, kernel): n
-    for worker, n in (("Tile", 128), ("Pair", 114))
+    for worker, n in (("Tile", 128), ("Tile, bfloat16", 128), ("Pair", 114))
     for kernel in ("sync", "async")
 }
 GOWALLA = gpu_model.DATA["gowalla"]
@@ -78,8 +78,11 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
         ),
         "ADD_CYCLES": 0,  # nor did the review count these
         "APPLY_CYCLES": 0,
-        "STEPS": (model.Step(loads=9, instructions=24, cycles=33),),
-        "PRODUCT_TRIPS": (0, 0, 0),
+        "PRODUCTS": {
+            "float32": model.Products(
+                (model.Step(loads=9, instructions=24, cycles=33),), 1, [0] * 3, 4
+            )
+        },
         "LOSS": model.Loss(pairs=32, cycles=220, trips=0, rest=0),
         "DRAWN_AT_ONCE": 1,
         "DRAW_CYCLES": 0,
@@ -94,7 +97,7 @@ def test_the_speeds_of_a_review(monkeypatch, arguments, grid, millions):
     ("chunks", "widths"), [(1, [1]), (2, [2]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])]
 )
 def test_products_are_two_chunks_wide_and_the_last_may_be_one(chunks, widths):
-    assert model.widths(chunks) == widths
+    assert model.widths(chunks, 2) == widths
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
