@@ -34,6 +34,7 @@ from .machines import LANES, Machine
 from .registers import Registers
 
 PRODUCT_ROWS = 8  # csrc/core/product.h: rows at once
+SHORT = 4  # chunks of a row
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Products:
-    steps: Sequence[Step]  # of products one chunk wide, and two
+    steps: Sequence[Step]  # of products one chunk wide, two, ...
     at_once: int  # steps; beyond the last one are zeros
     # To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
     # prefetched, and what is not: every 32 steps the next lines of eight rows.
@@ -64,13 +65,16 @@ PRODUCTS = {
         trips=(1 + 4, 1 + 8, 2),
         column_bytes=4,
     ),
-    # csrc/cuda/tensor_cores.cuh: 32 steps are 4 loads of 16 bytes a chunk and 4 of 8 bytes in 8 rows,
-    # in 26 or 38 instructions. They wait for loads, and for two multiplications that follow each
-    # other.
+    # csrc/cuda/tensor_cores.cuh. Of 32 steps each chunk has 4 loads of 16 bytes, and all together
+    # have 4 of 8 bytes in 8 rows, which are prefetched, too. They wait for loads, and for two
+    # multiplications, one after the other.
     "bfloat16": Products(
-        steps=(Step(loads=32 / 32, instructions=26 / 32, cycles=3), Step(48 / 32, 38 / 32, 3.5)),
+        steps=[
+            Step((16 * chunks + 16) / 32, instructions / 32, (33 + 2 * 33 + 8 * chunks) / 32)
+            for chunks, instructions in ((1, 26), (2, 36), (3, 46), (4, 64))
+        ],
         at_once=32,
-        trips=(1 + 4, 1 + 8, 1 + 4),
+        trips=(1, 1, 1),
         column_bytes=2,
     ),
 }
@@ -317,7 +321,9 @@ class Work:
 
         # The three products: their columns, which products of PRODUCT_ROWS rows divide; how many of
         # these a block and a warp have; and the steps of one.
-        most, at_once = len(self.products.steps), self.products.at_once
+        at_once = self.products.at_once
+        # Of long rows registers have less room, see core/tile_arrays.h.
+        most = len(self.products.steps) if self.chunks <= SHORT else 2
         of_negatives, of_row = widths(math.ceil(n / LANES), most), widths(self.chunks, most)
         groups = math.ceil(n / PRODUCT_ROWS) * len(of_row)
         products = (

@@ -148,7 +148,7 @@ class Tile {
     static constexpr bool kPairInLane = Arrays::kPairInLane;
     // Of a block of a product.
     static constexpr int kRows = Lanes::kProductRows;
-    static constexpr int kChunks = Lanes::kProductChunks, kColumns = kChunks * kLanes;
+    static constexpr int kChunks = Arrays::kProductChunks, kColumns = kChunks * kLanes;
     static constexpr int kFetchesAtOnce = 2;
 
     // Pairs that are dealt out to groups together. Where there is only one group, as on the CPU, it

@@ -53,8 +53,8 @@ CML_FN void compute_distances(const Arrays& tile, int i, int part) {
     if constexpr (Arrays::kPairInLane) {
         distances<1>(tile, part * Lanes::kProductRows, i);
     } else {
-        const int first = part * Lanes::kProductChunks;
-        with_count<Lanes::kProductChunks>(
+        const int first = part * Arrays::kProductChunks;
+        with_count<Arrays::kProductChunks>(
             groups_of(tile.job.hyper.n_negatives, kLanes) - first, [&](auto n) CML_INLINE_LAMBDA {
                 distances<decltype(n)::value>(tile, i, first * kLanes);
             });

@@ -223,18 +223,13 @@ struct Lanes {
 #if defined(__CUDA_ARCH__)
         constexpr int kSector = 8, kSectors = kLanes / kSector;
         for (int i = lane(); i < n * kSectors; i += kLanes) {
-            asm volatile(
-                "prefetch.L1 [%0];" ::"l"(p + i / kSectors * stride + i % kSectors * kSector));
+            prefetch_sector(p + i / kSectors * stride + i % kSectors * kSector);
         }
 #endif
     }
-    static CML_FN void prefetch_bytes([[maybe_unused]] const void* p, [[maybe_unused]] int64_t n) {
+    static CML_FN void prefetch_sector([[maybe_unused]] const void* p) {
 #if defined(__CUDA_ARCH__)
-        constexpr int64_t kSectorBytes = 32;
-        const char* const first = static_cast<const char*>(p);
-        for (int64_t i = lane() * kSectorBytes; i < n; i += kLanes * kSectorBytes) {
-            asm volatile("prefetch.L1 [%0];" ::"l"(first + i));
-        }
+        asm volatile("prefetch.L1 [%0];" ::"l"(p));
 #endif
     }
     static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
