@@ -24,30 +24,18 @@ constexpr int64_t kMaxThreads = 4096;
 
 // The names of all arguments except those of single losses. Each device ignores those of the other
 // one.
-constexpr const char* kArguments[] = {"users",
-                                      "user_accumulators",
-                                      "items",
-                                      "item_accumulators",
-                                      "indptr",
-                                      "indices",
-                                      "weights",
-                                      "rank_weights",
-                                      "loss",
-                                      "n_dims",
-                                      "n_negatives",
-                                      "tile_size",
-                                      "learning_rate",
-                                      "epsilon",
-                                      "max_norm",
-                                      "seed",
-                                      "batch_size",
-                                      "largest_gradient",
-                                      "pairs_per_part",
-                                      "precision",
-                                      "n_threads",
-                                      "instruction_set",
-                                      "counters",
-                                      "batch"};
+constexpr const char* kArguments[] = {"users",          "user_accumulators",
+                                      "items",          "item_accumulators",
+                                      "indptr",         "indices",
+                                      "weights",        "rank_weights",
+                                      "loss",           "n_dims",
+                                      "n_negatives",    "tile_size",
+                                      "learning_rate",  "epsilon",
+                                      "max_norm",       "seed",
+                                      "batch_size",     "largest_gradient",
+                                      "pairs_per_part", "precision",
+                                      "n_threads",      "instruction_set",
+                                      "counters",       "batch"};
 
 template <class Names>
 bool contains(const Names& names, const std::string& name) {

@@ -1,8 +1,8 @@
 // Rounding to bfloat16, the upper 16 bits of a float: 8 bits of the significand.
 //
-// With `precision="bfloat16"` the operands of the products of a tile are rounded: rows when they are
-// copied from the tables, coefficients after the loss. They stay floats, so everything else is the
-// same. Their products are exact in float32, and a GPU can compute them on its tensor cores
+// With `precision="bfloat16"` the operands of the products of a tile are rounded: rows when they
+// are copied from the tables, coefficients after the loss. They stay floats, so everything else is
+// the same. Their products are exact in float32, and a GPU can compute them on its tensor cores
 // (cuda/tensor_cores.cuh).
 #pragma once
 

@@ -4,8 +4,8 @@
 // Such a matrix has columns, which become the columns of the product, and steps, over which is
 // added up. It is made of blocks of 32 columns and 32 steps. Of a block, each lane of a warp takes
 // four pieces of 8 numbers, one after another (cuda/tensor_cores.cuh), and the same piece of all
-// lanes is contiguous. Lane 4 g + t has the columns from 4 g to 4 g + 3, and of each 8 steps the two
-// from 2 t on. A piece has two of the columns and 16 of the steps.
+// lanes is contiguous. Lane 4 g + t has the columns from 4 g to 4 g + 3, and of each 8 steps the
+// two from 2 t on. A piece has two of the columns and 16 of the steps.
 #pragma once
 
 #include "platform.h"

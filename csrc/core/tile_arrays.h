@@ -27,8 +27,9 @@ struct TileArrays {
     static constexpr bool kPairInLane = Lanes::kInLane == InLane::kPair;
     static constexpr int64_t kColumnStride = kPairInLane ? kPairColumns : kLanes;
     // Negatives whose rows are copied side by side.
-    static constexpr int kNegativesAtOnce =
-        kPairInLane ? 1 : kShort || kRowChunks == 0 ? kSharedDrawn : 2;
+    static constexpr int kNegativesAtOnce = kPairInLane                 ? 1
+                                            : kShort || kRowChunks == 0 ? kSharedDrawn
+                                                                        : 2;
 
     const Job& job;
     Pair* pairs;

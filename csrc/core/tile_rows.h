@@ -88,13 +88,11 @@ CML_FN float load_negatives(const Arrays& tile, Memory memory, int64_t first) {
                 x.store(tile.items + k * tile.stride() + c * kLanes, part);
                 if constexpr (Arrays::kFragments) {
                     const int64_t first_d = c * kLanes;
-                    x.store_bfloat16(
-                        [&](int d) { return tile.items_by_dims.at(k, first_d + d); });
-                    x.store_bfloat16(
-                        [&](int d) { return tile.dims_by_items.at(first_d + d, k); });
+                    x.store_bfloat16([&](int d) { return tile.items_by_dims.at(k, first_d + d); });
+                    x.store_bfloat16([&](int d) { return tile.dims_by_items.at(first_d + d, k); });
                 } else if constexpr (!Arrays::kPairInLane) {
                     x.store_column(tile.column(k) + c * kLanes * Arrays::kColumnStride,
-                                         Arrays::kColumnStride, part);
+                                   Arrays::kColumnStride, part);
                 }
             }
         });

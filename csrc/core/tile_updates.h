@@ -20,8 +20,8 @@ CML_FN const Table& table_of_slot(const Job& job, int64_t slot) {
 // The two votes of a tile are told apart by `first`: one may begin while the other is being read.
 // Returns whether training can go on: it is false for all members where it is false for one.
 template <class Lanes, int kChunks, class Memory, class Team, class AnyTile>
-CML_FN bool train_tile(const Job& job, Memory memory, Team team, AnyTile& tile,
-                       SampleRange samples, SampleRange upcoming, Counters& counters) {
+CML_FN bool train_tile(const Job& job, Memory memory, Team team, AnyTile& tile, SampleRange samples,
+                       SampleRange upcoming, Counters& counters) {
     const Chunks<Lanes, kChunks> chunks{job.hyper.n_dims};
     const TileSlots& slots = tile.slots();
     const auto note_failure = [&] {

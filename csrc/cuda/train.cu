@@ -154,8 +154,9 @@ std::string cuda_bfloat16_problem() {
     constexpr int kNeeded = 80;  // compute capability 8.0
     // Code for older devices also runs on newer ones, if the module has no other code for these.
     cudaFuncAttributes attributes;
-    check(cudaFuncGetAttributes(&attributes, cuda_kernels_1(Loss{PairwiseLosses::kSize}, true).async),
-          "asking about a kernel");
+    check(
+        cudaFuncGetAttributes(&attributes, cuda_kernels_1(Loss{PairwiseLosses::kSize}, true).async),
+        "asking about a kernel");
     const int found = attributes.ptxVersion;
     if (found >= kNeeded) return "";
     return "it needs a GPU of compute capability 8.0 or newer, and kernels that were compiled for "

@@ -35,7 +35,8 @@ int64_t cuda_counter_bytes();
 
 // Bytes that cuda_train needs in the current device's memory for mini-batches and for tiles; the
 // caller sets them to zero. They depend on these members of the job: loss, n_dims, n_negatives,
-// tile_size, bfloat16, batch_size, likes.n_pairs, and the numbers of rows and strides of the tables.
+// tile_size, bfloat16, batch_size, likes.n_pairs, and the numbers of rows and strides of the
+// tables.
 int64_t cuda_batch_bytes(const Job& job);
 
 // Train the samples [begin, end) on the current device, in `stream` (a cudaStream_t), and wait for
