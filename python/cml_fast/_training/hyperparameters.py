@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import _core
 from .._compute.devices import default_threads
-from .._compute.losses import LOSSES, hardest_of, loss_named
+from .._compute.losses import LOSSES, hardest_of, loss_named, shares_negatives
 from .._compute.settings import Settings
 from .._threads import MAX_THREADS, usable_cores
 from .._validation.scalars import (
@@ -39,6 +39,7 @@ REPLAY = 1.0
 FEWEST_BATCHES = 32
 LEAST_BATCH, LARGEST_BATCH = 1024, 8192
 OPTIMIZERS = ("rowwise_adagrad", "adagrad")
+PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 MAX_HIDDEN = 2**16
 # Squared distances in float32 neither vanish nor overflow between these.
@@ -376,6 +377,20 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             nullable=True,
         ),
         Hyperparameter(
+            "precision",
+            "float32",
+            _choice(PRECISIONS),
+            "Of the numbers in the products of matrices: float32, or bfloat16 (for GPUs).",
+            """{"float32", "bfloat16"}
+        Not "bfloat16" with "warp". With "bfloat16" the numbers that the matrix products of a step
+        take, vectors and coefficients, are rounded to 8 significant bits; the vectors themselves,
+        all sums and all else stay float32. On CUDA tensor cores then compute these products, on
+        GPUs of compute capability 8.0 or newer, and only the same kind of GPU repeats a result to
+        the bit. On a CPU it is no faster; it shows what the rounding does to a model.""",
+            rare=True,
+            kind=str,
+        ),
+        Hyperparameter(
             "cov_weight",
             0.0,
             _real(0),
@@ -602,6 +617,12 @@ def _check_effective(row: Hyperparameter, given: Any, values: Mapping[str, Any])
         raise ValueError(
             f"{row.name}={given!r} has no effect with cov_weight=0; leave it out or set cov_weight"
         )
+    if row.name == "precision" and given != "float32" and not shares_negatives(values["loss"]):
+        losses = ", ".join(f"loss={name!r}" for name in LOSSES if shares_negatives(name))
+        raise ValueError(
+            f"{row.name}={given!r} needs a loss whose pairs share negatives ({losses}), got "
+            f"loss={values['loss']!r}; choose one of these or precision='float32'"
+        )
 
 
 def check_features_used(params: Mapping[str, Any]) -> None:
@@ -666,6 +687,7 @@ def check_settings(
         batch_size=(values["batch_size"] or batch_size_of(n_pairs)) if sync else 0,
         pairs_per_part=values["pairs_per_part"] or 0,
         rowwise=values["optimizer"] == "rowwise_adagrad",
+        precision=values["precision"],
         loss=values["loss"],
         tile_size=loss_named(values["loss"]).tile_size,
         **{
