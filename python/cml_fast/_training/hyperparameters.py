@@ -343,10 +343,10 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """{"sync", "async"}
         "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
         then each vector is changed once. The result is the same to the bit for any number of
-        threads and on any device. "async" changes the vectors after each pair, or after each tile
-        of pairs that share negatives; threads do so without locks (Hogwild), so only
-        ``n_threads=1`` repeats a run to the bit. It is faster, above all with many threads or on
-        CUDA.""",
+        threads and, in float32 (``precision``), on any device. "async" changes the vectors after
+        each pair, or after each tile of pairs that share negatives; threads do so without locks
+        (Hogwild), so only ``n_threads=1`` repeats a run to the bit. It is faster, above all with
+        many threads or on CUDA.""",
             rare=True,
             kind=str,
         ),
@@ -380,13 +380,13 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "precision",
             "float32",
             _choice(PRECISIONS),
-            "Of the numbers in the products of matrices: float32, or bfloat16 (for GPUs).",
+            "Of what the matrix products of training take: float32, or bfloat16, for GPUs.",
             """{"float32", "bfloat16"}
-        Not "bfloat16" with "warp". With "bfloat16" the numbers that the matrix products of a step
-        take, vectors and coefficients, are rounded to 8 significant bits; the vectors themselves,
-        all sums and all else stay float32. On CUDA tensor cores then compute these products, on
-        GPUs of compute capability 8.0 or newer, and only the same kind of GPU repeats a result to
-        the bit. On a CPU it is no faster; it shows what the rounding does to a model.""",
+        Of the numbers that the matrix products of a training step take, vectors and coefficients of
+        the loss. "bfloat16" rounds them to 8 significant bits; what is learned, all sums and all
+        else stay float32. Tensor cores of GPUs then compute the products, which needs compute
+        capability 8.0 or newer, and only GPUs of one kind have the same bits. CPUs round in the
+        same way and are no faster. Not for "warp", which has no such products.""",
             rare=True,
             kind=str,
         ),
