@@ -4,14 +4,16 @@
 
 Trainings with the defaults, on a CPU, which rounds as a GPU does: they differ in the precision, the
 loss and the seed. All of their epochs are trained, and the best one is evaluated on all validation
-users. The table shows means over the seeds and standard deviations, and the mean and the largest
-absolute difference between the precisions with the same seed. The test parts are not used. Finished
-trainings are kept in ``--work``: the same command continues where it was interrupted.
+users. The table shows means over the seeds and standard deviations; and of the differences between
+the precisions, with the same seed, the mean, its standard error and the largest. The test parts are
+not used. Finished trainings are kept in ``--work``: the same command continues where it was
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -56,29 +58,32 @@ def measure(
 def summary(measured: Measured) -> dict[str, Any]:
     """Of one metric: all values, means, standard deviations, differences with the same seed."""
     differences = [b - a for a, b in zip(*(measured[p] for p in PRECISIONS), strict=True)]
-    several = len(differences) > 1
     return {
         "values": measured,
         "mean": {p: round(statistics.fmean(measured[p]), DIGITS) for p in PRECISIONS},
-        "deviation": {
-            p: round(statistics.stdev(measured[p]), DIGITS) if several else None for p in PRECISIONS
-        },
-        "mean difference": round(statistics.fmean(differences), DIGITS),
+        "deviation": {p: deviation(measured[p]) for p in PRECISIONS},
+        "difference": round(statistics.fmean(differences), DIGITS),
+        "its error": round(deviation(differences) / math.sqrt(len(differences)), DIGITS),
         "largest difference": round(max(map(abs, differences)), DIGITS),
     }
+
+
+def deviation(values: list[float]) -> float:
+    """The standard deviation; NaN of a single value."""
+    return round(statistics.stdev(values), DIGITS) if len(values) > 1 else math.nan
 
 
 def show(title: str, metrics: dict[str, dict[str, Any]]) -> None:
     print(f"\n{title}")
     for metric, row in metrics.items():
         for precision in PRECISIONS:
-            deviation = row["deviation"][precision]
             print(
-                f"  {metric:10} {precision:9}{row['mean'][precision]:8.4f}"
-                + ("" if deviation is None else f" +- {deviation:.4f}")
+                f"  {metric:10} {precision:10} {row['mean'][precision]:7.4f} "
+                f"+- {row['deviation'][precision]:.4f}"
             )
         print(
-            f"  difference {row['mean difference']:+.4f}, at most {row['largest difference']:.4f}",
+            f"  {'':10} difference {row['difference']:+7.4f} +- {row['its error']:.4f}, "
+            f"at most {row['largest difference']:.4f}",
             flush=True,
         )
 

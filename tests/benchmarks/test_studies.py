@@ -195,14 +195,15 @@ def test_precision(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) 
             rounded - exact for exact, rounded in zip(*row["values"].values(), strict=True)
         )
         assert row["largest difference"] == pytest.approx(max(abs(first), abs(second)))
-        assert row["mean difference"] == pytest.approx((first + second) / 2, abs=2e-6)
+        assert row["difference"] == pytest.approx((first + second) / 2, abs=2e-6)
+        assert row["its error"] == pytest.approx(abs(first - second) / 2, abs=2e-6)
         assert 0 < row["largest difference"] < 0.1
         assert row["deviation"]["float32"] > 0
     alone = result(monkeypatch, precision, tmp_path, *arguments, "--seeds", 1)["results"]
     for loss, metrics in alone["likes.csv"].items():
         row, before = metrics["recall@50"], found["likes.csv"][loss]["recall@50"]["values"]
         assert row["values"] == {of: [values[1]] for of, values in before.items()}  # kept
-        assert row["deviation"] == {"float32": None, "bfloat16": None}
+        assert all(map(math.isnan, [row["its error"], *row["deviation"].values()]))
 
 
 def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
