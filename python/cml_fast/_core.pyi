@@ -31,7 +31,11 @@ def cuda_batch_bytes(
     n_users: int,
     n_items: int,
     stride: int,
+    precision: str,
 ) -> int: ...
+
+# Why the current device cannot compute with bfloat16; empty if it can.
+def cuda_bfloat16_problem() -> str: ...
 
 # Arrays have __cuda_array_interface__; csrc/bindings/selection.h says what they are.
 def cuda_select(
@@ -93,6 +97,7 @@ class Job:
         seed: int,
         batch_size: int,  # samples of a synchronous mini-batch; 0: asynchronous updates
         pairs_per_part: int,  # a power of two; 0: all pairs are one part
+        precision: str,  # "float32" or, for losses whose pairs share negatives, "bfloat16"
         largest_gradient: float,  # a bound of the norm of every gradient
         n_threads: int = ...,  # "cpu" needs these two,
         instruction_set: str = ...,

@@ -202,7 +202,8 @@ class Trainer(LikesTransformer):
         TypeError, ValueError, DataError
             For arguments that cannot be used. Nothing has changed then.
         DeviceUnavailable
-            If ``device="cuda"`` cannot be used; the message says why.
+            If ``device="cuda"`` cannot be used, or the GPU not with ``precision``; the message says
+            why.
         OSError, ModelError
             If ``checkpoint`` cannot be written, or holds something else. Nothing has changed then.
         MemoryError
@@ -281,8 +282,8 @@ class Trainer(LikesTransformer):
 
         It continues at the pair where the checkpoint was written, keeps writing checkpoints there,
         and ends as if it had never been interrupted. With ``update="sync"`` that is true to
-        the bit, also on another device or number of threads; with "async", for one CPU thread. A
-        finished training is returned as it is.
+        the bit, also on another device (but with ``precision="bfloat16"``) or number of threads;
+        with "async", for one CPU thread. A finished training is returned as it is.
 
         Parameters
         ----------

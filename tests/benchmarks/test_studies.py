@@ -25,6 +25,7 @@ from benchmarks.studies import (
     memory,
     pairs_in_flight,
     popularity,
+    precision,
     reading,
     recency,
     reports,
@@ -181,6 +182,28 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: bool) ->
     assert [fit["pairs"] for fit in found["fits"]] == [250_000, 500_000]
     speeds = [speed for of in found["bandwidths"].values() for speed in of.values()]
     assert len(speeds) == 6 and all(math.isfinite(speed) == clock for speed in speeds)
+
+
+def test_precision(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = ("contrastive", "shared_warp")
+    arguments = ["--names", file, "--losses", *losses, "--n-epochs", 2, "--work", tmp_path / "work"]
+    found = result(monkeypatch, precision, tmp_path, *arguments, "--seeds", 0, 1)["results"]
+    assert tuple(found["likes.csv"]) == losses
+    for metrics in found["likes.csv"].values():
+        row = metrics["ndcg@20"]
+        first, second = (
+            rounded - exact for exact, rounded in zip(*row["values"].values(), strict=True)
+        )
+        assert row["largest difference"] == pytest.approx(max(abs(first), abs(second)))
+        assert row["difference"] == pytest.approx((first + second) / 2, abs=2e-6)
+        assert row["its error"] == pytest.approx(abs(first - second) / 2, abs=2e-6)
+        assert 0 < row["largest difference"] < 0.1
+        assert row["deviation"]["float32"] > 0
+    alone = result(monkeypatch, precision, tmp_path, *arguments, "--seeds", 1)["results"]
+    for loss, metrics in alone["likes.csv"].items():
+        row, before = metrics["recall@50"], found["likes.csv"][loss]["recall@50"]["values"]
+        assert row["values"] == {of: [values[1]] for of, values in before.items()}  # kept
+        assert all(map(math.isnan, [row["its error"], *row["deviation"].values()]))
 
 
 def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

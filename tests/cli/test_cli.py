@@ -107,6 +107,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
         "user_retention": 0.4,
         "weighting": "binary",
         "pairs_per_part": 256,
+        "precision": "bfloat16",
     }
     options = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items()]
     options += ["--validation-share=0.2", "--item-features=tags.csv"]

@@ -462,11 +462,34 @@ def test_workers_on_gpus_come_to_what_those_on_cpus_come_to(emulated_gpu: None) 
         np.testing.assert_array_equal(vectors, expected)
 
 
+def plan_for_gpus(precision: str) -> Plan:
+    settings = check_settings(Trainer(precision=precision).get_params(), LIKES.matrix.shape)
+    return Plan(settings, Rounds(1, 1), 1, 1, "cuda")
+
+
 def test_a_worker_without_a_gpu_does_not_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "cuda_problem", lambda: "there is none")
     message = r"on node \S+ cannot train: device='cuda' cannot be used: there is none"
     with pytest.raises(DeviceUnavailable, match=message):
-        Shard(Plan(None, Rounds(1, 1), 1, 1, "cuda"), 0, LIKES.matrix)
+        Shard(plan_for_gpus("float32"), 0, LIKES.matrix)
+
+
+def test_a_worker_whose_gpu_lacks_the_precision_does_not_train(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "cuda_problem", lambda: None)
+    monkeypatch.setattr(_core, "cuda_bfloat16_problem", lambda: "it is too old", raising=False)
+    message = r"on node \S+ cannot train: precision='bfloat16' cannot be used .*: it is too old"
+    with pytest.raises(DeviceUnavailable, match=message):
+        Shard(plan_for_gpus("bfloat16"), 0, LIKES.matrix)
+
+
+def test_workers_round_as_their_trainer_says() -> None:
+    """And, being more than one, come near to what they come to in float32."""
+    options = {"n_dims": 10, "n_negatives": 8, "batch_size": 64, "n_threads": 1}
+    trainers = [Trainer(**TRAINED, **options, precision=p) for p in ("float32", "bfloat16")]
+    for exact, rounded in zip(*(simulated(LIKES, each, 2, 2) for each in trainers), strict=True):
+        assert 1e-5 < abs(exact - rounded).max() < 0.05
 
 
 @pytest.mark.parametrize("device", ["cpu", "emulated"])

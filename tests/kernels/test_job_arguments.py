@@ -105,6 +105,13 @@ def test_the_size_of_parts():
     refused("pairs_per_part", 2**41, ValueError, "must be between 0 and")
 
 
+def test_the_precision():
+    refused("precision", "half", ValueError, "must be 'float32' or 'bfloat16', got 'half'")
+    refused("precision", "bfloat16", ValueError, "needs a loss whose pairs share negatives")
+    arguments = job_arguments(precision="bfloat16", loss="shared_warp")
+    assert _core.Job("cpu", **arguments).run(0, 8).pairs == 8
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 def test_the_type_of_an_array(name):
     array = job_arguments()[name]

@@ -283,6 +283,25 @@ def test_fused_multiply_adds_are_rounded_once():
             assert error <= abs(Fraction(float(neighbour)) - exact)
 
 
+def test_rounding_to_bfloat16_takes_the_nearest():
+    """bfloat16 is the upper half of a float, so its neighbours are found in the bits."""
+    rng = np.random.default_rng(4)
+    x = (rng.normal(size=20000) * 2.0 ** rng.integers(-100, 100, 20000)).astype(np.float32)
+    x[0] = 0
+    x[1::2].view(np.uint32)[:] &= 0xFFFFC000  # the lower half is 0, 1/4, 1/2 or 3/4 of a step
+    lower = (x.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    upper = (lower.view(np.uint32) + np.uint32(0x10000)).view(np.float32)
+    rounded = arithmetic.to_bfloat16(x)
+    assert rounded.dtype == np.float32
+    below, above = abs(x - lower), abs(upper - x)  # exact
+    np.testing.assert_array_equal(rounded[below < above], lower[below < above])
+    np.testing.assert_array_equal(rounded[below > above], upper[below > above])
+    tie = below == above
+    assert tie.sum() > 1000
+    assert ((rounded == lower) | (rounded == upper))[tie].all()
+    np.testing.assert_array_equal(arithmetic.to_bfloat16(-x), -rounded)
+
+
 def test_exponentials_and_logarithms_are_near_the_true_ones():
     x = np.linspace(-39.9, 80, 100001, dtype=np.float32)
     np.testing.assert_allclose(arithmetic.exp(x), np.exp(np.float64(x)), rtol=1.2e-7)

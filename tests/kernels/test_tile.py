@@ -87,6 +87,31 @@ def test_one_thread_equals_the_oracle(kernel, loss, rowwise, n_dims):
 
 
 @pytest.mark.parametrize(
+    ("loss", "rowwise", "n_dims", "batch_size"),
+    [
+        ("shared_warp", True, 1, 100),
+        ("softmax", False, 31, 100),
+        ("contrastive", True, 33, 0),
+        ("softmax", True, 100, 0),
+        ("shared_warp", False, 100, 0),
+        ("contrastive", False, 1024, 100),
+        ("softmax", True, 1500, 100),
+    ],
+)
+def test_rounded_operands_equal_the_oracle(isa, loss, rowwise, n_dims, batch_size):
+    """And they do change what is learned."""
+    changes = {"loss": loss, "rowwise": rowwise, "n_dims": n_dims, "batch_size": batch_size}
+    end = batch_size or 128
+    check("cpu", end, precision="bfloat16", **changes)
+    digests = set()
+    for precision in ("float32", "bfloat16"):
+        tables, likes, chosen = problem("cpu", precision=precision, **changes)
+        make_job(tables, likes, chosen).run(0, end)
+        digests.add(digest(snapshot(tables)))
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
     ("tile_size", "n_negatives", "n_items"),
     [(1, 1, 60), (33, 2, 5), (128, 7, 7), (33, 40, 9), (1, 256, 60), (128, 256, 230)],
 )
@@ -123,11 +148,14 @@ def test_long_rows_of_likes(kernel, batch_size):
     check(kernel, batch_size or 128, batch_size=batch_size, **changes)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_mini_batches_are_the_same_on_any_number_of_threads(loss):
+@pytest.mark.parametrize(
+    ("loss", "precision"), [*((loss, "float32") for loss in LOSSES), ("softmax", "bfloat16")]
+)
+def test_mini_batches_are_the_same_on_any_number_of_threads(loss, precision):
     digests = set()
+    changes = {"loss": loss, "precision": precision, "batch_size": 300}
     for n_threads in (1, 2, 3):
-        tables, likes, chosen = problem("cpu", loss=loss, n_threads=n_threads, batch_size=300)
+        tables, likes, chosen = problem("cpu", n_threads=n_threads, **changes)
         make_job(tables, likes, chosen).run(0, likes.nnz)
         digests.add(digest(snapshot(tables)))
     assert len(digests) == 1

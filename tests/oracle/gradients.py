@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from . import draws
-from .arithmetic import LANES, fma, lane_sum, product, squared_distance
+from .arithmetic import LANES, fma, lane_sum, product, squared_distance, to_bfloat16
 from .losses import PAIR_LOSSES, TILE_LOSSES
 from .problem import Gradient, Settings, Tables
 
@@ -84,7 +84,8 @@ def tile_gradients(
 ) -> list[Gradient]:
     """The gradients of a tile: of all users, then of all positives, then of all negatives.
 
-    A row whose coefficients are zero is left out.
+    A row whose coefficients are zero is left out. With ``precision="bfloat16"`` the vectors are
+    rounded when they are taken, and the coefficients of the negatives when the loss is known.
     """
     n_items = likes.shape[1]
     number = tables.users.dtype.type
@@ -97,6 +98,8 @@ def tile_gradients(
     j = likes.indices[pairs]
     k = draws.draw_shared_negatives(n_items, settings.n_negatives, settings.seed, epoch, first)
     u, v_j, v_k = tables.users[i], tables.items[j], tables.items[k]
+    if settings.precision == "bfloat16":
+        u, v_j, v_k = to_bfloat16(u), to_bfloat16(v_j), to_bfloat16(v_k)
 
     n_liked = np.diff(likes.indptr)[i]
     weights = np.where(n_liked < n_items, likes.data[pairs], 0).astype(number)
@@ -113,11 +116,13 @@ def tile_gradients(
     for begin in range(0, len(pairs), LANES):  # added up in float32, 32 pairs at a time
         counters["loss"] += float(lane_sum(loss.value[begin : begin + LANES]))
 
-    of_user, of_positive = loss.user[:, None], loss.positive[:, None]
-    totals = np.array([lane_sum(row) for row in loss.negatives])
-    users = product(loss.negatives.T.copy(), v_k) + (of_user * u - of_positive * v_j)
+    of_user, of_positive, of_negatives = loss.user[:, None], loss.positive[:, None], loss.negatives
+    if settings.precision == "bfloat16":
+        of_negatives = to_bfloat16(of_negatives)
+    totals = np.array([lane_sum(row) for row in of_negatives])
+    users = product(of_negatives.T.copy(), v_k) + (of_user * u - of_positive * v_j)
     positives = of_positive * (v_j - u)
-    negatives = product(loss.negatives, u) - totals[:, None] * v_k
+    negatives = product(of_negatives, u) - totals[:, None] * v_k
     active = np.flatnonzero(loss.positive > 0)
     return (
         [("user", int(i[t]), users[t]) for t in active]

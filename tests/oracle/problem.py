@@ -33,6 +33,7 @@ class Settings:
     pairs_per_part: int = 0  # 0: all pairs are one part
     batch_size: int = 0  # 0: asynchronous, every step updates its rows at once
     largest_gradient: float = 1.0  # of those that a mini-batch adds up; fixes how they are rounded
+    precision: str = "float32"  # of what the products of a tile take, or "bfloat16"
     rowwise: bool = False  # one AdaGrad accumulator for each row
     loss: str = "warp"
     tile_size: int = 1  # pairs that share negatives

@@ -156,6 +156,22 @@ def test_resumed_ends_like_uninterrupted(
         assert outcome(one) == expected
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_goes_on_with_its_precision(folder: Path, killer: Killer, precision: str) -> None:
+    params = {**NEVER_MIND, "precision": precision}
+    interrupted(folder, killer, 20, KeyboardInterrupt, params=params)
+    if precision == "float32":  # as in a checkpoint of a release that had no other
+        rewrite(folder, lambda whole: whole["info"]["hyperparameters"].pop("precision"))
+    stored = checkpoints.read_settings(folder)
+    assert stored is not None and stored["precision"] == precision
+    for other in ("float32", "bfloat16"):
+        with pytest.raises(TypeError, match="only verbose, device and n_threads, got 'precision'"):
+            Trainer.resume(folder, TRAIN, validation=VALIDATION, precision=other)
+    resumed = Trainer.resume(folder, TRAIN, validation=VALIDATION)
+    assert resumed.get_params()["precision"] == precision
+    assert outcome(resumed) == outcome(trainer(**params).fit(TRAIN, validation=VALIDATION))
+
+
 @pytest.mark.parametrize("validation", [None, VALIDATION])
 def test_goes_on_where_it_stopped(folder: Path, killer: Killer, validation: Any) -> None:
     killer.left, killer.error = 20, KeyboardInterrupt

@@ -225,6 +225,7 @@ BAD_PARAMETERS = [
     *(("pairs_per_part", bad, ValueError) for bad in (3, 2**40 - 1, 2**41)),
     *(("update", bad, ValueError) for bad in ("Sync", "", None, 1)),
     *(("loss", bad, ValueError) for bad in ("WARP", "", None, 1)),
+    *(("precision", bad, ValueError) for bad in ("float16", "BFLOAT16", "", None, 32)),
     *(("optimizer", bad, ValueError) for bad in ("adam", "", 1)),
     *(("weighting", bad, ValueError) for bad in ("log", "Binary", "", 1)),
     *(("ema_decay", bad, ValueError) for bad in (1, 1.5, -0.1, np.nan)),

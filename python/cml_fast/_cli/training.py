@@ -174,7 +174,7 @@ class TrainingData:
         if self.item_features is None and self.user_features is None:
             check_features_used(hyperparameters)
         if here:
-            choose_device(hyperparameters["device"])
+            choose_device(hyperparameters["device"], hyperparameters["precision"])
 
     def load_all(
         self, reading: Reading, known: Known, file: Path, random_state: int

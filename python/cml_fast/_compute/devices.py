@@ -105,14 +105,27 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def choose_device(device: Any) -> tuple[str, str]:
-    """Return ("cpu" or "cuda", a sentence that says why)."""
+def choose_device(device: Any, precision: Any = "float32") -> tuple[str, str]:
+    """Return ("cpu" or "cuda", a sentence that says why).
+
+    Raises
+    ------
+    ValueError
+        For an unknown device.
+    DeviceUnavailable
+        If "cuda" cannot be used, or the GPU that would be taken lacks this precision.
+    """
     if device not in DEVICES:
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
     if device == "cpu":
         return "cpu", "device='cpu' was asked for"
     problem = cuda_problem()
     if problem is None:
+        if precision == "bfloat16" and (lacking := _core.cuda_bfloat16_problem()):
+            raise DeviceUnavailable(
+                f"precision='bfloat16' cannot be used on this GPU: {lacking}; set "
+                "precision='float32'"
+            )
         return "cuda", "a CUDA device is available"
     if device == "cuda":
         raise DeviceUnavailable(f"device='cuda' cannot be used: {problem}")

@@ -28,7 +28,8 @@ def gradient_bound(settings: Settings, rank_weights: np.ndarray, weights: np.nda
       it knows, 2 w sqrt(2 (d_ij^2 + d_ik^2)), which is at most 8 w R.
     - Where pairs share negatives, a row can get a gradient from every pair of a tile:
       4 R w c for each. The kernels accept rows up to twice as far out as the ball, and so does the
-      bound, and another factor of 2 lies between it and the largest gradient.
+      bound, and another factor of 2 lies between it and the largest gradient. Rounding to bfloat16
+      makes gradients 1% larger at most.
 
     Parameters
     ----------

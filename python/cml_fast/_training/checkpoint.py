@@ -49,7 +49,7 @@ from ..data._ids import IdIndex
 from ..errors import DataError, ModelError
 from .ema import ENTITIES, MovingAverages
 from .fit_inputs import FitInputs
-from .hyperparameters import resolve
+from .hyperparameters import HYPERPARAMETERS, resolve
 from .likes import Likes, MappedLikes
 from .reports import Counters, EpochReport
 from .state import Best, TrainingState
@@ -224,14 +224,18 @@ def check_new(folder: Path) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:
-    """Return the hyper-parameters and checkpoint_every stored in a folder; None if it has none."""
+    """Return the hyper-parameters and checkpoint_every stored in a folder; None if it has none.
+
+    Hyper-parameters that the release which wrote them did not have are at their defaults.
+    """
     try:
         _check_begun(folder)
     except FileNotFoundError:
         return None
     info = read_info(folder, KIND)
     try:
-        return {**info["hyperparameters"], "checkpoint_every": info["every"]}
+        defaults = {name: row.signature_default for name, row in HYPERPARAMETERS.items()}
+        return {**defaults, **info["hyperparameters"], "checkpoint_every": info["every"]}
     except (KeyError, TypeError) as error:
         raise ModelError(f"{folder}/{KIND}.json does not describe a training") from error
 

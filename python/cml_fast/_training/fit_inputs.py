@@ -102,7 +102,7 @@ def check_fit_inputs(
     if isinstance(train, Interactions | Dataset):
         ids["user_ids"] = IdIndex("train.user", train.user_ids, likes.shape[0]).array
         ids["item_ids"] = IdIndex("train.item", train.item_ids, likes.shape[1]).array
-    device, reason = choose_device(trainer.device)
+    device, reason = choose_device(trainer.device, trainer.precision)
     settings = check_settings(trainer.get_params(), likes.shape, likes.nnz)
     if has_users:
         check_fits(settings, likes.shape, validated=validation is not None)

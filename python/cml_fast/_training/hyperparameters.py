@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import _core
 from .._compute.devices import default_threads
-from .._compute.losses import LOSSES, hardest_of, loss_named
+from .._compute.losses import LOSSES, hardest_of, loss_named, shares_negatives
 from .._compute.settings import Settings
 from .._threads import MAX_THREADS, usable_cores
 from .._validation.scalars import (
@@ -39,6 +39,7 @@ REPLAY = 1.0
 FEWEST_BATCHES = 32
 LEAST_BATCH, LARGEST_BATCH = 1024, 8192
 OPTIMIZERS = ("rowwise_adagrad", "adagrad")
+PRECISIONS = ("float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 MAX_HIDDEN = 2**16
 # Squared distances in float32 neither vanish nor overflow between these.
@@ -342,10 +343,10 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             """{"sync", "async"}
         "sync" is the paper's procedure (section 3.5): the gradients of a mini-batch are added up,
         then each vector is changed once. The result is the same to the bit for any number of
-        threads and on any device. "async" changes the vectors after each pair, or after each tile
-        of pairs that share negatives; threads do so without locks (Hogwild), so only
-        ``n_threads=1`` repeats a run to the bit. It is faster, above all with many threads or on
-        CUDA.""",
+        threads and, in float32 (``precision``), on any device. "async" changes the vectors after
+        each pair, or after each tile of pairs that share negatives; threads do so without locks
+        (Hogwild), so only ``n_threads=1`` repeats a run to the bit. It is faster, above all with
+        many threads or on CUDA.""",
             rare=True,
             kind=str,
         ),
@@ -374,6 +375,20 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
         likes of a matrix at once, and those of a `data.Dataset` in parts of 2^22.""",
             rare=True,
             nullable=True,
+        ),
+        Hyperparameter(
+            "precision",
+            "float32",
+            _choice(PRECISIONS),
+            "Of what the matrix products of training take: float32, or bfloat16, for GPUs.",
+            """{"float32", "bfloat16"}
+        Of the numbers that the matrix products of a training step take, vectors and coefficients of
+        the loss. "bfloat16" rounds them to 8 significant bits; what is learned, all sums and all
+        else stay float32. Tensor cores of GPUs then compute the products, which needs compute
+        capability 8.0 or newer, and only GPUs of one kind have the same bits. CPUs round in the
+        same way and are no faster. Not for "warp", which has no such products.""",
+            rare=True,
+            kind=str,
         ),
         Hyperparameter(
             "cov_weight",
@@ -602,6 +617,12 @@ def _check_effective(row: Hyperparameter, given: Any, values: Mapping[str, Any])
         raise ValueError(
             f"{row.name}={given!r} has no effect with cov_weight=0; leave it out or set cov_weight"
         )
+    if row.name == "precision" and given != "float32" and not shares_negatives(values["loss"]):
+        losses = ", ".join(f"loss={name!r}" for name in LOSSES if shares_negatives(name))
+        raise ValueError(
+            f"{row.name}={given!r} needs a loss whose pairs share negatives ({losses}), got "
+            f"loss={values['loss']!r}; choose one of these or precision='float32'"
+        )
 
 
 def check_features_used(params: Mapping[str, Any]) -> None:
@@ -666,6 +687,7 @@ def check_settings(
         batch_size=(values["batch_size"] or batch_size_of(n_pairs)) if sync else 0,
         pairs_per_part=values["pairs_per_part"] or 0,
         rowwise=values["optimizer"] == "rowwise_adagrad",
+        precision=values["precision"],
         loss=values["loss"],
         tile_size=loss_named(values["loss"]).tile_size,
         **{

@@ -146,7 +146,8 @@ def fit(
     ModelError
         If the checkpoint is damaged.
     DeviceUnavailable
-        If a worker that is to train on a GPU cannot use it; the message says why.
+        If a worker that is to train on a GPU cannot use it, or not with the trainer's
+        ``precision``; the message says why.
     RuntimeError
         If a node has no cml_fast or another version, or lost workers do not come back.
     TrainingDiverged
@@ -161,8 +162,9 @@ def fit(
     Notes
     -----
     With the same ``random_state``, ``n_workers`` and ``rounds_per_epoch`` the model is the same to
-    the bit on any cluster, whatever workers or nodes are lost on the way. With another number of
-    workers it is another one, about as good: see [Many workers](../user-guide/many-workers.md).
+    the bit on any cluster, whatever workers or nodes are lost on the way; on GPUs with
+    ``precision="bfloat16"``, on any cluster with GPUs of that kind. With another number of workers
+    it is another one, about as good: see [Many workers](../user-guide/many-workers.md).
 
     Both modes of ``update`` are supported, "async" on CPUs and with one thread for each worker.
 

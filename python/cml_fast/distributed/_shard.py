@@ -58,10 +58,10 @@ class WorkerRestarted(RuntimeError):
     """A worker has begun anew, and is not where the driver thinks it is."""
 
 
-def _check_cuda() -> None:
+def _check_cuda(precision: str) -> None:
     """Raise if no GPU can be used here; the message says on which node that is, and why."""
     try:
-        choose_device("cuda")
+        choose_device("cuda", precision)
     except DeviceUnavailable as error:
         raise DeviceUnavailable(
             f"a worker on node {platform.node()} cannot train: {error}"
@@ -110,7 +110,7 @@ class Shard:
 
     def __init__(self, plan: Plan, number: int, likes: Likes) -> None:
         if plan.device == "cuda":
-            _check_cuda()
+            _check_cuda(plan.settings.precision)
         self.plan, self.number, self.likes = plan, number, likes
         self.next_round: int | None = None
         self._bounds = item_bounds(likes.shape[1], plan.n_shares)
