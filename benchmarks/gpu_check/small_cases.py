@@ -18,14 +18,15 @@ from cml_fast._search.on_device import nearest_on_cuda
 
 from ..common.training_job import TrainingJob
 from .in_time import add_option, in_time
+from .kinds import BFLOAT16, arguments_of, is_there
 
 BATCH_SIZES = (0, 50)  # 0: asynchronous
 DIMS = (1, 31, 100, 300)  # 300: the kernel for any number of chunks
-# Losses with dimensions and negatives. Those whose pairs share negatives have kernels of their own.
+# Kinds with dimensions and negatives. Losses whose pairs share negatives have kernels of their own.
 # As in hashes.py, what tells most comes first.
 CASES = [
-    *((loss, 31, 40) for loss in ("softmax", "warp", "contrastive", "shared_warp")),
-    *((loss, n_dims, 40) for n_dims in (100, 300, 1) for loss in ("softmax", "warp")),
+    *((kind, 31, 40) for kind in ("softmax", "warp", BFLOAT16, "contrastive", "shared_warp")),
+    *((kind, n_dims, 40) for n_dims in (100, 300, 1) for kind in ("softmax", "warp", BFLOAT16)),
     *(("warp", n_dims, 7) for n_dims in DIMS),
 ]
 # More than 1,023 likes, so that asynchronous training has more than one warp, too.
@@ -35,7 +36,7 @@ SEARCHES = ((500, 10), (6000, 10), (6000, 1500))
 
 
 def train(
-    device: str, loss: str, n_dims: int, n_negatives: int, batch_size: int
+    device: str, kind: str, n_dims: int, n_negatives: int, batch_size: int
 ) -> dict[str, object]:
     rng = np.random.default_rng(1)
     likes = sp.csr_array((rng.random(SHAPE) < DENSITY).astype(np.float32))
@@ -44,17 +45,17 @@ def train(
     job = TrainingJob(
         likes,
         device,
-        loss=loss,
         n_dims=n_dims,
         n_negatives=n_negatives,
         n_threads=1,
         tile_size=TILE_SIZE,
-        **({} if loss == "softmax" else {"margin": 0.5}),
+        **({} if kind in ("softmax", BFLOAT16) else {"margin": 0.5}),
+        **arguments_of(kind),
         **update,
     )
     counters = job.run(0, 2 * likes.nnz)
     return {
-        "loss": loss,
+        "kind": kind,
         "n_dims": n_dims,
         "n_negatives": n_negatives,
         "batch_size": batch_size,
@@ -82,7 +83,8 @@ def main() -> None:
         # CuPy's pool puts arrays into one allocation: memcheck would see only its ends, and
         # initcheck would take all of it for initialised.
         cupy.cuda.set_allocator(None)
-    trainings = [partial(train, args.device, *case, n) for case in CASES for n in BATCH_SIZES]
+    cases = [case for case in CASES if is_there(case[0], args.device)]
+    trainings = [partial(train, args.device, *case, n) for case in cases for n in BATCH_SIZES]
     searches = [partial(search, *sizes) for sizes in SEARCHES] if args.device == "cuda" else []
     for run in in_time([*trainings[:4], *searches, *trainings[4:]], args.seconds):
         print(json.dumps(run()), flush=True)

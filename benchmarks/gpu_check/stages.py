@@ -197,7 +197,7 @@ def judge_tests(results: list[dict[str, Any]], device: str) -> dict[str, Any]:
 
 
 def hash_(context: Context) -> dict[str, Any]:
-    """Synchronous training leaves the same bits on the device as on the CPU."""
+    """Synchronous training leaves the same bits on the device as on the CPU, see hashes.py."""
     seconds = context.seconds_to_begin()
     done = context.module("hashes", "--device", context.device, "--seconds", seconds)
     cases = [record for record in done.records() if "equal" in record]
@@ -205,7 +205,7 @@ def hash_(context: Context) -> dict[str, Any]:
     summary = f"{len(cases) - len(different)} of {len(cases)} cases equal{left_out(done)}"
     if different:
         first = different[0]
-        summary += "; not {loss}, {n_dims} dimensions, batches of {batch_size}".format(**first)
+        summary += "; not {kind}, {n_dims} dimensions, batches of {batch_size}".format(**first)
     if done.problem:
         return failed(f"{summary}; {done.problem}", output=done.tail(), cases=cases)
     return (passed if cases and not different else failed)(summary, cases=cases)

@@ -13,7 +13,6 @@ import dataclasses
 import datetime
 import math
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,8 @@ def cases() -> list[tuple[str, Settings]]:
     return [
         (
             data,
-            replace(
-                settings_of(DATA[data][:2], DATA[data][2], loss=loss, update=update),
-                precision=precision,
+            settings_of(
+                DATA[data][:2], DATA[data][2], loss=loss, update=update, precision=precision
             ),
         )
         for loss, precision in LOSSES
@@ -111,8 +109,8 @@ def main() -> None:
     for row in rows:
         print(
             "{machine:9}{loss:8} {precision} batches of {batch_size:5}  {data:16}{blocks:5} blocks "
-            "of {warps_in_block} warps, {busy:4.0%} of the multiprocessors, {grid_syncs} grid syncs, "
-            "{bytes_of_pair:8,.0f} bytes and {atomics_of_pair:5,.0f} atomics a pair, "
+            "of {warps_in_block} warps, {busy:4.0%} of the multiprocessors, "
+            "{grid_syncs} grid syncs, {bytes_of_pair:8,.0f} bytes and {atomics_of_pair:5,.0f} atomics a pair, "
             "{pairs_per_second:14,.0f} pairs/s, most of the time: {bound}".format(**row)
         )
     print("\npredicted, in millions of pairs per second:\n\n" + table(rows))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from cml_fast import Trainer
+from cml_fast import Trainer, _core
 
 from ..common.clock import pairs_per_second, timed
 from ..common.machine_speed import padded
@@ -60,7 +60,10 @@ def points(plan: Plan, device: str, scale: float) -> Iterator[Point]:
                 for name, loss in ((ours, warp), (f"softmax, {update}", softmax)):
                     yield Point("threads", n, name, gowalla, {**loss, "n_threads": n})
     for size in [gowalla] if device == "cpu" else [gowalla, large]:
-        for name, loss in (("", WARP), ("softmax, ", SOFTMAX)):
+        kinds = [("", WARP), ("softmax, ", SOFTMAX)]
+        if device == "cuda":
+            kinds.append(("softmax in bfloat16, ", {**SOFTMAX, "precision": "bfloat16"}))
+        for name, loss in kinds:
             what = f"{name}{size.n_items:,} items"
             for n in plan.batches:
                 arguments = {**loss, "update": "sync", "batch_size": n}
@@ -88,6 +91,8 @@ def check_memory(device: str, n_bytes: int) -> None:
 
 
 def measure(point: Point, plan: Plan, device: str) -> dict[str, Any]:
+    if "precision" in point.arguments and (problem := _core.cuda_bfloat16_problem()):
+        raise LeftOut(problem)
     rows = point.size.n_users + point.size.n_items
     # Vectors, their accumulators, and the first vectors, which are copied.
     check_memory(device, 3 * 4 * rows * padded(point.arguments["n_dims"]))

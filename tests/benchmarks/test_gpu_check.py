@@ -16,6 +16,7 @@ from benchmarks.common.measurement_store import MeasurementStore
 from benchmarks.gpu_check import __main__ as gpu_check
 from benchmarks.gpu_check import hashes, planted, searches, small_cases, stages
 from benchmarks.gpu_check.in_time import in_time
+from benchmarks.gpu_check.kinds import BFLOAT16, is_there
 from benchmarks.gpu_check.process import ROOT, Finished, run
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import sweeps
@@ -331,8 +332,8 @@ def test_without_compute_sanitizer_its_stage_is_skipped(monkeypatch):
     [(True, 0, "passed"), (False, 0, "failed"), (True, None, "failed"), (True, 1, "failed")],
 )
 def test_judgement_of_the_hashes(monkeypatch, equal, returncode, status):
-    cases = [{"equal": True, "loss": "warp", "n_dims": 1, "batch_size": 7}]
-    cases += [{"equal": equal, "loss": "softmax", "n_dims": 33, "batch_size": 8}]
+    cases = [{"equal": True, "kind": "warp", "n_dims": 1, "batch_size": 7}]
+    cases += [{"equal": equal, "kind": "softmax", "n_dims": 33, "batch_size": 8}]
     done = finished("".join(json.dumps(case) + "\n" for case in cases), returncode)
     monkeypatch.setattr(stages.Context, "module", lambda *arguments: done)
     found = stages.hash_(context())
@@ -604,14 +605,17 @@ def test_what_was_timed_is_kept(monkeypatch, folder_of_times, measured, returnco
 # --- what runs on the device, on the CPU ------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_hashes_of_a_case(loss):
+@pytest.mark.parametrize("kind", [*LOSSES, BFLOAT16])
+def test_hashes_of_a_case(kind):
     shape = (30, 40, 300)
-    found = hashes.compare_devices((loss, shape, 33, 50), "cpu")
-    assert found["loss"] == loss
+    found = hashes.compare_devices((kind, shape, 33, 50), "cpu")
+    assert found["kind"] == kind
     assert found["equal"]
     assert len(set(found["hashes"].values())) == 1
-    assert set(found["hashes"]) == {"cpu", "device", "cpu then device", "device then cpu"}
+    expected = {"cpu", "device", "cpu then device", "device then cpu"}
+    if kind == BFLOAT16:
+        expected = {"cpu", "device", "device again", "device, resumed"}
+    assert set(found["hashes"]) == expected
     assert 200 < found["pairs"] <= 300
 
 
@@ -639,23 +643,41 @@ def test_a_bit_that_differs_shows(monkeypatch):
     }
 
 
+@pytest.mark.parametrize("again", [0.0, 0.25])
+def test_with_bfloat16_only_the_device_must_repeat_itself(monkeypatch, again):
+    """The tables of the CPU are others, because tensor cores add up in another order."""
+    real, calls = hashes.train, []
+
+    def train(likes, kind, n_dims, batch_size, *devices):
+        calls.append(devices)
+        arrays = real(likes, kind, n_dims, batch_size, *["cpu"] * len(devices))
+        if devices[0] == "other":
+            arrays["items"] += 0.5 + again * len(calls)
+        return arrays
+
+    monkeypatch.setattr(hashes, "train", train)
+    found = hashes.compare_devices((BFLOAT16, (30, 40, 300), 33, 50), "other")
+    assert found["equal"] == (again == 0)
+    assert set(found["differences"]) == {"device", "device again", "device, resumed"}
+    assert calls == [("cpu",), ("other",), ("other",), ("other", "other")]
+
+
 @pytest.mark.parametrize("batch_size", small_cases.BATCH_SIZES)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_small_cases_do_something(loss, batch_size):
-    found = small_cases.train("cpu", loss, 31, 40, batch_size)
-    assert found["loss"] == loss
+@pytest.mark.parametrize("kind", [*LOSSES, BFLOAT16])
+def test_small_cases_do_something(kind, batch_size):
+    found = small_cases.train("cpu", kind, 31, 40, batch_size)
+    assert found["kind"] == kind
     assert found["pairs"] > 500
     assert found["active"] > 0.5 * found["pairs"]
 
 
 def test_every_loss_is_hashed_sanitized_and_timed():
-    assert (
-        {case[0] for case in hashes.CASES} == {case[0] for case in small_cases.CASES} == {*LOSSES}
-    )
-    both = {"warp", "softmax"}  # a kernel of pairs, and one of tiles
+    hashed, sanitized = ({case[0] for case in of.CASES} for of in (hashes, small_cases))
+    assert hashed == sanitized == {*LOSSES, BFLOAT16}
+    both = {"warp", "softmax", BFLOAT16}  # a kernel of pairs, and two of tiles
     for update in ("async", "sync"):
         batches = {
-            point.arguments["loss"]
+            BFLOAT16 if "precision" in point.arguments else point.arguments["loss"]
             for point in sweeps.points(QUICK, "cuda", 1.0)
             if point.sweep == "batches" and point.arguments["update"] == update
         }
@@ -664,6 +686,14 @@ def test_every_loss_is_hashed_sanitized_and_timed():
         cases = hashes.CASES if dims is hashes.DIMS else small_cases.CASES
         at = 2 if dims is hashes.DIMS else 1
         assert {(case[0], case[at]) for case in cases} >= {*itertools.product(both, dims)}
+
+
+@pytest.mark.parametrize("problem", ["", "too old"])
+def test_bfloat16_is_checked_where_the_gpu_has_it(monkeypatch, problem):
+    monkeypatch.setattr(_core, "cuda_bfloat16_problem", lambda: problem, raising=False)
+    assert is_there(BFLOAT16, "cuda") == (problem == "")
+    assert is_there("softmax", "cuda")
+    assert is_there(BFLOAT16, "cpu")
 
 
 def test_small_cases_have_several_tiles_in_flight():
