@@ -19,11 +19,13 @@
 #
 # CML_CUDA chooses the CUDA kernels: AUTO for the GPUs of this machine if there is nvcc, ON for all
 # GPUs (as in a wheel), OFF. CPU kernels are built for this machine too; a wheel has those of all.
+# CML_FIXED_CHUNKS chooses the lengths of rows that have CPU kernels of their own, see CMakeLists.txt.
 # WHEEL_SETTINGS are variables for CMake, NAME=VALUE, of a wheel that is built quickly. FUZZ_INPUTS is
 # how many files `make fuzz` changes. PYTHON is the interpreter, 3.10 or newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
+CML_FIXED_CHUNKS ?= AUTO
 FUZZ_INPUTS ?= 1000000
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,7 +40,8 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile
 # in isolation, with build tools of their own.
 INSTALL := $(PIP) --no-deps --no-build-isolation \
 	--config-settings=cmake.define.CML_CPU=NATIVE \
-	--config-settings=cmake.define.CML_CUDA=$(CML_CUDA) --editable
+	--config-settings=cmake.define.CML_CUDA=$(CML_CUDA) \
+	"--config-settings=cmake.define.CML_FIXED_CHUNKS=$(CML_FIXED_CHUNKS)" --editable
 BUILD_REQUIREMENTS := "scikit-build-core>=0.10" "pybind11>=2.13" "cmake>=3.24" ninja
 COMPILED := pyproject.toml CMakeLists.txt $(wildcard cmake/* csrc/*/* csrc/*/*/*)
 

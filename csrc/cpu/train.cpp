@@ -23,14 +23,19 @@ std::vector<std::pair<std::string, KernelOf>> usable_kernels() {
     const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                     __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+    [[maybe_unused]] const bool v4 =
+        v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl");
 #ifdef CML_WITH_X86_64_V4
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                    __builtin_cpu_supports("avx512vl");
     if (v4) kernels.emplace_back("x86-64-v4", kernel_x86_64_v4);
 #endif
+#ifdef CML_WITH_X86_64_V3
     if (v3) kernels.emplace_back("x86-64-v3", kernel_x86_64_v3);
+#endif
+#ifdef CML_WITH_X86_64_V2
     if (v2) kernels.emplace_back("x86-64-v2", kernel_x86_64_v2);
+#endif
 #else
     kernels.emplace_back("portable", kernel_portable);
 #endif

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pybind11
 import pytest
+from support.kernels import INSTRUCTION_SETS
 from support.packages import copy_package
 
 import cml_fast
@@ -131,7 +132,7 @@ def add_the_loss(copy: Path) -> None:
 def build(copy: Path) -> None:
     settings = {
         "CMAKE_BUILD_TYPE": "Debug",
-        "CML_CPU": "NATIVE",
+        "CML_CPU": INSTRUCTION_SETS[0],  # the one that is used
         "CML_FIXED_CHUNKS": "NONE",
         "CML_CUDA": "OFF",
         "Python_EXECUTABLE": sys.executable,

@@ -85,6 +85,7 @@ def raw_job(device, arrays, chosen, n_items):
         seed=chosen.seed,
         batch_size=chosen.batch_size,
         pairs_per_part=chosen.pairs_per_part,
+        precision=chosen.precision,
         largest_gradient=100.0,
     )
 

@@ -4,8 +4,7 @@ nothing, and mistakes are reported."""
 from __future__ import annotations
 
 import pytest
-from support.kernels import INSTRUCTION_SETS
-from support.sanitizers import BATCHES, BATCHES_CPP, Sanitized
+from support.sanitizers import BATCHES, BATCHES_CPP, INSTRUCTION_SETS_OF, Sanitized
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +44,7 @@ _core.Job("cpu", **job_arguments(instruction_set=instruction_set(), {changes})).
 """
 
 
-@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
+@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS_OF["address,undefined"])
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

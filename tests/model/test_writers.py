@@ -4,10 +4,10 @@ import functools
 import multiprocessing
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import pyarrow.csv  # noqa: F401  before processes are forked, each of which would import it
 import pytest
 from support.trainers import trainer, vectors
 
@@ -18,6 +18,10 @@ from cml_fast._search import bulk
 from cml_fast._training.checkpoint import Checkpoint
 from cml_fast.data import synthetic
 from cml_fast.errors import ModelError
+
+# Before processes are forked, each of which would import them. pyarrow looks for pandas.
+for package in ("pandas", "pyarrow.csv"):
+    import_module(package)
 
 FORK = multiprocessing.get_context("fork")
 TRAIN = synthetic(40, 30, 300).interactions
