@@ -111,7 +111,8 @@ def main() -> None:
             "{machine:9}{loss:8} {precision} batches of {batch_size:5}  {data:16}{blocks:5} blocks "
             "of {warps_in_block} warps, {busy:4.0%} of the multiprocessors, "
             "{grid_syncs} grid syncs, {bytes_of_pair:8,.0f} bytes and {atomics_of_pair:5,.0f} "
-            "atomics a pair, {pairs_per_second:14,.0f} pairs/s, most of the time: {bound}".format(**row)
+            "atomics a pair, {pairs_per_second:14,.0f} pairs/s, most of the time: "
+            "{bound}".format(**row)
         )
     print("\npredicted, in millions of pairs per second:\n\n" + table(rows))
     record = {
