@@ -160,7 +160,7 @@ std::string cuda_bfloat16_problem() {
     const int found = attributes.ptxVersion;
     if (found >= kNeeded) return "";
     return "it needs a GPU of compute capability 8.0 or newer, and kernels that were compiled for "
-           "one; those for this GPU were compiled for " +
+           "one (CML_CUDA=ON has them); those for this GPU were compiled for " +
            std::to_string(found / 10) + "." + std::to_string(found % 10);
 }
 

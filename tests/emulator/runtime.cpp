@@ -32,6 +32,7 @@ struct Recorded {
     int32_t blocks, threads, teams;
     int64_t shared_bytes;
 };
+int ptx_version;                  // that kernels were compiled for
 std::vector<Recorded>* recorded;  // null: kernels run
 int32_t resident_blocks = 1;      // on each multiprocessor
 dim3 first_grid, first_block;     // of the first kernel, once there is one
@@ -168,7 +169,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
-    *attributes = {90};
+    *attributes = {ptx_version};
     return cudaSuccess;
 }
 
@@ -346,6 +347,14 @@ extern "C" int64_t emulator_step(const cml::Job* job, const cml::RowGradients* g
     } catch (const std::exception&) {
         return -2;
     }
+}
+
+// What _core.cuda_bfloat16_problem() returns if kernels were compiled for this version, 90 for 9.0.
+extern "C" const char* emulator_bfloat16_problem(int32_t version) {
+    static std::string found;
+    ptx_version = version;
+    found = cml::cuda_bfloat16_problem();
+    return found.c_str();
 }
 
 // What _core.cuda_batch_bytes() returns.

@@ -3,6 +3,7 @@
 test_tile.py compares the CPU with the oracle. A GPU adds up in an order of its own.
 """
 
+import ctypes
 import itertools
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from oracle.losses import TILE_LOSSES
 from support.kernels import digest, make_job, mostly_slow, snapshot
 from test_tile_emulated import assert_same_as_cpu, problem, train, wide_bound  # noqa: F401
+
+from cml_fast import _core
 
 PRECISION = {"precision": "bfloat16"}
 
@@ -43,6 +46,30 @@ def test_any_order_and_grid(emulator, batch_size):
 def test_it_is_not_float32(emulator):
     changes = {"loss": "softmax", "n_users": 8, "n_items": 30, "batch_size": 40}
     assert train("emulated", **changes, **PRECISION)[0] != train("emulated", **changes)[0]
+
+
+@pytest.mark.parametrize("n_dims", [31, 100, 300])
+def test_a_gpu_repeats_itself_and_is_near_the_cpu(cuda_device, n_dims):
+    if cuda_device == "cuda" and (lacking := _core.cuda_bfloat16_problem()):
+        pytest.skip(lacking)
+    changes = {"loss": "softmax", "n_users": 8, "n_items": 30, "batch_size": 40, "n_dims": n_dims}
+
+    def trained(device):
+        tables, likes, chosen = problem(device, **changes, **PRECISION)
+        make_job(tables, likes, chosen).run(0, 2 * likes.nnz)
+        return snapshot(tables)
+
+    expected, found = trained("cpu"), trained(cuda_device)
+    assert digest(found) == digest(trained(cuda_device))
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_kernels_for_older_gpus_do_not_have_it(emulator):
+    emulator.emulator_bfloat16_problem.restype = ctypes.c_char_p
+    assert emulator.emulator_bfloat16_problem(80) == b""
+    problem = emulator.emulator_bfloat16_problem(75).decode()
+    assert problem.endswith("those for this GPU were compiled for 7.5")
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, 1e35])
