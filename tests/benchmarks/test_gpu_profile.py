@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.gpu_check.process import Finished
+from benchmarks.gpu_check.kinds import BFLOAT16
 from benchmarks.gpu_profile import __main__ as gpu_profile
 from benchmarks.gpu_profile import launches
 
@@ -120,5 +121,6 @@ def test_without_a_profiler_or_a_gpu_it_says_so(ncu, capsys, monkeypatch):
 
 def test_every_kind_of_kernel_is_launched():
     launches.main("cpu", 0.005)
-    kinds = {(case["loss"], case["update"]) for case in launches.CASES}
-    assert kinds == {(loss, update) for loss in ("softmax", "warp") for update in ("sync", "async")}
+    updates = ("sync", "async")
+    kinds = {(kind, arguments["update"]) for kind, arguments in launches.CASES}
+    assert kinds == {(kind, of) for kind in ("softmax", "warp", BFLOAT16) for of in updates}
