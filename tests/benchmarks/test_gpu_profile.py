@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.gpu_check.process import Finished
 from benchmarks.gpu_check.kinds import BFLOAT16
+from benchmarks.gpu_check.process import Finished
 from benchmarks.gpu_profile import __main__ as gpu_profile
 from benchmarks.gpu_profile import launches
 
