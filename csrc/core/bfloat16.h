@@ -1,9 +1,9 @@
 // Rounding to bfloat16, the upper 16 bits of a float: 8 bits of the significand.
 //
 // With `precision="bfloat16"` the operands of the products of a tile are rounded: rows when they
-// are copied from the tables, coefficients after the loss. They stay floats, so everything else is
-// the same. Their products are exact in float32, and a GPU can compute them on its tensor cores
-// (cuda/tensor_cores.cuh).
+// are copied from the tables, and the coefficients of negatives after the loss; those of users and
+// positives are not rounded. They stay floats, so everything else is the same. Their products are
+// exact in float32, and a GPU can compute them on its tensor cores (cuda/tensor_cores.cuh).
 #pragma once
 
 #include "lanes.h"

@@ -21,15 +21,14 @@ struct TileArrays {
     using Lanes = L;
     static constexpr int kRowChunks = kFixedChunks;
     static constexpr bool kFragments = kTensorCores;
-    static constexpr bool kShort = kRowChunks > 0 && kRowChunks <= 4;  // registers have room
+    // Registers have room for more sums where rows are short.
+    static constexpr bool kShort = kRowChunks > 0 && kRowChunks <= 4;
     static constexpr int kProductChunks = kTensorCores && kShort ? 4 : Lanes::kProductChunks;
     // What a lane is, and the distances between rows that the lanes read: see workspace.h.
     static constexpr bool kPairInLane = Lanes::kInLane == InLane::kPair;
     static constexpr int64_t kColumnStride = kPairInLane ? kPairColumns : kLanes;
-    // Negatives whose rows are copied side by side.
-    static constexpr int kNegativesAtOnce = kPairInLane                 ? 1
-                                            : kShort || kRowChunks == 0 ? kSharedDrawn
-                                                                        : 2;
+    // Negatives whose rows are copied side by side, as far as registers have room for them.
+    static constexpr int kNegativesAtOnce = kPairInLane ? 1 : kRowChunks <= 4 ? kSharedDrawn : 2;
 
     const Job& job;
     Pair* pairs;
