@@ -55,15 +55,14 @@ CML_FN const float* sector(const BlockOperand<kStepStride>& a) {
 }
 
 // x[i] of lane t of each four becomes x[t] of lane i.
-template <class T>
-CML_FN void exchange(T (&x)[4]) {
+CML_FN void exchange(float (&x)[4]) {
     CML_UNROLL
     for (int bit = 1; bit < 4; bit *= 2) {
         const bool upper = (Lanes::lane() & bit) != 0;
         CML_UNROLL
         for (int i = 0; i < 4; ++i) {
             if ((i & bit) != 0) continue;
-            const T other = __shfl_xor_sync(kAllLanes, upper ? x[i] : x[i + bit], bit);
+            const float other = __shfl_xor_sync(kAllLanes, upper ? x[i] : x[i + bit], bit);
             x[i] = upper ? other : x[i];
             x[i + bit] = upper ? x[i + bit] : other;
         }

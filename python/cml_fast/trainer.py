@@ -282,8 +282,8 @@ class Trainer(LikesTransformer):
 
         It continues at the pair where the checkpoint was written, keeps writing checkpoints there,
         and ends as if it had never been interrupted. With ``update="sync"`` that is true to
-        the bit, also on another device (but with ``precision="bfloat16"``) or number of threads;
-        with "async", for one CPU thread. A finished training is returned as it is.
+        the bit, also with another number of threads and, in float32 (``precision``), on another
+        device; with "async", for one CPU thread. A finished training is returned as it is.
 
         Parameters
         ----------

@@ -110,6 +110,24 @@ def test_two_chunks_share_the_loads_of_the_rows(machine):
     assert seconds[1] - seconds[0] > 1.3 * (seconds[2] - seconds[1])
 
 
+@pytest.mark.parametrize("machine", [A100, H100, RTX_4090], ids=lambda machine: machine.name)
+def test_tensor_cores_make_products_faster_and_nothing_else(machine):
+    launch = launched((128, 8, 0, 64))()[0]
+    seconds = [
+        model.Work(
+            machine,
+            settings_of(GOWALLA[:2], GOWALLA[2], update="sync", precision=precision),
+            GOWALLA[:2],
+            GOWALLA[2],
+            launch,
+        ).seconds()
+        for precision in ("float32", "bfloat16")
+    ]
+    before, after = (of.pop("products") for of in seconds)
+    assert 2 < before / after < 6
+    assert seconds[0] == seconds[1]
+
+
 def test_what_a_pair_of_the_softmax_costs():
     found = predicted(grid=(66, 8, 0), batch_size=66 * 128)
     assert found.busy == 0.5
