@@ -27,7 +27,7 @@ from ._training.covariance import CovarianceStep
 from ._training.estimate import describe
 from ._training.feature_step import FeatureStep, has_likes, place_cold_start
 from ._training.fit_inputs import FitInputs, check_fit_inputs, sample_of_users
-from ._training.growing import grown_tables
+from ._training.growing import Begun, grown
 from ._training.hints import hints
 from ._training.hyperparameters import (
     HYPERPARAMETERS,
@@ -256,7 +256,7 @@ class Trainer(LikesTransformer):
                 ids = inputs.ids or last.ids
                 state = TrainingState(last.tables, last.seed, ids, n_pairs, done, done * n_pairs)
                 state.networks = self._networks(inputs, last.networks, generator)
-                state.averages = last.averages
+                state.averages = last.averages if inputs.settings.ema_decay > 0 else None
                 state.user_retention = inputs.settings.user_retention
             state.temperature = temperature
             job = self._make_job(inputs, state)  # the last that may refuse an argument
@@ -488,19 +488,21 @@ class Trainer(LikesTransformer):
         users = choose_users(likes, np.flatnonzero(np.diff(new.indptr)), replay, generator)
         update = Update(likes, users, n_epochs, self.weighting_)
 
-        def grown(inputs: FitInputs) -> Tables:
+        def begin(inputs: FitInputs) -> Begun:
             known = {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
-            return grown_tables(
+            return grown(
                 last,
                 known,
                 inputs.likes,
                 known_likes,
+                users,
                 inputs.features,
                 inputs.settings.max_norm,
+                inputs.settings.ema_decay,
                 generator,
             )
 
-        self._go_on(update, ids, grown, validation=validation, **given)
+        self._go_on(update, ids, begin, validation=validation, **given)
         return self
 
     def forget(
@@ -576,14 +578,16 @@ class Trainer(LikesTransformer):
         update = Update(likes, np.arange(likes.shape[0]), n_epochs, self.weighting_)
         ids = {axis: ids[kept[axis.replace("_id", "")]] for axis, ids in last.ids.items()}
 
-        def left(inputs: FitInputs) -> Tables:
+        def left(inputs: FitInputs) -> Begun:
             arrays = last.tables.to_numpy()
             arrays |= {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
             rows = {
                 name: array[kept[name.replace("_accumulator", "")]]
                 for name, array in arrays.items()
             }
-            return Tables(inputs.device, last.tables.n_dims, **rows, rowwise=last.tables.rowwise)
+            rowwise = last.tables.rowwise
+            # What was learned from them is not averaged any longer.
+            return Tables(inputs.device, last.tables.n_dims, **rows, rowwise=rowwise), None
 
         self._go_on(
             update,
@@ -601,7 +605,7 @@ class Trainer(LikesTransformer):
         self,
         update: Update,
         ids: dict[str, np.ndarray],
-        make_tables: Callable[[FitInputs], Tables],
+        begin: Callable[[FitInputs], Begun],
         *,
         callbacks: Any,
         user_features: Any,
@@ -610,7 +614,7 @@ class Trainer(LikesTransformer):
         checkpoint_every: float,
         validation: Any = None,
     ) -> None:
-        """Train on an update, from the tables that `make_tables` makes of checked arguments."""
+        """Train on an update, from what `begin` makes of checked arguments."""
         last = self._state
         inputs = check_fit_inputs(
             self,
@@ -636,9 +640,9 @@ class Trainer(LikesTransformer):
             check_new(folder)
         done, n_pairs = last.n_epochs, inputs.trained.nnz
         networks = self._networks(inputs, last.networks, np.random.default_rng(last.seed))
-        tables = make_tables(inputs)
+        tables, averages = begin(inputs)
         state = TrainingState(tables, last.seed, ids, n_pairs, done, done * n_pairs)
-        state.networks = networks
+        state.averages, state.networks = averages, networks
         state.move_to(inputs.device)
         state.user_retention = self._with_retention(inputs, last).settings.user_retention
         state.temperature = self._choose_temperature(replace(inputs, update=None), last)

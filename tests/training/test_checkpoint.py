@@ -780,6 +780,34 @@ def test_tables_that_cannot_be(folder: Path, change: dict[str, Any], message: st
         Trainer.resume(folder, TRAIN)
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"user_weights": None}, "must hold the arrays"),
+        ({"users": USERS[:5].copy()}, "of other tables"),
+        ({"item_weights": np.ones(79)}, "weights of other tables"),
+        ({"item_weights": np.full(80, -1.0)}, "not finite"),
+        ({"user_weights": np.full(120, np.nan)}, "not finite"),
+    ],
+)
+def test_averages_that_cannot_be(folder: Path, change: dict[str, Any], message: str) -> None:
+    trainer().fit(TRAIN).partial_fit(TRAIN, checkpoint=folder)
+    good = {"users": USERS, "items": ITEMS, "user_weights": np.ones(120)}
+    good["item_weights"] = np.zeros(80)
+    arrays = {name: array for name, array in {**good, **change}.items() if array is not None}
+
+    def swap(whole: dict[str, Any], arrays: dict[str, np.ndarray] = arrays) -> None:
+        whole["files"]["averages.safetensors"] = folders._write_data_file(
+            folder, "averages.safetensors", lambda path: folders.write_arrays(path, arrays)
+        )
+
+    rewrite(folder, swap)
+    with pytest.raises(ModelError, match=rf"averages-[0-9a-f]+\.safetensors.*{message}"):
+        Trainer.resume(folder)
+    rewrite(folder, lambda whole: swap(whole, good))
+    assert Trainer.resume(folder).model_.user_vectors.min() == 1
+
+
 # Bad arguments
 
 

@@ -18,7 +18,8 @@ from cml_fast import Trainer
 from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
 from cml_fast._training import hyperparameters, loop
-from cml_fast._training.growing import SHARE_OF_ACCUMULATORS
+from cml_fast._training.growing import POWER_OF_KNOWN, SHARE_OF_ACCUMULATORS
+from cml_fast._training.state import TrainingState
 from cml_fast._training.update import choose_users, join, only_users
 from cml_fast.data import Interactions, split, synthetic
 from cml_fast.errors import DataError
@@ -182,17 +183,97 @@ def before_training(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarra
 
 
 @pytest.mark.parametrize("loss", ["softmax", "warp"])
-def test_known_rows_begin_at_the_model_with_their_accumulators(
-    loss: str, before_training: list[dict[str, np.ndarray]]
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_known_rows_begin_at_their_last_vectors_with_their_accumulators(
+    decay: float, loss: str, before_training: list[dict[str, np.ndarray]]
 ) -> None:
-    fitted = trainer(loss=loss).fit(OLD)
-    model, tables = fitted.model_, tables_of(fitted)
+    fitted = trainer(loss=loss, ema_decay=decay).fit(OLD)
+    tables = tables_of(fitted)
+    assert (decay == 0) == np.array_equal(tables["users"], fitted.model_.user_vectors)
     fitted.partial_fit(NEW)
-    begun = before_training[-1]
-    np.testing.assert_array_equal(begun["users"][:120], model.user_vectors)
-    np.testing.assert_array_equal(begun["items"][:80], model.item_vectors)
-    for name, n in (("user_accumulators", 120), ("item_accumulators", 80)):
-        np.testing.assert_array_equal(begun[name][:n], tables[name])
+    for name, n in (("users", 120), ("items", 80)):
+        np.testing.assert_array_equal(before_training[-1][name][:n], tables[name])
+        name = f"{name[:-1]}_accumulators"
+        np.testing.assert_array_equal(before_training[-1][name][:n], tables[name])
+
+
+def test_users_who_are_not_trained_begin_at_the_model(
+    before_training: list[dict[str, np.ndarray]],
+) -> None:
+    fitted = trainer().fit(OLD)
+    tables, model = tables_of(fitted), fitted.model_
+    fitted.partial_fit(NEW, replay=0)
+    begun = before_training[-1]["users"][:120]
+    is_trained = OLD.user_ids == "user-00003"
+    np.testing.assert_array_equal(begun[~is_trained], model.user_vectors[~is_trained])
+    np.testing.assert_array_equal(begun[is_trained], tables["users"][is_trained])
+    np.testing.assert_array_equal(before_training[-1]["items"][:80], tables["items"])
+
+
+@pytest.fixture
+def after_epochs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
+    """The tables at the end of each epoch."""
+    ended: list[dict[str, np.ndarray]] = []
+    average = TrainingState.average
+
+    def spy(self: TrainingState, decay: float) -> None:
+        ended.append(self.tables.to_numpy())
+        average(self, decay)
+
+    monkeypatch.setattr(TrainingState, "average", spy)
+    return ended
+
+
+def test_averages_go_on_where_likes_are_the_same(
+    after_epochs: list[dict[str, np.ndarray]],
+) -> None:
+    """A row weighs its earlier epochs by the share of its likes that were known, to a power."""
+    decay = 0.5
+    fitted = trainer(n_epochs=3, ema_decay=decay).fit(OLD)
+    model = {"users": fitted.model_.user_vectors, "items": fitted.model_.item_vectors}
+    fitted.partial_fit(NEW, n_epochs=2)
+    known = {"users": np.diff(MATRIX.indptr), "items": np.bincount(MATRIX.indices, minlength=80)}
+    counts = {"users": fitted.model_.user_counts, "items": fitted.model_.item_counts}
+    found = {"users": fitted.model_.user_vectors, "items": fitted.model_.item_vectors}
+    for entity, before in model.items():
+        n = len(before)
+        share = known[entity] / counts[entity][:n]
+        assert (share == 1).any() and (share < 1).any()
+        weight = (1 + decay + decay**2) * share**POWER_OF_KNOWN  # of the last epoch of the fit: 1
+        one, two = (epoch[entity] for epoch in after_epochs[-2:])
+        sums = (decay**2 * weight)[:, None] * before + decay * one[:n] + two[:n]
+        np.testing.assert_allclose(
+            found[entity][:n], sums / (decay**2 * weight + decay + 1)[:, None], atol=1e-6
+        )
+        new = (decay * one[n:] + two[n:]) / (decay + 1)
+        np.testing.assert_allclose(found[entity][n:], new, atol=1e-6)
+
+
+def test_an_update_without_averages_forgets_them() -> None:
+    fitted = trainer(ema_decay=0.5).fit(OLD).set_params(ema_decay=0.0).partial_fit(NEW)
+    np.testing.assert_array_equal(fitted.model_.user_vectors, tables_of(fitted)["users"])
+    again = fitted.set_params(ema_decay=0.5).partial_fit(OLD, n_epochs=1)
+    np.testing.assert_array_equal(again.model_.user_vectors, tables_of(again)["users"])
+
+
+def test_a_warm_start_without_averages_forgets_them() -> None:
+    fitted = trainer(ema_decay=0.5).fit(OLD)
+    fitted.set_params(ema_decay=0.0, warm_start=True).fit(OLD)
+    np.testing.assert_array_equal(fitted.model_.user_vectors, tables_of(fitted)["users"])
+
+
+@pytest.mark.parametrize(("given", "drawn"), [(None, 128), (200, 200)])
+@pytest.mark.parametrize("loss", ["softmax", "contrastive"])
+def test_an_update_draws_fewer_negatives_if_their_number_is_not_set(
+    loss: str, given: int | None, drawn: int, chosen: list[Settings]
+) -> None:
+    fitted = trainer(loss=loss, n_negatives=given, n_epochs=1).fit(OLD)
+    fitted.partial_fit(NEW, n_epochs=1)
+    fit, update = chosen
+    assert (fit.n_negatives, update.n_negatives) == (given or 256, drawn)
+    assert fitted.n_negatives_ == fitted.model_.hyperparameters["n_negatives"] == drawn
+    assert update.importance_weight == pytest.approx(82 / drawn)
+    assert update.negative_weight * drawn == pytest.approx(fit.negative_weight * fit.n_negatives)
 
 
 def test_new_rows_begin_at_the_mean_of_those_they_are_linked_to(

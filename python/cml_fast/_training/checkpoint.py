@@ -60,6 +60,7 @@ KIND = "checkpoint"
 AXES = ("user_ids", "item_ids")
 DATA = ("train", "validation", "user_features", "item_features")
 NETWORK_ARRAYS = (*PARAMETERS, *ACCUMULATORS)
+WEIGHTS = {entity: f"{entity[:-1]}_weights" for entity in ENTITIES}  # of averages
 TABLES = ("users", "user_accumulators", "items", "item_accumulators")
 
 Record = TypeVar("Record", Counters, EpochReport)
@@ -110,8 +111,9 @@ class Checkpoint:
             files["networks.safetensors"] = network_writer(state.networks, NETWORK_ARRAYS)
         if best is not None:
             files["best.safetensors"] = _table_writer(best.tables)
-        for name, averages in _averages_of(state).items():
-            files[name] = partial(write_arrays, arrays=averages.to_arrays())
+        averages = _averages_of(state)
+        for name, averaged in averages.items():
+            files[name] = partial(write_arrays, arrays=_arrays_of_averages(averaged))
         if best is not None and best.networks:
             files["bestnetworks.safetensors"] = network_writer(best.networks, NETWORK_ARRAYS)
         if state.ids:
@@ -137,7 +139,8 @@ class Checkpoint:
             "stopped": state.stopped,
             "networks": sorted(state.networks),
             "rowwise": state.tables.rowwise,
-            "averaged": {name: [a.first, a.last] for name, a in _averages_of(state).items()},
+            "averaged": {name: [a.first, a.last] for name, a in averages.items()},
+            "weighted": [name for name, a in averages.items() if a.weights is not None],
             "update": self.update
             and {"n_epochs": self.update.n_epochs, "weighting": self.update.weighting},
         }
@@ -287,6 +290,11 @@ def _averages_of(state: TrainingState) -> dict[str, MovingAverages]:
     return {name: averages for name, averages in found.items() if averages is not None}
 
 
+def _arrays_of_averages(averages: MovingAverages) -> dict[str, np.ndarray]:
+    weights = averages.weights or {}
+    return averages.to_arrays() | {WEIGHTS[entity]: weights[entity] for entity in weights}
+
+
 def _arrays_of(update: Update) -> dict[str, np.ndarray]:
     likes = update.likes
     return {
@@ -427,13 +435,25 @@ def _read_averages(
 ) -> dict[str, MovingAverages]:
     read = {}
     for name, (first, last) in info["averaged"].items():
-        arrays = read_arrays(files[name], dict.fromkeys(ENTITIES, np.float32))
+        is_weighted = name in info.get("weighted", ())  # older checkpoints do not say
+        dtypes: dict[str, type[np.generic]] = dict.fromkeys(ENTITIES, np.float32)
+        if is_weighted:
+            dtypes |= dict.fromkeys(WEIGHTS.values(), np.float64)
+        arrays = read_arrays(files[name], dtypes)
         for entity, rows in zip(ENTITIES, tables.shape, strict=True):
             array = arrays[entity]
             if array.shape != (rows, tables.n_dims) or not _in_range(array):
                 raise ModelError(f"{files[name]} has averages of other tables, or not finite")
+        weights = None
+        if is_weighted:
+            weights = {entity: arrays.pop(stored) for entity, stored in WEIGHTS.items()}
+            for entity, rows in zip(ENTITIES, tables.shape, strict=True):
+                array = weights[entity]
+                if array.shape != (rows,) or not (np.isfinite(array) & (array >= 0)).all():
+                    raise ModelError(f"{files[name]} has weights of other tables, or not finite")
         first = check_int("first averaged epoch", first, 0)
-        read[name] = MovingAverages(arrays, first, check_int("last averaged epoch", last, first))
+        last = check_int("last averaged epoch", last, first)
+        read[name] = MovingAverages(arrays, first, last, weights)
     return read
 
 

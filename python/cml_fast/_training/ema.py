@@ -28,12 +28,22 @@ class MovingAverages:
         "users" and "items", (rows, n_dims) float32.
     first, last : int
         The first and the last epoch that are averaged.
+    weights : dict of str to numpy.ndarray, or None
+        The sums of the weights of these epochs, where that of the last one is 1: of "users" and
+        "items", (rows,) float64. None: as the numbers of the epochs say, the same for all rows.
     """
 
-    def __init__(self, arrays: Mapping[str, Any], first: int, last: int) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, Any],
+        first: int,
+        last: int,
+        weights: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.arrays = dict(arrays)
         self.first = first
         self.last = last
+        self.weights = None if weights is None else dict(weights)
 
     @classmethod
     def of(cls, tables: Tables, epoch: int) -> MovingAverages:
@@ -48,9 +58,21 @@ class MovingAverages:
         if epoch == self.last:
             return
         self.last = epoch
-        share = np.float32((1 - decay) / (1 - decay ** (epoch - self.first + 1)))
         for entity in ENTITIES:
+            if self.weights is None:
+                share = np.float32((1 - decay) / (1 - decay ** (epoch - self.first + 1)))
+            else:
+                self.weights[entity] = 1 + decay * self.weights[entity]
+                of_rows = (1 / self.weights[entity]).astype(np.float32)[:, None]
+                share = namespace_on(tables.device).asarray(of_rows)
             self.arrays[entity] += share * (_vectors(tables, entity) - self.arrays[entity])
+
+    def weights_of(self, entity: str, decay: float) -> np.ndarray:
+        """``weights`` of "users" or "items", also where they are None."""
+        if self.weights is not None:
+            return self.weights[entity]
+        weight = (1 - decay ** (self.last - self.first + 1)) / (1 - decay)
+        return np.full(len(self.arrays[entity]), weight)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As NumPy arrays (copies)."""
@@ -65,6 +87,7 @@ class MovingAverages:
             {entity: xp.asarray(array) for entity, array in self.to_arrays().items()},
             self.first,
             self.last,
+            self.weights,
         )
 
 

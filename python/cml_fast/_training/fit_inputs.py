@@ -18,7 +18,13 @@ from ..data._ids import IdIndex
 from ..data.features import check_features
 from ..errors import DataError
 from .feature_step import has_features, has_likes
-from .hyperparameters import PAIRS_PER_PART, check_settings, fewer_pairs
+from .hyperparameters import (
+    PAIRS_PER_PART,
+    UPDATE_NEGATIVES,
+    check_settings,
+    fewer_negatives,
+    fewer_pairs,
+)
 from .likes import Likes, MappedLikes, item_counts, map_likes
 from .memory import check_fits
 from .update import Update, only_users
@@ -127,6 +133,8 @@ def check_fit_inputs(
     # features a rate that falls is worse.
     if features or update is not None:
         settings = settings.steady()
+    if update is not None and trainer.n_negatives is None:
+        settings = fewer_negatives(settings, UPDATE_NEGATIVES)
     inputs = FitInputs(
         as_given,
         likes,

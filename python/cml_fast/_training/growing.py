@@ -1,4 +1,9 @@
-"""Rows for new users and items: where they begin, and how far they step at first."""
+"""What an update begins with: the rows of known users and items, and new rows behind them.
+
+A training that goes on has two kinds of vectors: those that it steps, and their averages over
+epochs, which are the model. In a few epochs, what is stepped depends much on the last draws, so
+the averages of the last fit go on, too, as far as the likes of a row are still the same.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +16,41 @@ import scipy.sparse as sp
 from .._compute.array_api import to_numpy
 from .._compute.feature_network import FeatureNetwork, into_ball
 from .._compute.tables import Tables, random_vectors
+from .ema import MovingAverages
 from .feature_step import has_features, has_likes
 from .fold_in import mean_vectors
+from .likes import item_counts
 from .state import TrainingState
 
 Vectors = Mapping[str, np.ndarray]
+Begun = tuple[Tables, MovingAverages | None]
 
 # New rows begin with the squared gradients that as many likes as theirs have on average, times
 # this: so they learn faster than the old rows, and do not leave the place where they begin at once.
 SHARE_OF_ACCUMULATORS = 0.03
+# The share of the likes of a row that were known before, to this power, is what its earlier epochs
+# weigh in its average: where many likes are new, it should not stay where it was.
+POWER_OF_KNOWN = 8
 
 
-def grown_tables(
+def grown(
     state: TrainingState,
     known: Vectors,
     likes: sp.csr_array,
     known_likes: sp.csr_array,
+    users: np.ndarray,
     features: Mapping[str, sp.csr_array | np.ndarray],
     max_norm: float,
+    decay: float,
     generator: np.random.Generator,
-) -> Tables:
-    """Return tables for all users and items of ``likes``: the rows of ``state``, and new ones.
+) -> Begun:
+    """Return tables and averages for all users and items of ``likes``: old rows, and new ones.
 
-    Old rows keep their vectors and accumulators; those that had neither likes nor features have
-    learned nothing, and count as new. New items that old users like begin at the mean of these
-    users, and new users at the mean of the items they like. New items that only new users like then
-    begin at the mean of those. The others begin where their features place them, or at random, as
-    in a fit.
+    Old rows keep their accumulators, and go on from the vectors of ``state`` if these are averaged,
+    else from those of the model; those that had neither likes nor features have learned nothing,
+    and count as new. New items that old users like begin at the mean of these users, and new users
+    at the mean of the items they like. New items that only new users like then begin at the mean of
+    those. The others begin where their features place them, or at random, as in a fit.
 
     Parameters
     ----------
@@ -49,9 +62,13 @@ def grown_tables(
         All likes, old and new, with the weights for training; old rows and columns come first.
     known_likes : scipy.sparse.csr_array, (n_old_users, n_old_items)
         What the old rows were trained on.
+    users : numpy.ndarray, (m,), int64
+        The users that will be trained. Others stay as they are in the model.
     features : mapping of str to matrix
         Of "users" and "items", where ``state`` has networks for them.
     max_norm : float
+    decay : float
+        Of the averages; 0: there are none.
     generator : numpy.random.Generator
         For rows that begin at random.
     """
@@ -85,9 +102,42 @@ def grown_tables(
         arrays[name] = (n_linked[:, None] * of_a_like).astype(np.float32)
         kept = np.flatnonzero(~is_new[entity][: len(old)] | (n_linked[: len(old)] == 0))
         arrays[name][kept] = old[kept]
-    return Tables(
-        state.tables.device, state.tables.n_dims, **(arrays | vectors), rowwise=state.tables.rowwise
+    averages, stepped = None, vectors
+    if state.averages is not None and decay > 0:
+        averages, stepped = _going_on(state, vectors, likes, known_likes, users, decay)
+    tables = Tables(
+        state.tables.device, state.tables.n_dims, **(arrays | stepped), rowwise=state.tables.rowwise
     )
+    return tables, averages
+
+
+def _going_on(
+    state: TrainingState,
+    vectors: dict[str, np.ndarray],
+    likes: sp.csr_array,
+    known_likes: sp.csr_array,
+    users: np.ndarray,
+    decay: float,
+) -> tuple[MovingAverages, dict[str, np.ndarray]]:
+    """Averages that begin at ``vectors``, and the vectors to step, whose known rows go on."""
+    assert state.averages is not None
+    tables, stepped, weights = state.tables.to_numpy(), {}, {}
+    for entity, known, counts in (
+        ("users", np.diff(known_likes.indptr), np.diff(likes.indptr)),
+        ("items", item_counts(known_likes), item_counts(likes)),
+    ):
+        goes_on = known > 0
+        if entity == "users":
+            goes_on &= np.isin(np.arange(len(known)), users)
+        rows = np.flatnonzero(goes_on)
+        share = known[rows] / counts[rows]
+        weights[entity] = np.zeros(len(counts))
+        weights[entity][rows] = share**POWER_OF_KNOWN
+        weights[entity][rows] *= state.averages.weights_of(entity, decay)[rows]
+        stepped[entity] = vectors[entity].copy()
+        stepped[entity][rows] = tables[entity][rows]
+    last = state.n_epochs - 1
+    return MovingAverages(vectors, last, last, weights).on(state.tables.device), stepped
 
 
 def _place_by_likes(

@@ -32,9 +32,11 @@ FIRST_TEMPERATURE = 0.3
 # Of likes in files, where it is not given.
 PAIRS_PER_PART = 1 << 22
 UPDATES = ("sync", "async")
-# Of `Trainer.partial_fit`, passes and the share of replayed likes: see docs/studies/keeping-up.md.
+# Of `Trainer.partial_fit`, passes, the share of replayed likes, and at most so many negatives where
+# their number is not set: see docs/studies/keeping-up.md.
 PARTIAL_EPOCHS = 4
 REPLAY = 1.0
+UPDATE_NEGATIVES = 128
 # Of mini-batches of a training, see docs/studies/fit-time.md.
 FEWEST_BATCHES = 32
 LEAST_BATCH, LARGEST_BATCH = 1024, 8192
@@ -189,9 +191,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             _integer(1, _core.MAX_NEGATIVES),
             "Items drawn for each liked item (256; warp, shared_warp: 3 to 64, by the data).",
             """int, 1 to 1024, or None
-        Number U of negative items drawn for each pair. None: 256; for "warp" and "shared_warp" one
-        for each 400 items, but at most a twelfth of the square root of the number of likes, and
-        from 3 to 64.""",
+        Number U of negative items drawn for each pair. None: 256, and 128 in `partial_fit` and
+        `forget`; for "warp" and "shared_warp" one for each 400 items, but at most a twelfth of the
+        square root of the number of likes, and from 3 to 64.""",
             rare=True,
             folds_in=True,
         ),
@@ -646,6 +648,18 @@ def batch_size_of(n_pairs: int | None) -> int:
 def fewer_pairs(settings: Settings, n_pairs: int) -> Settings:
     """The settings of a training on some of the pairs only, whose mini-batches are no larger."""
     return replace(settings, batch_size=min(settings.batch_size, batch_size_of(n_pairs)))
+
+
+def fewer_negatives(settings: Settings, most: int) -> Settings:
+    """The settings with at most so many negatives, of which each counts as much more."""
+    n_negatives = min(settings.n_negatives, most)
+    ratio = settings.n_negatives / n_negatives
+    return replace(
+        settings,
+        n_negatives=n_negatives,
+        importance_weight=settings.importance_weight * ratio,
+        negative_weight=settings.negative_weight * ratio,
+    )
 
 
 def check_settings(

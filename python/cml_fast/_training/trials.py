@@ -13,7 +13,7 @@ from .._compute.kernels import launch_granularity
 from ..errors import TrainingDiverged
 from ..metrics import measure
 from .fit_inputs import FitInputs, sample_of_users
-from .hyperparameters import fewer_pairs
+from .hyperparameters import fewer_negatives, fewer_pairs
 from .likes import MappedLikes, of_users, some_users
 from .loop import run_epoch
 from .reports import Counters
@@ -76,11 +76,8 @@ class Trials:
         begin: Begin,
         make_job: MakeJob,
     ) -> None:
-        n_negatives = min(inputs.settings.n_negatives, N_NEGATIVES)
         self._settings = replace(
-            fewer_pairs(inputs.settings.steady(), known.nnz),
-            n_negatives=n_negatives,
-            importance_weight=known.shape[1] / n_negatives,
+            fewer_pairs(fewer_negatives(inputs.settings.steady(), N_NEGATIVES), known.nnz),
             ema_decay=inputs.settings.ema_decay if averaged else 0.0,
         )
         self._inputs = replace(inputs, likes=known, features={}, ids={}, settings=self._settings)
