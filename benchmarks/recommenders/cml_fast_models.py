@@ -11,7 +11,11 @@ from .recommender import Data, Recommender, Settings, Trial
 
 
 def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
-    """Train with these settings; ``popularity_weight`` is for `Model.with_popularity_bias`."""
+    """Train with these settings.
+
+    ``popularity_weight`` is for `Model.with_popularity_bias`, without calibration: the settings in
+    the result files were found that way.
+    """
     own = dict(settings)
     weight = own.pop("popularity_weight", 0.0)
     trainer = Trainer(
@@ -26,7 +30,7 @@ def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, 
     while True:
         model = trainer.fit(data.likes, item_features=data.item_features).model_
         if weight > 0:
-            model = model.with_popularity_bias(data.likes, weight)
+            model = model.with_popularity_bias(data.likes, weight, calibrated=False)
         yield Scores.of_distances(model.user_vectors, model.item_vectors)
 
 

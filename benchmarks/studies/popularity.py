@@ -3,14 +3,15 @@
     python -m benchmarks.studies.popularity
 
 Trains one model on each data set, with a fixed number of epochs, and evaluates it on all users of
-the validation part with each weight, and with the one that the model chooses itself on that part.
-The test parts are not used.
+the validation part with each weight, calibrated and not, and with the one that the model chooses
+itself on that part. The test parts are not used.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +27,34 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "gowalla": {"temperature": 0.15, "n_epochs": 20},
 }
 OF_FILES = {"temperature": 0.3, "n_epochs": 20}
-DIGITS = 6  # of the metrics in a result file
+DIGITS = 6  # of the numbers in a result file
 WEIGHTS = (0.0, 0.008, 0.015, 0.03, 0.06, 0.09)
+SHARES = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the temperature: weights if it is calibrated
 
 
 def run(name: str, folder: Path) -> list[dict[str, Any]]:
-    """The metrics of the validation part with each weight."""
+    """The metrics of the validation part with each weight, first without calibration."""
     train, validation, _ = datasets.load(name, folder)
     trainer = Trainer(
         **ARGUMENTS.get(name, OF_FILES), n_threads=1, random_state=0, device="cpu", verbose=False
     )
     model = trainer.fit(train).model_
     rows = []
-    chosen = model.with_popularity_bias(train, validation=validation, n_threads=1)
-    own = chosen.hyperparameters.get("popularity_weight", 0.0)
-    for weight in sorted({*WEIGHTS, own}):
-        raised = model.with_popularity_bias(train, weight) if weight > 0 else model
-        found = evaluate(raised, validation, exclude=[train], ks=(20, 50)).to_dict()
-        rows.append(
-            {
-                "weight": weight,
-                "chosen": weight == own,
-                **{m: round(found[m], DIGITS) for m in METRICS},
-            }
-        )
+    for calibrated in (False, True):
+        bias = partial(model.with_popularity_bias, train, calibrated=calibrated, n_threads=1)
+        chosen = bias(validation=validation).hyperparameters.get("popularity_weight", 0.0)
+        weights = [s * trainer.temperature_ for s in SHARES] if calibrated else WEIGHTS
+        for weight in sorted({*weights, chosen}):
+            raised = bias(weight) if weight > 0 else model
+            found = evaluate(raised, validation, exclude=[train], ks=(20, 50)).to_dict()
+            rows.append(
+                {
+                    "calibrated": calibrated,
+                    "weight": round(weight, DIGITS),
+                    "chosen": weight == chosen,
+                    **{m: round(found[m], DIGITS) for m in METRICS},
+                }
+            )
     return rows
 
 
@@ -62,10 +67,11 @@ def main() -> None:
     results = {}
     for name in args.names:
         results[Path(name).name] = rows = run(name, args.folder)
-        print(f"\n{name:12}" + "".join(f"{metric:>12}" for metric in METRICS))
+        print(f"\n{name:24}" + "".join(f"{metric:>12}" for metric in METRICS))
         for row in rows:
             metrics = "".join(f"{row[metric]:12.4f}" for metric in METRICS)
-            print(f"{row['weight']:<12}{metrics}" + "  chosen" * row["chosen"])
+            weight = f"{row['weight']:g}" + ", calibrated" * row["calibrated"]
+            print(f"{weight:24}{metrics}" + "  chosen" * row["chosen"])
     record = {"arguments": ARGUMENTS, "results": results}
     print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
 

@@ -1,5 +1,7 @@
 """Items that are the nearer, the more likes they have."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,27 +11,42 @@ from cml_fast import Model
 from cml_fast.data import Interactions, synthetic
 from cml_fast.errors import DataError
 from cml_fast.evaluation import evaluate
+from cml_fast.metrics import popularity_bias
+from cml_fast.metrics.popularity_bias import expected_likes
 
 LIKES = synthetic(200, 90, 3000, random_state=1).interactions
 PLAIN = trainer(n_epochs=4).fit(LIKES).model_
+TEMPERATURE = 0.3  # of this trainer
 COUNTS = np.bincount(LIKES.matrix.indices, minlength=90)
+USER_COUNTS = np.diff(LIKES.matrix.indptr)
 
 
-def test_squared_distances_grow_by_the_log_of_the_likes():
-    model = PLAIN.with_popularity_bias(LIKES, 0.3)
+def expected(model, temperature):
+    """In float64, with all distances at once."""
+    users, items = model.user_vectors.astype(float), model.item_vectors.astype(float)
+    odds = np.exp(-np.square(users[:, None] - items).sum(axis=2) / temperature)
+    return USER_COUNTS @ (odds / odds.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_squared_distances_grow_by_the_log_of_the_likes(calibrated):
+    """Over those that the model expects, if it is calibrated."""
+    model = PLAIN.with_popularity_bias(LIKES, 0.3, calibrated=calibrated)
     assert model.item_vectors.shape == (90, 9)
     rows, distances = model.recommend(np.arange(200), n=90)
     plain, before = PLAIN.recommend(np.arange(200), n=90)
     grown = np.zeros((2, 200, 90))
     for at, (found, values) in enumerate([(rows, distances), (plain, before)]):
         np.put_along_axis(grown[at], found, values.astype(float) ** 2, axis=1)
-    growth = 0.3 * np.log((COUNTS.max() + 1) / (COUNTS + 1))
+    ratios = (COUNTS + 1) / (1 + calibrated * expected(PLAIN, TEMPERATURE))
+    growth = 0.3 * np.log(ratios.max() / ratios)
     np.testing.assert_allclose(grown[0] - grown[1], np.tile(growth, (200, 1)), atol=1e-5)
     assert growth.min() == 0 < growth.max()
 
 
-def test_users_and_the_rest_stay_as_they_were(tmp_path):
-    model = PLAIN.with_popularity_bias(LIKES.matrix, 0.1)
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_users_and_the_rest_stay_as_they_were(tmp_path, calibrated):
+    model = PLAIN.with_popularity_bias(LIKES.matrix, 0.1, calibrated=calibrated)
     np.testing.assert_array_equal(model.user_vectors[:, :-1], PLAIN.user_vectors)
     assert not model.user_vectors[:, -1].any()
     np.testing.assert_array_equal(model.item_vectors[:, :-1], PLAIN.item_vectors)
@@ -37,25 +54,62 @@ def test_users_and_the_rest_stay_as_they_were(tmp_path):
         np.testing.assert_array_equal(one, other)
     assert model.hyperparameters["n_dims"] == 8
     model.save(tmp_path / "model")
-    loaded = Model.load(tmp_path / "model")
-    np.testing.assert_array_equal(loaded.item_vectors, model.item_vectors)
-    assert loaded.hyperparameters["popularity_weight"] == 0.1
+    for kept in (Model.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(kept.item_vectors, model.item_vectors)
+        assert kept.hyperparameters == model.hyperparameters
+        assert kept.hyperparameters["popularity_weight"] == 0.1
+        np.testing.assert_array_equal(
+            kept.fold_in_users(LIKES.matrix[:7]), model.fold_in_users(LIKES.matrix[:7])
+        )
 
 
 def test_with_a_large_weight_all_users_get_the_most_popular_first():
-    rows, _ = PLAIN.with_popularity_bias(LIKES, 1e3).recommend(np.arange(200), n=90)
-    counts = COUNTS[rows]
+    model = PLAIN.with_popularity_bias(LIKES, 1e3, calibrated=False)
+    counts = COUNTS[model.recommend(np.arange(200), n=90)[0]]
     assert (np.diff(counts, axis=1) <= 0).all()
+
+
+def test_expected_likes_are_those_of_the_softmax(monkeypatch):
+    vectors = PLAIN.user_vectors, PLAIN.item_vectors
+    found = [expected_likes(*vectors, USER_COUNTS, TEMPERATURE)]
+    monkeypatch.setattr(popularity_bias, "BLOCK_NUMBERS", 17 * 90)  # 12 blocks, the last one of 13
+    found.append(expected_likes(*vectors, USER_COUNTS, TEMPERATURE))
+    for likes in found:
+        assert likes.dtype == np.float64
+        np.testing.assert_allclose(likes, expected(PLAIN, TEMPERATURE), rtol=1e-5)
+        assert likes.sum() == pytest.approx(LIKES.matrix.nnz, rel=1e-12)
+
+
+@pytest.mark.parametrize(("most", "n_drawn"), [(90 * 20 + 89, 20), (1, 1), (90 * 45, 45)])
+def test_expected_likes_are_those_of_a_sample_of_many_users(monkeypatch, most, n_drawn):
+    """Each user is at an item, and so cold that all likes go to it; half have no likes."""
+    monkeypatch.setattr(popularity_bias, "MAX_PAIRS", most)
+    places, counts = np.eye(90, dtype=np.float32), np.arange(90) * (np.arange(90) % 2)
+    found = expected_likes(places, places, counts, 1e-3)
+    drawn = np.flatnonzero(found)
+    assert len(drawn) == n_drawn and counts[drawn].all()
+    np.testing.assert_allclose(found[drawn], counts[drawn] * counts.sum() / counts[drawn].sum())
+    np.testing.assert_array_equal(expected_likes(places, places, counts, 1e-3), found)
+
+
+def test_distances_of_any_size_have_expected_likes():
+    items = np.array([[0.0], [1e15], [-1e15]], np.float32)
+    assert expected_likes(items[:1], items, np.array([4]), 1e-9).tolist() == [4, 0, 0]
+    assert expected_likes(items, items, np.array([0, 0, 0]), 1.0).tolist() == [0, 0, 0]
 
 
 # Users want the most popular items, or those that are nearest to them.
 POPULAR = np.argsort(-COUNTS, kind="stable")
 
 # Not trained, so that the tests stay the same when trainings change.
-DRAWN = Model(
-    *(np.random.default_rng(n).normal(size=(n, 8)) / 4 for n in (200, 90)),
-    user_ids=LIKES.user_ids,
-    item_ids=LIKES.item_ids,
+DRAWN, WARM = (
+    Model(
+        *(np.random.default_rng(n).normal(size=(n, 8)) / 4 for n in (200, 90)),
+        user_ids=LIKES.user_ids,
+        item_ids=LIKES.item_ids,
+        hyperparameters=hyperparameters,
+    )
+    for hyperparameters in (None, {"temperature": 0.5})
 )
 # The first weights that are tried.
 GRID = np.square(DRAWN.item_vectors).sum(axis=1).max() * 2.0 ** np.arange(-8, -6)
@@ -72,13 +126,44 @@ def held_out(items_of) -> sp.csr_array:
     return sp.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(200, 90))
 
 
-def test_the_weight_is_chosen_on_held_out_likes():
+def test_with_a_calibrated_bias_the_model_expects_the_likes():
+    before = expected(WARM, 0.5)
+    after = expected(WARM.with_popularity_bias(LIKES, 0.5), 0.5)
+    too_many, too_few = before > 1.5 * COUNTS, 1.5 * before < COUNTS
+    assert min(too_many.sum(), too_few.sum()) > 10
+    assert (after[too_many] < before[too_many]).all()
+    assert (after[too_few] > before[too_few]).all()
+    assert np.abs(after - COUNTS).sum() < 0.1 * np.abs(before - COUNTS).sum()
+
+
+def test_it_is_calibrated_after_training_with_the_softmax():
+    """By default, and then with a quarter of the temperature."""
+    warp = trainer(loss="warp").fit(LIKES).model_
+    for plain, calibrated, weight in ((PLAIN, True, TEMPERATURE / 4), (warp, False, 0.02)):
+        model = plain.with_popularity_bias(LIKES)
+        same = plain.with_popularity_bias(LIKES, weight, calibrated=calibrated)
+        np.testing.assert_array_equal(model.item_vectors, same.item_vectors)
+        assert model.hyperparameters["popularity_weight"] == weight
+        other = plain.with_popularity_bias(LIKES, calibrated=False)
+        assert other.hyperparameters["popularity_weight"] == 0.02
+        assert calibrated == (model.item_vectors != other.item_vectors).any()
+    with pytest.raises(ValueError, match=r"calibrated=True needs the temperature.*'softmax'"):
+        warp.with_popularity_bias(LIKES, calibrated=True)
+    with pytest.raises(TypeError, match="calibrated must be True or False"):
+        PLAIN.with_popularity_bias(LIKES, calibrated=1)
+    wrong = Model(PLAIN.user_vectors, PLAIN.item_vectors, hyperparameters={"temperature": -1})
+    with pytest.raises(ValueError, match="temperature must be"):
+        wrong.with_popularity_bias(LIKES.matrix)
+
+
+@pytest.mark.parametrize("plain", [DRAWN, WARM])
+def test_the_weight_is_chosen_on_held_out_likes(plain):
     wanted = held_out(lambda user: POPULAR)
-    model = DRAWN.with_popularity_bias(LIKES, validation=wanted, k=5)
+    model = plain.with_popularity_bias(LIKES, validation=wanted, k=5)
     weight = model.hyperparameters["popularity_weight"]
     found = {
         w: evaluate(
-            DRAWN.with_popularity_bias(LIKES, w), wanted, exclude=[LIKES], ks=(5,)
+            plain.with_popularity_bias(LIKES, w), wanted, exclude=[LIKES], ks=(5,)
         ).per_user["ndcg"][5]
         for w in (weight / 4, weight / 2, weight, 2 * weight)
     }
@@ -89,7 +174,7 @@ def test_the_weight_is_chosen_on_held_out_likes():
         gains = best - found[smaller]
         assert gains.mean() > gains.std() / np.sqrt(200)
     np.testing.assert_array_equal(
-        model.item_vectors, DRAWN.with_popularity_bias(LIKES, weight).item_vectors
+        model.item_vectors, plain.with_popularity_bias(LIKES, weight).item_vectors
     )
 
 
@@ -125,10 +210,6 @@ def test_the_scale_of_the_vectors_scales_the_weight():
         for model in (DRAWN, triple)
     )
     assert nine["popularity_weight"] == pytest.approx(9 * one["popularity_weight"], rel=0.05)
-
-
-def test_without_validation_the_weight_is_that_of_the_docs():
-    assert DRAWN.with_popularity_bias(LIKES).hyperparameters["popularity_weight"] == 0.02
 
 
 def test_validation_that_cannot_choose_is_refused():
