@@ -13,7 +13,7 @@ Three streams:
 Of the last two, validation likes are held out at random, and after each day those of the users and
 items known by then are ranked. The test parts are not used. A retraining is `Trainer.fit` on all
 likes so far, at the same temperature and `user_retention`, so that choosing them costs neither of
-the two anything.
+the two anything. Both are measured as they are and with `Model.with_popularity_bias`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ MODULE = "benchmarks.studies.stream"
 SETTINGS = {"user_retention": 1.0, "n_threads": 1, "device": "cpu", "verbose": False}
 RECALL, NDCG = 50, 20
 DIGITS = 4
+BIASED = ", biased"
+METRICS = ("recall", "ndcg", f"recall{BIASED}", f"ndcg{BIASED}", "cpu_seconds")
 N_DAYS = {"drift": 8, "ml-latest-small": 8, "gowalla": 2}
 GOWALLA_USERS = 10_000  # the first third
 FIRST = {"ml-latest-small": 0.6, "gowalla": 0.85}  # the share of the stream before the first day
@@ -139,7 +141,7 @@ STREAMS: dict[str, Callable[[int, int, Path], Iterator[Day]]] = {
 
 
 def quality(trainer: Trainer, wanted: Interactions) -> dict[str, float]:
-    """Recall and NDCG of likes of known users and items."""
+    """Recall and NDCG of likes of known users and items, without and with a popularity bias."""
     model = trainer.model_
     known = [
         np.flatnonzero(np.isin(ids, of_model))
@@ -156,10 +158,13 @@ def quality(trainer: Trainer, wanted: Interactions) -> dict[str, float]:
     matrix = matrix - matrix.multiply(trainer._likes != 0)  # a like that is known is none to find
     matrix = sp.csr_array(matrix)
     matrix.eliminate_zeros()
-    measured = measure(
-        model.user_vectors, model.item_vectors, matrix, trainer._likes, [NDCG, RECALL], n_threads=1
-    )
-    return {"recall": measured.recall[RECALL], "ndcg": measured.ndcg[NDCG]}
+    found = {}
+    for name, one in (("", model), (BIASED, model.with_popularity_bias(trainer._likes))):
+        measured = measure(
+            one.user_vectors, one.item_vectors, matrix, trainer._likes, [NDCG, RECALL], n_threads=1
+        )
+        found |= {f"recall{name}": measured.recall[RECALL], f"ndcg{name}": measured.ndcg[NDCG]}
+    return found
 
 
 def run(
@@ -200,7 +205,7 @@ def summary(runs: list[dict[str, list[dict[str, float]]]]) -> dict[str, Any]:
     """Means over the days as shares of a retraining: their mean over seeds, least and largest."""
     result = {}
     for variant in runs[0]:
-        shares: dict[str, list[float]] = {"recall": [], "ndcg": [], "cpu_seconds": []}
+        shares: dict[str, list[float]] = {what: [] for what in METRICS}
         for rows in runs:
             for what, values in shares.items():
                 mine, full = ([row[what] for row in rows[of]] for of in (variant, "retrained"))

@@ -392,8 +392,9 @@ class Trainer(LikesTransformer):
         Users and items that are new get rows behind the known ones. A new item begins at the mean
         of the users who like it, a new user at the mean of the liked items, and objects that
         nobody known is linked to where their features place them, or at random. So do known ones
-        that had neither likes nor features; the others begin at the vectors of ``model_`` and keep
-        their AdaGrad state.
+        that had neither likes nor features. The others go on where the last training ended, with
+        their AdaGrad state. Their averages over epochs (``ema_decay``) go on, too, the less the
+        more of their likes are new.
 
         An epoch goes through all likes, old and new, of the users in ``new_interactions``, and
         through those of other users, drawn once, against forgetting (``replay``). Items that a
