@@ -207,12 +207,18 @@ def test_precision(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_popularity(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(popularity, "OF_FILES", {"loss": "warp", "n_epochs": 2, "n_dims": 4})
+    settings = {"temperature": 0.3, "user_retention": 1.0, "n_epochs": 2, "n_dims": 4}
+    monkeypatch.setattr(popularity, "OF_OTHERS", settings)
     monkeypatch.setattr(popularity, "WEIGHTS", (0.0, 0.5, 1e6))
-    found = result(monkeypatch, popularity, tmp_path, "--names", file)["results"]["likes.csv"]
-    none, little, all_popular = found
-    assert [row["weight"] for row in found] == [0.0, 0.5, 1e6]
+    monkeypatch.setattr(popularity, "SHARES", (0.0, 0.25))
+    rows = result(monkeypatch, popularity, tmp_path, "--names", file)["results"]["likes.csv"]
+    found = {(row["calibrated"], row["weight"]): row for row in rows}
+    assert {(False, 0.0), (False, 0.5), (False, 1e6), (True, 0.0), (True, 0.075)} <= found.keys()
+    assert [sum(row["chosen"] for row in rows if row["calibrated"] == c) for c in (0, 1)] == [1, 1]
+    assert len(found) == len(rows) <= 7  # the weights that are chosen may be others
+    none, little, all_popular = (found[False, weight] for weight in (0.0, 0.5, 1e6))
     assert none["recall@50"] != little["recall@50"]
+    assert none["recall@50"] != found[True, 0.075]["recall@50"]
     # The largest weight ranks by the number of likes, and by distance only where that is equal:
     # the recall is between those of the worst and the best order of such items.
     train, validation, _ = split(load_interactions(file), (0.6, 0.2, 0.2), random_state=0)

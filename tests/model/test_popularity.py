@@ -80,7 +80,9 @@ def test_expected_likes_are_those_of_the_softmax(monkeypatch):
         assert likes.sum() == pytest.approx(LIKES.matrix.nnz, rel=1e-12)
 
 
-@pytest.mark.parametrize(("most", "n_drawn"), [(90 * 20 + 89, 20), (1, 1), (90 * 45, 45)])
+@pytest.mark.parametrize(
+    ("most", "n_drawn"), [(90 * 20 + 89, 20), (1, 1), (90 * 44, 44), (90 * 45, 45)]
+)
 def test_expected_likes_are_those_of_a_sample_of_many_users(monkeypatch, most, n_drawn):
     """Each user is at an item, and so cold that all likes go to it; half have no likes."""
     monkeypatch.setattr(popularity_bias, "MAX_PAIRS", most)

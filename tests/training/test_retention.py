@@ -189,9 +189,12 @@ def test_a_catalogue_without_likes_is_told(capsys):
         likes = LIKES.copy()
         likes.resize((LIKES.shape[0], n_items))
         trainer(verbose=True).fit(likes)
-        assert ("of the items have no like: " in capsys.readouterr().err) is is_told
+        told = capsys.readouterr().err
+        assert ("of the items have no like: model_.with_popularity_bias(train)" in told) is is_told
     likes.resize((LIKES.shape[0], 300))
-    trainer(verbose=True, user_retention=0.4).fit(likes)  # as it says
+    trainer(verbose=True, loss="warp").fit(likes)
+    tags = np.eye(300, 4, dtype=np.float32)
+    trainer(verbose=True).fit(likes, item_features=tags)  # places them
     assert "of the items have no like: " not in capsys.readouterr().err
 
 

@@ -8,9 +8,6 @@ from .fit_inputs import FitInputs
 from .retention import MOST, share_of_single
 from .state import TrainingState
 
-# What ranks better at the top where most items have no like, see docs/studies/many-kinds.md.
-RETENTION, TEMPERATURE = 0.4, 0.15
-
 
 def hints(inputs: FitInputs, state: TrainingState) -> list[str]:
     """Sentences that each name a fact and what to do about it; none where nothing is unusual.
@@ -31,11 +28,9 @@ def hints(inputs: FitInputs, state: TrainingState) -> list[str]:
             "compare with the most popular items, and give features if there are any"
         )
     unknown = float(np.mean(inputs.counts["item_counts"] == 0))
-    is_followed = state.user_retention == RETENTION or "items" in inputs.features
-    if unknown > MOST and inputs.settings.loss == "softmax" and not is_followed:
+    if unknown > MOST and inputs.settings.loss == "softmax" and "items" not in inputs.features:
         found.append(
-            f"{unknown:.0%} of the items have no like: user_retention={RETENTION} with "
-            f"temperature={TEMPERATURE} may rank better at the top, and features place items "
-            "without likes"
+            f"{unknown:.0%} of the items have no like: model_.with_popularity_bias(train) may rank "
+            "better at the top, and features place items without likes"
         )
     return found

@@ -63,7 +63,7 @@ def expected_likes(
     most = max(1, MAX_PAIRS // n_items)
     if len(users) > most:
         users = np.sort(np.random.default_rng(0).choice(users, most, replace=False))
-    lengths = squared_lengths(item_vectors).astype(np.float64)
+    lengths = squared_lengths(item_vectors)
     expected = np.zeros(n_items)
     n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
     with blas_threads(thread_count(n_threads)):
