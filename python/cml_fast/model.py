@@ -1247,7 +1247,7 @@ class Model:
 
     def with_popularity_bias(
         self,
-        interactions: sp.sparray | sp.spmatrix | Interactions,
+        interactions: sp.sparray | sp.spmatrix | Interactions | None = None,
         weight: float | None = None,
         *,
         calibrated: bool | None = None,
@@ -1281,8 +1281,9 @@ class Model:
 
         Parameters
         ----------
-        interactions : scipy.sparse matrix or array, (n_users, n_items), or Interactions
-            The likes, usually those of training; their weights do not matter.
+        interactions : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
+            The likes; their weights do not matter. None: those of training, which the model has
+            counted (`user_counts`, `item_counts`).
         weight : float or None
             In units of squared distance, above 0. None: the one that suits ``validation`` or,
             without them, a quarter of the temperature if the bias is calibrated, else 0.02. With
@@ -1292,10 +1293,11 @@ class Model:
             Whether to compare the likes with those that the model expects. None: where it has a
             temperature, because it was trained with the softmax.
         validation : scipy.sparse matrix or array, (n_users, n_items), or Interactions, optional
-            Likes that were held out of the training, to choose the weight. Tried are 0 and, from
-            1/256 of the largest squared length of an item on, weights each twice the one before, as
-            long as that improves the metric. Of those that are within a standard error of the best
-            one, the smallest is taken, so noise brings no popular items forward.
+            Likes that were held out of the training, to choose the weight. It needs
+            ``interactions``, which are left out of the rankings. Tried are 0 and, from 1/256 of the
+            largest squared length of an item on, weights each twice the one before, as long as that
+            improves the metric. Of those that are within a standard error of the best one, the
+            smallest is taken, so noise brings no popular items forward.
         metric : str
             What the weight is to improve, if it is chosen: "ndcg", "recall" or another metric that
             needs nothing but the hits.
@@ -1314,8 +1316,8 @@ class Model:
         ------
         TypeError, ValueError, DataError
             If an argument is out of range, a weight and ``validation`` are both given,
-            ``validation`` has no likes or some of ``interactions``, the model has a popularity bias
-            already, it has no temperature to calibrate the bias by, or it was trained with
+            ``validation`` has no likes or some of ``interactions``, ``interactions`` are missing
+            and needed, the model has a popularity bias already, it has no temperature to calibrate the bias by, or it was trained with
             features, from which likes of new items are not known.
 
         Examples
@@ -1367,19 +1369,29 @@ class Model:
         if self._networks:
             raise ValueError("a model that was trained with features cannot have a popularity bias")
         space = (np.arange(len(self._user_vectors)), self.user_ids, self.item_ids)
-        likes = interaction_rows("interactions", interactions, *space)
+        likes = None
+        if interactions is not None:
+            likes = interaction_rows("interactions", interactions, *space)
+            user_counts = np.diff(likes.indptr)
+            item_counts = np.bincount(likes.indices, minlength=len(self._item_vectors))
+        elif validation is not None:
+            raise ValueError(
+                "validation needs interactions, the likes of training: they are left out of the "
+                "rankings"
+            )
+        elif self._user_counts is None or self._item_counts is None:
+            raise ValueError("the model has not counted likes of training; give interactions")
+        else:
+            user_counts, item_counts = self._user_counts, self._item_counts
         vectors = self._user_vectors, self._item_vectors
         expected: float | np.ndarray = 0.0
         default = POPULARITY_WEIGHT
         if calibrated:
             temperature = check_real("temperature", temperature, 0, strict=True)
             default = CALIBRATED_SHARE * temperature
-            expected = popularity_bias.expected_likes(
-                *vectors, np.diff(likes.indptr), temperature, n_threads
-            )
-        counts = np.bincount(likes.indices, minlength=len(self._item_vectors))
-        log_ratios = np.log((counts + 1) / (expected + 1))
-        if validation is not None:
+            expected = popularity_bias.expected_likes(*vectors, user_counts, temperature, n_threads)
+        log_ratios = np.log((item_counts + 1) / (expected + 1))
+        if likes is not None and validation is not None:
             held_out = interaction_rows("validation", validation, *space)
             if held_out.nnz == 0:
                 raise DataError("validation has no likes to choose a weight by; give some")

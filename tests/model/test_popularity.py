@@ -239,6 +239,19 @@ def test_interactions_with_other_ids_are_refused():
         PLAIN.with_popularity_bias(shuffled, 0.1)
 
 
+def test_without_interactions_it_takes_the_likes_that_the_model_has_counted():
+    for weight, calibrated in ((None, True), (0.1, False)):
+        given, counted = (
+            PLAIN.with_popularity_bias(likes, weight, calibrated=calibrated)
+            for likes in (LIKES, None)
+        )
+        np.testing.assert_array_equal(given.item_vectors, counted.item_vectors)
+    with pytest.raises(ValueError, match="has not counted likes of training; give interactions"):
+        DRAWN.with_popularity_bias()
+    with pytest.raises(ValueError, match="validation needs interactions"):
+        PLAIN.with_popularity_bias(validation=LIKES)
+
+
 def test_new_users_are_placed_among_the_items_of_training():
     model = PLAIN.with_popularity_bias(LIKES, 0.1)
     placed = model.fold_in_users(LIKES.matrix[:7])

@@ -162,10 +162,13 @@ class TrainingData:
         ),
     ] = 0
 
-    def check(self, hyperparameters: dict[str, Any], *, here: bool = True) -> None:
+    def check(
+        self, hyperparameters: dict[str, Any], *, here: bool = True, biased: bool = False
+    ) -> None:
         """Refuse, before anything is read, what cannot be trained with.
 
         The device must be on this machine, unless that is not ``here`` where the training is.
+        ``biased`` is whether the model is to get a popularity bias.
         """
         from .._compute.devices import choose_device
 
@@ -173,6 +176,8 @@ class TrainingData:
         resolve({**hyperparameters, "warm_start": False, "verbose": False})
         if self.item_features is None and self.user_features is None:
             check_features_used(hyperparameters)
+        elif biased:
+            raise ValueError("--popularity-bias is not possible with features; leave it out")
         if here:
             choose_device(hyperparameters["device"], hyperparameters["precision"])
 

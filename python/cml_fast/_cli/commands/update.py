@@ -10,7 +10,7 @@ import typer
 
 from ..._training.hyperparameters import PARTIAL_EPOCHS, REPLAY
 from ..messages import note
-from ..options import Overwrite
+from ..options import Overwrite, PopularityBias
 from ..output import Outcome
 from ..reading import Reading
 from ..saving import check_out
@@ -75,6 +75,7 @@ def run(
             rich_help_panel=_PANEL,
         ),
     ] = REPLAY,
+    popularity_bias: PopularityBias = False,
     reading: Reading,
 ) -> Outcome:
     """Update."""
@@ -96,8 +97,10 @@ def run(
         trainer.partial_fit(
             new, n_epochs=n_epochs, replay=replay, callbacks=[callback], checkpoint=folder
         )
-    trainer.model_.save(out)
     model = trainer.model_
+    if popularity_bias:
+        model = model.with_popularity_bias()
+    model.save(out)
     result = {
         "model": str(out),
         "n_interactions": new.matrix.nnz,
