@@ -93,3 +93,16 @@ def test_a_whole_training_has_the_bits_of_the_cpu(cuda, loss):
     )
     np.testing.assert_array_equal(on_cuda.user_vectors, on_cpu.user_vectors)
     np.testing.assert_array_equal(on_cuda.item_vectors, on_cpu.item_vectors)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_update_has_the_bits_of_the_cpu(cuda, loss):
+    """Its averages have a weight for each row, which the device needs."""
+    new = sp.csr_array(([1.0, 1.0], ([3, 40], [60, 5])), shape=(41, 61))
+    one, two = (
+        trainer(loss, "sync", device).fit(LIKES).partial_fit(new, n_epochs=2).partial_fit(new)
+        for device in ("cuda", "cpu")
+    )
+    assert one.device_ == "cuda" and one.model_.user_vectors.shape == (41, N_DIMS)
+    np.testing.assert_array_equal(one.model_.user_vectors, two.model_.user_vectors)
+    np.testing.assert_array_equal(one.model_.item_vectors, two.model_.item_vectors)
