@@ -43,8 +43,9 @@ def section(record: dict[str, Any], figures: Figures) -> str:
         "## Accuracy: the paper's Table 2",
         f"The settings of each row are the best of {record['trials']} trials on the validation "
         "part: the first trial uses settings known to be good, the others are proposed by Optuna "
-        '("CML, defaults" and "most popular" have nothing to choose). The table shows the mean and '
-        f"the standard deviation over {len(record['seeds'])} seeds, for all users with test items. "
+        '("CML, defaults", "CML, popularity bias" and "most popular" have nothing to choose). The '
+        "table shows the mean and the standard deviation over "
+        f"{len(record['seeds'])} seeds, for all users with test items. "
         "Bold marks the best of a column, separately for the rows without and with features (+F). "
         "Below each table our rows are compared with the best peer (rows without features with the "
         "best one without features); p is that of a Wilcoxon signed-rank test of the recall of "

@@ -1317,8 +1317,9 @@ class Model:
         TypeError, ValueError, DataError
             If an argument is out of range, a weight and ``validation`` are both given,
             ``validation`` has no likes or some of ``interactions``, ``interactions`` are missing
-            and needed, the model has a popularity bias already, it has no temperature to calibrate the bias by, or it was trained with
-            features, from which likes of new items are not known.
+            and needed, the model has a popularity bias already, it has no temperature to calibrate
+            the bias by, or it was trained with features, from which likes of new items are not
+            known.
 
         Examples
         --------

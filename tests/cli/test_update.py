@@ -72,7 +72,9 @@ def test_a_popularity_bias_of_the_model_alone(begun, tmp_path):
             code, _, err = begun(*name.split(), *train, *flags, f"--out={out}")
             assert code == 0, err
     for name in ("train", "update"):
-        plain, biased = (Model.load(tmp_path / f"{name}{flag}") for flag in ("", "---popularity-bias"))
+        plain, biased = (
+            Model.load(tmp_path / f"{name}{flag}") for flag in ("", "---popularity-bias")
+        )
         expected = plain.with_popularity_bias()
         np.testing.assert_array_equal(biased.item_vectors, expected.item_vectors)
         assert biased.item_vectors.shape[1] == 9 and biased.item_vectors[:, 8].any()
