@@ -18,7 +18,7 @@ from cml_fast import Trainer
 from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
 from cml_fast._training import hyperparameters, loop
-from cml_fast._training.growing import POWER_OF_KNOWN, SHARE_OF_ACCUMULATORS
+from cml_fast._training.growing import SHARE_OF_ACCUMULATORS
 from cml_fast._training.state import TrainingState
 from cml_fast._training.update import choose_users, join, only_users
 from cml_fast.data import Interactions, split, synthetic
@@ -227,7 +227,7 @@ def after_epochs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]
 def test_averages_go_on_where_likes_are_the_same(
     after_epochs: list[dict[str, np.ndarray]],
 ) -> None:
-    """A row weighs its earlier epochs by the share of its likes that were known, to a power."""
+    """A row weighs its earlier epochs by the share of likes that were known, to the power of 8."""
     decay = 0.5
     fitted = trainer(n_epochs=3, ema_decay=decay).fit(OLD)
     model = {"users": fitted.model_.user_vectors, "items": fitted.model_.item_vectors}
@@ -239,7 +239,7 @@ def test_averages_go_on_where_likes_are_the_same(
         n = len(before)
         share = known[entity] / counts[entity][:n]
         assert (share == 1).any() and (share < 1).any()
-        weight = (1 + decay + decay**2) * share**POWER_OF_KNOWN  # of the last epoch of the fit: 1
+        weight = (1 + decay + decay**2) * share**8  # of the last epoch of the fit: 1
         one, two = (epoch[entity] for epoch in after_epochs[-2:])
         sums = (decay**2 * weight)[:, None] * before + decay * one[:n] + two[:n]
         np.testing.assert_allclose(

@@ -28,9 +28,6 @@ Begun = tuple[Tables, MovingAverages | None]
 # New rows begin with the squared gradients that as many likes as theirs have on average, times
 # this: so they learn faster than the old rows, and do not leave the place where they begin at once.
 SHARE_OF_ACCUMULATORS = 0.03
-# The share of the likes of a row that were known before, to this power, is what its earlier epochs
-# weigh in its average: where many likes are new, it should not stay where it was.
-POWER_OF_KNOWN = 8
 
 
 def grown(
@@ -119,7 +116,11 @@ def _going_on(
     users: np.ndarray,
     decay: float,
 ) -> tuple[MovingAverages, dict[str, np.ndarray]]:
-    """Averages that begin at ``vectors``, and the vectors to step, whose known rows go on."""
+    """Averages that begin at ``vectors``, and the vectors to step, whose known rows go on.
+
+    The earlier epochs of a row weigh as much as the share of its likes that were known before, to
+    the power of 8: where many likes are new, its average should not stay where it was.
+    """
     assert state.averages is not None
     tables, stepped, weights = state.tables.to_numpy(), {}, {}
     for entity, known, counts in (
@@ -131,9 +132,10 @@ def _going_on(
             goes_on &= np.isin(np.arange(len(known)), users)
         rows = np.flatnonzero(goes_on)
         share = known[rows] / counts[rows]
+        for _ in range(3):  # not a power, whose bits depend on the machine
+            share *= share
         weights[entity] = np.zeros(len(counts))
-        weights[entity][rows] = share**POWER_OF_KNOWN
-        weights[entity][rows] *= state.averages.weights_of(entity, decay)[rows]
+        weights[entity][rows] = share * state.averages.weights_of(entity, decay)[rows]
         stepped[entity] = vectors[entity].copy()
         stepped[entity][rows] = tables[entity][rows]
     last = state.n_epochs - 1
