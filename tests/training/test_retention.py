@@ -79,7 +79,9 @@ A_LITTLE_BETTER = ([1.0, -0.8], 0.0)
         (NOTHING_IS_BETTER, 0.3),
         ((0.2, 0.1), 1),  # which is clear half-way
         ((*A_LITTLE_BETTER, *A_LITTLE_BETTER), 1),
-        ((*A_LITTLE_BETTER, 0.1, 0.1), 0.3),
+        ((*A_LITTLE_BETTER, 0.1, 0.1), 1),  # in the mean of both
+        ((0.1, 0.1, *A_LITTLE_BETTER), 1),
+        ((*A_LITTLE_BETTER, 0.0, 0.1), 0.3),
     ],
 )
 def test_the_better_one_is_taken_and_trains_as_if_named(monkeypatch, figures, kept):
