@@ -95,7 +95,8 @@ OF_THAT_TIME = {"learning_rate": 0.1, "learning_rate_decay": 0.0}
 
 
 def trained(loss, update, optimizer, n_dims):
-    options = OF_THAT_TIME | ({"temperature": 0.3} if loss == "softmax" else {})
+    chosen = {"temperature": 0.3, "user_retention": 0.3} if loss == "softmax" else {}
+    options = OF_THAT_TIME | chosen
     if update == "sync":
         options["batch_size"] = 100
     model = (
