@@ -37,6 +37,16 @@ def test_a_folder_is_trained_on(run, likes, tmp_path):
     np.testing.assert_array_equal(model.user_ids, TRAIN.user_ids)
 
 
+def test_a_popularity_bias_needs_the_counts_of_likes_alone(run, likes, tmp_path):
+    for name, flags in (("plain", ()), ("biased", ("--popularity-bias",))):
+        code, _, err = run("train", likes, "--out", name, *OPTIONS, *flags)
+        assert code == 0, err
+    plain, biased = (Model.load(tmp_path / name) for name in ("plain", "biased"))
+    expected = plain.with_popularity_bias(TRAIN).item_vectors
+    assert expected[:, 4].any()
+    np.testing.assert_array_equal(biased.item_vectors, expected)
+
+
 def test_what_a_folder_cannot(run, likes):
     code, _, err = run("train", likes, "--out", "model", "--validation-share", 0.1)
     assert code != 0

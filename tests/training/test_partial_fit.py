@@ -249,6 +249,18 @@ def test_averages_go_on_where_likes_are_the_same(
         np.testing.assert_allclose(found[entity][n:], new, atol=1e-6)
 
 
+def test_rows_that_have_no_likes_yet_begin_at_the_model(
+    before_training: list[dict[str, np.ndarray]],
+) -> None:
+    fitted = trainer(n_negatives=40).fit(grown(MATRIX, 1, 1).tocsr())
+    users, items = fitted.model_.user_vectors, fitted.model_.item_vectors
+    fitted.partial_fit(grown(MATRIX, 1, 1).tocsr())
+    np.testing.assert_array_equal(before_training[-1]["users"][120], users[120])
+    np.testing.assert_array_equal(before_training[-1]["items"][80], items[80])
+    assert (fitted.model_.item_vectors[80] != items[80]).any()  # as a negative
+    assert np.isfinite(vectors(fitted)).all()
+
+
 def test_an_update_without_averages_forgets_them() -> None:
     fitted = trainer(ema_decay=0.5).fit(OLD).set_params(ema_decay=0.0).partial_fit(NEW)
     np.testing.assert_array_equal(fitted.model_.user_vectors, tables_of(fitted)["users"])

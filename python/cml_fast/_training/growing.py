@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from .._compute.array_api import to_numpy
 from .._compute.feature_network import FeatureNetwork, into_ball
 from .._compute.tables import Tables, random_vectors
-from .ema import MovingAverages
+from .ema import ENTITIES, MovingAverages
 from .feature_step import has_features, has_likes
 from .fold_in import mean_vectors
 from .likes import item_counts
@@ -47,7 +47,8 @@ def grown(
     else from those of the model; those that had neither likes nor features have learned nothing,
     and count as new. New items that old users like begin at the mean of these users, and new users
     at the mean of the items they like. New items that only new users like then begin at the mean of
-    those. The others begin where their features place them, or at random, as in a fit.
+    those. The others begin where their features place them, or at random, as in a fit. The averages
+    are on the CPU.
 
     Parameters
     ----------
@@ -101,28 +102,33 @@ def grown(
         arrays[name][kept] = old[kept]
     averages, stepped = None, vectors
     if state.averages is not None and decay > 0:
-        averages, stepped = _going_on(state, vectors, likes, known_likes, users, decay)
+        weights = _weights(state.averages, likes, known_likes, users, decay)
+        stepped = {entity: vectors[entity].copy() for entity in ENTITIES}
+        for entity in ENTITIES:  # where an average goes on, the row does, too
+            rows = np.flatnonzero(weights[entity])
+            stepped[entity][rows] = arrays[entity][rows]
+        last = state.n_epochs - 1
+        averages = MovingAverages(vectors, last, last, weights)
     tables = Tables(
         state.tables.device, state.tables.n_dims, **(arrays | stepped), rowwise=state.tables.rowwise
     )
     return tables, averages
 
 
-def _going_on(
-    state: TrainingState,
-    vectors: dict[str, np.ndarray],
+def _weights(
+    averages: MovingAverages,
     likes: sp.csr_array,
     known_likes: sp.csr_array,
     users: np.ndarray,
     decay: float,
-) -> tuple[MovingAverages, dict[str, np.ndarray]]:
-    """Averages that begin at ``vectors``, and the vectors to step, whose known rows go on.
+) -> dict[str, np.ndarray]:
+    """What the earlier epochs of each row weigh in its average: see `MovingAverages.weights`.
 
-    The earlier epochs of a row weigh as much as the share of its likes that were known before, to
-    the power of 8: where many likes are new, its average should not stay where it was.
+    That is as much as the share of its likes that were known before, to the power of 8: where many
+    likes are new, the average should not stay where it was. Users who are not trained do not move,
+    so theirs begins anew at the vector of the model.
     """
-    assert state.averages is not None
-    tables, stepped, weights = state.tables.to_numpy(), {}, {}
+    weights = {}
     for entity, known, counts in (
         ("users", np.diff(known_likes.indptr), np.diff(likes.indptr)),
         ("items", item_counts(known_likes), item_counts(likes)),
@@ -135,11 +141,8 @@ def _going_on(
         for _ in range(3):  # not a power, whose bits depend on the machine
             share *= share
         weights[entity] = np.zeros(len(counts))
-        weights[entity][rows] = share * state.averages.weights_of(entity, decay)[rows]
-        stepped[entity] = vectors[entity].copy()
-        stepped[entity][rows] = tables[entity][rows]
-    last = state.n_epochs - 1
-    return MovingAverages(vectors, last, last, weights).on(state.tables.device), stepped
+        weights[entity][rows] = share * averages.weights_of(entity, decay)[rows]
+    return weights
 
 
 def _place_by_likes(
