@@ -53,11 +53,8 @@ from .metrics.registry import METRICS_OF_HITS
 Exclude: TypeAlias = sp.sparray | sp.spmatrix | Interactions
 # What `Model.recommend` does for users without likes in training.
 COLD_USERS = ("popular", "error", "vector")
-# Of `Model.with_popularity_bias`, where there is nothing to choose it by; of a calibrated bias, a
-# share of the temperature. All of it would suit the likes of training, which the vectors fit more
-# closely than other likes.
+# Of `Model.with_popularity_bias`, where it is not calibrated and there is nothing to choose it by.
 POPULARITY_WEIGHT = 0.02
-CALIBRATED_SHARE = 1 / 4
 # A message names at most this many of them.
 NAMED = 5
 
@@ -168,8 +165,9 @@ class Model:
         return model
 
     def __repr__(self) -> str:
-        n_users, r = self._user_vectors.shape
-        return f"Model(n_users={n_users}, n_items={len(self._item_vectors)}, r={r})"
+        (n_users, r), trained = self._user_vectors.shape, self._n_trained()
+        dims = f"{r}" if trained == r else f"{trained}+1"
+        return f"Model(n_users={n_users}, n_items={len(self._item_vectors)}, r={dims})"
 
     def __copy__(self) -> Model:
         return self
@@ -1389,9 +1387,9 @@ class Model:
         default = POPULARITY_WEIGHT
         if calibrated:
             temperature = check_real("temperature", temperature, 0, strict=True)
-            default = CALIBRATED_SHARE * temperature
+            default = popularity_bias.CALIBRATED_SHARE * temperature
             expected = popularity_bias.expected_likes(*vectors, user_counts, temperature, n_threads)
-        log_ratios = np.log((item_counts + 1) / (expected + 1))
+        log_ratios = popularity_bias.log_ratios(item_counts, expected)
         if likes is not None and validation is not None:
             held_out = interaction_rows("validation", validation, *space)
             if held_out.nnz == 0:
@@ -1407,23 +1405,20 @@ class Model:
             if weight == 0:
                 return self
         weight = default if weight is None else weight
+        users, items = popularity_bias.with_heights(
+            *vectors, popularity_bias.heights(log_ratios, weight)
+        )
         changes = {
-            "user_vectors": np.pad(self._user_vectors, [(0, 0), (0, 1)]),
-            "item_vectors": np.column_stack(
-                [self._item_vectors, popularity_bias.heights(log_ratios, weight)]
-            ),
-            "hyperparameters": {
-                **self._hyperparameters,
-                "n_dims": self._item_vectors.shape[1],
-                "popularity_weight": weight,
-            },
+            "user_vectors": users,
+            "item_vectors": items,
+            "hyperparameters": {**self._hyperparameters, "popularity_weight": weight},
         }
         return Model(**{**self._arguments(), **changes})._with(_version=self._version)
 
     def _n_trained(self) -> int:
-        """Return the number of trained dimensions; `with_popularity_bias` adds one more."""
+        """Return the number of trained dimensions; a popularity bias adds one more."""
         n_dims: int = self._item_vectors.shape[1]
-        return n_dims - 1 if "popularity_weight" in self._hyperparameters else n_dims
+        return n_dims - 1 if self._hyperparameters.get("popularity_weight") else n_dims
 
     def _embed(self, entity: str, features: Any, n_threads: int | None) -> np.ndarray:
         name = f"{entity[:-1]}_features"

@@ -19,6 +19,7 @@ from ._compute.array_api import namespace_on
 from ._compute.devices import current_device, instruction_set
 from ._compute.feature_network import FeatureNetwork
 from ._compute.kernels import launch_granularity, make_job
+from ._compute.settings import Settings
 from ._compute.tables import Tables
 from ._scikit_learn import LikesTransformer
 from ._threads import blas_threads
@@ -40,6 +41,7 @@ from ._training.hyperparameters import (
 )
 from ._training.likes import MappedLikes, in_memory
 from ._training.loop import Training, Vectors
+from ._training.popularity import biased, weight_of
 from ._training.reports import EpochReport, history_of
 from ._training.retention import choose as choose_retention
 from ._training.retention import draw_back, without_trials
@@ -104,6 +106,9 @@ class Trainer(LikesTransformer):
         The number of negatives of a pair that it was trained with.
     weighting_ : str
         The ``weighting`` it was trained with.
+    popularity_weight_ : float
+        Of the popularity bias of ``model_``. If it is not 0, the vectors of the model have one
+        more coordinate than ``n_dims``.
     n_features_in_ : int
         The number of items, which scikit-learn calls features.
 
@@ -490,10 +495,9 @@ class Trainer(LikesTransformer):
         update = Update(likes, users, n_epochs, self.weighting_)
 
         def begin(inputs: FitInputs) -> Begun:
-            known = {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
             return grown(
                 last,
-                known,
+                self._learned(),
                 inputs.likes,
                 known_likes,
                 users,
@@ -581,7 +585,7 @@ class Trainer(LikesTransformer):
 
         def left(inputs: FitInputs) -> Begun:
             arrays = last.tables.to_numpy()
-            arrays |= {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
+            arrays |= self._learned()
             rows = {
                 name: array[kept[name.replace("_accumulator", "")]]
                 for name, array in arrays.items()
@@ -702,9 +706,7 @@ class Trainer(LikesTransformer):
         return networks
 
     def _make_job(self, inputs: FitInputs, state: TrainingState) -> ScheduledJob:
-        settings = replace(inputs.settings, seed=state.seed)
-        if state.temperature is not None:
-            settings = replace(settings, temperature=state.temperature)
+        settings = replace(_at_temperature(inputs.settings, state), seed=state.seed)
         if inputs.update is not None:  # the vectors have learned; they do not start again
             settings = replace(settings, feature_warm_up=0)
         job = make_job(state.tables, inputs.trained, settings)
@@ -777,6 +779,9 @@ class Trainer(LikesTransformer):
         self.user_retention_ = state.user_retention
         self.n_negatives_ = inputs.settings.n_negatives
         self.weighting_ = inputs.weighting
+        self.popularity_weight_ = weight_of(
+            _at_temperature(inputs.settings, state), has_features=bool(state.networks)
+        )
         try:
             training.run()
             for hint in hints(inputs, state):
@@ -799,17 +804,32 @@ class Trainer(LikesTransformer):
                     inputs.features[entity],
                     has_likes(inputs.likes, entity),
                 )
+        counts = inputs.counts
+        users, items = biased(
+            vectors.pop("users"),
+            vectors.pop("items"),
+            counts["user_counts"],
+            counts["item_counts"],
+            self.popularity_weight_,
+            _at_temperature(inputs.settings, state),
+        )
         self.model_ = Model(
-            vectors["users"],
-            vectors["items"],
+            users,
+            items,
             **state.ids,
             hyperparameters=self._described(),
             networks=state.networks,
             history=history_of(state.history),
-            **inputs.counts,
+            **counts,
         )
         self.best_epoch_ = max(state.n_epochs - 1, 0)
         return self.model_.user_vectors, self.model_.item_vectors
+
+    def _learned(self) -> dict[str, np.ndarray]:
+        """The vectors of the model without the coordinate of its popularity bias."""
+        r = self._state.tables.n_dims
+        vectors = {"users": self.model_.user_vectors, "items": self.model_.item_vectors}
+        return {name: np.ascontiguousarray(array[:, :r]) for name, array in vectors.items()}
 
     def _stored(self, seed: int) -> dict[str, Any]:
         """Hyper-parameters as plain values that make such a trainer again."""
@@ -824,6 +844,7 @@ class Trainer(LikesTransformer):
         described["weighting"] = self.weighting_
         described["user_retention"] = self.user_retention_
         described["n_negatives"] = self.n_negatives_
+        described["popularity_weight"] = self.popularity_weight_
         if self.temperature_ is not None:
             described["temperature"] = self.temperature_
         return described
@@ -909,6 +930,12 @@ class Trainer(LikesTransformer):
                 "training goes on with the state of another optimizer; set the optimizer of the "
                 f"last fit{otherwise}"
             )
+
+
+def _at_temperature(settings: Settings, state: TrainingState) -> Settings:
+    if state.temperature is None:
+        return settings
+    return replace(settings, temperature=state.temperature)
 
 
 def _refuse_likes(method: str, y: Any) -> None:

@@ -33,6 +33,7 @@ class Settings:
     negative_weight: float = 1.0  # W / U in csrc/core/losses/contrastive.h
     user_retention: float = 1.0  # what users keep of their vectors when an epoch begins
     ema_decay: float = 0.0  # 0: vectors are not averaged over epochs
+    popularity_weight: float | None = 0.0  # of the model's popularity bias; None: by the rest
     cov_weight: float = 0.0  # 0: no covariance regularisation
     cov_interval: int = 1
     # For training with features.

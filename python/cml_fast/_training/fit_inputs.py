@@ -129,6 +129,11 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
+    if features and settings.popularity_weight:
+        raise ValueError(
+            f"popularity_weight={settings.popularity_weight!r} is not possible with features, from "
+            "which likes of new items are not known; leave it out"
+        )
     # However many updates there have been, the next one learns as much from new likes. With
     # features a rate that falls is worse.
     if features or update is not None:

@@ -337,6 +337,22 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             kind=float,
         ),
         Hyperparameter(
+            "popularity_weight",
+            None,
+            _real(0),
+            "How much nearer items are that have more likes than expected; 0: not (softmax: a "
+            "quarter of the temperature).",
+            """float or None
+        Weight of the popularity bias of the model, in units of squared distance: items that have
+        more likes than the model expects are nearer to everybody, by one more coordinate of the
+        vectors; see `Model.with_popularity_bias`. With "softmax" the bias is calibrated. 0: none.
+        None: a quarter of the temperature with "softmax" and without features, else 0. Training
+        itself does not depend on it. Not possible with features.""",
+            rare=True,
+            kind=float,
+            nullable=True,
+        ),
+        Hyperparameter(
             "update",
             "sync",
             _choice(UPDATES),
@@ -706,6 +722,6 @@ def check_settings(
         tile_size=loss_named(values["loss"]).tile_size,
         **{
             name: values[name]
-            for name in ("ema_decay", "cov_weight", "cov_interval", *features_only())
+            for name in ("ema_decay", "popularity_weight", "cov_weight", "cov_interval", *features_only())
         },
     )

@@ -5,14 +5,26 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from .._search.exact import squared_lengths
 from .._threads import blas_threads, thread_count
 from .measuring import measure
 
-# A sample of users is enough to say how many likes a model expects: at most so many pairs of a user
-# and an item, and blocks of so many numbers.
-MAX_PAIRS = 1 << 27
-BLOCK_NUMBERS = 1 << 20
+# So many users are enough to say how many likes a model expects, and blocks have so many numbers.
+SAMPLE = 256
+BLOCK_NUMBERS = 1 << 18
+# Vectors are rounded to integers, none of them longer than this. So products and their sums are
+# integers up to 2^24, which float32 adds up without an error, in any order.
+LONGEST = 4000.0
+# Exponents are rounded to such parts of 1. Below the smallest one the exponential counts as 0.
+EXPONENT_PARTS = 4096
+SMALLEST_EXPONENTIAL = 21
+EXP_MINUS_PART = 0.9997558891748972  # exp(-1 / EXPONENT_PARTS)
+# One, as an integer: of exponentials, and of the share of all likes that an item is expected to get.
+ONE_BITS, SHARE_BITS = 30, 52
+LOG_2 = 0.6931471805599453
+
+# The weight of a calibrated bias, where none is given, as a share of the temperature. All of it
+# would suit the likes of training, which the vectors fit more closely than other likes.
+CALIBRATED_SHARE = 1 / 4
 
 # Candidates are 0 and powers of 2 of the largest squared length of an item, from this one on, as
 # long as that improves the metric.
@@ -24,6 +36,122 @@ N_DIGITS = 2  # that are significant, of a candidate
 MAX_USERS = 5000  # on whom the metric is measured
 
 
+def sample_of_users(user_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the users by whom to tell how many likes a model expects: all, or ``SAMPLE`` of them.
+
+    Users are chosen by their likes: whose are those in the middle of ``SAMPLE`` equal parts of all
+    likes, in the order of the users.
+
+    Parameters
+    ----------
+    user_counts : numpy.ndarray, (n_users,), int
+        How many likes each user has.
+
+    Returns
+    -------
+    rows : numpy.ndarray, (m,), int64
+        Ascending.
+    shares : numpy.ndarray, (m,), float64
+        Of all likes, which each of them stands for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cml_fast.metrics.popularity_bias import sample_of_users
+    >>> rows, shares = sample_of_users(np.array([1, 0, 3]))
+    >>> rows.tolist(), shares.tolist()
+    ([0, 2], [0.25, 0.75])
+    """
+    ends = np.cumsum(user_counts, dtype=np.int64)
+    n_likes = int(ends[-1]) if len(ends) else 0
+    rows = np.flatnonzero(user_counts)
+    if len(rows) <= SAMPLE:
+        return rows, user_counts[rows] / max(1, n_likes)
+    middles = (2 * np.arange(SAMPLE) + 1) * n_likes // (2 * SAMPLE)
+    rows, times = np.unique(np.searchsorted(ends, middles, side="right"), return_counts=True)
+    return rows, times / SAMPLE
+
+
+def expected_shares(
+    user_vectors: np.ndarray,
+    item_vectors: np.ndarray,
+    shares: np.ndarray,
+    temperature: float,
+    n_threads: int | None = None,
+) -> np.ndarray:
+    """Which share of all likes the softmax expects of each item.
+
+    q_k = sum_u s_u exp(-d_uk^2 / T) / sum_j exp(-d_uj^2 / T), where s_u is the share of a user. All
+    sums are exact, so the result is the same to the bit on every machine, with any BLAS and number
+    of threads.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors : numpy.ndarray, (m, r) and (n_items, r), float32
+        Those of users without a share are not needed.
+    shares : numpy.ndarray, (m,), float64
+        See `sample_of_users`.
+    temperature : float
+    n_threads : int or None
+        Of BLAS.
+
+    Returns
+    -------
+    numpy.ndarray, (n_items,), float64
+        Their sum is that of ``shares``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cml_fast.metrics.popularity_bias import expected_shares
+    >>> users, items = np.zeros((1, 1), np.float32), np.array([[0], [1]], np.float32)
+    >>> expected_shares(users, items, np.array([1.0]), 0.5).round(2).tolist()
+    [0.88, 0.12]
+    """
+    n_items, r = item_vectors.shape
+    longest = max(_longest(user_vectors), _longest(item_vectors))
+    scale = 2.0 ** np.floor(np.log2(LONGEST / longest)) if longest > 0 else 1.0
+    items = np.rint(item_vectors * np.float32(scale))
+    lengths = _squared_lengths(items)
+    per_unit = EXPONENT_PARTS / (scale**2 * temperature)
+    exponentials = _exponentials()
+    expected = np.zeros(n_items, dtype=np.int64)
+    n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
+    with blas_threads(thread_count(n_threads)):
+        for begin in range(0, len(shares), n_rows):
+            users = np.rint(user_vectors[begin : begin + n_rows] * np.float32(scale))
+            # The squared length of a user is left out: it is the same for all items.
+            far = (users @ items.T).astype(np.float64)
+            far *= -2
+            far += lengths
+            far -= far.min(axis=1, keepdims=True)
+            far *= per_unit
+            np.minimum(far, len(exponentials) - 1, out=far)
+            odds = exponentials[np.rint(far, out=far).astype(np.int32)]
+            factors = shares[begin : begin + n_rows] * 2.0**SHARE_BITS / odds.sum(axis=1)
+            expected += np.rint(odds * factors[:, np.newaxis]).astype(np.int64).sum(axis=0)
+    return expected * 2.0**-SHARE_BITS
+
+
+def _longest(vectors: np.ndarray) -> float:
+    """The largest length of a row."""
+    return float(np.sqrt(_squared_lengths(vectors).max(initial=0.0)))
+
+
+def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
+    """Of each row, in float64: (n,)."""
+    found: np.ndarray = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return found
+
+
+def _exponentials() -> np.ndarray:
+    """exp(-i / EXPONENT_PARTS) for i = 0, 1, ..., as integers of ONE_BITS bits; the last one is 0."""
+    steps = np.full(SMALLEST_EXPONENTIAL * EXPONENT_PARTS, EXP_MINUS_PART)
+    steps[0] = 2.0**ONE_BITS
+    # One product after another: the exponential of a library may have other last bits elsewhere.
+    return np.append(np.rint(np.multiply.accumulate(steps)), 0).astype(np.int64)
+
+
 def expected_likes(
     user_vectors: np.ndarray,
     item_vectors: np.ndarray,
@@ -33,22 +161,7 @@ def expected_likes(
 ) -> np.ndarray:
     """How many likes the softmax expects of each item, if users have as many as they have.
 
-    e_k = sum_u n_u exp(-d_uk^2 / T) / sum_j exp(-d_uj^2 / T), over users with likes. Where they are
-    more than ``MAX_PAIRS`` / n_items, it is estimated from so many of them, the same every time.
-
-    Parameters
-    ----------
-    user_vectors, item_vectors : numpy.ndarray, (n_users, r) and (n_items, r), float32
-    user_counts : numpy.ndarray, (n_users,), int
-        How many likes each user has.
-    temperature : float
-    n_threads : int or None
-        Of BLAS.
-
-    Returns
-    -------
-    numpy.ndarray, (n_items,), float64
-        The sum is that of ``user_counts``.
+    The e_k of `Model.with_popularity_bias`: (n_items,), float64. See `expected_shares`.
 
     Examples
     --------
@@ -58,33 +171,39 @@ def expected_likes(
     >>> expected_likes(users, items, np.array([10]), 0.5).round(1).tolist()
     [8.8, 1.2]
     """
-    n_items, r = item_vectors.shape
-    users = np.flatnonzero(user_counts)
-    most = max(1, MAX_PAIRS // n_items)
-    if len(users) > most:
-        users = np.sort(np.random.default_rng(0).choice(users, most, replace=False))
-    lengths = squared_lengths(item_vectors)
-    expected = np.zeros(n_items)
-    n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
-    with blas_threads(thread_count(n_threads)):
-        for begin in range(0, len(users), n_rows):
-            block = users[begin : begin + n_rows]
-            # The squared length of a user is left out: it is the same for all items.
-            odds = (user_vectors[block] @ item_vectors.T).astype(np.float64)
-            odds *= 2
-            odds -= lengths
-            odds -= odds.max(axis=1, keepdims=True)
-            odds /= temperature
-            np.exp(odds, out=odds)
-            expected += (user_counts[block] / odds.sum(axis=1)) @ odds
-    scale: float = user_counts.sum() / max(1, user_counts[users].sum())
-    return expected * scale
+    rows, shares = sample_of_users(user_counts)
+    found = expected_shares(user_vectors[rows], item_vectors, shares, temperature, n_threads)
+    total: int = user_counts.sum()
+    return total * found
+
+
+def log_ratios(item_counts: np.ndarray, expected: np.ndarray | float) -> np.ndarray:
+    """The L_k of `Model.with_popularity_bias`: (n_items,), float64, the same bits everywhere."""
+    fraction, exponent = np.frexp((item_counts + 1) / (np.asarray(expected) + 1))
+    low = fraction < np.sqrt(0.5)
+    m = np.where(low, 2 * fraction, fraction)
+    # log m = 2 artanh s, by its series; |s| < 0.172.
+    s = (m - 1) / (m + 1)
+    square = s * s
+    series = np.zeros_like(s)
+    for power in range(21, 0, -2):
+        series = series * square + 1 / power
+    found: np.ndarray = (exponent - low) * LOG_2 + 2 * (s * series)
+    return found
 
 
 def heights(log_ratios: np.ndarray, weight: float) -> np.ndarray:
     """The coordinate h_k of `Model.with_popularity_bias` of items with these L_k, (n_items,)."""
     found: np.ndarray = np.sqrt(weight * (log_ratios.max() - log_ratios))
     return found
+
+
+def with_heights(
+    user_vectors: np.ndarray, item_vectors: np.ndarray, heights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors with one more coordinate, float32: these heights of items, and 0 of users."""
+    users = np.pad(user_vectors, [(0, 0), (0, 1)])
+    return users, np.column_stack([item_vectors, heights.astype(np.float32)])
 
 
 def choose_weight(
@@ -136,12 +255,11 @@ def choose_weight(
     if len(asked) > MAX_USERS:
         asked = np.sort(np.random.default_rng(0).choice(asked, MAX_USERS, replace=False))
     wanted, known = held_out[asked], likes[asked]
-    users = np.pad(user_vectors[asked], [(0, 0), (0, 1)])
 
     def values(weight: float) -> np.ndarray:
         """Of each user."""
-        items = np.column_stack([item_vectors, heights(log_ratios, weight).astype(np.float32)])
-        found = measure(users, items, wanted, known, [k], [metric], n_threads=n_threads)
+        vectors = with_heights(user_vectors[asked], item_vectors, heights(log_ratios, weight))
+        found = measure(*vectors, wanted, known, [k], [metric], n_threads=n_threads)
         return np.asarray(found.per_user[metric][k])
 
     unit = float(np.square(item_vectors).sum(axis=1).max())
