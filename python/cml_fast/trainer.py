@@ -41,7 +41,7 @@ from ._training.hyperparameters import (
 )
 from ._training.likes import MappedLikes, in_memory
 from ._training.loop import Training, Vectors
-from ._training.popularity import biased, weight_of
+from ._training.popularity import PopularityBias, weight_of
 from ._training.reports import EpochReport, history_of
 from ._training.retention import choose as choose_retention
 from ._training.retention import draw_back, without_trials
@@ -804,18 +804,16 @@ class Trainer(LikesTransformer):
                     inputs.features[entity],
                     has_likes(inputs.likes, entity),
                 )
-        counts = inputs.counts
-        users, items = biased(
-            vectors.pop("users"),
-            vectors.pop("items"),
-            counts["user_counts"],
-            counts["item_counts"],
-            self.popularity_weight_,
-            _at_temperature(inputs.settings, state),
-        )
+        counts, weight = inputs.counts, self.popularity_weight_
+        if weight:
+            at = _at_temperature(inputs.settings, state)
+            bias = PopularityBias(weight, at, counts["user_counts"], counts["item_counts"])
+            # Those without the bias are not kept meanwhile.
+            biased = bias.add_to(vectors.pop("users"), vectors.pop("items"))
+            vectors = dict(zip(("users", "items"), biased, strict=True))
         self.model_ = Model(
-            users,
-            items,
+            vectors["users"],
+            vectors["items"],
             **state.ids,
             hyperparameters=self._described(),
             networks=state.networks,

@@ -722,6 +722,12 @@ def check_settings(
         tile_size=loss_named(values["loss"]).tile_size,
         **{
             name: values[name]
-            for name in ("ema_decay", "popularity_weight", "cov_weight", "cov_interval", *features_only())
+            for name in (
+                "ema_decay",
+                "popularity_weight",
+                "cov_weight",
+                "cov_interval",
+                *features_only(),
+            )
         },
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from .._compute.settings import Settings
@@ -20,22 +23,47 @@ def weight_of(settings: Settings, *, has_features: bool) -> float:
     return popularity_bias.CALIBRATED_SHARE * settings.temperature
 
 
-def biased(
-    user_vectors: np.ndarray,
-    item_vectors: np.ndarray,
-    user_counts: np.ndarray,
-    item_counts: np.ndarray,
-    weight: float,
-    settings: Settings,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors with the coordinate of the bias, or as they are if its weight is 0."""
-    if weight == 0:
-        return user_vectors, item_vectors
-    expected: float | np.ndarray = 0.0
-    if settings.loss == "softmax":
-        expected = popularity_bias.expected_likes(
-            user_vectors, item_vectors, user_counts, settings.temperature, settings.n_threads
-        )
-    log_ratios = popularity_bias.log_ratios(item_counts, expected)
-    heights = popularity_bias.heights(log_ratios, weight)
-    return popularity_bias.with_heights(user_vectors, item_vectors, heights)
+@dataclass(frozen=True)
+class PopularityBias:
+    """A popularity bias, calibrated if the loss is the softmax.
+
+    Attributes
+    ----------
+    weight : float
+        Above 0.
+    settings : Settings
+        With the temperature that was chosen.
+    user_counts, item_counts : numpy.ndarray, (n_users,) and (n_items,), int64
+        How many likes each has.
+    """
+
+    weight: float
+    settings: Settings
+    user_counts: np.ndarray
+    item_counts: np.ndarray
+
+    @cached_property
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """The users by whom to tell how many likes a model expects: rows, and shares of likes."""
+        return popularity_bias.sample_of_users(self.user_counts, len(self.item_counts))
+
+    def heights(self, sampled: np.ndarray, item_vectors: np.ndarray) -> np.ndarray:
+        """The coordinate of each item, by the vectors of the sampled users: (n_items,)."""
+        expected: float | np.ndarray = 0.0
+        if self.settings.loss == "softmax":
+            expected = self.item_counts.sum() * popularity_bias.expected_shares(
+                sampled,
+                item_vectors,
+                self.sample[1],
+                self.settings.temperature,
+                self.settings.n_threads,
+            )
+        log_ratios = popularity_bias.log_ratios(self.item_counts, expected)
+        return popularity_bias.heights(log_ratios, self.weight)
+
+    def add_to(
+        self, user_vectors: np.ndarray, item_vectors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The vectors with one more coordinate."""
+        heights = self.heights(user_vectors[self.sample[0]], item_vectors)
+        return popularity_bias.with_heights(user_vectors, item_vectors, heights)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import __version__
+from .._training.popularity import PopularityBias
 from .._training.reports import Counters, EpochReport
 from ._checkpoint import Arrays, file_of, folder_of, read_arrays, recut, remove, write_record
 from ._cluster import options_of
@@ -189,19 +190,27 @@ class Driver:
         return np.concatenate(parts), items
 
     def write_users(
-        self, folder: str, user_ids: np.ndarray | None
+        self, folder: str, user_ids: np.ndarray | None, bias: PopularityBias | None
     ) -> tuple[list[Entry], np.ndarray]:
         """Let workers write their users; return the entries of the files, and the items' vectors.
 
-        Without ``user_ids`` these are the row numbers.
+        Without ``user_ids`` these are the row numbers. A popularity bias adds a coordinate, by
+        users whose vectors workers send.
         """
         end = self._plan.rounds.total
-        calls = [self.call(0, "vectors", end, "items")]
+        items = self._ray.get(self.call(0, "vectors", end, "items"))
+        if bias is not None:
+            rows, calls = bias.sample[0], []
+            for w, (first, last) in enumerate(itertools.pairwise(self._bounds.tolist())):
+                own = rows[(rows >= first) & (rows < last)] - first
+                calls.append(self.call(w, "vectors", end, "users", own))
+            heights = bias.heights(np.concatenate(self._ray.get(calls)), items)
+            items = np.column_stack([items, heights.astype(np.float32)])
+        calls = []
         for w, (first, last) in enumerate(itertools.pairwise(self._bounds.tolist())):
             ids = np.arange(first, last) if user_ids is None else user_ids[first:last]
-            calls.append(self.call(w, "write_users", end, folder, ids))
-        items, *written = self._ray.get(calls)
-        return [entry for entries in written for entry in entries], items
+            calls.append(self.call(w, "write_users", end, folder, ids, items.shape[1]))
+        return [entry for entries in self._ray.get(calls) for entry in entries], items
 
     # --- states --------------------------------------------------------------------------------
 

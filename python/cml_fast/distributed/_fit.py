@@ -20,6 +20,7 @@ from .._search import bulk
 from .._training.checkpoint import fingerprints
 from .._training.fit_inputs import FitInputs, check_fit_inputs
 from .._training.hyperparameters import check_features_used, fewer_pairs
+from .._training.popularity import PopularityBias, weight_of
 from .._training.reports import history_of
 from .._training.start import first_items, skip_users
 from .._validation.scalars import check_bool, check_choice, check_int, drawing_from
@@ -205,6 +206,10 @@ def fit(
     with connected(address, n_workers, needed) as ray:
         bounds = user_bounds(inputs.likes.indptr, n_workers)
         settings, first = _begin(own, inputs, stored, bounds)
+        counts, weight = inputs.counts, weight_of(settings, has_features=False)
+        bias = None
+        if weight:
+            bias = PopularityBias(weight, settings, counts["user_counts"], counts["item_counts"])
         rounds = Rounds(per_epoch, int(own.n_epochs))
         n_shares = default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
         driver = Driver(
@@ -223,25 +228,26 @@ def fit(
                 vectors = driver.run(stored, driver.vectors)
             else:
                 ids = inputs.ids.get("user_ids")
-                entries, items = driver.run(stored, partial(driver.write_users, folder, ids))
+                entries, items = driver.run(stored, partial(driver.write_users, folder, ids, bias))
         finally:
             driver.stop()
     _describe(own, inputs, settings)
     hyperparameters = {**own._described(), "device": device}
     history = history_of(driver.history)
     if folder is None:
+        users, items = vectors if bias is None else bias.add_to(*vectors)
         return Model(
-            vectors[0],
-            vectors[1],
+            users,
+            items,
             **inputs.ids,
             hyperparameters=hyperparameters,
             networks=None,
             history=history,
-            **inputs.counts,
+            **counts,
         )
     item_ids = inputs.ids.get("item_ids", np.arange(len(items)))
     about = {"hyperparameters": hyperparameters, "history": history, "version": __version__}
-    write_whole(folder, entries, items, item_ids, inputs.counts["item_counts"], about)
+    write_whole(folder, entries, items, item_ids, counts["item_counts"], about)
     return PartitionedModel.open(folder)
 
 
@@ -387,4 +393,5 @@ def _describe(own: Trainer, inputs: FitInputs, settings: Settings) -> None:
     """Set what was chosen as if ``own`` had been fitted; hyper-parameters are described by it."""
     own.weighting_, own.n_negatives_ = inputs.weighting, settings.n_negatives
     own.user_retention_ = settings.user_retention
+    own.popularity_weight_ = weight_of(settings, has_features=False)
     own.temperature_ = settings.temperature if settings.loss == "softmax" else None

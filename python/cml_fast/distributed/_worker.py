@@ -85,19 +85,24 @@ def worker_class(ray: Any) -> Any:
             entities = ["users", "items"] if with_items else ["users"]
             return write_arrays(path, shard.number, {e: shard.snapshot(e) for e in entities})
 
-        def vectors(self, next_round: int, entity: str) -> Any:
-            """Users or items as a model has them."""
-            return self._at(next_round).vectors()[entity == "items"]
+        def vectors(self, next_round: int, entity: str, rows: Any = slice(None)) -> Any:
+            """Users or items, or some of them, as a model has them."""
+            return self._at(next_round).vectors()[entity == "items"][rows]
 
-        def write_users(self, next_round: int, folder: str, ids: Any) -> Any:
-            """Write the users, with these ids, as parts of a model; return their entries."""
+        def write_users(self, next_round: int, folder: str, ids: Any, n_columns: int) -> Any:
+            """Write the users, with these ids, as parts of a model; return their entries.
+
+            A column that they do not have, that of a popularity bias, is 0.
+            """
             import numpy as np
 
             from cml_fast.distributed._parts import write_users
 
             shard = self._at(next_round)
             counts = np.diff(shard.likes.indptr).astype(np.int64)
-            return write_users(folder, shard.number, shard.vectors()[0], ids, counts)
+            users = shard.vectors()[0]
+            users = np.pad(users, [(0, 0), (0, n_columns - users.shape[1])])
+            return write_users(folder, shard.number, users, ids, counts)
 
         def _at(self, number: int) -> Any:
             """The shard, if it is where the driver thinks: a restarted worker is not."""

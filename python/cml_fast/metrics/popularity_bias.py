@@ -8,8 +8,11 @@ import scipy.sparse as sp
 from .._threads import blas_threads, thread_count
 from .measuring import measure
 
-# So many users are enough to say how many likes a model expects, and blocks have so many numbers.
-SAMPLE = 256
+# A sample of users is enough to say how many likes a model expects: so many that each like stands
+# for this many pairs of a user and an item, which takes one or two hundredths of a training.
+PAIRS_OF_LIKE = 128
+MOST_PAIRS = 1 << 27
+FEWEST_USERS = 256
 BLOCK_NUMBERS = 1 << 18
 # Vectors are rounded to integers, none of them longer than this. So products and their sums are
 # integers up to 2^24, which float32 adds up without an error, in any order.
@@ -18,7 +21,7 @@ LONGEST = 4000.0
 EXPONENT_PARTS = 4096
 SMALLEST_EXPONENTIAL = 21
 EXP_MINUS_PART = 0.9997558891748972  # exp(-1 / EXPONENT_PARTS)
-# One, as an integer: of exponentials, and of the share of all likes that an item is expected to get.
+# One, as an integer: of exponentials, and of the share of all likes that an item should have.
 ONE_BITS, SHARE_BITS = 30, 52
 LOG_2 = 0.6931471805599453
 
@@ -36,16 +39,17 @@ N_DIGITS = 2  # that are significant, of a candidate
 MAX_USERS = 5000  # on whom the metric is measured
 
 
-def sample_of_users(user_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the users by whom to tell how many likes a model expects: all, or ``SAMPLE`` of them.
+def sample_of_users(user_counts: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the users by whom to tell how many likes a model expects: all, or some of them.
 
-    Users are chosen by their likes: whose are those in the middle of ``SAMPLE`` equal parts of all
-    likes, in the order of the users.
+    These are chosen by their likes, of which all, in the order of the users, are divided into equal
+    parts: whose are those in the middle of each part.
 
     Parameters
     ----------
     user_counts : numpy.ndarray, (n_users,), int
         How many likes each user has.
+    n_items : int
 
     Returns
     -------
@@ -58,18 +62,19 @@ def sample_of_users(user_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     --------
     >>> import numpy as np
     >>> from cml_fast.metrics.popularity_bias import sample_of_users
-    >>> rows, shares = sample_of_users(np.array([1, 0, 3]))
+    >>> rows, shares = sample_of_users(np.array([1, 0, 3]), n_items=2)
     >>> rows.tolist(), shares.tolist()
     ([0, 2], [0.25, 0.75])
     """
     ends = np.cumsum(user_counts, dtype=np.int64)
     n_likes = int(ends[-1]) if len(ends) else 0
     rows = np.flatnonzero(user_counts)
-    if len(rows) <= SAMPLE:
+    n_parts = max(FEWEST_USERS, min(PAIRS_OF_LIKE * n_likes, MOST_PAIRS) // n_items)
+    if len(rows) <= n_parts:
         return rows, user_counts[rows] / max(1, n_likes)
-    middles = (2 * np.arange(SAMPLE) + 1) * n_likes // (2 * SAMPLE)
+    middles = (2 * np.arange(n_parts) + 1) * n_likes // (2 * n_parts)
     rows, times = np.unique(np.searchsorted(ends, middles, side="right"), return_counts=True)
-    return rows, times / SAMPLE
+    return rows, times / n_parts
 
 
 def expected_shares(
@@ -145,7 +150,7 @@ def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def _exponentials() -> np.ndarray:
-    """exp(-i / EXPONENT_PARTS) for i = 0, 1, ..., as integers of ONE_BITS bits; the last one is 0."""
+    """exp(-i / EXPONENT_PARTS) for i = 0, 1, ..., with ONE_BITS bits for 1; the last one is 0."""
     steps = np.full(SMALLEST_EXPONENTIAL * EXPONENT_PARTS, EXP_MINUS_PART)
     steps[0] = 2.0**ONE_BITS
     # One product after another: the exponential of a library may have other last bits elsewhere.
@@ -171,7 +176,7 @@ def expected_likes(
     >>> expected_likes(users, items, np.array([10]), 0.5).round(1).tolist()
     [8.8, 1.2]
     """
-    rows, shares = sample_of_users(user_counts)
+    rows, shares = sample_of_users(user_counts, len(item_vectors))
     found = expected_shares(user_vectors[rows], item_vectors, shares, temperature, n_threads)
     total: int = user_counts.sum()
     return total * found
