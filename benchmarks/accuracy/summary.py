@@ -47,8 +47,9 @@ def best_peers(
 
 def with_earlier_rows(result: dict[str, Any], earlier: dict[str, Any], date: str) -> dict[str, Any]:
     """Add to the result of a data set what an earlier one has of rows that were not measured."""
-    kept = {row: found for row, found in earlier["rows"].items() if row not in result["rows"]}
-    rows = kept | result["rows"]
+    measured = result["rows"]
+    kept = {row: earlier["rows"][row] for row in ALL.keys() & earlier["rows"] - measured.keys()}
+    rows = kept | measured
     left_out = earlier["left_out"] | result["left_out"]
     compared = {row: found for row, found in earlier["compared"].items() if row in kept}
     return {

@@ -13,12 +13,13 @@ from .recommender import Data, Recommender, Settings, Trial
 def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, None]:
     """Train with these settings.
 
-    ``popularity_weight`` is for `Model.with_popularity_bias`, without calibration: the settings in
-    the result files were found that way. ``popularity_bias`` stands for its defaults.
+    If ``popularity_weight`` is one of them, it is that of a popularity bias without calibration:
+    the settings in the result files were found that way.
     """
     own = dict(settings)
-    weight = own.pop("popularity_weight", 0.0)
-    is_biased = own.pop("popularity_bias", False)
+    weight = own.get("popularity_weight", 0.0)
+    if "popularity_weight" in own:
+        own["popularity_weight"] = 0.0
     trainer = Trainer(
         **own,
         n_epochs=1,
@@ -32,8 +33,6 @@ def train(data: Data, settings: Settings, seed: int) -> Generator[Scores, None, 
         model = trainer.fit(data.likes, item_features=data.item_features).model_
         if weight > 0:
             model = model.with_popularity_bias(data.likes, weight, calibrated=False)
-        if is_biased:
-            model = model.with_popularity_bias(data.likes, n_threads=1)
         yield Scores.of_distances(model.user_vectors, model.item_vectors)
 
 
@@ -82,15 +81,6 @@ _FIRST_FEATURES = {"feature_learning_rate": 0.005, "n_hidden": 1024}
 
 RECOMMENDERS = [
     Recommender("CML, defaults", None, train, lambda trial: {}, {}, n_epochs=60, ours=True),
-    Recommender(
-        "CML, popularity bias",
-        None,
-        train,
-        lambda trial: {"popularity_bias": True},
-        {},
-        n_epochs=60,
-        ours=True,
-    ),
     Recommender(
         "CML, the paper's loss",
         None,

@@ -43,7 +43,7 @@ def section(record: dict[str, Any], figures: Figures) -> str:
         "## Accuracy: the paper's Table 2",
         f"The settings of each row are the best of {record['trials']} trials on the validation "
         "part: the first trial uses settings known to be good, the others are proposed by Optuna "
-        '("CML, defaults", "CML, popularity bias" and "most popular" have nothing to choose). The '
+        '("CML, defaults" and "most popular" have nothing to choose). The '
         "table shows the mean and the standard deviation over "
         f"{len(record['seeds'])} seeds, for all users with test items. "
         "Bold marks the best of a column, separately for the rows without and with features (+F). "

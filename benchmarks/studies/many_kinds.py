@@ -130,13 +130,11 @@ class Untouched:
 
     arguments: Settings
     validates: bool = True
-    biased: bool = False  # with `Model.with_popularity_bias`
 
 
 UNTOUCHED = {
     "defaults": Untouched({}),
     "no validation": Untouched({}, validates=False),
-    "biased": Untouched({}, validates=False, biased=True),
     "warp": Untouched({"loss": "warp"}),
 }
 ROWS = (*TUNED, *UNTOUCHED)
@@ -191,15 +189,13 @@ def measure_untouched(row: str, parts: dict[int, Part]) -> Row:
         trainer.fit(part.train, validation=part.validation if untouched.validates else None)
         seconds = round(time.process_time() - began, 2)
         model = trainer.model_
-        if untouched.biased:
-            model = model.with_popularity_bias(part.train, n_threads=1)
         vectors = model.user_vectors, model.item_vectors
         seeds.append(
             {
                 "epochs": trainer.n_epochs_,
                 "temperature": trainer.temperature_,
                 "user_retention": trainer.user_retention_,
-                "popularity_weight": model.hyperparameters.get("popularity_weight", 0.0),
+                "popularity_weight": trainer.popularity_weight_,
                 "seconds": seconds,
                 **part.tested(Scores.of_distances(*vectors)),
             }

@@ -36,7 +36,12 @@ def run(name: str, folder: Path) -> list[dict[str, Any]]:
     """The metrics of the validation part with each weight, first without calibration."""
     train, validation, _ = datasets.load(name, folder)
     trainer = Trainer(
-        **ARGUMENTS.get(name, OF_OTHERS), n_threads=1, random_state=0, device="cpu", verbose=False
+        **ARGUMENTS.get(name, OF_OTHERS),
+        popularity_weight=0,
+        n_threads=1,
+        random_state=0,
+        device="cpu",
+        verbose=False,
     )
     model = trainer.fit(train).model_
     rows = []
