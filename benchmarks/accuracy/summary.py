@@ -48,7 +48,8 @@ def best_peers(
 def with_earlier_rows(result: dict[str, Any], earlier: dict[str, Any], date: str) -> dict[str, Any]:
     """Add to the result of a data set what an earlier one has of rows that were not measured."""
     measured = result["rows"]
-    kept = {row: earlier["rows"][row] for row in ALL.keys() & earlier["rows"] - measured.keys()}
+    others = (ALL.keys() & earlier["rows"].keys()) - measured.keys()
+    kept = {row: earlier["rows"][row] for row in others}
     rows = kept | measured
     left_out = earlier["left_out"] | result["left_out"]
     compared = {row: found for row, found in earlier["compared"].items() if row in kept}
