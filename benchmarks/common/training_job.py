@@ -22,7 +22,7 @@ from cml_fast._training.hyperparameters import check_settings
 
 __all__ = ["Settings", "TrainingJob", "settings_of", "shares_negatives", "trained_tables"]
 
-# What the softmax would choose by short trainings, and a popularity bias, would be part of the time.
+# Short trainings, which choose these, and a popularity bias would be part of the time.
 FIXED = {"temperature": 0.21, "user_retention": 1.0, "popularity_weight": 0.0}
 MAX_NORM = 1.0
 

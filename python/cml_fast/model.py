@@ -1256,8 +1256,9 @@ class Model:
     ) -> Model:
         """Return a model in which items are nearer to all users the more likes they have.
 
-        A calibrated bias, the default after training with the softmax, compares these likes with
-        those that the model expects.
+        A calibrated bias compares these likes with those that the model expects. `Trainer` gives
+        it to models that it trains with the softmax (``popularity_weight``); a bias that this model
+        has is replaced.
 
         Each item k gets one more coordinate h_k, in which all users are at 0:
 
@@ -1273,9 +1274,9 @@ class Model:
         The softmax expects e_k = sum_i n_i exp(-d_ik^2 / temperature) / sum_j exp(-d_ij^2 /
         temperature) likes, where n_i is the number of likes of user i. That is too many of items
         with few likes, because in a ball they cannot be far from everybody. The sum is over all
-        users with likes, or over as many as make 2^27 pairs with the items; these are drawn, the
-        same every time. So a calibrated bias depends on the vectors and on the temperature that
-        they were trained with.
+        users with likes or, where these are many, over a sample: so many that there are 128 pairs
+        of a user and an item for each like, at most 2^27, and at least 256 users. It is the same
+        sample every time, and the result has the same bits on every machine.
 
         Parameters
         ----------
@@ -1283,10 +1284,10 @@ class Model:
             The likes; their weights do not matter. None: those of training, which the model has
             counted (`user_counts`, `item_counts`).
         weight : float or None
-            In units of squared distance, above 0. None: the one that suits ``validation`` or,
-            without them, a quarter of the temperature if the bias is calibrated, else 0.02. With
-            the whole temperature the softmax would expect about as many likes as there are; a
-            quarter is better on likes that were held out.
+            In units of squared distance. 0: a model without a bias. None: the one that suits
+            ``validation`` or, without them, a quarter of the temperature if the bias is calibrated,
+            else 0.02. With the whole temperature the softmax would expect about as many likes as
+            there are; a quarter is better on likes that were held out.
         calibrated : bool or None
             Whether to compare the likes with those that the model expects. None: where it has a
             temperature, because it was trained with the softmax.
@@ -1307,17 +1308,16 @@ class Model:
         Returns
         -------
         Model
-            With r + 1 dimensions, and the weight as ``hyperparameters["popularity_weight"]``. It
-            has no index: build one. This model itself if the weight that was chosen is 0.
+            With r + 1 dimensions, or r if the weight is 0, and the weight as
+            ``hyperparameters["popularity_weight"]``. It has no index: build one.
 
         Raises
         ------
         TypeError, ValueError, DataError
             If an argument is out of range, a weight and ``validation`` are both given,
             ``validation`` has no likes or some of ``interactions``, ``interactions`` are missing
-            and needed, the model has a popularity bias already, it has no temperature to calibrate
-            the bias by, or it was trained with features, from which likes of new items are not
-            known.
+            and needed, the model has no temperature to calibrate the bias by, or it was trained
+            with features, from which likes of new items are not known.
 
         Examples
         --------
@@ -1348,7 +1348,7 @@ class Model:
         [0.0, 0.0, 0.26...]
         """
         if weight is not None:
-            weight = check_real("weight", weight, 0, strict=True)
+            weight = check_real("weight", weight, 0)
         check_choice("metric", metric, METRICS_OF_HITS)
         k = check_int("k", k, 1)
         if weight is not None and validation is not None:
@@ -1363,8 +1363,6 @@ class Model:
                 "calibrated=True needs the temperature of the model, which has none: leave out "
                 "calibrated, or train with loss='softmax'"
             )
-        if self._n_trained() < self._item_vectors.shape[1]:
-            raise ValueError("the model has a popularity bias already; use the model without it")
         if self._networks:
             raise ValueError("a model that was trained with features cannot have a popularity bias")
         space = (np.arange(len(self._user_vectors)), self.user_ids, self.item_ids)
@@ -1382,7 +1380,8 @@ class Model:
             raise ValueError("the model has not counted likes of training; give interactions")
         else:
             user_counts, item_counts = self._user_counts, self._item_counts
-        vectors = self._user_vectors, self._item_vectors
+        trained = self._n_trained()
+        vectors = self._user_vectors[:, :trained], self._item_vectors[:, :trained]
         expected: float | np.ndarray = 0.0
         default = POPULARITY_WEIGHT
         if calibrated:
@@ -1402,15 +1401,13 @@ class Model:
             weight = popularity_bias.choose_weight(
                 *vectors, log_ratios, likes, held_out, metric, k, n_threads
             )
-            if weight == 0:
-                return self
         weight = default if weight is None else weight
-        users, items = popularity_bias.with_heights(
-            *vectors, popularity_bias.heights(log_ratios, weight)
-        )
+        if weight > 0:
+            heights = popularity_bias.heights(log_ratios, weight)
+            vectors = popularity_bias.with_heights(*vectors, heights)
         changes = {
-            "user_vectors": users,
-            "item_vectors": items,
+            "user_vectors": vectors[0],
+            "item_vectors": vectors[1],
             "hyperparameters": {**self._hyperparameters, "popularity_weight": weight},
         }
         return Model(**{**self._arguments(), **changes})._with(_version=self._version)

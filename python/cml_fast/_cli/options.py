@@ -99,13 +99,6 @@ Threads = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at --out already.")]
-PopularityBias = Annotated[
-    bool,
-    typer.Option(
-        "--popularity-bias",
-        help="Move items that have more likes than the model expects nearer to everybody.",
-    ),
-]
 Approximate = Annotated[
     bool,
     typer.Option(

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from .._training.hyperparameters import HYPERPARAMETERS, check_features_used, resolve
+from .._training.hyperparameters import (
+    HYPERPARAMETERS,
+    check_features_used,
+    check_no_bias,
+    resolve,
+)
 from ..data._readers.formats import formats_of
 from ..data._readers.pairs import FEATURES
 from .messages import note, terminal
@@ -162,13 +167,10 @@ class TrainingData:
         ),
     ] = 0
 
-    def check(
-        self, hyperparameters: dict[str, Any], *, here: bool = True, biased: bool = False
-    ) -> None:
+    def check(self, hyperparameters: dict[str, Any], *, here: bool = True) -> None:
         """Refuse, before anything is read, what cannot be trained with.
 
         The device must be on this machine, unless that is not ``here`` where the training is.
-        ``biased`` is whether the model is to get a popularity bias.
         """
         from .._compute.devices import choose_device
 
@@ -176,8 +178,8 @@ class TrainingData:
         resolve({**hyperparameters, "warm_start": False, "verbose": False})
         if self.item_features is None and self.user_features is None:
             check_features_used(hyperparameters)
-        elif biased:
-            raise ValueError("--popularity-bias is not possible with features; leave it out")
+        else:
+            check_no_bias(hyperparameters)
         if here:
             choose_device(hyperparameters["device"], hyperparameters["precision"])
 

@@ -21,6 +21,7 @@ from .feature_step import has_features, has_likes
 from .hyperparameters import (
     PAIRS_PER_PART,
     UPDATE_NEGATIVES,
+    check_no_bias,
     check_settings,
     fewer_negatives,
     fewer_pairs,
@@ -129,11 +130,8 @@ def check_fit_inputs(
                     f"{name} must describe some of the {entity} that have likes in train, got "
                     f"features of others only; put the rows in the order of train's {entity}"
                 )
-    if features and settings.popularity_weight:
-        raise ValueError(
-            f"popularity_weight={settings.popularity_weight!r} is not possible with features, from "
-            "which likes of new items are not known; leave it out"
-        )
+    if features:
+        check_no_bias(trainer.get_params())
     # However many updates there have been, the next one learns as much from new likes. With
     # features a rate that falls is worse.
     if features or update is not None:

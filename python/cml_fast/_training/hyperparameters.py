@@ -653,6 +653,16 @@ def check_features_used(params: Mapping[str, Any]) -> None:
             )
 
 
+def check_no_bias(params: Mapping[str, Any]) -> None:
+    """Refuse a popularity bias in a training that has features."""
+    weight = params.get("popularity_weight")
+    if weight:
+        raise ValueError(
+            f"popularity_weight={weight!r} is not possible with features, from which likes of new "
+            "items are not known; leave it out"
+        )
+
+
 def batch_size_of(n_pairs: int | None) -> int:
     """How many pairs a mini-batch has by default: a power of two that follows the data."""
     if n_pairs is None:

@@ -11,7 +11,7 @@ import typer
 from ..config import Config, WriteConfig, given
 from ..kept import keep
 from ..messages import note
-from ..options import Overwrite, PopularityBias
+from ..options import Overwrite
 from ..output import Outcome
 from ..reading import Known, Reading
 from ..saving import check_out
@@ -54,7 +54,6 @@ def run(
     known: Known,
     data: TrainingData,
     hyperparameters: Hyperparameters,
-    popularity_bias: PopularityBias = False,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -90,7 +89,7 @@ def run(
 
     learned: Trainer | Learned
     values = values_of(hyperparameters)
-    data.check(values, here=workers.n_workers is None, biased=popularity_bias)
+    data.check(values, here=workers.n_workers is None)
     workers.check(data, checkpoint, checkpoint_every)
     check_out(out, overwrite=overwrite)
     _check_checkpoint(checkpoint, out, resume=resume)
@@ -124,10 +123,7 @@ def run(
         if checkpoint and (workers.has_stored(checkpoint) or _stored(checkpoint) is not None):
             note(f"{checkpoint} has what was learned: add --resume to go on")
         raise
-    model = learned.model_
-    if popularity_bias:
-        model = model.with_popularity_bias(n_threads=values["n_threads"])
-    model.save(out)
+    learned.model_.save(out)
     keep(out, context.command, given(context))
     return _outcome(out, learned, n_pairs)
 

@@ -10,7 +10,7 @@ import typer
 
 from ..._training.hyperparameters import PARTIAL_EPOCHS, REPLAY
 from ..messages import note
-from ..options import Overwrite, PopularityBias
+from ..options import Overwrite
 from ..output import Outcome
 from ..reading import Reading
 from ..saving import check_out
@@ -75,7 +75,6 @@ def run(
             rich_help_panel=_PANEL,
         ),
     ] = REPLAY,
-    popularity_bias: PopularityBias = False,
     reading: Reading,
 ) -> Outcome:
     """Update."""
@@ -98,8 +97,6 @@ def run(
             new, n_epochs=n_epochs, replay=replay, callbacks=[callback], checkpoint=folder
         )
     model = trainer.model_
-    if popularity_bias:
-        model = model.with_popularity_bias()
     model.save(out)
     result = {
         "model": str(out),
