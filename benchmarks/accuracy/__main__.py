@@ -103,6 +103,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             parts = Split(name, args.folder, 0)
             names, left_out = rows_of(args.rows, parts)
             known = earlier["results"].get(Path(name).name)
+            if known:  # without rows that there are no more
+                known["rows"] = {row: known["rows"][row] for row in known["rows"] if row in ALL}
             # The rows that take longest are last in ALL and begin first.
             futures = {
                 row: pool.submit(in_new_process, measure, name, row, args)

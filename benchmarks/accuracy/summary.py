@@ -47,10 +47,8 @@ def best_peers(
 
 def with_earlier_rows(result: dict[str, Any], earlier: dict[str, Any], date: str) -> dict[str, Any]:
     """Add to the result of a data set what an earlier one has of rows that were not measured."""
-    measured = result["rows"]
-    others = (ALL.keys() & earlier["rows"].keys()) - measured.keys()
-    kept = {row: earlier["rows"][row] for row in others}
-    rows = kept | measured
+    kept = {row: found for row, found in earlier["rows"].items() if row not in result["rows"]}
+    rows = kept | result["rows"]
     left_out = earlier["left_out"] | result["left_out"]
     compared = {row: found for row, found in earlier["compared"].items() if row in kept}
     return {
