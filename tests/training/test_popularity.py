@@ -69,7 +69,7 @@ def test_training_does_not_depend_on_it():
     np.testing.assert_array_equal(vectors(one), vectors(other)[:, :8])
     for go_on in (
         lambda fitted: fitted.partial_fit(VALIDATION, n_epochs=1),
-        lambda fitted: fitted.forget(users=[3], items=[7], n_epochs=1),
+        lambda fitted: fitted.forget(LIKES.user_ids[[3]], LIKES.item_ids[[7]], n_epochs=1),
         lambda fitted: fitted.set_params(warm_start=True).fit(fitted._likes),
     ):
         for fitted in (one, other):
