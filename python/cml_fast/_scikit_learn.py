@@ -93,6 +93,7 @@ class LikesTransformer(Estimator):
         Returns
         -------
         numpy.ndarray, (m, n_dims), float32
+            Without the coordinate of a popularity bias, which is 0 for all users.
 
         Raises
         ------
@@ -111,7 +112,8 @@ class LikesTransformer(Estimator):
         (50, 16)
         """
         self._check_fitted("model_")
-        return self.model_.fold_in_users(likes_of(X), n_threads=self.n_threads)
+        placed = self.model_.fold_in_users(likes_of(X), n_threads=self.n_threads)
+        return placed[:, : self.model_._n_trained()]
 
     def fit_transform(self, train: Likes, y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, and compute vectors of the users from their likes: `fit`, then `transform`.
@@ -157,7 +159,7 @@ class LikesTransformer(Estimator):
         """
         self._check_fitted("model_")
         prefix = type(self).__name__.lower()
-        n_dims = self.model_.item_vectors.shape[1]
+        n_dims = self.model_._n_trained()
         return np.array([f"{prefix}{number}" for number in range(n_dims)], dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -875,7 +875,7 @@ class Model:
         >>> likes = sp.csr_array(([1.0, 1.0], ([0, 0], [3, 17])), shape=(1, 30))
         >>> vectors = model.fold_in_users(likes)
         >>> vectors.shape
-        (1, 8)
+        (1, 9)
         >>> rows, distances = model.recommend_from_vectors(vectors, n=5, exclude=likes)
         >>> rows.shape
         (1, 5)

@@ -119,8 +119,8 @@ class Trainer(LikesTransformer):
     >>> likes = synthetic(200, 100, 3000).interactions
     >>> trainer = Trainer(n_dims=16, n_epochs=3, temperature=0.21, device="cpu", verbose=False)
     >>> model = trainer.fit(likes).model_
-    >>> model.item_vectors.shape
-    (100, 16)
+    >>> model.item_vectors.shape  # one more, for the popularity bias
+    (100, 17)
     >>> [report.epoch for report in trainer.history_]
     [0, 1, 2]
 
@@ -461,12 +461,12 @@ class Trainer(LikesTransformer):
         >>> likes = synthetic(200, 100, 3000).interactions
         >>> trainer = Trainer(n_dims=16, n_epochs=3, temperature=0.21, device="cpu", verbose=False)
         >>> trainer.fit(likes).model_
-        Model(n_users=200, n_items=100, r=16)
+        Model(n_users=200, n_items=100, r=16+1)
         >>> today = Interactions.from_arrays(
         ...     ["ann", "ann", "user-00003"], ["folk-0001", "new", "new"]
         ... )
         >>> trainer.partial_fit(today, n_epochs=2).model_
-        Model(n_users=201, n_items=101, r=16)
+        Model(n_users=201, n_items=101, r=16+1)
         >>> [report.epoch for report in trainer.history_]
         [3, 4]
         """
@@ -565,7 +565,7 @@ class Trainer(LikesTransformer):
         >>> trainer.fit(likes).forget(users=["user-00017", "user-00031"], n_epochs=1).users
         2
         >>> trainer.model_
-        Model(n_users=198, n_items=100, r=16)
+        Model(n_users=198, n_items=100, r=16+1)
         """
         self._check_fitted("model_")
         last, n_epochs = self._state, check_int("n_epochs", n_epochs, 0)

@@ -30,7 +30,7 @@ def hints(inputs: FitInputs, state: TrainingState) -> list[str]:
     unknown = float(np.mean(inputs.counts["item_counts"] == 0))
     if unknown > MOST and inputs.settings.loss == "softmax" and "items" not in inputs.features:
         found.append(
-            f"{unknown:.0%} of the items have no like: model_.with_popularity_bias() may rank "
-            "better at the top, and features place items without likes"
+            f"{unknown:.0%} of the items have no like: features of items, such as tags, would "
+            "place them"
         )
     return found
