@@ -1274,9 +1274,8 @@ class Model:
         The softmax expects e_k = sum_i n_i exp(-d_ik^2 / temperature) / sum_j exp(-d_ij^2 /
         temperature) likes, where n_i is the number of likes of user i. That is too many of items
         with few likes, because in a ball they cannot be far from everybody. The sum is over all
-        users with likes or, where these are many, over a sample: so many that there are 128 pairs
-        of a user and an item for each like, at most 2^27, and at least 256 users. It is the same
-        sample every time, and the result has the same bits on every machine.
+        users with likes or, where these are many, over a sample of 256 to 1024 of them: it is the
+        same sample every time, and the result has the same bits on every machine.
 
         Parameters
         ----------

@@ -84,7 +84,7 @@ def test_expected_likes_are_those_of_the_softmax(monkeypatch):
     np.testing.assert_array_equal(*found)
     assert found[0].dtype == np.float64
     np.testing.assert_allclose(found[0], expected(PLAIN, TEMPERATURE), rtol=1e-3)
-    assert found[0].sum() == pytest.approx(LIKES.matrix.nnz, rel=1e-9)
+    assert found[0].sum() == pytest.approx(LIKES.matrix.nnz, rel=1e-7)
 
 
 def test_the_expected_shares_are_the_same_in_any_order_of_the_sums():
@@ -110,7 +110,7 @@ def test_the_heights_have_always_had_these_bits():
     shares = expected_shares(users, items, np.arange(1, 12) / 66, 3.0)
     heights = popularity_bias.heights(log_ratios(np.arange(200) % 7, 500 * shares), 0.1)
     digest = hashlib.sha256(heights.astype("<f4").tobytes()).hexdigest()
-    assert digest == "96aca7aa30cb4d6a162f215496c5813d8c7d4f461add6c0866a3b4d88fc6ef6b"
+    assert digest == "a583aa8c65a645a625a9773616901dd56b7fd57d1be666e4e7f7ef075ee2fdd8"
 
 
 def test_logarithms_are_those_of_numpy():
@@ -125,19 +125,14 @@ def test_logarithms_are_those_of_numpy():
 
 
 @pytest.mark.parametrize(
-    ("pairs_of_like", "most", "fewest", "n_parts"),
-    [
-        (3, 10**9, 1, 3 * 2000 // 40),
-        (3, 40 * 30, 1, 30),
-        (3, 1, 20, 20),
-        (10**6, 10**9, 1, None),
-    ],
+    ("pairs_of_like", "fewest", "most", "n_parts"),
+    [(3, 1, 250, 3 * 2000 // 40), (3, 160, 250, 160), (3, 1, 20, 20), (10**6, 1, 250, None)],
 )
-def test_a_sample_of_users_stands_for_all_likes(monkeypatch, pairs_of_like, most, fewest, n_parts):
+def test_a_sample_of_users_stands_for_all_likes(monkeypatch, pairs_of_like, fewest, most, n_parts):
     for name, value in (
         ("PAIRS_OF_LIKE", pairs_of_like),
-        ("MOST_PAIRS", most),
         ("FEWEST_USERS", fewest),
+        ("MOST_USERS", most),
     ):
         monkeypatch.setattr(popularity_bias, name, value)
     counts = np.zeros(500, np.int64)

@@ -9,20 +9,20 @@ from .._threads import blas_threads, thread_count
 from .measuring import measure
 
 # A sample of users is enough to say how many likes a model expects: so many that each like stands
-# for this many pairs of a user and an item, which takes one or two hundredths of a training.
-PAIRS_OF_LIKE = 128
-MOST_PAIRS = 1 << 27
-FEWEST_USERS = 256
-BLOCK_NUMBERS = 1 << 18
+# for this many pairs of a user and an item, which takes about a hundredth of a training.
+PAIRS_OF_LIKE = 64
+FEWEST_USERS, MOST_USERS = 256, 1024
+BLOCK_NUMBERS = 1 << 20
 # Vectors are rounded to integers, none of them longer than this. So products and their sums are
 # integers up to 2^24, which float32 adds up without an error, in any order.
 LONGEST = 4000.0
 # Exponents are rounded to such parts of 1. Below the smallest one the exponential counts as 0.
 EXPONENT_PARTS = 4096
-SMALLEST_EXPONENTIAL = 21
+SMALLEST_EXPONENTIAL = 14
 EXP_MINUS_PART = 0.9997558891748972  # exp(-1 / EXPONENT_PARTS)
-# One, as an integer: of exponentials, and of the share of all likes that an item should have.
-ONE_BITS, SHARE_BITS = 30, 52
+# What stands for 1: in exponentials, and in shares of all likes. So sums of both, and of products,
+# are integers up to 2^53, which float64 adds up without an error, in any order.
+ONE_BITS, SHARE_BITS = 20, 52
 LOG_2 = 0.6931471805599453
 
 # The weight of a calibrated bias, where none is given, as a share of the temperature. All of it
@@ -69,7 +69,7 @@ def sample_of_users(user_counts: np.ndarray, n_items: int) -> tuple[np.ndarray, 
     ends = np.cumsum(user_counts, dtype=np.int64)
     n_likes = int(ends[-1]) if len(ends) else 0
     rows = np.flatnonzero(user_counts)
-    n_parts = max(FEWEST_USERS, min(PAIRS_OF_LIKE * n_likes, MOST_PAIRS) // n_items)
+    n_parts = min(max(PAIRS_OF_LIKE * n_likes // n_items, FEWEST_USERS), MOST_USERS)
     if len(rows) <= n_parts:
         return rows, user_counts[rows] / max(1, n_likes)
     middles = (2 * np.arange(n_parts) + 1) * n_likes // (2 * n_parts)
@@ -117,24 +117,24 @@ def expected_shares(
     longest = max(_longest(user_vectors), _longest(item_vectors))
     scale = 2.0 ** np.floor(np.log2(LONGEST / longest)) if longest > 0 else 1.0
     items = np.rint(item_vectors * np.float32(scale))
-    lengths = _squared_lengths(items)
-    per_unit = EXPONENT_PARTS / (scale**2 * temperature)
-    exponentials = _exponentials()
-    expected = np.zeros(n_items, dtype=np.int64)
+    lengths = _squared_lengths(items).astype(np.float32)
+    items *= -2
+    per_unit = np.float32(min(EXPONENT_PARTS / (scale**2 * temperature), 1e30))
+    odds_of = _exponentials()
+    expected = np.zeros(n_items)
     n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
     with blas_threads(thread_count(n_threads)):
         for begin in range(0, len(shares), n_rows):
             users = np.rint(user_vectors[begin : begin + n_rows] * np.float32(scale))
             # The squared length of a user is left out: it is the same for all items.
-            far = (users @ items.T).astype(np.float64)
-            far *= -2
+            far = users @ items.T
             far += lengths
             far -= far.min(axis=1, keepdims=True)
             far *= per_unit
-            np.minimum(far, len(exponentials) - 1, out=far)
-            odds = exponentials[np.rint(far, out=far).astype(np.int32)]
-            factors = shares[begin : begin + n_rows] * 2.0**SHARE_BITS / odds.sum(axis=1)
-            expected += np.rint(odds * factors[:, np.newaxis]).astype(np.int64).sum(axis=0)
+            np.minimum(far, len(odds_of) - 1, out=far)
+            odds = odds_of.take(np.rint(far, out=far).astype(np.int32))
+            weights = np.rint(shares[begin : begin + n_rows] * 2.0**SHARE_BITS / odds.sum(axis=1))
+            expected += weights @ odds
     return expected * 2.0**-SHARE_BITS
 
 
@@ -150,11 +150,11 @@ def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 def _exponentials() -> np.ndarray:
-    """exp(-i / EXPONENT_PARTS) for i = 0, 1, ..., with ONE_BITS bits for 1; the last one is 0."""
+    """2^ONE_BITS exp(-i / EXPONENT_PARTS) for i = 0, 1, ..., as integers; the last one is 0."""
     steps = np.full(SMALLEST_EXPONENTIAL * EXPONENT_PARTS, EXP_MINUS_PART)
     steps[0] = 2.0**ONE_BITS
     # One product after another: the exponential of a library may have other last bits elsewhere.
-    return np.append(np.rint(np.multiply.accumulate(steps)), 0).astype(np.int64)
+    return np.append(np.rint(np.multiply.accumulate(steps)), 0)
 
 
 def expected_likes(
