@@ -91,7 +91,7 @@ def frozen():
 # --- what is ----------------------------------------------------------------------------------
 
 # The defaults of the time when the hashes were recorded.
-OF_THAT_TIME = {"learning_rate": 0.1, "learning_rate_decay": 0.0}
+OF_THAT_TIME = {"learning_rate": 0.1, "learning_rate_decay": 0.0, "popularity_weight": 0.0}
 
 
 def trained(loss, update, optimizer, n_dims):
@@ -144,6 +144,13 @@ def folded_in(loss):
     return digest(averaged_model(loss).fold_in_users(likes(600)[:20]))
 
 
+def biased():
+    """The heights of items by which a default popularity bias raises distances."""
+    options = OF_THAT_TIME | {"popularity_weight": None, "temperature": 0.3, "user_retention": 0.3}
+    trainer = Trainer(n_dims=20, n_epochs=2, device="cpu", random_state=1, verbose=False, **options)
+    return digest(trainer.fit(likes()).model_.item_vectors[:, 20])
+
+
 @pytest.mark.parametrize(("loss", "update", "optimizer", "n_dims"), CASES)
 def test_trained_vectors(frozen, loss, update, optimizer, n_dims):
     expected = frozen[f"{loss}/{update}/{optimizer}/{n_dims}"]
@@ -162,9 +169,14 @@ def test_folded_in_users(frozen, loss):
     assert folded_in(loss) == frozen[f"{loss}/fold_in"]
 
 
+def test_popularity_bias(frozen):
+    assert biased() == frozen["popularity bias"]
+
+
 if __name__ == "__main__":
     hashes = {"/".join(map(str, case)): trained(*case) for case in CASES}
     hashes |= {f"{loss}/ema": averaged(loss) for loss in LOSSES}
     hashes |= {f"{loss}/fold_in": folded_in(loss) for loss in LOSSES}
+    hashes["popularity bias"] = biased()
     record = {"numpy": np.__version__, "drawn by NumPy": drawn_by_numpy(), "trained": hashes}
     FILE.write_text(json.dumps(record, indent=1) + "\n")

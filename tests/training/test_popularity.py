@@ -19,7 +19,7 @@ def assert_equal(one: Model, other: Model) -> None:
 
 
 def test_with_the_softmax_it_is_that_of_with_popularity_bias():
-    fitted = trainer().fit(LIKES)
+    fitted = trainer(popularity_weight=None).fit(LIKES)
     plain = trainer(popularity_weight=0).fit(LIKES).model_
     assert plain.item_vectors.shape == (90, 8)
     assert fitted.model_.item_vectors.shape == (90, 9)
@@ -32,14 +32,14 @@ def test_with_the_softmax_it_is_that_of_with_popularity_bias():
 
 
 def test_the_temperature_that_was_chosen_gives_the_weight():
-    fitted = trainer(temperature=None, n_epochs=1).fit(LIKES)
+    fitted = trainer(temperature=None, n_epochs=1, popularity_weight=None).fit(LIKES)
     assert fitted.popularity_weight_ == fitted.temperature_ / 4
     assert fitted.model_.hyperparameters["popularity_weight"] == fitted.popularity_weight_
 
 
 @pytest.mark.parametrize("loss", ["warp", "shared_warp", "contrastive"])
 def test_another_loss_has_one_only_if_a_weight_is_set(loss):
-    fitted = trainer(loss=loss).fit(LIKES)
+    fitted = trainer(loss=loss, popularity_weight=None).fit(LIKES)
     assert fitted.popularity_weight_ == 0
     assert fitted.model_.item_vectors.shape == (90, 8)
     biased = trainer(loss=loss, popularity_weight=0.05).fit(LIKES)
@@ -49,7 +49,7 @@ def test_another_loss_has_one_only_if_a_weight_is_set(loss):
 
 def test_with_features_there_is_none():
     tags = np.eye(90, 4, dtype=np.float32)
-    fitted = trainer().fit(LIKES, item_features=tags)
+    fitted = trainer(popularity_weight=None).fit(LIKES, item_features=tags)
     assert fitted.popularity_weight_ == 0
     assert fitted.model_.item_vectors.shape == (90, 8)
     trainer(popularity_weight=0).fit(LIKES, item_features=tags)
@@ -91,7 +91,7 @@ def test_the_recall_of_an_epoch_is_that_of_the_model():
         )
         found.append(measured.recall[50])
 
-    fitted = trainer(n_epochs=3).fit(TRAIN, validation=VALIDATION, callbacks=[callback])
+    fitted = trainer(n_epochs=3, popularity_weight=None).fit(TRAIN, validation=VALIDATION, callbacks=[callback])
     assert [report.recall for report in fitted.history_] == found
     without = trainer(n_epochs=3, popularity_weight=0).fit(TRAIN, validation=VALIDATION)
     assert [report.recall for report in without.history_] != found
@@ -112,7 +112,7 @@ def test_a_checkpoint_goes_on_with_it(tmp_path):
 
 
 def test_a_trainer_can_be_made_of_what_the_model_records():
-    model = trainer().fit(LIKES).model_
+    model = trainer(popularity_weight=None).fit(LIKES).model_
     recorded = {k: v for k, v in model.hyperparameters.items() if k != "device"}
     again = Trainer(**{**recorded, "device": "cpu"}, verbose=False).fit(LIKES)
     np.testing.assert_array_equal(again.model_.item_vectors, model.item_vectors)

@@ -249,7 +249,7 @@ CONTEXT = {
 def refuse(one: Trainer, *args: Any, error: type[Exception], match: str, **options: Any) -> None:
     """Assert that fit fails, and that the trainer is as before, ready to go on."""
     attributes = {name: value for name, value in vars(one).items() if name.endswith("_")}
-    assert len(attributes) == 11
+    assert len(attributes) == 12
     with pytest.raises(error, match=match):
         one.fit(*args, **options)
     assert {name for name in vars(one) if name.endswith("_")} == attributes.keys()
