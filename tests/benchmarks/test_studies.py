@@ -117,7 +117,8 @@ def test_what_is_in_flight_adds_up() -> None:
 
     def vectors(kind: type[Trainer], in_flight: int | None = None) -> np.ndarray:
         options = {"temperature": 0.3, "user_retention": 1.0, "n_epochs": 2, "n_dims": 5}
-        trainer = kind(update="async", n_threads=1, device="cpu", verbose=False, **options)
+        options |= {"popularity_weight": 0, "n_threads": 1}
+        trainer = kind(update="async", device="cpu", verbose=False, **options)
         if in_flight is not None:
             trainer.in_flight = in_flight  # type: ignore[attr-defined]
         found: np.ndarray = trainer.fit(likes).model_.item_vectors

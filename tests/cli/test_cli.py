@@ -77,7 +77,7 @@ def test_train_saves_what_it_reports(run, file, likes, tmp_path):
     assert 0.05 < result["temperature"] < 2
     assert "reading" in err and "300 pairs of 40 users" in err
     model = Model.load(tmp_path / "made")
-    assert model.item_vectors.shape[1] == 8
+    assert model.item_vectors.shape[1] == 8 + 1
     assert set(model.user_ids) == set(likes.user_ids)
 
 
@@ -105,6 +105,7 @@ def test_train_passes_every_hyperparameter(run, file, monkeypatch, tmp_path, lik
         **{"negative_weight": 3.0, "optimizer": "adagrad", "ema_decay": 0.5},
         "learning_rate_decay": 0.3,
         "user_retention": 0.4,
+        "popularity_weight": 0.0,
         "weighting": "binary",
         "pairs_per_part": 256,
         "precision": "bfloat16",
@@ -190,7 +191,7 @@ def test_train_replaces_a_model(run, file, tmp_path, model):
     assert refused(run(*asked), 3, "model has a model", "--overwrite")
     assert {path: path.read_bytes() for path in before} == before
     assert run(*asked, "--overwrite")[0] == 0
-    assert Model.load(tmp_path / "model").item_vectors.shape[1] == 8
+    assert Model.load(tmp_path / "model").item_vectors.shape[1] == 8 + 1
 
 
 @pytest.mark.parametrize(

@@ -71,16 +71,16 @@ def test_options_come_from_the_file_and_those_given_win(run, file, tmp_path):
     assert run("train", file, *plain, "--out=b")[0] == 0
     a, b = (Model.load(tmp_path / name) for name in "ab")
     np.testing.assert_array_equal(a.item_vectors, b.item_vectors)
-    assert a.item_vectors.shape[1] == 6
+    assert a.item_vectors.shape[1] == 6 + 1
     for words in (["--n-dims=5", "--config=train.toml"], ["--config=train.toml", "--n-dims=5"]):
         assert run("train", file, *words, "--out=c", "--overwrite")[0] == 0
-        assert Model.load(tmp_path / "c").item_vectors.shape[1] == 5
+        assert Model.load(tmp_path / "c").item_vectors.shape[1] == 5 + 1
 
 
 def test_arguments_may_be_in_the_file(run, file, tmp_path):
     (tmp_path / "train.toml").write_text(f'file = "{file}"\nout = "made"\n{CONFIG}')
     assert run("train", "--config=train.toml")[0] == 0
-    assert Model.load(tmp_path / "made").item_vectors.shape[1] == 6
+    assert Model.load(tmp_path / "made").item_vectors.shape[1] == 6 + 1
 
 
 @pytest.mark.parametrize(

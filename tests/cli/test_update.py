@@ -64,25 +64,23 @@ def test_what_cannot_be_used_changes_nothing(begun, tmp_path, arguments, message
 
 
 def test_a_popularity_bias_of_the_model_alone(begun, tmp_path):
-    """The next update goes on without it."""
-    for flags in ((), ("--popularity-bias",)):
+    """What is learned does not depend on it, nor what the next update begins with."""
+    for flags in (("--popularity-weight=0",), ("--popularity-weight=0.1",)):
         for name in ("train likes.csv", "update run monday.csv --likes=likes.csv"):
-            train = (*TRAIN, "--checkpoint=run") if name.startswith("train") else ()
-            out = "-".join((name.split()[0], *flags))
-            code, _, err = begun(*name.split(), *train, *flags, f"--out={out}")
+            train = (*TRAIN, *flags, "--checkpoint=run") if name.startswith("train") else ()
+            out = "-".join((name.split()[0], flags[0][-1]))
+            code, _, err = begun(*name.split(), *train, f"--out={out}")
             assert code == 0, err
     for name in ("train", "update"):
-        plain, biased = (
-            Model.load(tmp_path / f"{name}{flag}") for flag in ("", "---popularity-bias")
-        )
-        expected = plain.with_popularity_bias()
+        plain, biased = (Model.load(tmp_path / f"{name}-{weight}") for weight in (0, 1))
+        expected = plain.with_popularity_bias(weight=0.1)
         np.testing.assert_array_equal(biased.item_vectors, expected.item_vectors)
         assert biased.item_vectors.shape[1] == 9 and biased.item_vectors[:, 8].any()
 
 
 def test_features_leave_no_room_for_a_popularity_bias(begun, tmp_path):
     (tmp_path / "tags.csv").write_text("item,tag\nfolk-0001,folk\n")
-    options = ("--popularity-bias", "--item-features=tags.csv", "--out=biased")
+    options = ("--popularity-weight=0.1", "--item-features=tags.csv", "--out=biased")
     code, _, err = begun("train", "likes.csv", *TRAIN, *options)
-    assert code == 2 and "--popularity-bias is not possible with features" in err
+    assert code == 2 and "--popularity-weight 0.1 is not possible with features" in err
     assert not (tmp_path / "biased").exists()

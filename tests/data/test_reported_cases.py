@@ -97,7 +97,7 @@ def test_every_place_takes_the_same_ids(ids: object) -> None:
         model = trainer.fit(likes, validation=likes).model_
     assert model.user_rows(ids).tolist() == [0, 1, 2]
     assert (model.recommend([0, 1, 2], 2, exclude=likes)[0] != np.arange(3)[:, None]).all()
-    assert model.fold_in_users(likes).shape == (3, 2)
+    assert model.fold_in_users(likes).shape == (3, 3)  # one for popularity
 
 
 def test_unknown_users_and_items_can_be_dropped() -> None:

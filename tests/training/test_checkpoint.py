@@ -958,7 +958,7 @@ def train_on(folder, update, n_threads):
     except FileNotFoundError:
         params = dict(n_dims=8, n_negatives=5, n_epochs=6, learning_rate=0.5, patience=None)
         params.update(update=update, n_threads=n_threads)
-        params.update(temperature=0.3, user_retention=1.0)
+        params.update(temperature=0.3, user_retention=1.0, popularity_weight=0)
         if update == "sync":
             params.update(batch_size=100)
         one = Trainer(**params, device="cpu", verbose=False)

@@ -91,7 +91,9 @@ def test_the_recall_of_an_epoch_is_that_of_the_model():
         )
         found.append(measured.recall[50])
 
-    fitted = trainer(n_epochs=3, popularity_weight=None).fit(TRAIN, validation=VALIDATION, callbacks=[callback])
+    fitted = trainer(n_epochs=3, popularity_weight=None).fit(
+        TRAIN, validation=VALIDATION, callbacks=[callback]
+    )
     assert [report.recall for report in fitted.history_] == found
     without = trainer(n_epochs=3, popularity_weight=0).fit(TRAIN, validation=VALIDATION)
     assert [report.recall for report in without.history_] != found
