@@ -1362,7 +1362,7 @@ class Model:
                 "calibrated=True needs the temperature of the model, which has none: leave out "
                 "calibrated, or train with loss='softmax'"
             )
-        if self._networks:
+        if self._networks and weight != 0:
             raise ValueError("a model that was trained with features cannot have a popularity bias")
         space = (np.arange(len(self._user_vectors)), self.user_ids, self.item_ids)
         likes = None

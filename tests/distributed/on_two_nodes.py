@@ -97,6 +97,6 @@ def test_a_lost_node_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     model = Model.load(tmp_path / "model")
     trainer = Trainer(**FEW, verbose=False)
     users, items = simulated(load_interactions(tmp_path / "likes.csv"), trainer, 2)
-    np.testing.assert_array_equal(model.user_vectors, users)
-    np.testing.assert_array_equal(model.item_vectors, items)
+    np.testing.assert_array_equal(model.user_vectors[:, :-1], users)
+    np.testing.assert_array_equal(model.item_vectors[:, :-1], items)
     assert int((tmp_path / "begun").read_text()) > 1  # the copies were lost as well

@@ -93,7 +93,9 @@ def test_what_workers_write_is_the_model(tmp_path: Path) -> None:
             likes=LIKES[first:last],
             vectors=lambda own=MODEL.user_vectors[first:last]: (own, None),
         )
-        entries += worker.write_users(7, folder, MODEL.user_ids[first:last])
+        entries += worker.write_users(
+            7, folder, MODEL.user_ids[first:last], MODEL.item_vectors.shape[1]
+        )
     about = {name: getattr(MODEL, name) for name in ("hyperparameters", "history", "version")}
     items = MODEL.item_vectors, MODEL.item_ids, MODEL.item_counts
     write_whole(folder, entries, *items, about)

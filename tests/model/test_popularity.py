@@ -356,3 +356,5 @@ def test_what_cannot_be_done():
     described = trainer().fit(LIKES, item_features=tags).model_
     with pytest.raises(ValueError, match="features"):
         described.with_popularity_bias(LIKES)
+    same = described.with_popularity_bias(weight=0)  # nothing to leave out
+    np.testing.assert_array_equal(same.item_vectors, described.item_vectors)

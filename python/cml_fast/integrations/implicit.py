@@ -73,12 +73,12 @@ class CollaborativeMetricLearning:
 
     @property
     def user_factors(self) -> np.ndarray:
-        """The vectors of the users: (n_users, factors), float32."""
+        """The vectors of the users: (n_users, factors), float32; see `item_factors`."""
         return self.model.user_vectors
 
     @property
     def item_factors(self) -> np.ndarray:
-        """The vectors of the items: (n_items, factors), float32."""
+        """The vectors of the items: (n_items, factors), float32; one more for popularity."""
         return self.model.item_vectors
 
     def fit(
