@@ -48,6 +48,7 @@ from .data.features import Features, check_features
 from .data.interactions import Interactions
 from .errors import DataError, ModelError
 from .metrics import popularity_bias
+from .metrics.expected_likes import expected_likes
 from .metrics.registry import METRICS_OF_HITS
 
 Exclude: TypeAlias = sp.sparray | sp.spmatrix | Interactions
@@ -1386,7 +1387,7 @@ class Model:
         if calibrated:
             temperature = check_real("temperature", temperature, 0, strict=True)
             default = popularity_bias.CALIBRATED_SHARE * temperature
-            expected = popularity_bias.expected_likes(*vectors, user_counts, temperature, n_threads)
+            expected = expected_likes(*vectors, user_counts, temperature, n_threads)
         log_ratios = popularity_bias.log_ratios(item_counts, expected)
         if likes is not None and validation is not None:
             held_out = interaction_rows("validation", validation, *space)

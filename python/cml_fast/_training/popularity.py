@@ -9,6 +9,7 @@ import numpy as np
 
 from .._compute.settings import Settings
 from ..metrics import popularity_bias
+from ..metrics.expected_likes import expected_shares, sample_of_users
 
 
 def weight_of(settings: Settings, *, has_features: bool) -> float:
@@ -45,13 +46,13 @@ class PopularityBias:
     @cached_property
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
         """The users by whom to tell how many likes a model expects: rows, and shares of likes."""
-        return popularity_bias.sample_of_users(self.user_counts, len(self.item_counts))
+        return sample_of_users(self.user_counts, len(self.item_counts))
 
     def heights(self, sampled: np.ndarray, item_vectors: np.ndarray) -> np.ndarray:
         """The coordinate of each item, by the vectors of the sampled users: (n_items,)."""
         expected: float | np.ndarray = 0.0
         if self.settings.loss == "softmax":
-            expected = self.item_counts.sum() * popularity_bias.expected_shares(
+            expected = self.item_counts.sum() * expected_shares(
                 sampled,
                 item_vectors,
                 self.sample[1],
