@@ -148,7 +148,16 @@ def test_a_sample_of_users_stands_for_all_likes(monkeypatch, pairs_of_like, fewe
         assert shares[rows < 101].sum() == pytest.approx(counts[:101].sum() / 2000, abs=1 / n_parts)
 
 
+def test_those_are_sampled_whose_the_likes_in_the_middle_of_the_parts_are(monkeypatch):
+    monkeypatch.setattr(module, "FEWEST_USERS", 4)
+    monkeypatch.setattr(module, "MOST_USERS", 4)
+    rows, shares = sample_of_users(np.array([0, 1, 1, 1, 1, 1, 1]), 10)
+    assert (rows.tolist(), shares.tolist()) == ([1, 3, 4, 6], [0.25] * 4)
+
+
 def test_distances_of_any_size_have_expected_likes():
+    nowhere = np.zeros((2, 3), np.float32)
+    assert expected_likes(nowhere, nowhere, np.array([3, 1]), 0.1).tolist() == [2, 2]
     items = np.array([[0.0], [1e15], [-1e15]], np.float32)
     assert expected_likes(items[:1], items, np.array([4]), 1e-9).tolist() == [4, 0, 0]
     assert expected_likes(items, items, np.array([0, 0, 0]), 1.0).tolist() == [0, 0, 0]
