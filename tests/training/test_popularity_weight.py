@@ -5,6 +5,7 @@ import pytest
 from support.trainers import trainer, vectors
 
 from cml_fast import Model, Trainer
+from cml_fast._training.hyperparameters import FIRST_TEMPERATURE
 from cml_fast.data import split, synthetic
 from cml_fast.metrics import measure
 
@@ -35,6 +36,9 @@ def test_the_temperature_that_was_chosen_gives_the_weight():
     fitted = trainer(temperature=None, n_epochs=1, popularity_weight=None).fit(LIKES)
     assert fitted.popularity_weight_ == fitted.temperature_ / 4
     assert fitted.model_.hyperparameters["popularity_weight"] == fitted.popularity_weight_
+    assert fitted.temperature_ != FIRST_TEMPERATURE
+    plain = trainer(temperature=None, n_epochs=1).fit(LIKES).model_
+    assert_equal(fitted.model_, plain.with_popularity_bias())
 
 
 @pytest.mark.parametrize("loss", ["warp", "shared_warp", "contrastive"])
