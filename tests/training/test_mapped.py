@@ -300,5 +300,5 @@ def test_the_estimate_covers_what_is_kept() -> None:
     """Vectors, averages, a copy and the model are more than a training of so many objects keeps."""
     settings = check_settings(Trainer(n_dims=16).get_params(), (1000, 500))
     least = memory.memory_bytes(settings, (1000, 500), validated=False)
-    assert least == 1500 * 4 * (16 + 1 + 3 * 16)
+    assert least == 1500 * 4 * (16 + 1 + 16 + 2 * (16 + 1))  # a bias adds one
     assert memory.memory_bytes(settings, (1000, 500), validated=True) > 2 * 1500 * 4 * (16 + 17)
