@@ -55,11 +55,21 @@ def test_the_best_is_taken_and_trains_as_if_named(monkeypatch, recalls, expected
     assert len(one.history_) == 2
 
 
-def test_with_features_of_items_it_is_lower(monkeypatch):
+@pytest.mark.parametrize(
+    ("recalls", "expected"),
+    [
+        ((0.3, 0.2, 0.2), 0.25),  # 0.3 is not far from it
+        ((0.3, 0.1, 0.2), 0.27),  # 0.8 times 0.34
+        ((0.1, 0.2, 0.3, 0.2), 0.094),  # 1.25 times 0.075
+    ],
+)
+@pytest.mark.parametrize("max_norm", [1.0, 2.0])
+def test_with_features_of_items_it_is_near_a_quarter(monkeypatch, recalls, expected, max_norm):
     features = np.eye(120, 6, dtype=np.float32)
-    Judged(monkeypatch, 0.3, 0.2, 0.2)
-    one = trainer(temperature=None, n_hidden=4).fit(LIKES, item_features=features)
-    assert one.temperature_ == 0.24
+    Judged(monkeypatch, *recalls)
+    one = trainer(temperature=None, n_hidden=4, max_norm=max_norm)
+    one.fit(LIKES, item_features=features)
+    assert one.temperature_ == pytest.approx(max_norm**2 * expected, rel=0.03)
     Judged(monkeypatch, 0.3, 0.2, 0.2)
     other = trainer(temperature=None, n_hidden=4).fit(LIKES, user_features=np.eye(300, 6))
     assert other.temperature_ == 0.3
