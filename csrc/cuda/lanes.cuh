@@ -217,21 +217,6 @@ struct Lanes {
     static CML_FN void prefetch(const float*, P) {}
     static CML_FN void prefetch_one(const float*) {}
 
-    // All at once, instead of a trip to L2 for every few steps. L1 loads sectors of 32 bytes.
-    static CML_FN void prefetch_steps([[maybe_unused]] const float* p,
-                                      [[maybe_unused]] int64_t stride, [[maybe_unused]] int n) {
-#if defined(__CUDA_ARCH__)
-        constexpr int kSector = 8, kSectors = kLanes / kSector;
-        for (int i = lane(); i < n * kSectors; i += kLanes) {
-            prefetch_sector(p + i / kSectors * stride + i % kSectors * kSector);
-        }
-#endif
-    }
-    static CML_FN void prefetch_sector([[maybe_unused]] const void* p) {
-#if defined(__CUDA_ARCH__)
-        asm volatile("prefetch.L1 [%0];" ::"l"(p));
-#endif
-    }
     static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
 };
 
