@@ -110,13 +110,18 @@ struct Lanes {
         }
     }
 
-    // p[lane] += a * scale, rounded to the nearest integer, atomically.
+    // An integer of a lane. Two's complement: an unsigned sum has the bits of a signed one.
+    using Sum = unsigned long long;
+
+    // a * scale, rounded to the nearest integer.
+    static CML_FN Sum rounded(Lanes a, float scale) {
+        return static_cast<Sum>(llrintf(a.x * scale));
+    }
+
+    // p[lane] += sum, atomically.
     template <class P>
-    static CML_FN void add_rounded(int64_t* p, Lanes a, float scale, P part) {
-        if (!holds(part)) return;
-        // Two's complement: an unsigned sum has the bits of a signed one.
-        atomicAdd(reinterpret_cast<unsigned long long*>(p + lane()),
-                  static_cast<unsigned long long>(llrintf(a.x * scale)));
+    static CML_FN void add_sum(int64_t* p, Sum sum, P part) {
+        if (holds(part)) atomicAdd(reinterpret_cast<Sum*>(p + lane()), sum);
     }
 
     // These sums times unit, a power of two, rounded to float once. They become zero.

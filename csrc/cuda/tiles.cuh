@@ -167,10 +167,14 @@ class TileWorker {
                 const int32_t number = slots.rows[slot];
                 return number < 0 ? -1 : sums.claim(slot < size, number, first_slot + slot);
             };
-            each_looked_up(team_.warp(), n_slots, claim, [&](int64_t slot, int64_t of_row) {
-                const float* const gradient = slots.gradients + slot * slots.stride;
-                sums.add(of_row, [&](int c, auto part) {
-                    return Lanes::load(gradient + c * kLanes, part);
+            each_result(team_.warp(), n_slots, claim, [&](int64_t of_row, auto each_slot) {
+                sums.add(of_row, [&](auto add) {
+                    each_slot([&](int64_t slot) {
+                        const float* const gradient = slots.gradients + slot * slots.stride;
+                        add([=](int c, auto part) {
+                            return Lanes::load(gradient + c * kLanes, part);
+                        });
+                    });
                 });
             });
         }

@@ -156,6 +156,16 @@ inline unsigned __ballot_sync(unsigned mask, bool predicate, const char* file = 
 }
 
 template <class T>
+unsigned __match_any_sync(unsigned mask, T x, const char* file = __builtin_FILE(),
+                          int line = __builtin_LINE()) {
+    const uint64_t* all = emulator::meet(
+        {emulator::Scope::kWarp, "__match_any_sync", mask, 0, file, line}, emulator::to_word(x));
+    unsigned bits = 0;
+    for (int i = 0; i < 32; ++i) bits |= (mask >> i & (all[i] == emulator::to_word(x))) << i;
+    return bits;
+}
+
+template <class T>
 using Same = typename std::common_type<T>::type;  // leaves T to be deduced from the pointer
 
 // An atomic operation is one for races.h, whatever its accesses are.

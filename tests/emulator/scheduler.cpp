@@ -106,6 +106,8 @@ void leave() {
 void body() {
     finish_switch(nullptr, true);
     (*kernel)();
+    ++now->groups;
+    wait_for_copies(0);  // as late as can be
     now->state = State::kReturned;
     leave();
 }
