@@ -54,7 +54,7 @@ class Stage:
     """Of operands in shared memory, csrc/cuda/squad.cuh."""
 
     steps: int = 16
-    instructions: float = 85  # of each warp: addresses, its rows, the barrier, loops
+    instructions: float = 68  # of each warp: addresses, its rows, the barrier, loops
     wait: float = 40  # for the barrier
     copied: int = 512  # bytes that a warp copies at once
     copy_instructions: float = 11.5
@@ -119,7 +119,8 @@ class Trips:
     take: float = 1
     apply: float = 1
     pair_add: float = 2  # of a pair with its own negatives: the claim; the gradient is there
-    update: float = 4  # tile_updates.h: gradient twice, accumulator, row
+    # tile_updates.h: the number of the row; row and gradient; accumulator
+    update: float = 3
     mask: float = 2  # tile.h, mask(): likes, and the drawn negatives
 
 

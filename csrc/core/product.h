@@ -134,8 +134,12 @@ struct ProductSums {
     CML_FN void add_staged(Squad& squad, int n, OperandAt a, const float* b, int64_t b_stride,
                            int64_t chunk_stride, Part part) {
         constexpr int kSteps = Squad::kSteps;
+        const auto first = a(0);
+        const float* const rows = squad.rows_from(first);
+        const float* columns = squad.template columns_from<kChunks>(b, b_stride, chunk_stride);
         const auto copy = [&](int t) CML_INLINE_LAMBDA {
-            squad.template copy<kChunks>(a(t), b + t * b_stride, b_stride, chunk_stride);
+            squad.template copy<kChunks>(rows + (a(t).p - first.p), columns, b_stride);
+            columns += kSteps * b_stride;
         };
         if (n > 0) copy(0);
         CML_NO_UNROLL
@@ -143,7 +147,7 @@ struct ProductSums {
             squad.next_stage();
             if (t + kSteps < n) copy(t + kSteps);
             if (squad.idle()) continue;
-            add(n - t < kSteps ? n - t : kSteps, squad.rows_of(a(t)), squad.columns(),
+            add(n - t < kSteps ? n - t : kSteps, squad.rows_of(first), squad.columns(),
                 kChunks * kLanes, kLanes, part);
         }
     }

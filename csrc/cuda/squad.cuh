@@ -45,24 +45,27 @@ class Squad {
 
     CML_FN bool idle() const { return kStaged && !exists_; }
 
-    // Begin to copy the next stage: kSteps steps of rows, and of kChunks chunks of columns.
-    template <int kChunks, class Operand>
-    CML_FN void copy(Operand rows, const float* columns, int64_t stride, int64_t chunk_stride) {
+    // Where this lane begins to copy: four floats of rows, and of kChunks chunks of columns.
+    template <class Operand>
+    CML_FN const float* rows_from(const Operand& rows) const {
         static_assert(kStagedRows == 4 * kLanes, "a lane copies four floats of the rows");
-        constexpr unsigned kFours = kChunks * kLanes / 4, kFoursOfChunk = kLanes / 4;
-        static_assert(kLanes % kFours == 0, "a warp copies whole steps of the columns");
-        const auto lane = static_cast<unsigned>(Lanes::lane());  // faster to divide
-        if (exists_) {
-            copy_four(rows_ + next_ * kStagedRows + 4 * lane,
-                      rows.template four<Lanes::kProductRows>(lane, kSteps));
-        }
-        const int at_once = n_warps_ * static_cast<int>(kLanes / kFours);
-        int step = warp_ * static_cast<int>(kLanes / kFours) + static_cast<int>(lane / kFours);
-        columns += step * stride + lane % kFours / kFoursOfChunk * chunk_stride +
-                   lane % kFoursOfChunk * 4;
-        float* to = columns_ + next_ * kStagedColumns + (warp_ * kLanes + lane) * 4;
+        return rows.template four<Lanes::kProductRows>(lane(), kSteps);
+    }
+    template <int kChunks>
+    CML_FN const float* columns_from(const float* p, int64_t stride, int64_t chunk_stride) const {
+        constexpr unsigned kOfChunk = kLanes / 4;
+        return p + first_step<kChunks>() * stride + lane() / kOfChunk % kChunks * chunk_stride +
+               lane() % kOfChunk * 4;
+    }
+
+    // Begin to copy the next stage from there, the steps of the columns being `stride` apart.
+    template <int kChunks>
+    CML_FN void copy(const float* rows, const float* columns, int64_t stride) {
+        if (exists_) copy_four(rows_ + next_ * kStagedRows + 4 * lane(), rows);
+        float* to = columns_ + next_ * kStagedColumns + (warp_ * kLanes + lane()) * 4;
+        const int at_once = n_warps_ * kStepsOfWarp<kChunks>;
         CML_NO_UNROLL
-        for (; step < kSteps; step += at_once) {
+        for (int step = first_step<kChunks>(); step < kSteps; step += at_once) {
             copy_four(to, columns);
             columns += at_once * stride;
             to += n_warps_ * kLanes * 4;
@@ -87,6 +90,16 @@ class Squad {
     }
 
  private:
+    // Steps of kChunks chunks of columns that a warp copies at once.
+    template <int kChunks>
+    static constexpr int kStepsOfWarp = 4 / kChunks;
+    template <int kChunks>
+    CML_FN int first_step() const {
+        static_assert(4 % kChunks == 0, "a warp copies whole steps");
+        return warp_ * kStepsOfWarp<kChunks> + static_cast<int>(lane() / (kChunks * kLanes / 4));
+    }
+
+    static CML_FN unsigned lane() { return static_cast<unsigned>(Lanes::lane()); }
     static CML_FN void copy_four(float* to, const float* from) {
         __pipeline_memcpy_async(to, from, 4 * sizeof(float));
     }
