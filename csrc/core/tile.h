@@ -24,13 +24,12 @@
 //   sync()               after it, every member sees what the others wrote
 //   own(n)               those of n things that this group has, if they are dealt out to all groups
 //   each_in_group(n, f), sync_group()   the same in this group
-//   squad<kStaged>(n)    the member's squad: the members of a group are divided between n groups of
-//                        columns of a product, and those that have the same columns are a squad
-//
-//   squad.each(c, rows, f)   f(row) for the rows of a Share, if the squad has columns c: each row is
-//                        one member's
-//   squad.idle()         if kStaged, others may also call f, for they copy what all read, see
-//                        ProductSums::add_staged(): whether this one does nothing else
+//   squad<kStaged>(n)    the member's squad: those of the group that have the same of n groups of
+//                        columns of a product
+// and a squad has
+//   each(c, rows, f)     f(row) for a Share of rows, if it has columns c: each by one member
+//   idle()               whether this member was called without a row, as it may be if kStaged: it
+//                        only helps to copy, see ProductSums::add_staged()
 #pragma once
 
 #include "losses/registry.h"

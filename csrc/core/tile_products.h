@@ -172,7 +172,8 @@ CML_FN void negative_gradients(const Arrays& tile, int64_t k, int c, Part part, 
         } else {
             sums.add_staged(
                 squad, n_pairs,
-                [&](int i) CML_INLINE_LAMBDA { return StepOperand{tile.coefficient(k, i), kLanes}; },
+                [&](int i)
+                    CML_INLINE_LAMBDA { return StepOperand{tile.coefficient(k, i), kLanes}; },
                 users, tile.stride(), kLanes, part);
         }
     }

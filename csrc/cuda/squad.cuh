@@ -2,8 +2,8 @@
 //
 // They read the operands of float32 products from shared memory. It has two stages of each: while
 // one is multiplied, the next comes from L2 (cp.async; a load and a store before compute capability
-// 8.0). Columns are copied by the squad together, for all its warps read them; rows by the warp that
-// has them. So only the warps of a squad wait for each other, by a barrier of their own.
+// 8.0). Columns are copied by the squad together, for all its warps read them; rows by the warp
+// that has them. So only the warps of a squad wait for each other, by a barrier of their own.
 #pragma once
 
 #include <cuda_pipeline_primitives.h>
@@ -18,6 +18,8 @@ template <bool kStaged>
 class Squad {
  public:
     static constexpr int kSteps = kStageSteps;
+    static_assert(kStagedRows == kSteps * Lanes::kProductRows);
+    static_assert(kStagedColumns == kSteps * Lanes::kProductChunks * kLanes);
 
     // `shared` has tile_stage_bytes() if operands are staged.
     CML_FN Squad(int n_columns, float* shared) {
@@ -104,12 +106,11 @@ class Squad {
         __pipeline_memcpy_async(to, from, 4 * sizeof(float));
     }
 
-    int n_squads_, number_;  // of all, and of this one; barrier 0 is that of the block
+    int n_squads_, number_;  // barrier 0 is that of the block, so that of a squad is number_ + 1
     int n_warps_, warp_;     // in this squad
     bool exists_ = false;    // whether this warp has a row
-    float* columns_;
-    float* rows_;
-    int next_ = 0;
+    float *columns_, *rows_;
+    int next_ = 0;  // the stage to be copied, of two
 };
 
 }  // namespace CML_TARGET

@@ -66,8 +66,8 @@ std::string launch(const std::function<void()>& kernel, dim3 grid, dim3 block, s
 enum class Order : int32_t { kAscending, kDescending, kShuffled };
 void set_order(Order order, uint32_t seed);
 
-// Copies that the calling thread has begun. They are made when it waits for them, or some of them at
-// once, as chance has it: what reads or writes the same memory meanwhile is in a race.
+// Copies that the calling thread has begun. They are made when it waits for them, or some of them
+// at once, as chance has it: what reads or writes the same memory meanwhile is in a race.
 void copy_later(void* to, const void* from, size_t bytes, const void* where);
 void commit_copies();
 void wait_for_copies(size_t uncompleted);  // of the groups that were committed, so many may be left

@@ -1,7 +1,8 @@
 // Emulated: copies to shared memory that arrive later (cp.async).
 #pragma once
 
-inline __attribute__((noinline)) void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) {
+inline __attribute__((noinline)) void __pipeline_memcpy_async(void* to, const void* from,
+                                                              size_t bytes) {
     emulator::copy_later(to, from, bytes, __builtin_return_address(0));
 }
 
