@@ -153,9 +153,9 @@ def test_asynchronous_training_may_not_race_elsewhere(device):
 
 def test_the_barriers_where_blocks_share_a_tile_and_update_at_once(device):
     """Of a tile: two of each block, four of the grid, and ten of squads: for two blocks the stages
-    of 33 dimensions and of 8 pairs, and for one, which has the pairs, those of 20 negatives. Two are
-    not there to prevent races: one block has no pairs, so that its warps need not meet once, and the
-    last is a vote."""
+    of 33 dimensions and of 8 pairs, and for one, which has the pairs, those of 20 negatives. Two
+    are not there to prevent races: one block has no pairs, so that its warps need not meet once,
+    and the last is a vote."""
     race, n = race_without(device, -1, "softmax", 0, teams=1)
     assert race is None
     needless = [k for k in range(n) if race_without(device, k, "softmax", 0, teams=1)[0] is None]
