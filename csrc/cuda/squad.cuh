@@ -21,7 +21,7 @@ class Squad {
     static_assert(kStagedRows == kSteps * Lanes::kProductRows);
     static_assert(kStagedColumns == kSteps * Lanes::kProductChunks * kLanes);
 
-    // `shared` has tile_stage_bytes() if operands are staged.
+    // `shared` has the stages of the block, see tile_bytes().
     CML_FN Squad(int n_columns, float* shared) {
         const int warps = static_cast<int>(blockDim.x) / kLanes;
         const int warp = static_cast<int>(threadIdx.x) / kLanes;
