@@ -29,6 +29,11 @@ class Machine:
     shared_bytes: int
     l1_bytes: int
 
+    @property
+    def copies_alone(self) -> bool:
+        """Whether it copies to shared memory while a warp computes (cp.async)."""
+        return int(self.compute_capability) >= 80
+
     def resident_blocks(self, registers: int, warps: int, shared_bytes: int) -> int:
         """Blocks of so many warps that a multiprocessor holds at once."""
         of_warp = -(-registers * LANES // REGISTERS_AT_ONCE) * REGISTERS_AT_ONCE

@@ -3,17 +3,20 @@
 Counted, or asked of the code: the grid (host.py), registers (registers.py), matrix products, rows,
 slots, atomic operations and bytes of a mini-batch. Assumed, because nothing was measured:
 
-- The matrix products of a tile wait for the unit that loads from L1, for multiply-adds, or for
-  instructions: PRODUCTS says what a step of the inner loop takes for PRODUCT_ROWS multiply-adds of
-  a chunk, or of two. A load of 16 bytes counts twice where all lanes read the same, and four times
-  where each reads its own. What a step reads is in L1, because a product prefetches it; `trips` are
-  what it waits for.
+- The matrix products of a tile wait for the unit that loads from shared memory or L1, for
+  multiply-adds, or for instructions: PRODUCTS says what a step of the inner loop takes for
+  PRODUCT_ROWS multiply-adds of a chunk, or of two. A load of 16 bytes counts twice where all lanes
+  read the same, and four times where each reads its own.
+- What float32 products read comes to shared memory, a stage of steps in advance. Copies take that
+  unit as long as it takes to write them, 128 bytes a cycle; before compute capability 8.0 they are
+  loads and stores, which take it twice as long and wait for L2. What other products read is in L1,
+  because they prefetch it. `trips` are what a product waits for before its first step.
 - All else of a tile, and a pair of the paper's loss, waits for the L2 cache: a trip to it takes
   l2_cycles (more, where rows have to come from memory), and loads come one after another where one
   needs the other. Trips says how many there are.
 - The blocks of a multiprocessor do the same at the same time: products take turns, waits overlap.
-- A block reads the operands of its products from L2 once, where L1 has room for them: others wrote
-  them, and its warps share them. What is private to a product is read for each.
+- A squad reads the operands of float32 products from L2 for each of them, while it multiplies. A
+  block reads those of others once, where L1 has room for them, and before it multiplies.
 - Every pair is active: all slots of a tile have a row.
 - Nothing is faster than bytes and atomic operations allow.
 
@@ -47,23 +50,35 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Of operands in shared memory, csrc/cuda/squad.cuh."""
+
+    steps: int = 16
+    instructions: float = 68  # of each warp: addresses, its rows, the barrier, loops
+    wait: float = 40  # for the barrier
+    copied: int = 512  # bytes that a warp copies at once
+    copy_instructions: float = 11.5
+    most_squads: int = 4
+
+
+@dataclass(frozen=True)
 class Products:
     steps: Sequence[Step]  # of products one chunk wide, two, ...
     at_once: int  # steps; beyond the last one are zeros
-    # To L2, for a whole product: the distances, the gradients of pairs, those of negatives. What is
-    # prefetched, and what is not: every 32 steps the next lines of eight rows.
-    trips: Sequence[int]
+    trips: Sequence[int]  # to L2: the distances, the gradients of pairs, those of negatives
     column_bytes: int  # of a number of the operand that is as wide as the product
+    stage: Stage | None = None  # where operands come through shared memory
 
 
 PRODUCTS = {
-    # Four steps wait once. They are 12 loads in 56 to 61 instructions, or 16 in 91 to 100; of these
+    # Four steps wait once. They are 12 loads in 51 to 56 instructions, or 16 in 87 to 93; of these
     # 8 are of 16 bytes.
     "float32": Products(
-        steps=(Step(loads=5, instructions=15, cycles=25), Step(6, 24.5, 33)),
+        steps=(Step(loads=5, instructions=13.5, cycles=22), Step(6, 22.5, 31)),
         at_once=4,
-        trips=(1 + 4, 1 + 8, 2),
+        trips=(1, 1, 2),
         column_bytes=4,
+        stage=Stage(),
     ),
     # csrc/cuda/tensor_cores.cuh. Of 32 steps each chunk has 4 loads of 16 bytes, and all together
     # have 4 of 8 bytes in 8 rows, which are prefetched, too. They wait for loads, and for two
@@ -104,7 +119,8 @@ class Trips:
     take: float = 1
     apply: float = 1
     pair_add: float = 2  # of a pair with its own negatives: the claim; the gradient is there
-    update: float = 4  # tile_updates.h: gradient twice, accumulator, row
+    # tile_updates.h: the number of the row; row and gradient; accumulator
+    update: float = 3
     mask: float = 2  # tile.h, mask(): likes, and the drawn negatives
 
 
@@ -122,6 +138,7 @@ GRID_SYNC_CYCLES = 2300
 GRID_SYNCS, GRID_SYNCS_OF_TILES, GRID_SYNCS_OF_UPDATES = 2, 3, 1
 USED_ISSUE_SLOTS = 0.7  # of those of a multiprocessor, at most
 SCHEDULERS = 4
+L1_BYTES_PER_CYCLE = 128  # that are written to shared memory
 L1_FOR_OPERANDS = 0.8  # the share of L1 that holds what a block reads again
 
 
@@ -294,9 +311,24 @@ class Work:
         total = sum(seconds.values())
         return sum(shares[name] * of for name, of in seconds.items()) / total
 
-    def cycles_of_step(self, width: int) -> float:
-        """Of all warps of a multiprocessor, so many chunks wide."""
-        step = self.products.steps[width - 1]
+    def step_of(self, width: int, warps: float) -> Step:
+        """Of a product so many chunks wide, with its share of the copies of a squad."""
+        step, stage = self.products.steps[width - 1], self.products.stage
+        if stage is None:
+            return step
+        floats = LANES * width / warps  # of a step of the columns
+        columns = 4 * floats * stage.steps / stage.copied  # times that this warp copies
+        written = 4 * (floats + PRODUCT_ROWS) / L1_BYTES_PER_CYCLE
+        instructions = stage.instructions + columns * stage.copy_instructions
+        waits = stage.wait + (0 if self.machine.copies_alone else self.machine.l2_cycles)
+        return Step(
+            loads=step.loads + written * (1 if self.machine.copies_alone else 2),
+            instructions=step.instructions + instructions / stage.steps,
+            cycles=step.cycles + (instructions + waits) / stage.steps,
+        )
+
+    def cycles_of_step(self, step: Step, width: int) -> float:
+        """Of all warps of a multiprocessor."""
         return max(
             step.loads / self.machine.loads_per_cycle,
             PRODUCT_ROWS * LANES * width / self.multiply_adds,
@@ -319,35 +351,41 @@ class Work:
         def in_block(of_unit: int) -> int:  # for a warp, where a block divides what its units have
             return math.ceil(own * of_unit / self.warps_in_block)
 
-        # The three products: their columns, which products of PRODUCT_ROWS rows divide; how many of
-        # these a block and a warp have; and the steps of one.
-        at_once = self.products.at_once
+        # The three products: the widths of their groups of columns; groups of PRODUCT_ROWS rows
+        # that a block has; and the steps.
+        at_once, stage = self.products.at_once, self.products.stage
         # Of long rows registers have less room, see core/tile_arrays.h.
         most = len(self.products.steps) if self.chunks <= SHORT else 2
         of_negatives, of_row = widths(math.ceil(n / LANES), most), widths(self.chunks, most)
-        groups = math.ceil(n / PRODUCT_ROWS) * len(of_row)
         products = (
-            (of_negatives, own * len(of_negatives), in_block(len(of_negatives)), n_dims),
-            (of_row, own * len(of_row), in_block(len(of_row)), n),
-            (of_row, math.ceil(groups / blocks), each(groups), pairs),
+            (of_negatives, own, n_dims),
+            (of_row, own, n),
+            (of_row, math.ceil(math.ceil(n / PRODUCT_ROWS) / blocks), pairs),
         )
-        all_warps = one_warp = floats = 0.0
-        for (columns, of_block, of_warp, exact), trips in zip(
-            products, self.products.trips, strict=True
-        ):
+        all_warps = one_warp = floats = staged = 0.0
+        for (columns, rows, exact), trips in zip(products, self.products.trips, strict=True):
             steps = math.ceil(exact / at_once) * at_once
-            mean = sum(self.cycles_of_step(width) for width in columns) / len(columns)
-            all_warps += of_block * steps * mean
-            one_warp += of_warp * (steps * self.products.steps[columns[0] - 1].cycles + trips * l2)
-            floats += PRODUCT_ROWS * of_block * steps
+            # The smallest of the squads that divide the columns between them.
+            squads = min(len(columns), self.warps_in_block, Stage.most_squads)
+            warps = self.warps_in_block // squads
+            in_turn = math.ceil(rows / warps)
+            each_step = [self.step_of(width, warps) for width in columns]
+            of_block = map(self.cycles_of_step, each_step, columns)
+            all_warps += rows * steps * sum(of_block)
+            one = steps * each_step[0].cycles + trips * l2
+            one_warp += math.ceil(len(columns) / squads) * in_turn * one
+            floats += PRODUCT_ROWS * rows * len(columns) * steps
+            staged += in_turn * LANES * sum(columns) * steps
         cycles = max(all_warps * self.in_multiprocessor, one_warp)
-        if self.blocks_of_team > 1:
+        of_l2 = machine.l2_bytes_per_second / machine.hertz / self.blocks
+        if stage is not None:
+            cycles = max(cycles, 4 * (staged + floats) / of_l2)
+        elif self.blocks_of_team > 1:
             size = self.products.column_bytes
             vectors = n * n_dims  # of negatives; the block's pairs all meet them
             again = 1 if size * vectors <= machine.l1_bytes * L1_FOR_OPERANDS else own
             shared = vectors * again + self.chunks * LANES * (n + pairs)
-            of_l2 = machine.l2_bytes_per_second / machine.hertz
-            cycles += (size * shared + 4 * floats) * self.blocks / of_l2
+            cycles += (size * shared + 4 * floats) / of_l2
         likes = self.n_pairs / self.shape[0]
         slots = each(2 * pairs + n)
         drawn = (math.log2(self.shape[0]) + 4) * l2 * in_block(1)

@@ -42,7 +42,6 @@
 //   prefetch(p, part), prefetch_one(p), prefetch_likes(p, n)   these will be loaded soon
 //   multiply(of, n, a, b, first), a.store_bfloat16(f)   for tensor cores, see ProductSums::set();
 //                               lane i at f(i)
-//   prefetch_steps(p, stride, n)   the same for n chunks, which a product will read in turn
 #pragma once
 
 #include "job.h"

@@ -16,6 +16,16 @@ struct RowOperand {
     CML_FN float at(int row, int step) const { return p[row * stride + step]; }
     CML_FN void advance(int steps) { p += steps; }
 
+    // Floats 4 i to 4 i + 3 of a copy of n steps, row after row, and this copy as an operand.
+    template <int kRows>
+    CML_FN const float* four(unsigned i, unsigned n) const {
+        return p + i / (n / 4) * stride + i % (n / 4) * 4;
+    }
+    template <int kRows>
+    static CML_FN RowOperand copied(const float* copy, int n) {
+        return {copy, n};
+    }
+
     // Four steps of n rows.
     template <class Lanes, int n>
     CML_FN void load(float (&x)[n][4]) const {
@@ -31,6 +41,16 @@ struct StepOperand {
 
     CML_FN float at(int row, int step) const { return p[step * stride + row]; }
     CML_FN void advance(int steps) { p += steps * stride; }
+
+    // The same of a copy of kRows rows, step after step.
+    template <int kRows>
+    CML_FN const float* four(unsigned i, unsigned) const {
+        return p + i / (kRows / 4) * stride + i % (kRows / 4) * 4;
+    }
+    template <int kRows>
+    static CML_FN StepOperand copied(const float* copy, int) {
+        return {copy, kRows};
+    }
 
     template <class Lanes, int n>
     CML_FN void load(float (&x)[n][4]) const {
@@ -63,13 +83,6 @@ CML_FN void each_chunk(Part part, F f) {
     CML_UNROLL
     for (int j = 0; j < kChunks - 1; ++j) f(j, Full{});
     f(kChunks - 1, part);
-}
-
-// Prefetch n steps of kChunks chunks, which a product will read in turn.
-template <class Lanes, int kChunks>
-CML_FN void prefetch_chunks(const float* p, int64_t stride, int64_t chunk_stride, int n) {
-    CML_UNROLL
-    for (int j = 0; j < kChunks; ++j) Lanes::prefetch_steps(p + j * chunk_stride, stride, n);
 }
 
 // Lanes::kProductRows rows of a product, kChunks chunks of 32 columns wide. What is loaded of the
@@ -112,6 +125,30 @@ struct ProductSums {
         for (int t = 0; t < n; ++t) {
             add_step([&](int m) CML_INLINE_LAMBDA { return a.at(m, t); }, b + t * b_stride,
                      chunk_stride, part);
+        }
+    }
+
+    // The same by a squad, which copies stages of Squad::kSteps steps: one is on its way while the
+    // one before it is multiplied. a(t) is the first operand from step t on.
+    template <class Squad, class OperandAt, class Part>
+    CML_FN void add_staged(Squad& squad, int n, OperandAt a, const float* b, int64_t b_stride,
+                           int64_t chunk_stride, Part part) {
+        constexpr int kSteps = Squad::kSteps;
+        const auto first = a(0);
+        const float* const rows = squad.rows_from(first);
+        const float* columns = squad.template columns_from<kChunks>(b, b_stride, chunk_stride);
+        const auto copy = [&](int t) CML_INLINE_LAMBDA {
+            squad.template copy<kChunks>(rows + (a(t).p - first.p), columns, b_stride);
+            columns += kSteps * b_stride;
+        };
+        if (n > 0) copy(0);
+        CML_NO_UNROLL
+        for (int t = 0; t < n; t += kSteps) {
+            squad.next_stage();
+            if (t + kSteps < n) copy(t + kSteps);
+            if (squad.idle()) continue;
+            add(n - t < kSteps ? n - t : kSteps, squad.rows_of(first), squad.columns(),
+                kChunks * kLanes, kLanes, part);
         }
     }
 

@@ -23,7 +23,13 @@
 //                        members go on in turn
 //   sync()               after it, every member sees what the others wrote
 //   own(n)               those of n things that this group has, if they are dealt out to all groups
-//   each_in_group(n, f, earlier), sync_group()   the same in this group
+//   each_in_group(n, f), sync_group()   the same in this group
+//   squad<kStaged>(n)    the member's squad: those of the group that have the same of n groups of
+//                        columns of a product
+// and a squad has
+//   each(c, rows, f)     f(row) for a Share of rows, if it has columns c: each by one member
+//   idle()               whether this member was called without a row, as it may be if kStaged: it
+//                        only helps to copy, see ProductSums::add_staged()
 #pragma once
 
 #include "losses/registry.h"
@@ -96,9 +102,14 @@ class Tile {
             }
         });
         team_.sync();
-        each_own_with<unit(kLanes)>(in_blocks, groups_of(n, kPairInLane ? kRows : kColumns),
-                                    [&](int i, int part)
-                                        CML_INLINE_LAMBDA { compute_distances(arrays_, i, part); });
+        const int n_columns = kPairInLane ? blocks : groups_of(n, kColumns);
+        const Share rows = team_.own(groups_of(kPairInLane ? n : in_blocks, kRows));
+        auto squad = team_.template squad<Arrays::kStaged>(n_columns);
+        for (int columns = 0; columns < n_columns; ++columns) {
+            squad.each(columns, rows, [&](int row) CML_INLINE_LAMBDA {
+                compute_distances(arrays_, row * kRows, columns, squad);
+            });
+        }
         team_.sync_group();
         const typename Lanes::Sieve sieve(arrays_.drawn, n);
         constexpr int kPairs = Lanes::Negatives::kPairs;
@@ -117,28 +128,28 @@ class Tile {
             for (int k = 0; k < n; ++k) sum_coefficients(arrays_, k, blocks, slots);
         }
         if constexpr (Lanes::kPrefetches) begin_to_fetch(upcoming);
+        team_.each(blocks, [&](int64_t block) CML_INLINE_LAMBDA { report(block, counters); });
+        // The same squads for both products: so stages of the one may follow those of the other.
+        auto of_row = team_.template squad<Arrays::kStaged>(
+            groups_of(static_cast<int>(arrays_.n_chunks()), kChunks));
+        const Share of_pairs = team_.own(groups_of(n_pairs, kRows));
         chunks_.template each_group<kChunks>(
             [&](int c, auto n_chunks, auto part) CML_INLINE_LAMBDA {
-                const auto gradients = [&](int i) CML_INLINE_LAMBDA {
+                of_row.each(c / kChunks, of_pairs, [&](int row) CML_INLINE_LAMBDA {
                     fetch_some();
-                    pair_gradients<decltype(n_chunks)::value>(arrays_, i, c, part, n_pairs, slots);
-                };
-                each_own<kRows>(n_pairs, 1, gradients, c / kChunks);
+                    pair_gradients<decltype(n_chunks)::value>(arrays_, row * kRows, c, part,
+                                                              n_pairs, slots, of_row);
+                });
             });
-        const int before =
-            groups_of(static_cast<int>(arrays_.n_chunks()), kChunks) * groups_of(n_pairs, kRows);
-        const auto of_block = [&](int64_t block) CML_INLINE_LAMBDA { report(block, counters); };
-        team_.each(blocks, of_block, before);
         if (items_fixed) return bounded;
-        const int groups = groups_of(n, kRows);
+        const Share of_negatives = team_.own(groups_of(n, kRows));
         chunks_.template each_group<kChunks>(
             [&](int c, auto n_chunks, auto part) CML_INLINE_LAMBDA {
-                const auto gradients = [&](int64_t group) CML_INLINE_LAMBDA {
+                of_row.each(c / kChunks, of_negatives, [&](int row) CML_INLINE_LAMBDA {
                     fetch_some();
-                    negative_gradients<decltype(n_chunks)::value>(arrays_, group * kRows, c, part,
-                                                                  n_pairs, slots);
-                };
-                team_.each(groups, gradients, before + blocks + c / kChunks * groups);
+                    negative_gradients<decltype(n_chunks)::value>(arrays_, row * kRows, c, part,
+                                                                  n_pairs, slots, of_row);
+                });
             });
         return bounded;
     }
@@ -155,31 +166,14 @@ class Tile {
     // may be a different number in every step.
     static constexpr int unit(int of_one_group) { return kPairInLane ? of_one_group : kRows; }
 
-    // Call f(i) for the pairs i that begin a part of a unit of this group. `turn` is how many times
-    // that was done since the last sync_group().
+    // Call f(i) for the pairs i that begin a part of a unit of this group.
     template <int kSize, class F>
-    CML_FN void each_own(int n_pairs, int parts, F f, int turn = 0) {
-        each_own_with<kSize>(
-            n_pairs, parts,
-            [&](int i, int part) CML_INLINE_LAMBDA { f(i + part * (kSize / parts)); }, turn);
-    }
-
-    // Call f(i, part), i being the first pair of the unit.
-    template <int kSize, class F>
-    CML_FN void each_own_with(int n_pairs, int parts, F f, int turn = 0) {
+    CML_FN void each_own(int n_pairs, int parts, F f) {
         const Share own = team_.own(groups_of(n_pairs, kSize));
-        if constexpr (kPairInLane) {
-            for (int unit = 0; unit < own.count; ++unit) {
-                for (int part = 0; part < parts; ++part) f(unit * kSize, part);
-            }
-        } else {
-            const int n = own.count * parts;
-            const auto call = [&](int64_t t) {
-                const int unit = static_cast<int>(t) / parts;
-                f((own.first + unit * own.step) * kSize, static_cast<int>(t) - unit * parts);
-            };
-            team_.each_in_group(n, call, turn * n);
-        }
+        team_.each_in_group(own.count * parts, [&](int64_t t) CML_INLINE_LAMBDA {
+            const int unit = static_cast<int>(t) / parts, part = static_cast<int>(t) - unit * parts;
+            f((own.first + unit * own.step) * kSize + part * (kSize / parts));
+        });
     }
 
     // Call f(call) for each call of the generator of negatives. So the same member always has the

@@ -21,6 +21,8 @@ struct TileArrays {
     using Lanes = L;
     static constexpr int kRowChunks = kFixedChunks;
     static constexpr bool kFragments = kTensorCores;
+    // Whether squads copy the operands of products to faster memory, see ProductSums.
+    static constexpr bool kStaged = Lanes::kInLane == InLane::kNegative && !kTensorCores;
     // Registers have room for more sums where rows are short.
     static constexpr bool kShort = kRowChunks > 0 && kRowChunks <= 4;
     static constexpr int kProductChunks = kTensorCores && kShort ? 4 : Lanes::kProductChunks;

@@ -11,8 +11,8 @@ inline namespace CML_TARGET {
 // Squared distances from users to negatives, where the coefficients will be: a block of
 // kProductRows rows from `row` on and kChunks chunks of columns from `first` on. A row is a
 // negative where pairs are in lanes, else a pair.
-template <int kChunks, class Arrays>
-CML_FN void distances(const Arrays& tile, int row, int first) {
+template <int kChunks, class Arrays, class Squad>
+CML_FN void distances(const Arrays& tile, int row, int first, Squad& squad) {
     using Lanes = typename Arrays::Lanes;
     constexpr bool kPairInLane = Arrays::kPairInLane;
     constexpr int64_t kColumnStride = Arrays::kColumnStride;
@@ -27,10 +27,17 @@ CML_FN void distances(const Arrays& tile, int row, int first) {
     } else {
         const float* const columns = tile.column(first);
         const int64_t chunk_stride = tile.column(first + kLanes) - columns;
-        prefetch_chunks<Lanes, kChunks>(columns, kColumnStride, chunk_stride, n_dims);
-        sums.add(n_dims, RowOperand{rows + row * tile.stride(), tile.stride()}, columns,
-                 kColumnStride, chunk_stride, Full{});
+        const RowOperand of_rows{rows + row * tile.stride(), tile.stride()};
+        if constexpr (Arrays::kStaged) {
+            sums.add_staged(
+                squad, n_dims,
+                [&](int d) CML_INLINE_LAMBDA { return RowOperand{of_rows.p + d, of_rows.stride}; },
+                columns, kColumnStride, chunk_stride, Full{});
+        } else {
+            sums.add(n_dims, of_rows, columns, kColumnStride, chunk_stride, Full{});
+        }
     }
+    if (squad.idle()) return;
     const Lanes minus_two = Lanes::splat(-2.0f);
     Lanes norms[kChunks];
     each_chunk<kChunks>(Full{}, [&](int j, Full part) CML_INLINE_LAMBDA {
@@ -46,26 +53,26 @@ CML_FN void distances(const Arrays& tile, int row, int first) {
     });
 }
 
-// The distances of one of the parts that a unit of pairs, which begins with i, is divided into.
-template <class Arrays>
-CML_FN void compute_distances(const Arrays& tile, int i, int part) {
-    using Lanes = typename Arrays::Lanes;
+// The same for the next kProductChunks chunks of columns, or what is left of them: one where pairs
+// are in lanes. `group` is how many times so many come before.
+template <class Arrays, class Squad>
+CML_FN void compute_distances(const Arrays& tile, int row, int group, Squad& squad) {
     if constexpr (Arrays::kPairInLane) {
-        distances<1>(tile, part * Lanes::kProductRows, i);
+        distances<1>(tile, row, group * kLanes, squad);
     } else {
-        const int first = part * Arrays::kProductChunks;
+        const int first = group * Arrays::kProductChunks;
         with_count<Arrays::kProductChunks>(
             groups_of(tile.job.hyper.n_negatives, kLanes) - first, [&](auto n) CML_INLINE_LAMBDA {
-                distances<decltype(n)::value>(tile, i, first * kLanes);
+                distances<decltype(n)::value>(tile, row, first * kLanes, squad);
             });
     }
 }
 
 // kChunks chunks, from c on, of the gradients of the users from the i-th pair on, and of their
 // positives.
-template <int kChunks, class Arrays, class Part>
+template <int kChunks, class Arrays, class Part, class Squad>
 CML_FN void pair_gradients(const Arrays& tile, int i, int c, Part part, int n_pairs,
-                           const TileSlots& slots) {
+                           const TileSlots& slots, Squad& squad) {
     using Lanes = typename Arrays::Lanes;
     const int n = tile.job.hyper.n_negatives;
     const float* const items = tile.items + c * kLanes;
@@ -74,16 +81,15 @@ CML_FN void pair_gradients(const Arrays& tile, int i, int c, Part part, int n_pa
         const BlockOperand<1> coefficients{tile.coefficient(0, i), kLanes, kColumnBlock};
         sums.set(n, coefficients, tile.dims_by_items, c);
     } else if constexpr (Arrays::kPairInLane) {
-        prefetch_chunks<Lanes, kChunks>(items, tile.stride(), kLanes, n);
         sums.add(n, StepOperand{tile.coefficient(0, i), kPairColumns}, items, tile.stride(), kLanes,
                  part);
     } else {
-        prefetch_chunks<Lanes, kChunks>(items, tile.stride(), kLanes, n);
-        for (int k = 0; k < n; k += kLanes) {
-            sums.add(n - k < kLanes ? n - k : kLanes, RowOperand{tile.coefficient(k, i), kLanes},
-                     items + k * tile.stride(), tile.stride(), kLanes, part);
-        }
+        sums.add_staged(
+            squad, n,
+            [&](int k) CML_INLINE_LAMBDA { return RowOperand{tile.coefficient(k, i), kLanes}; },
+            items, tile.stride(), kLanes, part);
     }
+    if (squad.idle()) return;
     const int64_t tile_size = tile.job.hyper.tile_size;
     sums.each(part, [&](int m, int j, auto part_of_j, const Lanes& x) CML_INLINE_LAMBDA {
         if (i + m >= n_pairs) return;
@@ -140,9 +146,9 @@ CML_FN void sum_coefficients(const Arrays& tile, int64_t k, int blocks, float (&
 // The same chunks of the gradients of the negatives from the k-th on. Where they are in lanes,
 // everyone who needs the sums of their coefficients adds them up: that takes less time than to
 // meet.
-template <int kChunks, class Arrays, class Part>
+template <int kChunks, class Arrays, class Part, class Squad>
 CML_FN void negative_gradients(const Arrays& tile, int64_t k, int c, Part part, int n_pairs,
-                               const TileSlots& slots) {
+                               const TileSlots& slots, Squad& squad) {
     using Lanes = typename Arrays::Lanes;
     constexpr bool kPairInLane = Arrays::kPairInLane;
     constexpr int kRows = Lanes::kProductRows;
@@ -152,25 +158,26 @@ CML_FN void negative_gradients(const Arrays& tile, int64_t k, int c, Part part, 
     const float* const users = tile.users + c * kLanes;
     float totals[kRows];
     ProductSums<Lanes, kChunks> sums;
-    if constexpr (!Arrays::kFragments) {
-        prefetch_chunks<Lanes, kChunks>(users, tile.stride(), kLanes, n_pairs);
-    }
     if constexpr (kPairInLane) {
         CML_UNROLL
         for (int m = 0; m < kRows; ++m) totals[m] = tile.coefficient_sums[k + m];
         sums.add(n_pairs, RowOperand{tile.coefficient(k, 0), kPairColumns}, users, tile.stride(),
                  kLanes, part);
     } else {
-        sum_coefficients(tile, k, groups_of(n_pairs, kLanes), totals);
+        if (!squad.idle()) sum_coefficients(tile, k, groups_of(n_pairs, kLanes), totals);
         if constexpr (Arrays::kFragments) {
             constexpr int64_t kBlockStride = int64_t{kLanes} * kFragmentSide;
             const BlockOperand<kLanes> coefficients{tile.coefficient(k, 0), 1, kBlockStride};
             sums.set(n_pairs, coefficients, tile.dims_by_users, c);
         } else {
-            sums.add(n_pairs, StepOperand{tile.coefficient(k, 0), kLanes}, users, tile.stride(),
-                     kLanes, part);
+            sums.add_staged(
+                squad, n_pairs,
+                [&](int i)
+                    CML_INLINE_LAMBDA { return StepOperand{tile.coefficient(k, i), kLanes}; },
+                users, tile.stride(), kLanes, part);
         }
     }
+    if (squad.idle()) return;
     sums.each(part, [&](int m, int j, auto part_of_j, const Lanes& x) CML_INLINE_LAMBDA {
         if (k + m >= n) return;
         if (!kPairInLane && c + j == 0) finish_negative(tile, k + m, totals[m], slots);

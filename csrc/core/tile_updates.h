@@ -40,12 +40,23 @@ CML_FN bool train_tile(const Job& job, Memory memory, Team team, AnyTile& tile, 
         Lanes before[chunks.kRoom];
         chunks.each([&](int c, auto part)
                         CML_INLINE_LAMBDA { before[c] = memory.load(row + c * kLanes, part); });
-        finite &= is_bounded(chunks, gradient) &&
-                  update_row<Lanes, kChunks>(
-                      job.hyper, memory, row, accumulators_of(table, number),
-                      [&](int c, auto) CML_INLINE_LAMBDA { return before[c]; },
-                      [&](int c, auto part)
-                          CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
+        const auto update = [&](auto change) CML_INLINE_LAMBDA {
+            finite &= is_bounded(chunks, change) &&
+                      update_row<Lanes, kChunks>(
+                          job.hyper, memory, row, accumulators_of(table, number),
+                          [&](int c, auto) CML_INLINE_LAMBDA { return before[c]; }, change);
+        };
+        const auto load = [&](int c, auto part) CML_INLINE_LAMBDA {
+            return Lanes::load(gradient + c * kLanes, part);
+        };
+        if constexpr (Lanes::kInLane == InLane::kNegative && kChunks > 0) {
+            // On CUDA the gradient is loaded at the same time as the row, and once.
+            Lanes held[kChunks];
+            chunks.each([&](int c, auto part) CML_INLINE_LAMBDA { held[c] = load(c, part); });
+            update([&](int c, auto) CML_INLINE_LAMBDA { return held[c]; });
+        } else {
+            update(load);
+        }
     });
     if (!finite) note_failure();
     return team.all(finite, false);

@@ -97,12 +97,13 @@ CML_FN bool update_row(const Hyperparameters& hyper, const Memory& memory, float
     return store_projected<Lanes, kChunks>(hyper, memory, row, before, after, squares);
 }
 
-// Whether the squared norm of a gradient in memory is at most kLargestSquaredGradient.
-template <class Lanes, int kChunks>
-CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, const float* gradient) {
+// Whether the squared norm of a gradient is at most kLargestSquaredGradient; its chunks are
+// gradient(c, part).
+template <class Lanes, int kChunks, class Gradient>
+CML_FN bool is_bounded(const Chunks<Lanes, kChunks>& chunks, Gradient gradient) {
     Lanes squares = Lanes::splat(0.0f);
     chunks.each([&](int c, auto part) CML_INLINE_LAMBDA {
-        const Lanes g = Lanes::load(gradient + c * kLanes, part);
+        const Lanes g = gradient(c, part);
         squares.add(g * g, part);
     });
     float square[1];
@@ -117,14 +118,15 @@ CML_FN bool step_row(const Hyperparameters& hyper, const Memory& memory,
                      const RowGradients& gradients, int64_t i) {
     const Chunks<Lanes, kChunks> chunks{hyper.n_dims};
     const Table& table = gradients.table;
-    const float* const gradient = gradients.values + i * table.stride;
+    const float* const values = gradients.values + i * table.stride;
+    const auto gradient = [&](int c, auto part)
+                              CML_INLINE_LAMBDA { return Lanes::load(values + c * kLanes, part); };
     float* const row = row_of(table, gradients.rows[i]);
     if (!is_bounded(chunks, gradient)) return false;
     return update_row<Lanes, kChunks>(
         hyper, memory, row, accumulators_of(table, gradients.rows[i]),
         [&](int c, auto part) CML_INLINE_LAMBDA { return memory.load(row + c * kLanes, part); },
-        [&](int c, auto part)
-            CML_INLINE_LAMBDA { return Lanes::load(gradient + c * kLanes, part); });
+        gradient);
 }
 
 // One step of the three rows of a triplet; all gradients are computed from the old rows.

@@ -106,10 +106,23 @@ struct Alone {
     // It is one group.
     CML_FN Share own(int n) const { return {0, 1, n}; }
     template <class F>
-    CML_FN void each_in_group(int64_t n, F f, int = 0) const {
+    CML_FN void each_in_group(int64_t n, F f) const {
         each(n, f);
     }
     CML_FN void sync_group() const {}
+
+    // And a squad, which has all columns.
+    struct Squad {
+        template <class F>
+        CML_FN void each(int, Share rows, F f) const {
+            for (int row = 0; row < rows.count; ++row) f(row);
+        }
+        CML_FN bool idle() const { return false; }
+    };
+    template <bool>
+    CML_FN Squad squad(int) const {
+        return {};
+    }
 
     CML_FN bool all(bool x, bool) const { return x; }
 };

@@ -285,8 +285,6 @@ struct Lanes {
 
     static CML_FN void sync() {}
 
-    static CML_FN void prefetch_steps(const float*, int64_t, int) {}  // they are in L1 or L2
-
     // Into L2: the rows of two pairs are too much for L1.
     template <class T>
     static CML_FN void prefetch_one(const T* p) {

@@ -33,10 +33,27 @@ class GradientSums {
         });
     }
 
-    // The same where the slot is known.
-    template <class Gradient>
-    CML_FN void add(int64_t slot, Gradient gradient) const {
-        hold(gradient, [&](auto held) { add_to(slot, held); });
+    // Add several gradients to the sum of a slot, by one atomic operation for each element. Calls
+    // each(f), which calls f(gradient) for each of them.
+    template <class Each>
+    CML_FN void add(int64_t slot, Each each) const {
+        int64_t* const sums = sums_of(slot);
+        if constexpr (kHeldChunks > 0) {
+            Lanes::Sum total[kHeldChunks] = {};
+            each([&](auto gradient) {
+                hold(gradient, [&](auto held) {
+                    chunks().each([&](int c, auto part) { total[c] += rounded(held(c, part)); });
+                });
+            });
+            chunks().each(
+                [&](int c, auto part) { Lanes::add_sum(sums + c * kLanes, total[c], part); });
+        } else {
+            chunks().each([&](int c, auto part) {
+                Lanes::Sum total = 0;
+                each([&](auto gradient) { total += rounded(gradient(c, part)); });
+                Lanes::add_sum(sums + c * kLanes, total, part);
+            });
+        }
     }
 
     // Return the slot of a row; if it has none, claim it for the slot `own`. For a single lane.
@@ -117,8 +134,12 @@ class GradientSums {
     CML_FN void add_to(int64_t slot, Gradient gradient) const {
         int64_t* const sums = sums_of(slot);
         chunks().each([&](int c, auto part) {
-            Lanes::add_rounded(sums + c * kLanes, gradient(c, part), job_.fixed.scale, part);
+            Lanes::add_sum(sums + c * kLanes, rounded(gradient(c, part)), part);
         });
+    }
+
+    CML_FN Lanes::Sum rounded(Lanes gradient) const {
+        return Lanes::rounded(gradient, job_.fixed.scale);
     }
 
     CML_FN int64_t* sums_of(int64_t slot) const { return batch_.sums + slot * batch_.stride; }

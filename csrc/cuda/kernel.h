@@ -64,6 +64,24 @@ constexpr int64_t scratch_bytes(int64_t stride) {
     return kLanes * kPairBytes + stride * kFloat + 2 * stride * kInt32;
 }
 
+// Of float32 products, whose operands come through shared memory, see squad.cuh: the steps of a
+// stage, and its floats: two chunks of columns for a squad, and eight rows for a warp.
+constexpr int kStageSteps = 16;
+constexpr int kStagedColumns = kStageSteps * 2 * kLanes;
+constexpr int kStagedRows = kStageSteps * 8;
+
+constexpr int most_squads(int warps) {
+    return warps < 4 ? warps : 4;
+}
+
+// Bytes of shared memory of a block that works on tiles: 40 KiB and counters for 8 warps, less than
+// what every device offers without asking for more.
+constexpr int64_t tile_bytes(int warps, bool bfloat16) {
+    constexpr int64_t kStages = 2, kFloat = sizeof(float);
+    const int64_t floats = most_squads(warps) * kStagedColumns + warps * kStagedRows;
+    return warps * kCounterBytes + (bfloat16 ? 0 : kStages * floats * kFloat);
+}
+
 // The kernels for a loss, rows of this many chunks (0: any number), and products of bfloat16 or of
 // float32.
 struct CudaKernels {

@@ -110,13 +110,18 @@ struct Lanes {
         }
     }
 
-    // p[lane] += a * scale, rounded to the nearest integer, atomically.
+    // An integer of a lane. Two's complement: an unsigned sum has the bits of a signed one.
+    using Sum = unsigned long long;
+
+    // a * scale, rounded to the nearest integer.
+    static CML_FN Sum rounded(Lanes a, float scale) {
+        return static_cast<Sum>(llrintf(a.x * scale));
+    }
+
+    // p[lane] += sum, atomically.
     template <class P>
-    static CML_FN void add_rounded(int64_t* p, Lanes a, float scale, P part) {
-        if (!holds(part)) return;
-        // Two's complement: an unsigned sum has the bits of a signed one.
-        atomicAdd(reinterpret_cast<unsigned long long*>(p + lane()),
-                  static_cast<unsigned long long>(llrintf(a.x * scale)));
+    static CML_FN void add_sum(int64_t* p, Sum sum, P part) {
+        if (holds(part)) atomicAdd(reinterpret_cast<Sum*>(p + lane()), sum);
     }
 
     // These sums times unit, a power of two, rounded to float once. They become zero.
@@ -217,21 +222,6 @@ struct Lanes {
     static CML_FN void prefetch(const float*, P) {}
     static CML_FN void prefetch_one(const float*) {}
 
-    // All at once, instead of a trip to L2 for every few steps. L1 loads sectors of 32 bytes.
-    static CML_FN void prefetch_steps([[maybe_unused]] const float* p,
-                                      [[maybe_unused]] int64_t stride, [[maybe_unused]] int n) {
-#if defined(__CUDA_ARCH__)
-        constexpr int kSector = 8, kSectors = kLanes / kSector;
-        for (int i = lane(); i < n * kSectors; i += kLanes) {
-            prefetch_sector(p + i / kSectors * stride + i % kSectors * kSector);
-        }
-#endif
-    }
-    static CML_FN void prefetch_sector([[maybe_unused]] const void* p) {
-#if defined(__CUDA_ARCH__)
-        asm volatile("prefetch.L1 [%0];" ::"l"(p));
-#endif
-    }
     static CML_FN void prefetch_likes(const int32_t*, int32_t) {}
 };
 

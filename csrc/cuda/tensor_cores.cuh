@@ -44,6 +44,13 @@ CML_FN uint32_t load_steps(const float* p, const BlockOperand<kStepStride>&) {
     return pack(p[0], p[kStepStride]);
 }
 
+// L1 loads sectors of 32 bytes.
+CML_FN void prefetch_sector([[maybe_unused]] const void* p) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("prefetch.L1 [%0];" ::"l"(p));
+#endif
+}
+
 // The sector of 32 bytes that this lane prefetches of 32 steps of eight rows.
 CML_FN const float* sector(const BlockOperand<1>& a) {
     constexpr int kSectors = kFragmentSide / 8;  // of a row

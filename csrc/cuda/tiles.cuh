@@ -8,6 +8,7 @@
 #include "gradient_sums.cuh"
 #include "grid.cuh"
 #include "negatives.cuh"
+#include "squad.cuh"
 #include "tensor_cores.cuh"
 
 namespace cml {
@@ -23,8 +24,10 @@ inline namespace CML_TARGET {
 // does not wait for others.
 class BlocksTeam {
  public:
-    CML_FN explicit BlocksTeam(const CudaLaunch& launch)
-        : n_teams_(static_cast<int>(launch.n_teams)), votes_(launch.counters->votes) {}
+    CML_FN BlocksTeam(const CudaLaunch& launch, int64_t* shared_memory)
+        : n_teams_(static_cast<int>(launch.n_teams)),
+          votes_(launch.counters->votes),
+          stages_(reinterpret_cast<float*>(shared_memory)) {}
 
     CML_FN int64_t number() const { return static_cast<int>(blockIdx.x) % n_teams_; }
     CML_FN int64_t n_teams() const { return n_teams_; }
@@ -51,9 +54,14 @@ class BlocksTeam {
     }
 
     template <class F>
-    CML_FN void each_in_group(int64_t n, F f, int earlier = 0) const {
-        const int warps = warps_of_block(), warp = static_cast<int>(threadIdx.x) / kLanes;
-        for (int64_t i = (warp + warps - earlier % warps) % warps; i < n; i += warps) f(i);
+    CML_FN void each_in_group(int64_t n, F f) const {
+        const int warp = static_cast<int>(threadIdx.x) / kLanes;
+        for (int64_t i = warp; i < n; i += warps_of_block()) f(i);
+    }
+
+    template <bool kStaged>
+    CML_FN Squad<kStaged> squad(int n_columns) const {
+        return {n_columns, stages_};
     }
 
     CML_FN void sync_group() const { __syncthreads(); }
@@ -95,6 +103,7 @@ class BlocksTeam {
 
     int n_teams_;
     int64_t* votes_;  // flags of the votes that were lost, see grid.cuh
+    float* stages_;   // in shared memory, see squad.cuh
 };
 
 template <int kChunks, bool kTensorCores>
@@ -107,10 +116,10 @@ class TileWorker {
     static constexpr int kBlocks = 1;
     static constexpr int kRowChunks = kChunks;
 
-    CML_FN TileWorker(const CudaLaunch& launch, int64_t*)
+    CML_FN TileWorker(const CudaLaunch& launch, int64_t* shared_memory)
         : launch_(launch),
           memory_{launch.shared},
-          team_(launch),
+          team_(launch, shared_memory),
           tile_(launch.job, memory_, team_,
                 launch.workspaces + team_.number() * workspace_floats(hyper(), InLane::kNegative)) {
     }
@@ -158,10 +167,14 @@ class TileWorker {
                 const int32_t number = slots.rows[slot];
                 return number < 0 ? -1 : sums.claim(slot < size, number, first_slot + slot);
             };
-            each_looked_up(team_.warp(), n_slots, claim, [&](int64_t slot, int64_t of_row) {
-                const float* const gradient = slots.gradients + slot * slots.stride;
-                sums.add(of_row, [&](int c, auto part) {
-                    return Lanes::load(gradient + c * kLanes, part);
+            each_result(team_.warp(), n_slots, claim, [&](int64_t of_row, auto each_slot) {
+                sums.add(of_row, [&](auto add) {
+                    each_slot([&](int64_t slot) {
+                        const float* const gradient = slots.gradients + slot * slots.stride;
+                        add([=](int c, auto part) {
+                            return Lanes::load(gradient + c * kLanes, part);
+                        });
+                    });
                 });
             });
         }

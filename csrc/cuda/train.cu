@@ -67,8 +67,11 @@ int64_t most_teams(const Job& job) {
 // A block for each team, or all blocks that the device runs at once if they can meet: then teams
 // have several blocks where there are few tiles.
 Grid grid_for_tiles(const Job& job, int64_t begin, int64_t end, bool blocks_meet) {
+    const auto shared_bytes = [&](int warps) {
+        return static_cast<size_t>(tile_bytes(warps, job.hyper.bfloat16));
+    };
     if (job.batch_size == 0 && pairs_in_flight(job) == 1) {
-        return {dim3(1), dim3(kLanes), kCounterBytes, 1};
+        return {dim3(1), dim3(kLanes), shared_bytes(1), 1};
     }
     const int64_t samples =
         job.batch_size > 0 ? std::min(job.batch_size, end - begin) : end - begin;
@@ -76,7 +79,7 @@ Grid grid_for_tiles(const Job& job, int64_t begin, int64_t end, bool blocks_meet
     const int64_t blocks = blocks_meet ? multiprocessors() : most;
     const int64_t teams = blocks_meet ? choose_teams(job.hyper, tiles, most, blocks) : most;
     return {dim3(static_cast<unsigned>(blocks)), dim3(kTileWarps * kLanes),
-            kTileWarps * kCounterBytes, teams};
+            shared_bytes(kTileWarps), teams};
 }
 
 // A persistent grid for the samples [begin, end): no more warps than the device runs at once.

@@ -110,6 +110,41 @@ def test_two_chunks_share_the_loads_of_the_rows(machine):
     assert seconds[1] - seconds[0] > 1.3 * (seconds[2] - seconds[1])
 
 
+def work_of(machine, **arguments):
+    settings = settings_of(GOWALLA[:2], GOWALLA[2], update="sync", **arguments)
+    return model.Work(machine, settings, GOWALLA[:2], GOWALLA[2], launched((64, 8, 0))()[0])
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_warp_of_a_larger_squad_copies_less(width):
+    """The columns of a step are 128 or 256 bytes, and the rows 32."""
+    of_step = model.PRODUCTS["float32"].steps[width - 1]
+    two, four = (work_of(H100).step_of(width, warps) for warps in (2, 4))
+    assert two.loads == of_step.loads + width / 2 + 1 / 4
+    assert four.loads == of_step.loads + width / 4 + 1 / 4
+    assert of_step.instructions < four.instructions < two.instructions
+    assert of_step.cycles < four.cycles < two.cycles
+    # Before compute capability 8.0 a copy is a load and a store, and each stage waits for L2.
+    on_t4 = work_of(T4).step_of(width, 2)
+    assert on_t4.loads == of_step.loads + 2 * (width / 2 + 1 / 4)
+    assert on_t4.cycles == pytest.approx(two.cycles + T4.l2_cycles / 16)
+
+
+def test_products_of_bfloat16_are_not_staged():
+    work = work_of(H100, precision="bfloat16")
+    assert work.step_of(2, 2) == model.PRODUCTS["bfloat16"].steps[1]
+
+
+def test_l2_bounds_the_products_that_read_their_operands_from_it():
+    def products(machine):
+        return work_of(machine).seconds()["products"]
+
+    slow = dataclasses.replace(H100, l2_bytes_per_second=H100.l2_bytes_per_second / 8)
+    slower = dataclasses.replace(H100, l2_bytes_per_second=H100.l2_bytes_per_second / 16)
+    assert products(slow) > products(H100)
+    assert products(slower) == pytest.approx(2 * products(slow))
+
+
 @pytest.mark.parametrize("machine", [A100, H100, RTX_4090], ids=lambda machine: machine.name)
 def test_tensor_cores_make_products_faster_and_nothing_else(machine):
     launch = launched((128, 8, 0, 64))()[0]

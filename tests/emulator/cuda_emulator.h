@@ -40,7 +40,7 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;  // of the thread that runs 
 
 namespace emulator {
 
-enum class Scope { kWarp, kBlock, kGrid };
+enum class Scope { kWarp, kWarps, kBlock, kGrid };  // kWarps: some warps of a block
 
 // Where a thread waits for others. Threads meet if their calls are equal. Line numbers are those
 // of the CUDA function's caller: two places that call one wrapper look alike.
@@ -65,6 +65,12 @@ std::string launch(const std::function<void()>& kernel, dim3 grid, dim3 block, s
 // lanes had theirs.
 enum class Order : int32_t { kAscending, kDescending, kShuffled };
 void set_order(Order order, uint32_t seed);
+
+// Copies that the calling thread has begun. They are made when it waits for them, or some of them
+// at once, as chance has it: what reads or writes the same memory meanwhile is in a race.
+void copy_later(void* to, const void* from, size_t bytes, const void* where);
+void commit_copies();
+void wait_for_copies(size_t uncompleted);  // of the groups that were committed, so many may be left
 
 // Count what is loaded by __ldcs(), which is for large data.
 void count_streamed(size_t bytes);
@@ -98,6 +104,12 @@ inline int __syncthreads_and(int predicate, const char* file = __builtin_FILE(),
                              int line = __builtin_LINE()) {
     return *emulator::meet({emulator::Scope::kBlock, "__syncthreads_and", ~0u, 0, file, line},
                            predicate != 0) != 0;
+}
+
+// Of `count` threads, wherever they call it.
+inline void __barrier_sync_count(unsigned barrier, unsigned count) {
+    emulator::meet({emulator::Scope::kWarps, "__barrier_sync_count", barrier,
+                    static_cast<int>(count), __FILE__, 0});
 }
 
 inline void __syncwarp(unsigned mask = ~0u, const char* file = __builtin_FILE(),
@@ -140,6 +152,16 @@ inline unsigned __ballot_sync(unsigned mask, bool predicate, const char* file = 
         emulator::meet({emulator::Scope::kWarp, "__ballot_sync", mask, 0, file, line}, predicate);
     unsigned bits = 0;
     for (int i = 0; i < 32; ++i) bits |= (mask >> i & all[i]) << i;
+    return bits;
+}
+
+template <class T>
+unsigned __match_any_sync(unsigned mask, T x, const char* file = __builtin_FILE(),
+                          int line = __builtin_LINE()) {
+    const uint64_t* all = emulator::meet(
+        {emulator::Scope::kWarp, "__match_any_sync", mask, 0, file, line}, emulator::to_word(x));
+    unsigned bits = 0;
+    for (int i = 0; i < 32; ++i) bits |= (mask >> i & (all[i] == emulator::to_word(x))) << i;
     return bits;
 }
 

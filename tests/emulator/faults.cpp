@@ -1,6 +1,9 @@
 // Small kernels, most of them wrong, for the tests of the emulator itself. Each writes one number
 // a thread.
 #include <cooperative_groups.h>
+#include <cuda_pipeline_primitives.h>
+
+#include <numeric>
 
 namespace cml {
 inline namespace CML_TARGET {
@@ -28,6 +31,27 @@ void pass_on(bool sync) {
     shared_numbers()[threadIdx.x] = lane();
     if (sync) __syncwarp();
     write(shared_numbers()[threadIdx.x ^ 1]);
+}
+
+// The first two warps of a block copy numbers to shared memory, and each thread reads one that the
+// other warp has copied.
+constexpr int kCopied = 96, kFours = kCopied / 4;
+alignas(16) int32_t numbers[kCopied];
+
+void begin_copies() {
+    const int i = static_cast<int>(threadIdx.x / 32) * (kFours / 2) + lane();
+    if (lane() < kFours / 2) __pipeline_memcpy_async(shared_numbers() + 4 * i, numbers + 4 * i, 16);
+    __pipeline_commit();
+}
+
+void copy(bool wait, bool meet) {
+    if (threadIdx.x == 0 && blockIdx.x == 0) std::iota(numbers, numbers + kCopied, 0);
+    cooperative_groups::this_grid().sync();
+    if (threadIdx.x >= 64) return write(-7);
+    begin_copies();
+    if (wait) __pipeline_wait_prior(0);
+    if (meet) __barrier_sync_count(1, 64);
+    write(shared_numbers()[kCopied - 1 - threadIdx.x]);
 }
 
 struct Case {
@@ -80,7 +104,27 @@ const Case kCases[] = {
                             p[3] == 9 && *sum == 0.5 * blockDim.x;
          write(right && __ballot_sync(kAll, lane() % 2) == 0xAAAAAAAAu);
      }},
+    {"match", [] { write(static_cast<int32_t>(__match_any_sync(kAll, lane() % 3) / 2)); }},
+    {"copies", [] { copy(true, true); }},
     // Wrong.
+    {"no wait for copies", [] { copy(false, true); }},
+    {"no barrier after copies", [] { copy(true, false); }},
+    {"copied too early",
+     [] {
+         if (threadIdx.x >= 64) return;
+         shared_numbers()[threadIdx.x] = lane();
+         __barrier_sync_count(1, 64);
+         write(shared_numbers()[63 - threadIdx.x]);
+         begin_copies();
+         __pipeline_wait_prior(0);
+     }},
+    {"a barrier of other warps",
+     [] {
+         shared_numbers()[threadIdx.x] = lane();
+         if (threadIdx.x >= 64) return;
+         __barrier_sync_count(1, 64);
+         write(shared_numbers()[kCopied - 1 - threadIdx.x]);
+     }},
     {"unsynced", [] { pass_on(false); }},
     {"no block barrier",
      [] {

@@ -62,10 +62,20 @@ std::vector<std::pair<uintptr_t, uintptr_t>> allowed;
 uintptr_t stacks_begin, stacks_end, shared_bytes;
 bool watching;
 Time now;
-// For each thread, when it last passed a barrier that orders threads at this distance.
-std::vector<std::array<Time, kDistances>> passed;
+// For each thread, when it last passed a barrier that orders threads at this distance; and the last
+// one of some warps.
+struct Passed {
+    std::array<Time, kDistances> at{};
+    Time with = 0;
+    unsigned first = 0, last = 0;
+
+    bool orders(Time time, unsigned thread, Distance d) const {
+        return time < at[d] || (time < with && first <= thread && thread <= last);
+    }
+};
+std::vector<Passed> passed;
 std::string found;
-int64_t n_barriers, ignored = -1;  // barriers of blocks and the grid
+int64_t n_barriers, ignored = -1;  // barriers of several warps
 
 // Of the call before this return address.
 uint32_t position(const void* code) {
@@ -104,7 +114,8 @@ void check_cell(Cell& cell, Kind kind, const Access& access) {
         if (!conflict(kind, static_cast<Kind>(other))) continue;
         for (const Access& before : cell[other]) {
             const Distance d = distance(before.thread, access.thread);
-            if (before.time == 0 || d == kSameThread || before.time < passed[access.thread][d]) {
+            if (before.time == 0 || d == kSameThread ||
+                passed[access.thread].orders(before.time, before.thread, d)) {
                 continue;
             }
             if (found.empty()) found = describe(before, static_cast<Kind>(other), access, kind);
@@ -151,9 +162,17 @@ void begin_barrier(Scope scope) {
     if (scope != Scope::kWarp) ++n_barriers;
 }
 
-void pass_barrier(Scope scope, unsigned thread) {
+void pass_barrier(Scope scope, unsigned thread, unsigned first, unsigned last) {
     if (scope != Scope::kWarp && n_barriers - 1 == ignored) return;
-    for (int d = kSameWarp; d <= static_cast<int>(scope) + kSameWarp; ++d) passed[thread][d] = now;
+    Passed& of = passed[thread];
+    if (scope == Scope::kWarps) of.with = now, of.first = first, of.last = last;
+    constexpr int kOrdered[] = {kSameWarp, kSameThread, kSameBlock, kSameGrid};  // by scope
+    for (int d = kSameWarp; d <= kOrdered[static_cast<int>(scope)]; ++d) of.at[d] = now;
+}
+
+void on_copy(const void* to, const void* from, size_t bytes, const void* where) {
+    check(from, bytes, kRead, where);
+    check(to, bytes, kWrite, where);
 }
 
 std::string races_found() {
@@ -176,7 +195,7 @@ void on_atomic(const void* p, size_t bytes, const void* where) {
 
 }  // namespace emulator
 
-// For tests: as if this barrier of a block or the grid, counted from 0, were missing; -1: none.
+// For tests: as if this barrier of several warps, counted from 0, were missing; -1: none.
 // Returns how many there have been since the last call.
 extern "C" __attribute__((visibility("default"))) int64_t emulator_ignore_barrier(int64_t number) {
     const int64_t n = emulator::n_barriers;

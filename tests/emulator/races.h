@@ -13,9 +13,13 @@ namespace emulator {
 void watch_races(const char* stacks, const char* stacks_end, size_t shared_bytes);
 
 // Barriers order what comes before them and after them: __syncwarp() in a warp, __syncthreads() in
-// a block, grid.sync() everywhere. Shuffles do not. `thread` is one that the barrier has released.
+// a block, grid.sync() everywhere, __barrier_sync_count() among those that meet. Shuffles do not.
+// `thread` is one that the barrier has released, of those from `first` to `last`.
 void begin_barrier(Scope scope);
-void pass_barrier(Scope scope, unsigned thread);
+void pass_barrier(Scope scope, unsigned thread, unsigned first = 0, unsigned last = 0);
+
+// A copy was begun, or is made.
+void on_copy(const void* to, const void* from, size_t bytes, const void* where);
 
 // The kernel has ended. Returns a description of the first race, or an empty string. Numbers in
 // brackets are positions in this library, for addr2line.

@@ -64,8 +64,11 @@ struct KernelLaunch {
         const auto warps = static_cast<unsigned>(options.warps_in_block);
         grid = dim3(static_cast<unsigned>(options.blocks));
         block = dim3(warps * cml::kLanes);
-        shared_bytes =
-            warps * static_cast<size_t>(cml::kCounterBytes + cml::scratch_bytes(argument.stride));
+        const bool tiles = argument.n_teams > 0;
+        const int64_t bytes =
+            tiles ? cml::tile_bytes(options.warps_in_block, argument.job.hyper.bfloat16)
+                  : warps * (cml::kCounterBytes + cml::scratch_bytes(argument.stride));
+        shared_bytes = static_cast<size_t>(bytes);
         argument.shared = grid.x * warps > 1;
         argument.n_teams = options.teams;
         argument.workspaces = reinterpret_cast<float*>(workspaces.data());

@@ -35,12 +35,22 @@ constexpr size_t kStackBytes = 128 * 1024;  // kernels made from PTX have thousa
 
 enum class State { kReady, kWaits, kReturned };
 
+struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+    const void* where;
+    size_t group;
+};
+
 struct Lane {
     dim3 thread;
     unsigned number;  // of the thread, in the grid
     State state = State::kReady;
     Call call{};  // for which it waits
     uint64_t brought = 0;
+    std::vector<Copy> copies;  // that are left to make
+    size_t groups = 0;         // that were committed
     bool started = false;
     char* stack;
     jmp_buf context;
@@ -96,6 +106,8 @@ void leave() {
 void body() {
     finish_switch(nullptr, true);
     (*kernel)();
+    ++now->groups;
+    wait_for_copies(0);  // as late as can be
     now->state = State::kReturned;
     leave();
 }
@@ -165,6 +177,27 @@ bool release_lanes(Warp& warp) {
             if (barrier) pass_barrier(Scope::kWarp, warp.lanes[i].number);
         }
         any |= complete;
+    }
+    return any;
+}
+
+// The same for the barriers of some warps of a block.
+bool release_warps(const std::vector<Lane*>& lanes) {
+    bool any = false;
+    for (const Lane* lane : lanes) {
+        if (lane->state != State::kWaits || lane->call.scope != Scope::kWarps) continue;
+        const Call call = lane->call;
+        std::vector<Lane*> met;
+        for (Lane* other : lanes) {
+            if (waits_with(*other, call)) met.push_back(other);
+        }
+        if (met.size() < static_cast<size_t>(call.argument)) continue;
+        begin_barrier(Scope::kWarps);
+        for (Lane* other : met) {
+            other->state = State::kReady;
+            pass_barrier(Scope::kWarps, other->number, met.front()->number, met.back()->number);
+        }
+        any = true;
     }
     return any;
 }
@@ -240,6 +273,7 @@ std::string run(std::vector<Block>& blocks) {
                 any |= take_turn(block.warps[w]);
                 if (!fault.empty()) return fault;
             }
+            any |= release_warps(block.lanes);
             any |= release_all(block.lanes, Scope::kBlock);
             std::copy(window, window + block.shared.size(), block.shared.begin());
         }
@@ -268,6 +302,30 @@ const uint64_t* meet(const Call& call, uint64_t brought) {
     }
     leave();
     return call.scope == Scope::kWarp ? warp->shown : &now->brought;
+}
+
+void copy_later(void* to, const void* from, size_t bytes, const void* where) {
+    on_copy(to, from, bytes, where);
+    const bool at_once = order == Order::kShuffled && generator() % 2 == 0;
+    if (at_once) std::memcpy(to, from, bytes);
+    if (!at_once) now->copies.push_back({to, from, bytes, where, now->groups});
+}
+
+void commit_copies() {
+    ++now->groups;
+}
+
+void wait_for_copies(size_t uncompleted) {
+    std::vector<Copy> left;
+    for (const Copy& copy : now->copies) {
+        if (copy.group + uncompleted >= now->groups) {
+            left.push_back(copy);
+            continue;
+        }
+        on_copy(copy.to, copy.from, copy.bytes, copy.where);
+        std::memcpy(copy.to, copy.from, copy.bytes);
+    }
+    now->copies = left;
 }
 
 void set_order(Order new_order, uint32_t seed) {

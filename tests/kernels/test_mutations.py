@@ -116,11 +116,12 @@ def test_gradients_that_are_not_rounded(tmp_path, expected):
         tmp_path,
         "cuda/lanes.cuh",
         (
-            """\
-        atomicAdd(reinterpret_cast<unsigned long long*>(p + lane()),
-                  static_cast<unsigned long long>(llrintf(a.x * scale)));""",
-            """\
-        atomicAdd(reinterpret_cast<float*>(p + lane()), a.x * scale);""",
+            "return static_cast<Sum>(llrintf(a.x * scale));",
+            "return emulator::to_word(a.x * scale);",
+        ),
+        (
+            "atomicAdd(reinterpret_cast<Sum*>(p + lane()), sum);",
+            "atomicAdd(reinterpret_cast<float*>(p + lane()), emulator::from_word<float>(sum));",
         ),
         (
             "return {static_cast<float>(sum) * unit};",

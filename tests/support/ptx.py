@@ -85,6 +85,7 @@ VALUES = {
     # Of a warp. The emulator tells places where lanes meet by the number of the instruction.
     r"shfl\.sync\.(?:bfly|idx)\.(b32)": "ptx::shuffle_{mode}({0}, {1}, {2}, {3}, {here})",
     r"vote\.sync\.ballot\.(b32)": "__ballot_sync({1}, {first} != 0, kFile, {here})",
+    r"match\.any\.sync\.(b64)": "__match_any_sync({1}, {0}, kFile, {here})",
     r"bar\.red\.and\.(pred)": "__syncthreads_and({1}, kFile, {here}) != 0",
     r"atom\.global\.add\.(u64|u32|f32|f64)": "ptx::add<{T}>({address}, {1})",
     r"atom\.global\.min\.(u64|u32)": "ptx::least<{T}>({address}, {1})",
@@ -199,6 +200,11 @@ class Kernel:
             return f"__syncwarp({self._read(operands[0], 'uint32_t')}, kFile, {self._here});"
         if opcode == "bar.sync" and operands == ["0"]:
             return f"__syncthreads(kFile, {self._here});"
+        if opcode.startswith("cp.async."):
+            return self._copy(opcode.removeprefix("cp.async."), *operands)
+        if opcode == "barrier.sync" and len(operands) == 2:
+            barrier, count = (self._read(operand, "uint32_t") for operand in operands)
+            return f"__barrier_sync_count({barrier}, {count});"
         if opcode in ("barrier.sync", "atom.add.release.gpu.u32", "ld.acquire.gpu.u32"):
             return self._grid_barrier(opcode, operands)
         if load := LOAD.fullmatch(opcode):
@@ -215,6 +221,17 @@ class Kernel:
             if found := re.fullmatch(pattern, opcode):
                 return self._assign(found, value, operands)
         raise LookupError(opcode)
+
+    def _copy(self, what: str, *operands: str) -> str:
+        """Copies of 16 bytes, the waits for them, and what they wait for."""
+        if what == "cg.shared.global" and operands[2:] == ("16", "16"):
+            to, of = self._address(operands[0], "shared"), self._address(operands[1], "global")
+            return f"emulator::copy_later({to}, {of}, 16, nullptr);"
+        if what == "commit_group":
+            return "emulator::commit_copies();"
+        if what == "wait_group":
+            return f"emulator::wait_for_copies({operands[0]});"
+        raise LookupError(what)
 
     def _multiply_add(self, *operands: str) -> str:
         """The last operand is what is added to; the first, what becomes of it."""
