@@ -30,7 +30,10 @@ struct TileArrays {
     static constexpr bool kPairInLane = Lanes::kInLane == InLane::kPair;
     static constexpr int64_t kColumnStride = kPairInLane ? kPairColumns : kLanes;
     // Negatives whose rows are copied side by side, as far as registers have room for them.
-    static constexpr int kNegativesAtOnce = kPairInLane ? 1 : kRowChunks <= 4 ? kSharedDrawn : 2;
+    static constexpr int kNegativesAtOnce = kPairInLane       ? 1
+                                            : kRowChunks <= 4 ? kSharedDrawn
+                                            : kTensorCores    ? 1
+                                                              : 2;
 
     const Job& job;
     Pair* pairs;
