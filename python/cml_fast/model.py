@@ -1369,6 +1369,9 @@ class Model:
         likes = None
         if interactions is not None:
             likes = interaction_rows("interactions", interactions, *space)
+        if weight == 0:  # no likes are needed
+            return self._with_heights(None, weight)
+        if likes is not None:
             user_counts = np.diff(likes.indptr)
             item_counts = np.bincount(likes.indices, minlength=len(self._item_vectors))
         elif validation is not None:
@@ -1402,12 +1405,18 @@ class Model:
                 *vectors, log_ratios, likes, held_out, metric, k, n_threads
             )
         weight = default if weight is None else weight
-        if weight > 0:
-            heights = popularity_bias.heights(log_ratios, weight)
-            vectors = popularity_bias.with_heights(*vectors, heights)
+        heights = popularity_bias.heights(log_ratios, weight) if weight > 0 else None
+        return self._with_heights(heights, weight)
+
+    def _with_heights(self, heights: np.ndarray | None, weight: float) -> Model:
+        """Return this model with the popularity bias of these items, or without one."""
+        trained = self._n_trained()
+        users, items = self._user_vectors[:, :trained], self._item_vectors[:, :trained]
+        if heights is not None:
+            users, items = popularity_bias.with_heights(users, items, heights)
         changes = {
-            "user_vectors": vectors[0],
-            "item_vectors": vectors[1],
+            "user_vectors": users,
+            "item_vectors": items,
             "hyperparameters": {**self._hyperparameters, "popularity_weight": weight},
         }
         return Model(**{**self._arguments(), **changes})._with(_version=self._version)

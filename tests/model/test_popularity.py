@@ -270,6 +270,12 @@ def test_another_bias_replaces_it():
     np.testing.assert_array_equal(without.user_vectors, WARM.user_vectors)
     assert without.hyperparameters["popularity_weight"] == 0
     assert str(without) == str(WARM)
+    assert biased.user_counts is None  # the likes are not needed to leave a bias out
+    np.testing.assert_array_equal(
+        biased.with_popularity_bias(weight=0).item_vectors, WARM.item_vectors
+    )
+    with pytest.raises(DataError, match="interactions"):
+        biased.with_popularity_bias(LIKES.matrix[:5], weight=0)
 
 
 def test_a_gain_within_the_noise_is_none():
