@@ -1390,7 +1390,7 @@ class Model:
         if calibrated:
             temperature = check_real("temperature", temperature, 0, strict=True)
             default = popularity_bias.CALIBRATED_SHARE * temperature
-            expected = expected_likes(*vectors, user_counts, temperature, n_threads)
+            expected = expected_likes(*vectors, user_counts, temperature)
         log_ratios = popularity_bias.log_ratios(item_counts, expected)
         if likes is not None and validation is not None:
             held_out = interaction_rows("validation", validation, *space)

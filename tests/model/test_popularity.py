@@ -92,7 +92,7 @@ def test_the_expected_shares_are_the_same_in_any_order_of_the_sums():
     for _ in range(5):
         columns, rows, some = rng.permutation(37), rng.permutation(50), rng.permutation(300)
         other = expected_shares(
-            users[rows][:, columns], items[some][:, columns], shares[rows], 20.0, n_threads=2
+            users[rows][:, columns], items[some][:, columns], shares[rows], 20.0
         )
         np.testing.assert_array_equal(other, found[some])
 

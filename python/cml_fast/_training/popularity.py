@@ -57,7 +57,6 @@ class PopularityBias:
                 item_vectors,
                 self.sample[1],
                 self.settings.temperature,
-                self.settings.n_threads,
             )
         log_ratios = popularity_bias.log_ratios(self.item_counts, expected)
         return popularity_bias.heights(log_ratios, self.weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._threads import blas_threads, thread_count
+from .._threads import blas_threads
 
 # A sample of users is enough to say how many likes a model expects: so many that each like stands
 # for this many pairs of a user and an item, which takes about a hundredth of a training.
@@ -66,13 +66,11 @@ def expected_shares(
     item_vectors: np.ndarray,
     shares: np.ndarray,
     temperature: float,
-    n_threads: int | None = None,
 ) -> np.ndarray:
     """Which share of all likes the softmax expects of each item.
 
     q_k = sum_u s_u exp(-d_uk^2 / T) / sum_j exp(-d_uj^2 / T), where s_u is the share of a user. All
-    sums are exact, so the result is the same to the bit on every machine, with any BLAS and number
-    of threads.
+    sums are exact, so the result is the same to the bit on every machine, with any BLAS.
 
     Parameters
     ----------
@@ -81,8 +79,6 @@ def expected_shares(
     shares : numpy.ndarray, (m,), float64
         See `sample_of_users`.
     temperature : float
-    n_threads : int or None
-        Of BLAS.
 
     Returns
     -------
@@ -107,7 +103,8 @@ def expected_shares(
     odds_of = _exponentials()
     expected = np.zeros(n_items)
     n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
-    with blas_threads(thread_count(n_threads)):
+    # With several threads OpenBLAS waits forever for one that has no memory, and this is soon done.
+    with blas_threads(1):
         for begin in range(0, len(shares), n_rows):
             users = np.rint(user_vectors[begin : begin + n_rows] * np.float32(scale))
             # The squared length of a user is left out: it is the same for all items.
@@ -146,7 +143,6 @@ def expected_likes(
     item_vectors: np.ndarray,
     user_counts: np.ndarray,
     temperature: float,
-    n_threads: int | None = None,
 ) -> np.ndarray:
     """How many likes the softmax expects of each item, if users have as many as they have.
 
@@ -161,6 +157,6 @@ def expected_likes(
     [8.8, 1.2]
     """
     rows, shares = sample_of_users(user_counts, len(item_vectors))
-    found = expected_shares(user_vectors[rows], item_vectors, shares, temperature, n_threads)
+    found = expected_shares(user_vectors[rows], item_vectors, shares, temperature)
     total: int = user_counts.sum()
     return total * found
