@@ -31,27 +31,6 @@ CML_FN void each_looked_up(const Warp& warp, int64_t n, LookUp look_up, F f) {
     }
 }
 
-// The same, but f(x, each) once for those of these 32 that have the same x: each(g) calls g(i) for
-// them.
-template <class LookUp, class F>
-CML_FN void each_result(const Warp& warp, int64_t n, LookUp look_up, F f) {
-    for (int64_t first = warp.number; first < n; first += kLanes * warp.n_warps) {
-        const int64_t own = first + Lanes::lane() * warp.n_warps;
-        const int64_t x = own < n ? look_up(own) : -1;
-        const uint32_t same = __match_any_sync(kAllLanes, x);
-        const bool counts = x >= 0 && lowest_bit(same) == Lanes::lane();
-        for (uint32_t left = __ballot_sync(kAllLanes, counts); left != 0; left &= left - 1) {
-            const int k = lowest_bit(left);
-            const uint32_t lanes = __shfl_sync(kAllLanes, same, k);
-            f(__shfl_sync(kAllLanes, x, k), [&](auto g) {
-                for (uint32_t of = lanes; of != 0; of &= of - 1) {
-                    g(first + lowest_bit(of) * warp.n_warps);
-                }
-            });
-        }
-    }
-}
-
 // CUDA's atomic operations on 64-bit integers are for unsigned ones; a sum in two's complement and
 // the minimum of numbers that are not negative have the same bits.
 CML_FN unsigned long long* as_unsigned(int64_t* p) {

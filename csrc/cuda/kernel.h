@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../core/job.h"
+#include "../core/workspace.h"
 
 namespace cml {
 
@@ -74,12 +75,22 @@ constexpr int most_squads(int warps) {
     return warps < 4 ? warps : 4;
 }
 
-// Bytes of shared memory of a block that works on tiles: 40 KiB and counters for 8 warps, less than
-// what every device offers without asking for more.
-constexpr int64_t tile_bytes(int warps, bool bfloat16) {
+// Of the table that finds slots of the same row, see row_table.cuh. For each slot: a key, the next
+// slot, and its entries.
+constexpr int64_t kEntriesOfSlot = 2;
+constexpr int64_t table_bytes(int64_t n_slots) {
+    return n_slots * (2 + kEntriesOfSlot) * int64_t{sizeof(int32_t)};
+}
+
+// Bytes of shared memory of a block that works on tiles. The table of mini-batches takes the place
+// of the stages, which are not used then. With those of 8 warps it is 40 KiB and counters, less than
+// what every device offers without asking for more; the table is half as large, at most.
+constexpr int64_t tile_bytes(int warps, const Job& job) {
     constexpr int64_t kStages = 2, kFloat = sizeof(float);
     const int64_t floats = most_squads(warps) * kStagedColumns + warps * kStagedRows;
-    return warps * kCounterBytes + (bfloat16 ? 0 : kStages * floats * kFloat);
+    const int64_t stages = job.hyper.bfloat16 ? 0 : kStages * floats * kFloat;
+    const int64_t table = job.batch_size > 0 ? table_bytes(tile_slots(job.hyper)) : 0;
+    return warps * kCounterBytes + (stages > table ? stages : table);
 }
 
 // The kernels for a loss, rows of this many chunks (0: any number), and products of bfloat16 or of

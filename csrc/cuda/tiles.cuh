@@ -8,6 +8,7 @@
 #include "gradient_sums.cuh"
 #include "grid.cuh"
 #include "negatives.cuh"
+#include "row_table.cuh"
 #include "squad.cuh"
 #include "tensor_cores.cuh"
 
@@ -37,9 +38,6 @@ class BlocksTeam {
     CML_FN bool takes(int64_t tile, int64_t n) const {
         return (is_block() ? tile : tile - number()) < n;
     }
-
-    // The calling warp among those of the team.
-    CML_FN Warp warp() const { return {warp_number(), count_warps()}; }
 
     template <class F>
     CML_FN void each(int64_t n, F f, int earlier = 0) const {
@@ -118,6 +116,7 @@ class TileWorker {
 
     CML_FN TileWorker(const CudaLaunch& launch, int64_t* shared_memory)
         : launch_(launch),
+          shared_memory_(shared_memory),
           memory_{launch.shared},
           team_(launch, shared_memory),
           tile_(launch.job, memory_, team_,
@@ -151,7 +150,8 @@ class TileWorker {
     CML_FN void accumulate(int64_t first, int64_t last, Counters& counters) {
         const GradientSums<kChunks, kChunks> sums(launch_);
         const TileSlots& slots = tile_.slots();
-        const int64_t size = hyper().tile_size, n_slots = tile_slots(hyper());
+        const int64_t size = hyper().tile_size;
+        const int n_slots = static_cast<int>(tile_slots(hyper()));
         const int64_t n_tiles = (last - first + size - 1) / size;
         for (int64_t tile = team_.number(); team_.takes(tile, n_tiles); tile += team_.n_teams()) {
             const int64_t from = tile < n_tiles ? first + tile * size : last;
@@ -162,15 +162,24 @@ class TileWorker {
                 counters.first_non_finite = from;
             }
             team_.sync();
-            const int64_t first_slot = tile * n_slots;
-            const auto claim = [&](int64_t slot) -> int64_t {
+            // All gradients that this block adds to a row are added up first.
+            const Share own = team_.own(n_slots);
+            const auto slot_of = [=](int i) { return own.first + i * own.step; };
+            const RowTable table(shared_memory_, own.count);
+            const auto key = [&](int i) -> int32_t {
+                const int slot = slot_of(i);
                 const int32_t number = slots.rows[slot];
-                return number < 0 ? -1 : sums.claim(slot < size, number, first_slot + slot);
+                if (number < 0) return RowTable::kNoRow;
+                return slot < size ? number : ~number;
             };
-            each_result(team_.warp(), n_slots, claim, [&](int64_t of_row, auto each_slot) {
-                sums.add(of_row, [&](auto add) {
-                    each_slot([&](int64_t slot) {
-                        const float* const gradient = slots.gradients + slot * slots.stride;
+            const auto claim = [&](int i, int32_t key) {
+                const bool is_user = key >= 0;
+                return sums.claim(is_user, is_user ? key : ~key, tile * n_slots + slot_of(i));
+            };
+            table.each_row(key, claim, [&](int64_t sum, auto each) {
+                sums.add(sum, [&](auto add) {
+                    each([&](int i) {
+                        const float* const gradient = slots.gradients + slot_of(i) * slots.stride;
                         add([=](int c, auto part) {
                             return Lanes::load(gradient + c * kLanes, part);
                         });
@@ -187,6 +196,7 @@ class TileWorker {
     CML_FN bool failed() const { return is_set(&launch_.counters->sums.first_non_finite); }
 
     const CudaLaunch& launch_;
+    int64_t* shared_memory_;  // of the block, for stages of products (squad.cuh) or a RowTable
     DeviceMemory memory_;
     BlocksTeam team_;
     Tile<Lanes, DeviceMemory, BlocksTeam, kChunks, kTensorCores> tile_;

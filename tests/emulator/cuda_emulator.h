@@ -75,6 +75,9 @@ void wait_for_copies(size_t uncompleted);  // of the groups that were committed,
 // Count what is loaded by __ldcs(), which is for large data.
 void count_streamed(size_t bytes);
 
+// Count an atomic addition of a 64-bit integer.
+void count_addition();
+
 template <class T>
 uint64_t to_word(T x) {
     static_assert(sizeof(T) <= sizeof(uint64_t) && std::is_trivially_copyable<T>::value, "");
@@ -156,16 +159,6 @@ inline unsigned __ballot_sync(unsigned mask, bool predicate, const char* file = 
 }
 
 template <class T>
-unsigned __match_any_sync(unsigned mask, T x, const char* file = __builtin_FILE(),
-                          int line = __builtin_LINE()) {
-    const uint64_t* all = emulator::meet(
-        {emulator::Scope::kWarp, "__match_any_sync", mask, 0, file, line}, emulator::to_word(x));
-    unsigned bits = 0;
-    for (int i = 0; i < 32; ++i) bits |= (mask >> i & (all[i] == emulator::to_word(x))) << i;
-    return bits;
-}
-
-template <class T>
 using Same = typename std::common_type<T>::type;  // leaves T to be deduced from the pointer
 
 // An atomic operation is one for races.h, whatever its accesses are.
@@ -189,6 +182,7 @@ EMULATED_ATOMIC atomicExch(T* p, Same<T> x) {
 }
 
 EMULATED_ATOMIC atomicAdd(T* p, Same<T> x) {
+    if (std::is_same<T, unsigned long long>::value) emulator::count_addition();
     return emulator::exchange<T>(p, *p + x, __builtin_return_address(0));
 }
 

@@ -104,7 +104,6 @@ const Case kCases[] = {
                             p[3] == 9 && *sum == 0.5 * blockDim.x;
          write(right && __ballot_sync(kAll, lane() % 2) == 0xAAAAAAAAu);
      }},
-    {"match", [] { write(static_cast<int32_t>(__match_any_sync(kAll, lane() % 3) / 2)); }},
     {"copies", [] { copy(true, true); }},
     // Wrong.
     {"no wait for copies", [] { copy(false, true); }},

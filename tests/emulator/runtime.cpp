@@ -25,7 +25,9 @@ Options options;
 std::string problem;  // behind the error that was returned last
 int graphs;           // that exist
 int64_t streamed_bytes;
-int64_t copies_to_host, copied_bytes;  // since Python asked last
+// Since Python asked last.
+int64_t copies_to_host, copied_bytes;
+int64_t additions;  // atomic ones, of 64-bit integers
 
 // A launch of a kernel, where launches are only recorded.
 struct Recorded {
@@ -66,7 +68,7 @@ struct KernelLaunch {
         block = dim3(warps * cml::kLanes);
         const bool tiles = argument.n_teams > 0;
         const int64_t bytes =
-            tiles ? cml::tile_bytes(options.warps_in_block, argument.job.hyper.bfloat16)
+            tiles ? cml::tile_bytes(options.warps_in_block, argument.job)
                   : warps * (cml::kCounterBytes + cml::scratch_bytes(argument.stride));
         shared_bytes = static_cast<size_t>(bytes);
         argument.shared = grid.x * warps > 1;
@@ -103,6 +105,10 @@ KernelLaunch kernel_launch(const void* kernel, dim3 grid, dim3 block, void** arg
 
 void emulator::count_streamed(size_t bytes) {
     streamed_bytes += static_cast<int64_t>(bytes);
+}
+
+void emulator::count_addition() {
+    ++additions;
 }
 
 // --- the device -------------------------------------------------------------------------------
@@ -280,6 +286,11 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 extern "C" int64_t emulator_copies(int64_t* bytes) {
     *bytes = std::exchange(copied_bytes, 0);
     return std::exchange(copies_to_host, 0);
+}
+
+// How many atomic additions of 64-bit integers there were since the last call.
+extern "C" int64_t emulator_additions() {
+    return std::exchange(additions, 0);
 }
 
 // The kernels that training the samples [begin, end) launches on a device whose multiprocessors

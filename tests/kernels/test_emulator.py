@@ -57,7 +57,6 @@ def run_case(emulator: ctypes.CDLL, name, order="ascending", blocks=1, warps=1, 
         ("block vote", lambda block, thread: 3 - block),
         ("grid barrier", lambda block, thread: 2 * 96),
         ("atomics", lambda block, thread: 1),
-        ("match", lambda block, thread: sum(1 << i for i in range(thread % 32 % 3, 32, 3)) // 2),
         ("copies", lambda block, thread: 95 - thread if thread < 64 else -7),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from oracle.losses import TILE_LOSSES
-from support.emulated import ORDERS
+from support.emulated import ORDERS, atomic_additions
 from support.kernels import (
     EMULATED,
     digest,
@@ -124,6 +124,43 @@ def test_teams_of_blocks(emulator, loss, batch_size, teams):
 def test_the_teams_of_the_host(emulator, n_dims):
     changes = {"n_users": 6, "n_items": 30, "batch_size": 40}
     assert_same_as_cpu("emulated", loss="softmax", n_dims=n_dims, **changes)
+
+
+@pytest.mark.parametrize(
+    ("n_dims", "n_negatives", "grid", "n_users"),
+    mostly_slow(
+        [(33, 256, (1, 8), 2000), (33, 1024, (3, 3), 1)],
+        [
+            (n_dims, n_negatives, grid, n_users)
+            for n_dims in (1, 33, 100, 300)
+            for n_negatives, grid in ((256, (1, 8)), (1024, (1, 8)), (1024, (3, 3)))
+            for n_users in (1, 2000)
+        ],
+    ),
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_block_adds_up_the_gradients_of_a_row(
+    emulator, n_dims, n_negatives, grid, n_users, precision
+):
+    """So that each element of a row takes one atomic addition of the block, wherever its slots are.
+    All pairs of the tile have the same user, who likes all items but four. Each of these has slots
+    in every block. With so many users the sums are not those of all rows, and slots are claimed."""
+    liked, free, (blocks, warps) = 100, 4, grid
+    likes = sp.csr_array((np.arange(n_users) == 0)[:, None] * (np.arange(liked + free) < liked))
+    likes = likes.astype(np.float32)
+    changes = {"loss": "softmax", "tile_size": liked, "temperature": 0.2, "batch_size": liked}
+    chosen = settings(n_dims=n_dims, n_negatives=n_negatives, precision=precision, **changes)
+
+    def train(device, **emulation):
+        tables = random_tables(device, likes.shape, chosen)
+        assert make_job(tables, likes, chosen, **emulation).run(0, liked).active == liked
+        return digest(snapshot(tables))
+
+    expected = train("cpu")
+    atomic_additions()
+    assert train("emulated", order="shuffled", seed=1, grid=grid, teams=1) == expected
+    counters = 4 * blocks * warps  # that each warp adds once
+    assert atomic_additions() - counters == n_dims * (blocks * (1 + free) + liked)
 
 
 def test_any_split_into_launches(device, loss):

@@ -256,6 +256,7 @@ def load(library: Path) -> ctypes.CDLL:
     _library.emulator_ignore_barrier.argtypes = [I64]
     _library.emulator_copies.restype = I64
     _library.emulator_copies.argtypes = [POINTER]
+    _library.emulator_additions.restype = I64
     _library.emulator_launches.restype = I64
     _library.emulator_launches.argtypes = [POINTER, I64, I64, POINTER, I32, POINTER, I64]
     return _library
@@ -267,6 +268,13 @@ def copies_to_host() -> tuple[int, int]:
     n_bytes = I64()
     n: int = _library.emulator_copies(ctypes.byref(n_bytes))
     return n, n_bytes.value
+
+
+def atomic_additions() -> int:
+    """How many atomic additions of 64-bit integers there were since the last call."""
+    assert _library is not None, "the fixture `emulator` loads it"
+    n: int = _library.emulator_additions()
+    return n
 
 
 def located(problem: str) -> str:

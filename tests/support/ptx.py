@@ -85,12 +85,11 @@ VALUES = {
     # Of a warp. The emulator tells places where lanes meet by the number of the instruction.
     r"shfl\.sync\.(?:bfly|idx)\.(b32)": "ptx::shuffle_{mode}({0}, {1}, {2}, {3}, {here})",
     r"vote\.sync\.ballot\.(b32)": "__ballot_sync({1}, {first} != 0, kFile, {here})",
-    r"match\.any\.sync\.(b64)": "__match_any_sync({1}, {0}, kFile, {here})",
     r"bar\.red\.and\.(pred)": "__syncthreads_and({1}, kFile, {here}) != 0",
     r"atom\.global\.add\.(u64|u32|f32|f64)": "ptx::add<{T}>({address}, {1})",
     r"atom\.global\.min\.(u64|u32)": "ptx::least<{T}>({address}, {1})",
-    r"atom\.global\.exch\.(b32|b64)": "ptx::exchange<{T}>({address}, {1})",
-    r"atom\.global\.cas\.(b32|b64)": "ptx::exchange_equal<{T}>({address}, {1}, {2})",
+    r"atom\.(?:global|shared)\.exch\.(b32|b64)": "ptx::exchange<{T}>({address}, {1})",
+    r"atom\.(?:global|shared)\.cas\.(b32|b64)": "ptx::exchange_equal<{T}>({address}, {1}, {2})",
 }
 MULTIPLY_ADD = "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -305,7 +304,7 @@ class Kernel:
             words["W"] = f"ptx::Wide<{TYPES[to]}>"
         target, *sources = operands
         if opcode[0].startswith("atom."):
-            words["address"] = self._address(sources[0], "global")
+            words["address"] = self._address(sources[0], modifiers[1])
             sources = ["0", *sources[1:]]
         if opcode[0].startswith("selp."):
             words["condition"] = self._read(sources.pop(), "bool")
