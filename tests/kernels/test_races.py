@@ -123,26 +123,38 @@ def test_products_of_bfloat16(device, batch_size):
         train("softmax", batch_size, precision="bfloat16", order="shuffled", seed=1, **emulation)
 
 
-def race_without(device, barrier, *arguments, **emulation):
+def race_without(device, barrier, *arguments, grid=(2, 2), **changes):
     """The race in a training if a barrier is missing, or None; and the number of barriers."""
     device.emulator_ignore_barrier(barrier)
     race = None
     try:
-        train(*arguments, grid=(2, 2), samples=16, **emulation)
+        train(*arguments, grid=grid, samples=16, **changes)
     except RuntimeError as error:
         race = str(error)
         assert "race" in race
     return race, device.emulator_ignore_barrier(-1)
 
 
-@pytest.mark.parametrize("loss", ["warp", "softmax"])
-def test_every_barrier_of_a_mini_batch_is_needed(device, loss):
-    """Of a block and of the grid. Nothing comes after the last one."""
-    race, n = race_without(device, -1, loss, 16)
+@pytest.mark.parametrize(
+    ("loss", "changes", "n_in_tables"),
+    [
+        ("warp", {}, 0),
+        ("softmax", {}, 4),
+        ("softmax", {"precision": "bfloat16"}, 4),
+        # The table of the first tile lies where the stages of the second one do.
+        ("softmax", {"grid": (1, 2)}, 4),
+    ],
+)
+def test_every_barrier_of_a_mini_batch_is_needed(device, loss, changes, n_in_tables):
+    """Of a block and of the grid. Nothing comes after the last one. Two of each tile are within the
+    table of its rows."""
+    race, n = race_without(device, -1, loss, 16, **changes)
     assert race is None
     assert n >= 2
-    needless = [k for k in range(n) if race_without(device, k, loss, 16)[0] is None]
-    assert needless == [n - 1]
+    races = [race_without(device, k, loss, 16, **changes)[0] for k in range(n)]
+    assert [k for k, race in enumerate(races) if race is None] == [n - 1]
+    accesses = [re.findall(r"(?:reads|writes|atomically) at (\w+)", race) for race in races[:-1]]
+    assert accesses.count(["row_table", "row_table"]) == n_in_tables
 
 
 def test_asynchronous_training_may_not_race_elsewhere(device):
