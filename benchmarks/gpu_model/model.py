@@ -17,7 +17,8 @@ slots, atomic operations and bytes of a mini-batch. Assumed, because nothing was
 - The blocks of a multiprocessor do the same at the same time: products take turns, waits overlap.
 - A squad reads the operands of float32 products from L2 for each of them, while it multiplies. A
   block reads those of others once, where L1 has room for them, and before it multiplies.
-- Every pair is active: all slots of a tile have a row.
+- Every pair is active: all slots of a tile have a row. It is another one for each, so that atomic
+  operations are at most as many as are counted.
 - Nothing is faster than bytes and atomic operations allow.
 
 Whoever changes the kernels changes the numbers below.
@@ -112,8 +113,9 @@ class Trips:
     """To the L2 cache, one after another."""
 
     copy: float = 1  # tile_rows.h: all chunks of a row at once
-    # gradient_sums.cuh. Of 32 slots at once: claim(), what to add and the claim; take(), the number
-    # of the row. Of each: add(), the gradient; apply(), the row with its sums and its accumulator.
+    # row_table.cuh, gradient_sums.cuh. Of 32 slots at once: what to add, and claim(); take(), the
+    # number of the row. Of each: add(), the gradient; apply(), the row with its sums and its
+    # accumulator.
     claim: float = 2
     add: float = 1
     take: float = 1
@@ -126,6 +128,9 @@ class Trips:
 
 LOSS, TRIPS = Loss(), Trips()
 ADD_CYCLES = 100  # of add(): the slot from another lane, its address, conversion to integers
+# Of the table of a block's rows: 90 instructions, most of which wait for the one before; shared
+# memory, four times and for two or three tries to find an entry; two barriers.
+TABLE_CYCLES = 600
 # Of apply(), beside two sums over lanes: the same, two square roots, three divisions. These are 200
 # instructions, most of which wait for the one before.
 APPLY_CYCLES = 450
@@ -397,7 +402,8 @@ class Work:
         drawn = max(drawn, negative) if idle else drawn + negative
         evaluations = math.ceil(own * PRODUCT_ROWS / LOSS.pairs)
         loss = n * LOSS.cycles + LOSS.trips * l2 + LOSS.rest
-        added = slots * (TRIPS.add * l2 + ADD_CYCLES) + math.ceil(slots / LANES) * TRIPS.claim * l2
+        claimed = TABLE_CYCLES + math.ceil(slots / LANES) * TRIPS.claim * l2
+        added = slots * (TRIPS.add * l2 + ADD_CYCLES) + claimed
         update = TRIPS.update * self.row_cycles + 3 * SUM_CYCLES
         return {
             "products": rounds * cycles,

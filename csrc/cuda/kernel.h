@@ -82,9 +82,10 @@ constexpr int64_t table_bytes(int64_t n_slots) {
     return n_slots * (2 + kEntriesOfSlot) * int64_t{sizeof(int32_t)};
 }
 
-// Bytes of shared memory of a block that works on tiles. The table of mini-batches takes the place
-// of the stages, which are not used then. With those of 8 warps it is 40 KiB and counters, less than
-// what every device offers without asking for more; the table is half as large, at most.
+// Bytes of shared memory of a block that works on tiles: for counters, and for the stages of
+// products or, when these are over, the table of a mini-batch. The stages of 8 warps are 40 KiB, so
+// that all is less than what every device offers without asking for more; a table is at most half
+// of that.
 constexpr int64_t tile_bytes(int warps, const Job& job) {
     constexpr int64_t kStages = 2, kFloat = sizeof(float);
     const int64_t floats = most_squads(warps) * kStagedColumns + warps * kStagedRows;

@@ -16,10 +16,7 @@ class RowTable {
 
     // For n slots, with table_bytes(n) of memory.
     CML_FN RowTable(int64_t* memory, int n)
-        : n_(n),
-          keys_(reinterpret_cast<int32_t*>(memory)),
-          next_(keys_ + n),
-          entries_(next_ + n) {}
+        : n_(n), keys_(reinterpret_cast<int32_t*>(memory)), next_(keys_ + n), entries_(next_ + n) {}
 
     // For each row that slots have, one warp calls f(claim(slot, key), each), where each(g) calls
     // g(slot) for all of them. key(slot) names a row, or is kNoRow; claim() is called by a single

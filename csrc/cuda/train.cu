@@ -67,7 +67,9 @@ int64_t most_teams(const Job& job) {
 // A block for each team, or all blocks that the device runs at once if they can meet: then teams
 // have several blocks where there are few tiles.
 Grid grid_for_tiles(const Job& job, int64_t begin, int64_t end, bool blocks_meet) {
-    const auto shared_bytes = [&](int warps) { return static_cast<size_t>(tile_bytes(warps, job)); };
+    const auto shared_bytes = [&](int warps) {
+        return static_cast<size_t>(tile_bytes(warps, job));
+    };
     if (job.batch_size == 0 && pairs_in_flight(job) == 1) {
         return {dim3(1), dim3(kLanes), shared_bytes(1), 1};
     }
