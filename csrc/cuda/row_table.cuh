@@ -18,10 +18,10 @@ class RowTable {
     CML_FN RowTable(int64_t* memory, int n)
         : n_(n), keys_(reinterpret_cast<int32_t*>(memory)), next_(keys_ + n), entries_(next_ + n) {}
 
-    // For each row that slots have, one warp calls f(claim(slot, key), each), where each(g) calls
-    // g(slot) for all of them. key(slot) names a row, or is kNoRow; claim() is called by a single
-    // lane, and is not negative. All threads of the block call this; the memory must not be used
-    // before they meet again.
+    // For each row that slots have, one warp calls f(claimed, each), where each(g) calls g(slot)
+    // for all of them. key(slot) names the row of a slot, or is kNoRow. Each lane of the warp calls
+    // claimed = claim(slot, key) for another row, with one of its slots; it is not negative.
+    // All threads of the block call this; the memory must not be used before they meet again.
     template <class Key, class Claim, class F>
     CML_FN void each_row(Key key, Claim claim, F f) const {
         each_of_block(entries(), [&](int i) { entries_[i] = kNone; });

@@ -172,9 +172,9 @@ class TileWorker {
                 if (number < 0) return RowTable::kNoRow;
                 return slot < size ? number : ~number;
             };
-            const auto claim = [&](int i, int32_t key) {
-                const bool is_user = key >= 0;
-                return sums.claim(is_user, is_user ? key : ~key, tile * n_slots + slot_of(i));
+            const auto claim = [&](int i, int32_t row) {
+                const bool is_user = row >= 0;
+                return sums.claim(is_user, is_user ? row : ~row, tile * n_slots + slot_of(i));
             };
             table.each_row(key, claim, [&](int64_t sum, auto each) {
                 sums.add(sum, [&](auto add) {
