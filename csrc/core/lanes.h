@@ -24,6 +24,7 @@
 //   times_power_of_two(a, s)    a * 2^n, where s = n + 1.5 * 2^23
 //   mantissa(a), exponent(a)    a = mantissa * 2^exponent, for normal a > 0
 //   last_part(n_dims, f)        f(part) for the last, perhaps incomplete 32 of n_dims
+//   last_product_part(n_dims, f)   the same for add_product(), which may take a smaller part
 //   sum(a, out)                 out[i] = sum of a[i] over lanes: butterfly 16, 8, 4, 2, 1
 //   largest(a)                  over lanes, at least 0; NaN is ignored
 //   where_above(a, x), where_equal(a, x)   lanes for which it holds, as bits

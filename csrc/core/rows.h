@@ -51,8 +51,8 @@ struct Chunks {
             f(c, std::integral_constant<int, kAtOnce>{}, Full{});
         }
         with_count<kAtOnce>(last + 1 - c, [&](auto n) CML_INLINE_LAMBDA {
-            Lanes::last_part(n_dims - last * kLanes,
-                             [&](auto part) CML_INLINE_LAMBDA { f(c, n, part); });
+            Lanes::last_product_part(n_dims - last * kLanes,
+                                     [&](auto part) CML_INLINE_LAMBDA { f(c, n, part); });
         });
     }
 

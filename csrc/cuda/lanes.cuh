@@ -98,6 +98,10 @@ struct Lanes {
     static CML_FN void last_part(int n_dims, F f) {
         f(Part{n_dims});
     }
+    template <class F>
+    static CML_FN void last_product_part(int n_dims, F f) {
+        last_part(n_dims, f);
+    }
 
     template <int n>
     static CML_FN void sum(const Lanes (&a)[n], float (&out)[n]) {
