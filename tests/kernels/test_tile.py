@@ -75,6 +75,8 @@ def test_an_order_in_parts_equals_the_oracle(kernel, batch_size, pairs_per_part)
         ("softmax", False, 1),
         ("contrastive", True, 31),
         ("softmax", True, 33),
+        ("contrastive", False, 40),  # a quarter of the last chunk
+        ("softmax", True, 41),  # one more
         ("contrastive", False, 100),
         ("softmax", False, 1024),
         ("contrastive", True, 1500),

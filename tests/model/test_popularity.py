@@ -76,6 +76,7 @@ def test_expected_likes_are_those_of_the_softmax(monkeypatch):
     vectors = PLAIN.user_vectors, PLAIN.item_vectors
     found = [expected_likes(*vectors, USER_COUNTS, TEMPERATURE)]
     monkeypatch.setattr(module, "BLOCK_NUMBERS", 17 * 90)  # 12 blocks, the last one of 13
+    monkeypatch.setattr(module, "CACHED_NUMBERS", 5 * 90)  # 4 parts of a block, the last one of 2
     found.append(expected_likes(*vectors, USER_COUNTS, TEMPERATURE))
     np.testing.assert_array_equal(*found)
     assert found[0].dtype == np.float64

@@ -17,7 +17,7 @@ import cml_fast.trainer
 from cml_fast import Trainer
 from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
-from cml_fast._training import hyperparameters, loop
+from cml_fast._training import ema, hyperparameters, loop
 from cml_fast._training.growing import SHARE_OF_ACCUMULATORS
 from cml_fast._training.state import TrainingState
 from cml_fast._training.update import choose_users, join, only_users
@@ -224,10 +224,14 @@ def after_epochs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]
     return ended
 
 
+@pytest.mark.parametrize("rows_at_a_time", [7, 1024])
 def test_averages_go_on_where_likes_are_the_same(
+    rows_at_a_time: int,
     after_epochs: list[dict[str, np.ndarray]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A row weighs its earlier epochs by the share of likes that were known, to the power of 8."""
+    monkeypatch.setattr(ema, "CACHED_ROWS", rows_at_a_time)
     decay = 0.5
     fitted = trainer(n_epochs=3, ema_decay=decay).fit(OLD)
     model = {"users": fitted.model_.user_vectors, "items": fitted.model_.item_vectors}

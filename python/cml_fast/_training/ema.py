@@ -17,6 +17,8 @@ from .._compute.array_api import namespace_on, to_numpy
 from .._compute.tables import Tables
 
 ENTITIES = ("users", "items")
+# Rows that are averaged at a time on a CPU, in the cache of a core.
+CACHED_ROWS = 1024
 
 
 class MovingAverages:
@@ -65,7 +67,7 @@ class MovingAverages:
                 self.weights[entity] = 1 + decay * self.weights[entity]
                 of_rows = (1 / self.weights[entity]).astype(np.float32)[:, None]
                 share = namespace_on(tables.device).asarray(of_rows)
-            self.arrays[entity] += share * (_vectors(tables, entity) - self.arrays[entity])
+            _approach(self.arrays[entity], _vectors(tables, entity), share, tables.device)
 
     def weights_of(self, entity: str, decay: float) -> np.ndarray:
         """``weights`` of "users" or "items", also where they are None."""
@@ -89,6 +91,15 @@ class MovingAverages:
             self.last,
             self.weights,
         )
+
+
+def _approach(averages: Any, vectors: Any, share: Any, device: str) -> None:
+    """Move the averages by a share, or one for each row, of their way to the vectors."""
+    n_rows = CACHED_ROWS if device == "cpu" else len(averages)
+    for begin in range(0, len(averages), n_rows):
+        rows = slice(begin, begin + n_rows)
+        of_rows = share[rows] if share.ndim else share
+        averages[rows] += of_rows * (vectors[rows] - averages[rows])
 
 
 def _vectors(tables: Tables, entity: str) -> Any:

@@ -10,7 +10,8 @@ from .._threads import blas_threads
 # for this many pairs of a user and an item, which takes about a hundredth of a training.
 PAIRS_OF_LIKE = 64
 FEWEST_USERS, MOST_USERS = 256, 1024
-BLOCK_NUMBERS = 1 << 20
+# Scores that are held, and of these what stays in the cache of a core while odds become of them.
+BLOCK_NUMBERS, CACHED_NUMBERS = 1 << 22, 1 << 18
 # Vectors are rounded to integers, none of them longer than this. So products and their sums are
 # integers up to 2^24, which float32 adds up without an error, in any order.
 LONGEST = 4000.0
@@ -103,19 +104,22 @@ def expected_shares(
     odds_of = _exponentials()
     expected = np.zeros(n_items)
     n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
+    n_cached = max(1, CACHED_NUMBERS // n_items)
     # With several threads OpenBLAS waits forever for one that has no memory, and this is soon done.
     with blas_threads(1):
         for begin in range(0, len(shares), n_rows):
             users = np.rint(user_vectors[begin : begin + n_rows] * np.float32(scale))
             # The squared length of a user is left out: it is the same for all items.
-            far = users @ items.T
-            far += lengths
-            far -= far.min(axis=1, keepdims=True)
-            far *= per_unit
-            np.minimum(far, len(odds_of) - 1, out=far)
-            odds = odds_of.take(np.rint(far, out=far).astype(np.int32))
-            weights = np.rint(shares[begin : begin + n_rows] * 2.0**SHARE_BITS / odds.sum(axis=1))
-            expected += weights @ odds
+            scores = users @ items.T
+            for first in range(0, len(scores), n_cached):
+                far = scores[first : first + n_cached]
+                far += lengths
+                far -= far.min(axis=1, keepdims=True)
+                far *= per_unit
+                np.minimum(far, len(odds_of) - 1, out=far)
+                odds = odds_of.take(np.rint(far, out=far).astype(np.intp))
+                of_users = shares[begin + first :][: len(far)] * 2.0**SHARE_BITS
+                expected += np.rint(of_users / odds.sum(axis=1)) @ odds
     return expected * 2.0**-SHARE_BITS
 
 
