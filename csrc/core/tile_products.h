@@ -68,6 +68,17 @@ CML_FN void compute_distances(const Arrays& tile, int row, int group, Squad& squ
     }
 }
 
+// Prefetch where chunk c of some gradients will be stored, in time for the end of their product:
+// the slots of a large mini-batch are not in the nearer caches.
+template <class Lanes, class Part>
+CML_FN void fetch_slots(const TileSlots& slots, int64_t first, int c, Part part) {
+    if constexpr (Lanes::kPrefetches) {
+        for (int m = 0; m < Lanes::kProductRows; ++m) {
+            Lanes::prefetch(slots.gradients + (first + m) * slots.stride + c * kLanes, part);
+        }
+    }
+}
+
 // kChunks chunks, from c on, of the gradients of the users from the i-th pair on, and of their
 // positives.
 template <int kChunks, class Arrays, class Part, class Squad>
@@ -76,6 +87,8 @@ CML_FN void pair_gradients(const Arrays& tile, int i, int c, Part part, int n_pa
     using Lanes = typename Arrays::Lanes;
     const int n = tile.job.hyper.n_negatives;
     const float* const items = tile.items + c * kLanes;
+    fetch_slots<Lanes>(slots, i, c, part);
+    fetch_slots<Lanes>(slots, tile.job.hyper.tile_size + i, c, part);
     ProductSums<Lanes, kChunks> sums;
     if constexpr (Arrays::kFragments) {
         const BlockOperand<1> coefficients{tile.coefficient(0, i), kLanes, kColumnBlock};
@@ -156,6 +169,7 @@ CML_FN void negative_gradients(const Arrays& tile, int64_t k, int c, Part part, 
     float* const to =
         slots.gradients + (2 * int64_t{tile.job.hyper.tile_size} + k) * slots.stride + c * kLanes;
     const float* const users = tile.users + c * kLanes;
+    fetch_slots<Lanes>(slots, 2 * int64_t{tile.job.hyper.tile_size} + k, c, part);
     float totals[kRows];
     ProductSums<Lanes, kChunks> sums;
     if constexpr (kPairInLane) {

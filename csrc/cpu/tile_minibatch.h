@@ -70,6 +70,8 @@ class TileMinibatch {
         chunks_.fetch(row_of(table(slot), batch_.rows[slot]));
         fetch_accumulators(chunks_, table(slot), batch_.rows[slot]);
         Lanes::prefetch_one(&list(slot));
+        chunks_.fetch(gradient_at(slot));
+        if (batch_.earlier[slot] >= 0) chunks_.fetch(gradient_at(batch_.earlier[slot]));
     }
 
     CML_FN bool step(int64_t slot) const {
@@ -109,7 +111,11 @@ class TileMinibatch {
 
     template <class Part>
     CML_FN Lanes gradient_of(int64_t slot, int c, Part part) const {
-        return Lanes::load(batch_.vectors + slot * batch_.stride + c * kLanes, part);
+        return Lanes::load(gradient_at(slot) + c * kLanes, part);
+    }
+
+    CML_FN const float* gradient_at(int64_t slot) const {
+        return batch_.vectors + slot * batch_.stride;
     }
 
     const Job& job_;
