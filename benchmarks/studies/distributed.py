@@ -5,8 +5,6 @@
 
 - *quality*: recall@50 on validation likes after equal epochs, beside that of one worker. The
   workers are simulated in one process; they come to the same bits as on Ray.
-- *late*: the same, if the changes of others arrived a round late, so that workers could train while
-  they are exchanged.
 - *speed*: pairs per second of workers with one thread each, on Ray on this machine. Where workers
   have no core each, the wall time says little; so there is also the CPU time of the worker that
   took most, all of its exchange included. The wall time is compared with what the machine can do:
@@ -39,9 +37,10 @@ from cml_fast.distributed import _fit
 from cml_fast.distributed._cluster import connected
 from cml_fast.distributed._driver import Driver
 from cml_fast.distributed._exchange import Items, Parcel, combine
-from cml_fast.distributed._shard import Plan, Shard
+from cml_fast.distributed._shard import Plan
 from cml_fast.distributed._sharding import (
     Rounds,
+    default_epochs,
     default_rounds,
     default_shares,
     user_bounds,
@@ -50,14 +49,13 @@ from cml_fast.evaluation import evaluate
 
 from ..common import datasets, results_file
 from ..common.clock import rate, ratio
-from ..common.late_changes import LateShard
 from ..common.measurement_store import MeasurementStore
 from ..common.simulated_workers import simulated
 from .beyond_memory import matrix
 
 MODULE = "benchmarks.studies.distributed"
 WORK = Path("build/distributed")
-PARTS = ("quality", "late", "speed", "model")
+PARTS = ("quality", "speed", "model")
 N_DIMS = 64
 # Settings that are chosen by short trials otherwise: the same for every number of workers.
 CHOSEN = {"gowalla": {"temperature": 0.16, "user_retention": 1.0}}
@@ -90,19 +88,9 @@ def trainer(name: str, n_epochs: int) -> Trainer:
 # --- quality ------------------------------------------------------------------------------------
 
 
-def quality(
-    name: str,
-    folder: Path,
-    n_workers: int,
-    per_epoch: int,
-    n_epochs: int,
-    shard_class: type[Shard] = Shard,
-) -> Row:
+def quality(name: str, folder: Path, n_workers: int, per_epoch: int, n_epochs: int) -> Row:
     train, validation, _ = datasets.load(name, folder)
-    vectors = simulated(
-        train, trainer(name, n_epochs), n_workers, per_epoch, shard_class=shard_class
-    )
-    model = Model(*vectors)
+    model = Model(*simulated(train, trainer(name, n_epochs), n_workers, per_epoch))
     found = evaluate(model, validation.matrix, train.matrix, ks=(50,), metrics=("recall", "ndcg"))
     return {
         "workers": n_workers,
@@ -127,44 +115,50 @@ def speed(likes: Any, name: str, n_workers: int, n_epochs: int) -> Row:
     found: Row = {"workers": n_workers, "rounds per epoch": default_rounds(n_workers)}
 
     def clock(worker: Any) -> None:
-        """Run in a worker: measure its kernels, and count what it sends to others."""
+        """Run in a worker: measure its kernels, and count what it sends to others.
+
+        With one thread the kernels run in that which calls them. Another one combines, so each
+        adds to numbers of its own.
+        """
         import time
 
-        shard = worker.shard
-        run, train, combine, accept = shard._job.run, shard.train, shard.combine, shard.accept
-        worker.in_kernels, worker.in_exchange, worker.sent = 0.0, 0.0, 0
+        shard, share = worker.shard, worker.share[1]
+        combine, train = share.combine, shard.train
+        worker.spent, worker.sent = {}, {"train": 0, "combine": 0}
 
-        def in_kernels(begin: int, end: int) -> Any:
-            begun = time.process_time(), time.thread_time()
-            counters = run(begin, end)
-            worker.in_kernels += time.process_time() - begun[0]
-            worker.in_exchange -= time.thread_time() - begun[1]  # what is around it counts
-            return counters
+        def clocked(name: str, call: Any) -> Any:
+            worker.spent[name] = 0.0
 
-        def in_exchange(call: Any, *arguments: Any) -> Any:
-            begun = time.thread_time()
-            found = call(*arguments)
-            worker.in_exchange += time.thread_time() - begun
-            return found
+            def in_it(*arguments: Any) -> Any:
+                begun = time.thread_time()
+                found = call(*arguments)
+                worker.spent[name] += time.thread_time() - begun
+                return found
+
+            return in_it
 
         def trained(number: int) -> Any:
-            counters, parcels = in_exchange(train, number)
-            worker.sent += sum(p.n_bytes for v, p in enumerate(parcels) if v != shard.number)
+            counters, parcels = train(number)
+            others = sum(p.n_bytes for v, p in enumerate(parcels) if v != shard.number)
+            worker.sent["train"] += others
             return counters, parcels
 
         def combined(parcels: Any) -> Any:
-            parcel = in_exchange(combine, parcels)
-            worker.sent += parcel.n_bytes * (len(parcels) - 1)
+            parcel = combine(parcels)
+            worker.sent["combine"] += parcel.n_bytes * (len(parcels) - 1)
             return parcel
 
-        shard._job.run, shard.train, shard.combine = in_kernels, trained, combined
-        shard.accept = lambda number, parcels: in_exchange(accept, number, parcels)
+        shard._job.run = clocked("run", shard._job.run)
+        shard.train, share.combine = clocked("train", trained), clocked("combine", combined)
+        shard.accept = clocked("accept", shard.accept)
 
     def read(worker: Any) -> tuple[float, ...]:
         """Run in a worker: CPU-seconds in all, in kernels and exchange, and the bytes sent."""
         import time
 
-        return time.process_time(), worker.in_kernels, worker.in_exchange, worker.sent
+        kernels = worker.spent["run"]
+        exchange = sum(worker.spent.values()) - 2 * kernels  # `train` is around them
+        return time.process_time(), kernels, exchange, sum(worker.sent.values())
 
     class Clocked(Driver):
         def _of_all(self, function: Any) -> np.ndarray:
@@ -229,7 +223,7 @@ def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
             begun = time.perf_counter(), time.process_time()
             for number in range(plan.rounds.total):
                 _, parcels = self.shard.train(number)
-                self.shard.accept(number, [self.shard.combine(parcels)])
+                self.shard.accept(number, [self.shard.share.combine(parcels)])
             return time.perf_counter() - begun[0], time.process_time() - begun[1]
 
     with connected("local", n_trainings, {"CPU": 1.0}) as ray:
@@ -300,11 +294,15 @@ def sums(n_items: int) -> float:
 class RoundModel:
     """How long rounds take.
 
+    Workers train a round while the changes of the one before are exchanged, so a round takes as
+    long as what takes longer. The last exchange before a state that is accepted is not hidden.
+
     Calibrated on one machine, where there is no network: the kernels on the CPU time of one worker,
     what a worker computes in an exchange on that of two. Each compares all items with those before
     the round, and takes over all sums, however many workers there are. Who combines a share of the
-    items adds up the changes of all workers to it; the others wait. What Ray does by itself, such
-    as looking after its workers, is left out: it depends on how long a round lasts.
+    items adds up the changes of all workers to it. What Ray does by itself, such as looking
+    after its workers, is left out: it depends on how long a round lasts. So are the copies of a
+    state that is accepted.
 
     Parameters
     ----------
@@ -361,7 +359,8 @@ class RoundModel:
     def epoch(self, n_workers: int, gbit: float | None = None, n_shares: int | None = None) -> Row:
         """Seconds of an epoch by what takes them; without a network if ``gbit`` is None.
 
-        Nothing happens at the same time: workers wait for the driver's calls, and for each other.
+        A worker has one core, which also makes the sums and the objects of Ray: these take their
+        time from the kernels. Parcels wait for them, for the driver's calls and for the network.
         """
         n_shares = n_shares or self.shares(n_workers)
         rounds, others = default_rounds(n_workers), n_workers - 1
@@ -380,20 +379,24 @@ class RoundModel:
         taken = by_one * others / n_shares + by_any * (n_shares - 1) / n_shares
         in_ray += (returned + taken) / 2 * self.per_object["byte"]
         exchange = self.beside_sums + self.sums * n_workers / n_shares
-        parts = {
+        computed = {
             "kernels": self.n_pairs / n_workers / self.pairs_per_second,
             "exchange": rounds * exchange,
             "objects": rounds * in_ray,
-            "network": rounds * network,
-            "driver": rounds * driver,
         }
-        total = sum(parts.values())
+        computing = sum(computed.values())
+        under_way = network + driver + in_ray + self.sums * n_workers / n_shares
+        waiting = max(rounds * under_way - computing, 0.0)
+        waiting += (network + driver) / default_epochs(self.n_pairs, n_workers)
+        parts = {**computed, "network": rounds * network, "driver": rounds * driver}
+        total = computing + waiting
         return {
             "workers": n_workers,
             "rounds per epoch": rounds,
             "shares": n_shares,
             "bytes sent by a worker in a round": round(n_bytes),
             **{name: round(seconds, 4) for name, seconds in parts.items()},
+            "waiting": round(waiting, 4),
             "seconds": round(total, 4),
             "speed-up": round(self.epoch_of_one() / total, 2),
         }
@@ -425,7 +428,7 @@ def checked(model: RoundModel, measured: dict[int, Row]) -> list[Row]:
 
 def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:2])
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="*", default=["gowalla", "citeulike-t"], help="quality")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="quality")
@@ -448,10 +451,6 @@ def main(argv: list[str] | None = None) -> None:
     record: Row = {"machine": results_file.machine(), "n_dims": N_DIMS}
     if "quality" in args.parts:
         record["quality"] = {name: table_of_quality(name, args, store) for name in args.names}
-    if "late" in args.parts:
-        record["quality, changes a round late"] = {
-            name: table_of_quality(name, args, store, late=True) for name in args.names
-        }
     if "speed" in args.parts:
         for name in args.speed_names:
             record[name] = table_of_speed(name, args, store)
@@ -466,24 +465,18 @@ def main(argv: list[str] | None = None) -> None:
     print(f"written: {results_file.write(MODULE, record, args.out)}", file=sys.stderr)
 
 
-def table_of_quality(
-    name: str, args: argparse.Namespace, store: MeasurementStore, *, late: bool = False
-) -> list[Row]:
+def table_of_quality(name: str, args: argparse.Namespace, store: MeasurementStore) -> list[Row]:
     rows: list[Row] = []
     for n_workers in args.workers:
         n_rounds = args.rounds or default_rounds(n_workers)
-        # One worker has no others whose changes could be late.
-        kind, what = (LateShard, ", late") if late and n_workers > 1 else (Shard, "")
         row = store.once(
-            f"{name}, {n_workers} workers, {n_rounds} rounds{what}",
-            lambda n=n_workers, r=n_rounds, k=kind: quality(
-                name, args.folder, n, r, args.epochs, k
-            ),
+            f"{name}, {n_workers} workers, {n_rounds} rounds",
+            lambda n=n_workers, r=n_rounds: quality(name, args.folder, n, r, args.epochs),
         )
         recall = row["recall@50"]
         change = ratio(recall, (rows or [row])[0]["recall@50"]) - 1
         rows.append({**row, "compared with the first": round(change, 4)})
-        print(f"{name:12}{n_workers:4} workers  recall@50 {recall:.4f}{change:+8.2%}{what}")
+        print(f"{name:12}{n_workers:4} workers  recall@50 {recall:.4f}{change:+8.2%}")
     return rows
 
 

@@ -2,17 +2,10 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from benchmarks.common.late_changes import LateShard
-from benchmarks.common.simulated_workers import simulated
 from benchmarks.studies import distributed as study
-from cml_fast import Trainer
-from cml_fast._training.hyperparameters import check_settings
-from cml_fast.data import synthetic
-from cml_fast.distributed._shard import Plan, Shard
-from cml_fast.distributed._sharding import Rounds, default_rounds, default_shares
+from cml_fast.distributed._sharding import default_rounds, default_shares
 
 
 def test_quality_is_compared_with_one_worker(tmp_path, monkeypatch):
@@ -24,64 +17,6 @@ def test_quality_is_compared_with_one_worker(tmp_path, monkeypatch):
     assert one["compared with the first"] == 0
     change = three["recall@50"] / one["recall@50"] - 1
     assert three["compared with the first"] == pytest.approx(change, abs=1e-4)
-
-
-def test_late_changes_are_measured_beside_the_others(tmp_path, monkeypatch):
-    whole, kinds = study.quality, []
-
-    def watched(*arguments):
-        kinds.append(arguments[-1])
-        return whole(*arguments)
-
-    monkeypatch.setattr(study, "quality", watched)
-    out = tmp_path / "out.json"
-    options = ["--parts", "quality", "late", "--names", "tiny", "--workers", "1", "2"]
-    options += ["--rounds", "2", "--epochs", "2", "--work", str(tmp_path), "--out", str(out)]
-    study.main(options)
-    found = json.loads(out.read_text())
-    (one, two), (alone, late) = (
-        found[part]["tiny"] for part in ("quality", "quality, changes a round late")
-    )
-    assert one == alone
-    assert two.keys() == late.keys()
-    assert kinds == [Shard, Shard, LateShard]  # one worker is measured once
-
-
-LIKES = synthetic(60, 40, 600).interactions.matrix
-TRAINER = Trainer(n_epochs=3, batch_size=32, temperature=0.3, user_retention=0.5, verbose=False)
-
-
-def test_nothing_is_late_with_one_worker():
-    kinds = [simulated(LIKES, TRAINER, 1, 2, shard_class=kind) for kind in (Shard, LateShard)]
-    for vectors, late in zip(*kinds, strict=True):
-        np.testing.assert_allclose(late, vectors, atol=1e-4)
-
-
-def test_changes_of_others_arrive_a_round_late():
-    settings = check_settings(TRAINER.get_params(), LIKES.shape, LIKES.nnz)
-    rng = np.random.default_rng(0)
-    first = {
-        name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
-        for name, n in zip(("users", "items"), LIKES.shape, strict=True)
-    }
-    shards = [LateShard(Plan(settings, Rounds(3, 1), 2, 2), w, LIKES) for w in range(2)]
-    for shard in shards:
-        shard.restore(first, 0)
-    sent = [shard.train(0)[1] for shard in shards]
-    combined = [shard.combine([parcels[w] for parcels in sent]) for w, shard in enumerate(shards)]
-    for shard in shards:
-        shard.accept(0, combined)
-    items = shards[0].vectors()[1].copy()  # what the first worker trains on next
-    own = first["items"].copy()
-    for parcel, begin in zip(sent[0], (0, 20), strict=True):
-        own[begin + parcel.rows] += parcel.vectors
-    np.testing.assert_allclose(items, own, atol=1e-6)
-    moved = shards[0].train(1)[1]
-    expected = np.concatenate([parcel.vectors for parcel in combined])
-    assert len(expected) == len(items)  # all items were changed by one or the other
-    for parcel, begin in zip(moved, (0, 20), strict=True):
-        expected[begin + parcel.rows] += parcel.vectors
-    np.testing.assert_allclose(shards[0].vectors()[1], expected, atol=1e-6)
 
 
 def test_the_speed_is_compared_with_trainings_that_share_nothing(tmp_path, monkeypatch):
@@ -169,6 +104,22 @@ def test_the_model_adds_networks_and_calls(model):
         assert said["network"] == pytest.approx(in_network, abs=1e-4)
         assert said["driver"] == pytest.approx(4 * 1.5 * 64 * 1e-5, abs=1e-4)
     assert fast["speed-up"] >= slow["speed-up"] > 1
+
+
+def test_the_model_hides_what_is_exchanged_behind_the_kernels(model):
+    """But for the last exchange before a state, once in four epochs."""
+    said = model.epoch(8, 100)
+    computing = said["kernels"] + said["exchange"] + said["objects"]
+    assert said["network"] + said["driver"] < computing / 2
+    left = (said["network"] + said["driver"]) / said["rounds per epoch"] / 4
+    assert said["waiting"] == pytest.approx(left, abs=1e-4)
+    assert said["seconds"] == pytest.approx(computing + left, abs=1e-3)
+    # On a slow network a round takes as long as its parcels are under way.
+    said = model.epoch(8, 0.001)
+    under_way = said["network"] + said["driver"] + said["objects"] + 4 * 0.1
+    assert under_way > said["kernels"] + said["exchange"] + said["objects"]
+    left = (said["network"] + said["driver"]) / 4 / 4
+    assert said["seconds"] == pytest.approx(under_way + left, rel=1e-3)
 
 
 def test_who_combines_a_share_adds_up_what_all_changed(model):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ pytestmark = [
 TRAIN, TEST = split(synthetic(200, 120, 4000).interactions, (0.8, 0.2))
 FEW = {
     "n_dims": 16,
-    "n_epochs": 3,
+    "n_epochs": 6,  # states are accepted after four of them, and at the end
     "n_negatives": 32,
     "batch_size": 256,
     "temperature": 0.3,
@@ -52,7 +53,7 @@ def sha256(model: Model) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def trained(n_workers: int = N_WORKERS, n_epochs: int = 3, **options: Any) -> Model:
+def trained(n_workers: int = N_WORKERS, n_epochs: int = 6, **options: Any) -> Model:
     arguments = {"rounds_per_epoch": ROUNDS, **options}
     trainer = Trainer(**{**FEW, "n_epochs": n_epochs})
     return distributed.fit(TRAIN, trainer, n_workers=n_workers, **arguments)
@@ -94,7 +95,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, kills: list[Kill]) -> list[Kill]:
     killed: list[Kill] = []
 
     def watched(self: Any, number: int, method: str, *arguments: Any, **options: Any) -> Any:
-        at = arguments[-1 if method == "load" else 0]
+        at = arguments[{"load": -1, "combine": 1}.get(method, 0)]
         for kill in kills:
             if kill[:2] == (method, at) and kill not in killed:
                 # The answer comes after all that the worker was called for before.
@@ -112,14 +113,55 @@ def test_workers_come_to_what_they_come_to_in_one_process(undisturbed: Model) ->
     learned = undisturbed.with_popularity_bias(weight=0)
     assert sha256(learned) == hashlib.sha256(users.tobytes() + items.tobytes()).hexdigest()
     assert sha256(learned.with_popularity_bias()) == sha256(undisturbed)
-    assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 3
+    assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 6
+
+
+def test_workers_combine_a_round_while_they_train_the_next(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(_driver.Driver):
+        def _load(self) -> None:
+            super()._load()
+            ray.get([worker.__ray_call__.remote(wait_in_kernels) for worker in self._workers])
+
+    def wait_in_kernels(worker: Any) -> None:
+        """The kernels of a round do not run before the round before has been combined."""
+        import threading
+
+        share, shard, told = worker.share[1], worker.shard, threading.Condition()
+        combine, run = share.combine, shard._job.run
+        n_combined = 0
+
+        def combine_and_tell(parcels: Any) -> Any:
+            nonlocal n_combined
+            rows = combine(parcels)
+            with told:
+                n_combined += 1
+                told.notify()
+            return rows
+
+        def run_then(begin: int, end: int) -> Any:
+            with told:
+                assert told.wait_for(lambda: n_combined == shard.next_round, timeout=30)
+            return run(begin, end)
+
+        share.combine, shard._job.run = combine_and_tell, run_then
+
+    monkeypatch.setattr(_fit, "Driver", Watched)
+    learned = trained(2).with_popularity_bias(weight=0)
+    users, items = simulated(TRAIN, Trainer(**FEW), 2, ROUNDS)
+    assert sha256(learned) == hashlib.sha256(users.tobytes() + items.tobytes()).hexdigest()
 
 
 def test_killed_workers_change_nothing(undisturbed: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    kills = [("load", 0, 0), ("snapshot", 4, 2), ("vectors", 6, 1)]
+    kills = [("load", 0, 0), ("train", 5, 1), ("snapshot", 8, 2), ("vectors", 12, 1)]
     killed = killing(monkeypatch, kills)
-    assert sha256(trained()) == sha256(undisturbed)
+    epochs: list[int] = []
+    model = trained(callbacks=[lambda trainer, report: epochs.append(report.epoch)])
+    assert sha256(model) == sha256(undisturbed)
+    assert model.history == undisturbed.history
     assert killed == kills
+    assert epochs == [*range(6)]  # each is told of once, whatever is trained again
 
 
 # A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.
@@ -141,12 +183,13 @@ def test_workers_killed_at_random_change_nothing(
             super()._load()
             self.pids = ray.get([self.call(w, "pid") for w in range(N_WORKERS)])
             self.n_loads += 1
-            # Every fifth time no worker is lost, lest an epoch be lost ten times.
-            self.until = int(rng.integers(20)) if self.n_loads % 5 else -1
+            # Every fifth time no worker is lost, lest ten are on the way to one state.
+            self.until = int(rng.integers(70)) if self.n_loads % 5 else -1
 
         def call(self, number: int, method: str, *arguments: Any, **options: Any) -> Any:
             if method in ("train", "combine", "accept", "snapshot"):
                 if self.until == 0 and len(killed) < KILLS:
+                    time.sleep(0.1 * rng.random())  # they do some of what they were called for
                     os.kill(self.pids[rng.integers(N_WORKERS)], signal.SIGKILL)
                     killed.append(method)
                 self.until -= 1
@@ -165,7 +208,7 @@ from distributed.on_a_cluster import trained
 address, folder = sys.argv[1:]
 ray.init(address=address, _node_ip_address="127.0.0.1", log_to_driver=False)
 def die(trainer, report):
-    if report.epoch == 1:
+    if report.epoch == 4:  # while the workers go on
         os.kill(os.getpid(), signal.SIGKILL)
 trained(checkpoint=folder, callbacks=[die])
 """
@@ -179,14 +222,14 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(
     code = f"import sys; sys.path.insert(0, {tests!r})\n{DRIVER}"
     done = subprocess.run([sys.executable, "-c", code, cluster, str(folder)], timeout=120)
     assert done.returncode == -signal.SIGKILL
-    assert sorted(path.name for path in folder.iterdir()) == ["epoch-000002", "training.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["epoch-000004", "training.json"]
     with pytest.raises(ValueError, match="holds a training: go on from it with resume=True"):
         trained(checkpoint=str(folder))
-    with pytest.raises(DataError, match="has a training with n_epochs=3"):
-        trained(checkpoint=str(folder), resume=True, n_epochs=4)
+    with pytest.raises(DataError, match="has a training with n_epochs=6"):
+        trained(checkpoint=str(folder), resume=True, n_epochs=7)
     copy = shutil.copytree(folder, tmp_path / "copy")
     # A worker is lost right after: the copies to return to are those of the checkpoint.
-    killed = killing(monkeypatch, [("train", 5, 1)])
+    killed = killing(monkeypatch, [("train", 9, 1)])
     model = trained(checkpoint=f"file://{folder}", resume=True)
     assert sha256(model) == sha256(undisturbed)
     assert len(killed) == 1
@@ -194,8 +237,8 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(
     # With fewer workers it goes on from the same state, and comes to something else.
     with pytest.warns(UserWarning, match="written with n_workers=3, .* goes on with n_workers=2"):
         model = trained(2, checkpoint=str(copy), resume=True, rounds_per_epoch=ROUNDS)
-    assert model.history[:2] == undisturbed.history[:2]
-    losses = [epochs[2]["loss"] for epochs in (model.history, undisturbed.history)]
+    assert model.history[:4] == undisturbed.history[:4]
+    losses = [epochs[5]["loss"] for epochs in (model.history, undisturbed.history)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.03)
 
@@ -203,11 +246,11 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
     undisturbed: Model, tmp_path: Any
 ) -> None:
-    (tmp_path / "epoch-000001").write_text("where the folder should be")
-    with pytest.warns(UserWarning, match="training goes on without: .*epoch-000001/.* could not"):
+    (tmp_path / "epoch-000004").write_text("where the folder should be")
+    with pytest.warns(UserWarning, match="training goes on without: .*epoch-000004/.* could not"):
         model = trained(checkpoint=str(tmp_path))
     assert sha256(model) == sha256(undisturbed)
-    assert json.loads((tmp_path / "training.json").read_text())["next_epoch"] == 3
+    assert json.loads((tmp_path / "training.json").read_text())["next_epoch"] == 6
 
 
 def test_the_command_trains_on_a_data_set_with_workers(cluster: str, tmp_path: Any) -> None:
@@ -241,7 +284,7 @@ def test_workers_write_the_model_in_parts(
     undisturbed: Model, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A worker is lost before it has written: all parts are written again.
-    killed = killing(monkeypatch, [("write_users", ROUNDS * 3, 1)])
+    killed = killing(monkeypatch, [("write_users", ROUNDS * 6, 1)])
     partitioned = trained(out=tmp_path / "model")
     assert len(killed) == 1
     assert partitioned.n_parts == N_WORKERS

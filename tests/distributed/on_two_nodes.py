@@ -30,8 +30,8 @@ CONFIGURATION = {
     "health_check_period_ms": 1000,
     "health_check_failure_threshold": 3,
 }
-FEW = {"n_dims": 16, "n_epochs": 4, "temperature": 0.3, "user_retention": 1.0, "n_threads": 1}
-# Trains with two workers. After the second epoch it waits until a node has been lost.
+FEW = {"n_dims": 16, "n_epochs": 6, "temperature": 0.3, "user_retention": 1.0, "n_threads": 1}
+# Trains with two workers. When a state has been accepted, it waits until a node has been lost.
 JOB = """
 import json, sys, time
 from pathlib import Path
@@ -47,7 +47,7 @@ def counted(driver):
     return beginning(driver)
 
 def wait(trainer, report):
-    if report.epoch == 1 and not (folder / "lost").exists():
+    if report.epoch == 3 and not (folder / "lost").exists():
         (folder / "trained").touch()
         while not (folder / "lost").exists():
             time.sleep(0.1)

@@ -32,12 +32,13 @@ from cml_fast.distributed import _storage, fit, recommend_all
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
 from cml_fast.distributed._cluster import check_resources, connected, options_of
 from cml_fast.distributed._driver import Accepted, Driver
-from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack
+from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack, put_on
 from cml_fast.distributed._fit import _begin, _for_workers
 from cml_fast.distributed._likes import InFiles, likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import (
     Rounds,
+    default_epochs,
     default_shares,
     item_bounds,
     rows_of,
@@ -102,6 +103,13 @@ def test_rounds_visit_every_sample_once(n_pairs: int, granularity: int) -> None:
     assert [rounds.ends_epoch(at) for at in range(6)] == [False, False, True] * 2
 
 
+def test_states_are_accepted_after_some_epochs_and_at_the_end() -> None:
+    rounds = Rounds(per_epoch=2, n_epochs=5, epochs_between=2)
+    assert [rounds.accepted_after(at) for at in range(10)] == [4, 4, 4, 4, 8, 8, 8, 8, 10, 10]
+    # Little is lost of large data, and few states are made of small ones.
+    assert [default_epochs(n, 8) for n in (600, 20_000_000, 40_000_000, 10**9)] == [4, 4, 2, 1]
+
+
 def items(vectors: list[list[float]], accumulators: list[float]) -> Items:
     padded = np.zeros((len(vectors), 16), dtype=np.float32)
     padded[:, :2] = vectors
@@ -123,12 +131,34 @@ def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> 
     )
     assert combined.accumulators.tolist() == [[2], [9]]
     for now in (first, second):
-        before = Items(*(array.copy() for array in start))
-        adopt(now, before, combined)
-        for side in (now, before):
-            np.testing.assert_array_equal(side.vectors[[1, 2], :2], combined.vectors)
-            np.testing.assert_array_equal(side.accumulators[[1, 2]], combined.accumulators)
+        adopt(now, combined)
+        np.testing.assert_array_equal(now.vectors[[1, 2], :2], combined.vectors)
+        np.testing.assert_array_equal(now.accumulators[[1, 2]], combined.accumulators)
     assert first.vectors[0].tolist() == [0] * 16
+
+
+def test_own_changes_are_put_on_combined_rows() -> None:
+    start = items([[0, 0], [0.5, 0], [0.5, 0.5]], [1, 1, 3])
+    now = items([[0.125, 0], [0.5, 0], [0.75, 0.5]], [2, 1, 7])
+    own = pack(now, start, 2)
+    assert own.rows.tolist() == [0, 2]
+    vectors, accumulators = [[0.25, 0.25], [0, 0.5]], [[8], [16]]
+    rows = np.array([1, 2], dtype=np.int32)
+    combined = Parcel(rows, np.array(vectors, "f4"), np.array(accumulators, "f4"))
+    adopt(now, combined)
+    put_on(now, combined, own, max_norm=2)
+    assert now.vectors[:, :2].tolist() == [[0.125, 0], [0.25, 0.25], [0.25, 0.5]]
+    assert now.accumulators.tolist() == [[2], [8], [20]]
+    put_on(now, combined, own, max_norm=0.5)  # the kernels count on vectors in the ball
+    np.testing.assert_allclose(now.vectors[2, :2], [0.5**1.5, 0.5**1.5], rtol=1e-6)
+
+
+def test_a_row_that_has_come_back_to_where_it_was_is_packed() -> None:
+    start, now = (items([[1, 0], [0, 1]], [1, last]) for last in (1, 2))
+    parcel = pack(now, start, 2)
+    assert parcel.rows.tolist() == [1]
+    assert parcel.vectors.tolist() == [[0, 0]]
+    assert parcel.accumulators.tolist() == [[1]]
 
 
 def test_a_share_of_which_all_rows_have_moved() -> None:
@@ -153,11 +183,19 @@ def test_a_share_of_which_all_rows_have_moved() -> None:
     assert combined_more.rows.tolist() == list(range(1, 5001))
     for found, expected in zip(combined_more[1:], combined[1:], strict=True):
         np.testing.assert_array_equal(found, expected)
-    adopt(moved[0], start, combined)
-    adopt(moved_more[0], more, combined_more)
-    for side in (moved[0], start, moved_more[0].part(1, 5001), more.part(1, 5001)):
+    sides = moved[0], moved_more[0].part(1, 5001)
+    adopt(moved[0], combined)
+    adopt(moved_more[0], combined_more)
+    for side in sides:
         np.testing.assert_array_equal(side.vectors[:, :20], combined.vectors)
         np.testing.assert_array_equal(side.accumulators, combined.accumulators)
+    put_on(moved[0], combined, parcels[0], max_norm=9)
+    put_on(moved_more[0], combined_more, others[0], max_norm=9)
+    for side in sides:
+        changed = combined.vectors + parcels[0].vectors
+        np.testing.assert_array_equal(side.vectors[:, :20], changed)
+        changed = combined.accumulators + parcels[0].accumulators
+        np.testing.assert_array_equal(side.accumulators, changed)
     np.testing.assert_array_equal(moved_more[0].vectors[0], still.vectors[0])
 
 
@@ -233,10 +271,7 @@ def test_rankings_are_made_on_cpus() -> None:
 
 
 def test_a_worker_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Ray:
-        remote = staticmethod(lambda actor: actor)
-
-    worker = worker_class(Ray)()
+    worker = worker_class(NoRay)()
     assert worker.problem(__version__) is None
     assert re.fullmatch(r"the worker's node \S+ has cml_fast \S+, not 9", worker.problem("9"))
     monkeypatch.setitem(sys.modules, "cml_fast", None)
@@ -371,7 +406,7 @@ def test_workers_learn_about_as_much_as_one_machine() -> None:
         n_epochs=8, temperature=0.3, user_retention=0.5, random_state=0, n_threads=1, verbose=False
     )
     alone = trainer.fit(train).model_
-    together = Model(*simulated(train, trainer, n_workers=3, rounds_per_epoch=2))
+    together = Model(*simulated(train, trainer, n_workers=3, rounds_per_epoch=4))
     recalls = [
         evaluate(model, test.matrix, train.matrix, ks=(20,)).recall[20]
         for model in (alone, together)
@@ -448,6 +483,76 @@ def test_rates_and_mini_batches_of_workers(monkeypatch: pytest.MonkeyPatch) -> N
         seen.clear()
 
 
+def test_changes_of_others_arrive_a_round_late_or_before_a_state_is_accepted() -> None:
+    begun: dict[tuple[int, int], np.ndarray] = {}  # what a worker trains on, by worker and round
+    moved: dict[tuple[int, int], np.ndarray] = {}  # and how far it moves the items
+
+    class Watched(Shard):
+        def train(self, number: int) -> tuple[Counters, list[Parcel]]:
+            n_dims, at = self.plan.settings.n_dims, (self.number, number)
+            begun[at] = self._now.vectors[:, :n_dims].copy()
+            counters, parcels = super().train(number)
+            moved[at] = np.zeros_like(begun[at])
+            for parcel, first in zip(parcels, self._bounds[:-1], strict=True):
+                moved[at][first + parcel.rows] = parcel.vectors
+            return counters, parcels
+
+    combined: list[np.ndarray] = []
+
+    def add(sent: Any, shares: Any) -> None:
+        after = (combined or [begun[0, 0]])[-1].copy()
+        for parcel, first in zip(shares, item_bounds(40, 2)[:-1], strict=True):
+            after[first + parcel.rows] = parcel.vectors
+        combined.append(after)
+
+    options = {"n_dims": 8, "batch_size": 32, "ema_decay": 0.0, "verbose": False}
+    trainer = Trainer(**{**TRAINED, "n_epochs": 3}, **options)
+    _, items = simulated(LIKES, trainer, 2, 2, add, Watched, epochs_between=2)
+    assert len(combined) == 6
+    assert abs(np.diff(combined, axis=0)).max(axis=(1, 2)).min() > 1e-3
+    for w in range(2):
+        others = [abs(moved[1 - w, number]).max() for number in range(6)]
+        assert min(others) > 1e-3
+        for number, known in {
+            1: begun[0, 0],  # as all have begun
+            2: combined[0],  # after round 0
+            3: combined[1],
+            5: combined[3],
+        }.items():
+            expected = known + moved[w, number - 1]
+            expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1)
+            np.testing.assert_allclose(begun[w, number], expected, atol=1e-6)
+        np.testing.assert_array_equal(begun[w, 4], combined[3])
+    np.testing.assert_array_equal(items, combined[5])
+
+
+def test_averages_are_of_what_all_workers_had_after_each_epoch() -> None:
+    options = {"n_dims": 8, "batch_size": 32, "ema_decay": 0.5, "verbose": False}
+    trainer = Trainer(**{**TRAINED, "n_epochs": 4}, **options)
+    users: list[np.ndarray] = []
+    combined: list[np.ndarray] = []
+
+    class Watched(Shard):
+        def train(self, number: int) -> tuple[Counters, list[Parcel]]:
+            if not combined:
+                combined.append(self._now.vectors[:, :8].copy())
+            trained = super().train(number)
+            users.append(self.tables.arrays["users"][:, :8].copy())
+            return trained
+
+    def add(sent: Any, shares: Any) -> None:
+        after = combined[-1].copy()
+        for parcel, first in zip(shares, item_bounds(40, 2)[:-1], strict=True):
+            after[first + parcel.rows] = parcel.vectors
+        combined.append(after)
+
+    averages = simulated(LIKES, trainer, 2, 1, add, Watched, epochs_between=3)
+    weights = np.array([1, 2, 4, 8]) / 15
+    both = [np.concatenate(pair) for pair in zip(users[::2], users[1::2], strict=True)]
+    for found, epochs in zip(averages, (both, combined[1:]), strict=True):
+        np.testing.assert_allclose(found, np.tensordot(weights, epochs, 1), atol=1e-5)
+
+
 @pytest.fixture
 def emulated_gpu(emulator: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in_for_cupy.install(monkeypatch)
@@ -510,14 +615,18 @@ def test_a_worker_that_goes_back_comes_to_the_same(
     shard = Shard(plan, 0, likes)
 
     def rounds(numbers: range) -> None:
+        parcels = shard.train(numbers[0])[1]
         for number in numbers:
-            shard.accept(number, [shard.combine(shard.train(number)[1])])
+            before = parcels
+            if number + 1 in numbers:
+                parcels = shard.train(number + 1)[1]
+            shard.accept(number, [shard.share.combine(before)])
 
     shard.restore(first, 0)
     rounds(range(2))
     before = stand_in_for_cupy.traffic
     snapshot = {**shard.snapshot("users"), **shard.snapshot("items")}
-    n_bytes = sum(array.nbytes for array in snapshot.values())
+    n_bytes = sum(array.nbytes for name, array in snapshot.items() if name != "mean_items")
     copied = (stand_in_for_cupy.traffic - before).to_host
     assert copied == (n_bytes if device == "emulated" else 0)
     kept = {name: array.copy() for name, array in snapshot.items()}
@@ -544,12 +653,12 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
         def _load(self) -> None:
             pass
 
-        def _epoch(self) -> None:
+        def _epochs(self) -> None:
             self.n_begun += 1
             raise WorkerRestarted("gone")
 
     driver = Losing()
-    with pytest.raises(RuntimeError, match="a worker was lost 10 times in epoch 0; the last time"):
+    with pytest.raises(RuntimeError, match="lost 10 times since the training was at epoch 0; the"):
         driver.run(None, lambda: None)
     assert driver.n_begun == 10
 
@@ -602,7 +711,11 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
 class NoRay:
     """Ray, as far as the class of workers needs it: an actor is an object."""
 
-    remote = staticmethod(lambda actor: actor)
+    @staticmethod
+    def remote(**options: Any) -> Any:
+        return lambda actor: actor
+
+    method = remote
 
 
 def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
@@ -615,16 +728,22 @@ def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
     first = {"items": items, "smooth": items}
     worker = worker_class(NoRay)()
     plan = Plan(settings, Rounds(1, 1), 2, 2)
-    worker.load(plan, 1, likes, np.random.default_rng(1), first, 0)
+    worker.load(plan, 1, likes, np.random.default_rng(1), first, 7, 0)
     _, other, own = worker.train(0)
     assert own is None
     assert len(other.rows) > 0
     shard = Shard(plan, 1, likes)
     shard.begin(np.random.default_rng(1), **first)
     parcels = shard.train(0)[1]
-    for found, wanted in zip(worker.combine(0, own), shard.combine([parcels[1]]), strict=True):
+    with pytest.raises(WorkerRestarted, match="does not combine round 0"):
+        worker.combine(6, 0, own)  # was asked for before the worker was loaded
+    combined = worker.combine(7, 0, own)
+    for found, wanted in zip(combined, shard.share.combine([parcels[1]]), strict=True):
         np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(WorkerRestarted, match="is not at round 1"):
+        worker.snapshot(1, "items")  # the changes have not arrived
+    worker.accept(0, Parcel(*(array[:0] for array in combined)), combined)
     for entity in ("users", "items"):
-        _, snapshot = worker.snapshot(0, entity)
+        _, snapshot = worker.snapshot(1, entity)
         assert np.shares_memory(snapshot[entity], worker.shard.tables.arrays[entity])
         assert all(array.flags.c_contiguous for array in snapshot.values())

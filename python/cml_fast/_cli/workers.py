@@ -93,7 +93,7 @@ class Workers:
         if checkpoint_every != 1:
             raise ValueError(
                 f"--checkpoint-every must be 1 with --workers, got {checkpoint_every}: they write "
-                "a checkpoint after each epoch"
+                "a checkpoint after every few epochs, when they all agree"
             )
         if checkpoint is not None and checkpoint.parts and checkpoint.parts[0].endswith(":"):
             raise ValueError(

@@ -22,12 +22,12 @@ CACHED_ROWS = 1024
 
 
 class MovingAverages:
-    """Exponential moving averages of users and items, on the device of their tables.
+    """Exponential moving averages of users and items, on the device of what is averaged.
 
     Attributes
     ----------
     arrays : dict of str to array
-        "users" and "items", (rows, n_dims) float32.
+        "users" and "items", or one of them, (rows, n_dims) float32.
     first, last : int
         The first and the last epoch that are averaged.
     weights : dict of str to numpy.ndarray, or None
@@ -48,11 +48,11 @@ class MovingAverages:
         self.weights = None if weights is None else dict(weights)
 
     @classmethod
-    def of(cls, tables: Tables, epoch: int) -> MovingAverages:
+    def of(cls, vectors: Mapping[str, Any], epoch: int) -> MovingAverages:
         """Start with the vectors of one epoch."""
-        return cls({entity: _vectors(tables, entity).copy() for entity in ENTITIES}, epoch, epoch)
+        return cls({entity: array.copy() for entity, array in vectors.items()}, epoch, epoch)
 
-    def include(self, tables: Tables, epoch: int, decay: float) -> None:
+    def include(self, vectors: Mapping[str, Any], epoch: int, decay: float) -> None:
         """Add the vectors of the next epoch; an epoch that is included already changes nothing.
 
         The weight of an epoch is ``decay`` times that of the next one, and all weights add up to 1.
@@ -60,14 +60,14 @@ class MovingAverages:
         if epoch == self.last:
             return
         self.last = epoch
-        for entity in ENTITIES:
+        for entity, array in self.arrays.items():
             if self.weights is None:
                 share = np.float32((1 - decay) / (1 - decay ** (epoch - self.first + 1)))
             else:
                 self.weights[entity] = 1 + decay * self.weights[entity]
                 of_rows = (1 / self.weights[entity]).astype(np.float32)[:, None]
-                share = namespace_on(tables.device).asarray(of_rows)
-            _approach(self.arrays[entity], _vectors(tables, entity), share, tables.device)
+                share = namespace_on(_device_of(array)).asarray(of_rows)
+            _approach(array, vectors[entity], share)
 
     def weights_of(self, entity: str, decay: float) -> np.ndarray:
         """``weights`` of "users" or "items", also where they are None."""
@@ -78,7 +78,7 @@ class MovingAverages:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As NumPy arrays (copies)."""
-        return {entity: np.array(to_numpy(self.arrays[entity])) for entity in ENTITIES}
+        return {entity: np.array(to_numpy(array)) for entity, array in self.arrays.items()}
 
     def copy(self) -> MovingAverages:
         return copy.deepcopy(self)
@@ -93,14 +93,19 @@ class MovingAverages:
         )
 
 
-def _approach(averages: Any, vectors: Any, share: Any, device: str) -> None:
+def _approach(averages: Any, vectors: Any, share: Any) -> None:
     """Move the averages by a share, or one for each row, of their way to the vectors."""
-    n_rows = CACHED_ROWS if device == "cpu" else len(averages)
+    n_rows = CACHED_ROWS if _device_of(averages) == "cpu" else len(averages)
     for begin in range(0, len(averages), n_rows):
         rows = slice(begin, begin + n_rows)
         of_rows = share[rows] if share.ndim else share
         averages[rows] += of_rows * (vectors[rows] - averages[rows])
 
 
-def _vectors(tables: Tables, entity: str) -> Any:
-    return tables.arrays[entity][:, : tables.n_dims]
+def _device_of(array: Any) -> str:
+    return "cuda" if hasattr(array, "get") else "cpu"  # as `to_numpy` tells them apart
+
+
+def vectors_of(tables: Tables) -> dict[str, Any]:
+    """The vectors of tables, by "users" and "items" (views)."""
+    return {entity: tables.arrays[entity][:, : tables.n_dims] for entity in ENTITIES}

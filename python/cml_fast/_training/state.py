@@ -9,7 +9,7 @@ import numpy as np
 from .._compute.array_api import namespace_on
 from .._compute.feature_network import FeatureNetwork
 from .._compute.tables import Tables
-from .ema import MovingAverages
+from .ema import MovingAverages, vectors_of
 from .reports import Counters, EpochReport
 
 
@@ -110,9 +110,9 @@ class TrainingState:
         if decay == 0:
             return
         if self.averages is None:
-            self.averages = MovingAverages.of(self.tables, self.epoch)
+            self.averages = MovingAverages.of(vectors_of(self.tables), self.epoch)
         else:
-            self.averages.include(self.tables, self.epoch, decay)
+            self.averages.include(vectors_of(self.tables), self.epoch, decay)
 
     def advance(self, position: int, counters: Counters) -> None:
         self.position, self.counters = position, counters

@@ -3,12 +3,14 @@
 A round takes three calls of each worker: it trains and packs what it changed, combines the parcels
 for its share of the items, if it has one, and takes over the combined rows of all shares. Parcels
 go from worker to worker through Ray's object store. The driver only says what depends on what, for
-all rounds of an epoch at once.
+all rounds of some epochs at once. It asks for the training of a round before it asks for what is
+left of the round before: so parcels travel, and another thread of each worker combines them, while
+the kernels run.
 
-After each epoch the workers hand out copies of their tables. If a worker is lost, Ray starts it
-again, and all workers go back to these copies, or where they are lost as well to the checkpoint, or
-to the beginning. What follows is the same to the bit, because what happens in a round depends on
-its number only.
+After some epochs nothing is on its way, and the workers hand out copies of their tables. If a
+worker is lost, Ray starts it again, and all workers go back to these copies, or where they are lost
+as well to the checkpoint, or to the beginning. What follows is the same to the bit, because what
+happens in a round depends on its number only.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,7 +36,8 @@ from ._worker import worker_class
 # How long lost workers may take to come back.
 SECONDS_TO_RESTART = 300.0
 SECONDS_BETWEEN_TRIES = 0.2
-# How often an epoch is begun. A worker that is lost every time may need more memory than it has.
+# How often the epochs up to a state are begun. A worker that is lost every time may need more
+# memory than it has.
 TRIES = 10
 ENTITIES = ("users", "items")
 
@@ -43,20 +46,17 @@ T = TypeVar("T")
 
 @dataclass
 class Accepted:
-    """The state before a round: where copies of it are.
+    """A state before a round, when nothing is on its way: where copies of it are.
 
     Attributes
     ----------
     next_round : int
     snapshots : list of (users, items)
         For each worker, in Ray's object store; before round 0 what `First` has for it.
-    history : list of EpochReport
-        Of the epochs before it.
     """
 
     next_round: int
     snapshots: list[tuple[Any, Any]]
-    history: list[EpochReport] = field(default_factory=list)
 
 
 class Driver:
@@ -78,6 +78,11 @@ class Driver:
     record : dict
         What a checkpoint says besides the state.
     on_epoch : function of EpochReport
+
+    Attributes
+    ----------
+    history : list of EpochReport
+        Of the epochs that were trained, each once, whatever was trained again.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class Driver:
         self._checkpoint, self._record, self._on_epoch = checkpoint, record, on_epoch
         self._bounds = bounds
         self._has_warned = False  # that a checkpoint could not be written
+        self._attempt = 0
+        self.history: list[EpochReport] = []
         make = worker_class(ray).options(max_restarts=-1, **options_of(resources))
         self._workers = [make.remote() for _ in range(plan.n_workers)]
         problems = ray.get([self.call(w, "problem", __version__) for w in range(plan.n_workers)])
@@ -111,13 +118,15 @@ class Driver:
         if a worker is lost meanwhile. ``history`` has the epochs.
         """
         self._stored = stored
+        if stored is not None:
+            self.history = [EpochReport(**report) for report in stored["history"]]
         self._accepted = self._last_resort()
         self._load()
         n_lost = 0
         while True:
             try:
                 while self._accepted.next_round < self._plan.rounds.total:
-                    self._epoch()
+                    self._epochs()
                     n_lost = 0
                 return at_end()
             except Exception as error:
@@ -126,7 +135,8 @@ class Driver:
                 if n_lost == TRIES:
                     epoch = self._plan.rounds.epoch_of(self._accepted.next_round)
                     raise RuntimeError(
-                        f"a worker was lost {TRIES} times in epoch {epoch}; the last time: {error}"
+                        f"a worker was lost {TRIES} times since the training was at epoch {epoch}; "
+                        f"the last time: {error}"
                     ) from error
                 self._load()
 
@@ -135,50 +145,61 @@ class Driver:
         for worker in self._workers:
             self._ray.kill(worker)
 
-    @property
-    def history(self) -> list[EpochReport]:
-        return self._accepted.history
-
     def call(self, number: int, method: str, *arguments: Any, n_returns: int = 1) -> Any:
         """Call a worker; returns what Ray calls a reference, to its result."""
         bound = getattr(self._workers[number], method)
         return bound.options(num_returns=n_returns).remote(*arguments)
 
-    # --- an epoch ------------------------------------------------------------------------------
+    # --- epochs --------------------------------------------------------------------------------
 
-    def _epoch(self) -> None:
-        """Train the rounds of the next epoch, and accept them."""
+    def _epochs(self) -> None:
+        """Train the rounds up to the state that is accepted next."""
         rounds, n_shares = self._plan.rounds, self._plan.n_shares
         everyone = range(self._plan.n_workers)
         begun = time.perf_counter()
-        counters: list[Any] = []
-        ends: list[Any] = []
-        end = self._accepted.next_round + rounds.per_epoch
-        for number in range(self._accepted.next_round, end):
+        first = self._accepted.next_round
+        end = rounds.accepted_after(first)
+        calls: dict[int, list[Any]] = {}  # of each epoch, in their order
+        before: list[Any] = []
+        for number in range(first, end):
             sent = [self.call(w, "train", number, n_returns=n_shares + 1) for w in everyone]
-            counters += [parcels[0] for parcels in sent]
-            combined = [
-                self.call(w, "combine", number, *(parcels[w + 1] for parcels in sent))
-                for w in range(n_shares)
-            ]
-            ends += [self.call(w, "accept", number, *combined) for w in everyone]
+            called = calls.setdefault(rounds.epoch_of(number), [])
+            called += [parcels[0] for parcels in sent]
+            if number > first:
+                called += self._exchange(number - 1, before)
+            before = sent
+        called += self._exchange(end - 1, before)
         copies = [self.call(w, "snapshot", end, "users", n_returns=2) for w in everyone]
         copies.append(self.call(0, "snapshot", end, "items", n_returns=2))
-        # The copies stay where they are, but that they were made is certain from here on.
-        self._ray.get([*ends, *(made for made, _ in copies)])
-        total = Counters()
-        for found in self._ray.get(counters):
-            total = total.plus(found)
-        total = replace(total, seconds=time.perf_counter() - begun)
-        epoch = rounds.epoch_of(end - 1)
-        report = total.report(epoch, self._plan.settings.n_negatives)
-        history = [*self._accepted.history, report]
-        *users, items = (copy for _, copy in copies)
-        snapshots = [(of_users, items) for of_users in users]
+        # The copies stay where they are, but that they were made is certain with these.
+        called += [made for made, _ in copies]
+        for epoch, called in calls.items():
+            total = Counters()
+            for found in self._ray.get(called):
+                if isinstance(found, Counters):
+                    total = total.plus(found)
+            now = time.perf_counter()
+            total, begun = replace(total, seconds=now - begun), now
+            report = total.report(epoch, self._plan.settings.n_negatives)
+            if rounds.first_of(epoch + 1) == end:
+                *users, items = (copy for _, copy in copies)
+                self._accept(end, [(own, items) for own in users], report)
+            if epoch == len(self.history):
+                self.history.append(report)
+                self._on_epoch(report)
+
+    def _exchange(self, number: int, sent: Sequence[Any]) -> list[Any]:
+        """Combine what workers sent in a round; returns a call of each worker, which accepts it."""
+        combined = [
+            self.call(w, "combine", self._attempt, number, *(parcels[w + 1] for parcels in sent))
+            for w in range(self._plan.n_shares)
+        ]
+        return [self.call(w, "accept", number, *combined) for w in range(self._plan.n_workers)]
+
+    def _accept(self, next_round: int, snapshots: list[tuple[Any, Any]], last: EpochReport) -> None:
         if self._checkpoint is not None:
-            self._store(end, history)
-        self._accepted = Accepted(end, snapshots, history)
-        self._on_epoch(report)
+            self._store(next_round, [*self.history[: last.epoch], last])
+        self._accepted = Accepted(next_round, snapshots)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -238,8 +259,7 @@ class Driver:
         if n_written != self._plan.n_workers:
             parts = recut(list(parts), self._bounds)
         snapshots = [(put(part), items) for part in parts]
-        history = [EpochReport(**report) for report in record["history"]]
-        return Accepted(self._plan.rounds.first_of(record["next_epoch"]), snapshots, history)
+        return Accepted(self._plan.rounds.first_of(record["next_epoch"]), snapshots)
 
     def _store(self, next_round: int, history: Sequence[EpochReport]) -> None:
         """Write a checkpoint; where that fails, the one that is there stays."""
@@ -280,8 +300,10 @@ class Driver:
         deadline = time.monotonic() + SECONDS_TO_RESTART
         while True:
             accepted = self._accepted
+            self._attempt += 1
+            at = self._attempt, accepted.next_round
             calls = [
-                self.call(w, "load", self._plan, w, self._likes[w], *snapshots, accepted.next_round)
+                self.call(w, "load", self._plan, w, self._likes[w], *snapshots, *at)
                 for w, snapshots in enumerate(accepted.snapshots)
             ]
             try:

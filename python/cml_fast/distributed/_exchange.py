@@ -1,9 +1,12 @@
 """How the changes that several workers made to the items in a round become one.
 
 Each worker packs how much the rows that it changed have moved, in a parcel for each share of the
-items; the worker of a share combines the parcels for it; and all take over the combined rows. What
-is added up is added in the order of the workers' numbers, not of arrival, element by element, so
-that the result is the same to the bit everywhere.
+items; the worker of a share combines the parcels for it; and the combined rows arrive at all of
+them. What is added up is added in the order of the workers' numbers, not of arrival, element by
+element, so that the result is the same to the bit everywhere.
+
+Workers train the next round meanwhile, so the combined rows arrive under what each has changed
+since.
 
 A worker makes the steps of AdaGrad as if it was alone: their size is that of the learning rate over
 the square root of the squared gradients that it knows of. One machine would know of those of all
@@ -37,6 +40,14 @@ class Items(NamedTuple):
         """A view of the rows [begin, end)."""
         return Items(self.vectors[begin:end], self.accumulators[begin:end])
 
+    def copy(self) -> Items:
+        return Items(*(array.copy() for array in self))
+
+    def become(self, others: Items) -> None:
+        """Take over all that others hold."""
+        for array, other in zip(self, others, strict=True):
+            np.copyto(array, other)
+
 
 class Parcel(NamedTuple):
     """Some rows of a share of the items: how far they moved, or where they are now.
@@ -69,8 +80,10 @@ def pack(now: Items, start: Items, n_dims: int) -> Parcel:
     for begin in range(0, n, BLOCK):
         block, before = now.part(begin, begin + BLOCK), start.part(begin, begin + BLOCK)
         # As integers of 8 bytes: half as many to compare.
-        moved = block.vectors.view(np.uint64) != before.vectors.view(np.uint64)
-        some = np.flatnonzero(moved.any(axis=1))
+        moved = (block.vectors.view(np.uint64) != before.vectors.view(np.uint64)).any(axis=1)
+        # At the edge of the ball a vector may come back to where it was.
+        moved |= (block.accumulators != before.accumulators).any(axis=1)
+        some = np.flatnonzero(moved)
         at, to = _places(some, len(moved)), slice(end, end + len(some))
         rows[to] = some + begin
         np.subtract(block.vectors[at, :n_dims], before.vectors[at, :n_dims], vectors[to])
@@ -81,13 +94,13 @@ def pack(now: Items, start: Items, n_dims: int) -> Parcel:
     return Parcel(rows[:end], vectors[:end], accumulators[:end])
 
 
-def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
-    """Where the rows of a share are after the round, which all workers' parcels begin at ``start``.
+def combine(parcels: Sequence[Parcel], combined: Items, max_norm: float) -> Parcel:
+    """Add what workers changed in a round to the combined rows of a share; return the new ones.
 
-    The vectors stay in the ball of radius ``max_norm``.
+    The vectors stay in the ball of radius ``max_norm``. ``combined`` stays as it is.
     """
     n_dims, width = parcels[0].vectors.shape[1], parcels[0].accumulators.shape[1]
-    n_rows = len(start.vectors)
+    n_rows = len(combined.vectors)
     counts = np.zeros(n_rows, dtype=np.int32)
     for parcel in parcels:
         counts[_places(parcel.rows, n_rows)] += 1
@@ -100,23 +113,38 @@ def combine(parcels: Sequence[Parcel], start: Items, max_norm: float) -> Parcel:
         moved[at] += parcel.vectors
         added[at] += parcel.accumulators
     places = _places(touched, n_rows)
-    before = start.accumulators[places, :width]
+    before = combined.accumulators[places, :width]
     share = counts[touched, None].astype(np.float32)
     tiny = np.finfo(np.float32).tiny
     # Where nothing is known, nothing has moved.
     moved *= np.sqrt((before + added / share) / np.maximum(before + added, tiny))
-    moved += start.vectors[places, :n_dims]
+    moved += combined.vectors[places, :n_dims]
     _into_ball(moved, max_norm)
     return Parcel(touched.astype(np.int32), moved, before + added)
 
 
-def adopt(now: Items, start: Items, parcel: Parcel) -> None:
-    """Take over the combined rows of a share, which are the start of the next round."""
-    n_dims, width = parcel.vectors.shape[1], parcel.accumulators.shape[1]
-    for items in (now, start):
-        places = _places(parcel.rows, len(items.vectors))
-        items.vectors[places, :n_dims] = parcel.vectors
-        items.accumulators[places, :width] = parcel.accumulators
+def adopt(items: Items, parcel: Parcel) -> None:
+    """Take over the combined rows of a share."""
+    places = _places(parcel.rows, len(items.vectors))
+    for array, rows in zip(items, parcel[1:], strict=True):
+        array[places, : rows.shape[1]] = rows
+
+
+def put_on(now: Items, parcel: Parcel, own: Parcel, max_norm: float) -> None:
+    """Add own changes, which have been made since, to the combined rows that are in ``now``.
+
+    Rows that are not combined have these changes. The vectors stay in the ball: the kernels count
+    on that.
+    """
+    n_rows, n_dims, width = len(now.vectors), own.vectors.shape[1], own.accumulators.shape[1]
+    is_combined = np.zeros(n_rows, dtype=bool)
+    is_combined[_places(parcel.rows, n_rows)] = True
+    some = np.flatnonzero(is_combined[own.rows])
+    at, to = _places(some, len(own.rows)), _places(own.rows[some], n_rows)
+    vectors = now.vectors[to, :n_dims] + own.vectors[at]
+    _into_ball(vectors, max_norm)
+    now.vectors[to, :n_dims] = vectors
+    now.accumulators[to, :width] += own.accumulators[at]
 
 
 def _places(rows: np.ndarray, n: int) -> np.ndarray | slice:

@@ -36,7 +36,7 @@ from ._likes import likes_of_workers
 from ._partitioned import PartitionedModel
 from ._parts import prepare, write_whole
 from ._shard import First, Plan
-from ._sharding import Rounds, default_rounds, default_shares, user_bounds
+from ._sharding import Rounds, default_epochs, default_rounds, default_shares, user_bounds
 
 # What may be another in a training that goes on.
 _OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
@@ -88,8 +88,8 @@ def fit(
     """Learn from who liked what, with several workers on a Ray cluster.
 
     Each worker has some of the users, with all their likes, and a copy of all items. It trains its
-    share of a round with the ordinary kernels; then what all workers changed of the items is
-    combined, and the next round begins.
+    share of a round with the ordinary kernels; what all workers changed of the items is combined
+    while they train the next round.
 
     Parameters
     ----------
@@ -115,12 +115,14 @@ def fit(
         at most four times.
     checkpoint : str or None
         A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
-        needed to go on in another process. It is written after each epoch.
+        needed to go on in another process. It is written after every four epochs, or fewer if a
+        worker has more than 2.5 million likes, and at the end.
     resume : bool
         Whether to go on from ``checkpoint`` if there is a training in it. ``n_workers`` and
         ``rounds_per_epoch`` may be others than those with which it began.
     callbacks : iterable of ``callback(trainer, report)``
-        Called after each epoch, with ``trainer`` as it was given. What they return is not used.
+        Called after each epoch, with ``trainer`` as it was given, while the workers go on. What
+        they return is not used.
     out : path or str, optional
         A folder to write the model to, a path or URI for `pyarrow.fs` that all nodes reach, absent
         or empty. Each worker writes its users there, so that the vectors that training came to are
@@ -210,7 +212,8 @@ def fit(
         bias = None
         if weight:
             bias = PopularityBias(weight, settings, counts["user_counts"], counts["item_counts"])
-        rounds = Rounds(per_epoch, int(own.n_epochs))
+        between = default_epochs(inputs.likes.nnz, n_workers)
+        rounds = Rounds(per_epoch, int(own.n_epochs), between)
         n_shares = default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
         driver = Driver(
             ray,

@@ -1,5 +1,10 @@
 """A worker's part of a training: its users, all items, and the kernels that train them.
 
+What workers changed in a round is combined while they train the next one. So in a round a worker
+trains on the items as they were combined after the round before the last one, and on its own
+changes since; the changes that others made in the last round arrive after it. When no round follows
+before a state is accepted (see `Rounds`), all changes arrive, and all workers have the same items.
+
 Nothing here knows of Ray, so several shards can also train in one process.
 """
 
@@ -8,9 +13,9 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +32,7 @@ from .._training.retention import draw_back
 from .._training.scheduled import ScheduledJob
 from .._training.start import place_users
 from ..errors import DeviceUnavailable, TrainingDiverged
-from ._exchange import Items, Parcel, adopt, combine, pack
+from ._exchange import Items, Parcel, adopt, combine, pack, put_on
 from ._sharding import Rounds, item_bounds
 
 
@@ -56,6 +61,33 @@ class Plan:
 
 class WorkerRestarted(RuntimeError):
     """A worker has begun anew, and is not where the driver thinks it is."""
+
+
+@dataclass
+class Share:
+    """The items that one worker combines.
+
+    A thread may combine a round while another one trains the next: neither reads what the other
+    one writes.
+
+    Attributes
+    ----------
+    combined : Items
+        After the round that was combined last.
+    max_norm : float
+    kept : dict of int to Parcel
+        What this worker itself changed, by the rounds that have not been combined.
+    """
+
+    combined: Items
+    max_norm: float
+    kept: dict[int, Parcel] = field(default_factory=dict)
+
+    def combine(self, parcels: Sequence[Parcel]) -> Parcel:
+        """Combine what all workers changed of this share in the next round."""
+        rows = combine(parcels, self.combined, self.max_norm)
+        adopt(self.combined, rows)
+        return rows
 
 
 def _check_cuda(precision: str) -> None:
@@ -101,6 +133,10 @@ class Shard:
     ----------
     next_round : int or None
         The round that is trained next; None until `begin` or `restore`.
+    arrived : int
+        Of how many rounds the changes of all workers have arrived: up to two fewer.
+    share : Share or None
+        What this worker combines; None if there are fewer shares.
 
     Raises
     ------
@@ -118,7 +154,7 @@ class Shard:
         sequence = np.random.SeedSequence([plan.settings.seed, number])
         self._seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
-    # --- the state, as of an accepted round ----------------------------------------------------
+    # --- the state that is accepted ------------------------------------------------------------
 
     def begin(self, generator: np.random.Generator, items: np.ndarray, smooth: np.ndarray) -> None:
         """Begin with the vectors of `first_vectors`, of which the own users are made here.
@@ -140,19 +176,17 @@ class Shard:
 
         Accumulators are zero where there are none.
         """
-        for name in ("tables", "_averages", "_job", "_trained", "_now", "_start"):
+        for name in ("tables", "_averages", "_job", "_trained", "_now", "_start", "_own", "share"):
             self.__dict__.pop(name, None)  # there may be no room for two states
         settings, device = self.plan.settings, self.plan.device
         tables = {name: array for name, array in snapshot.items() if not name.startswith("mean_")}
         self.tables = Tables(device, settings.n_dims, **tables, rowwise=settings.rowwise)
-        self._averages = None
+        self._averages: dict[str, MovingAverages] = {}
         if "mean_users" in snapshot:
-            means = {
-                entity: self.tables.padded(snapshot[f"mean_{entity}"])[:, : settings.n_dims]
-                for entity in ("users", "items")
-            }
             last = self.plan.rounds.epoch_of(next_round - 1)
-            self._averages = MovingAverages(means, 0, last)
+            users = self.tables.padded(snapshot["mean_users"])[:, : settings.n_dims]
+            for entity, means in (("users", users), ("items", snapshot["mean_items"].copy())):
+                self._averages[entity] = MovingAverages({entity: means}, 0, last)
         job = make_job(self.tables, self.likes, replace(settings, seed=self._seed))
         self._job = ScheduledJob(
             job,
@@ -166,32 +200,39 @@ class Shard:
         self._trained = Items(arrays["items"], arrays["item_accumulators"])
         # In the CPU's memory. Where the kernels train there, these are the same arrays.
         self._now = Items(*map(self.tables.on_host, self._trained))
-        self._start = Items(*(array.copy() for array in self._now))
-        self.next_round = next_round
+        # At the start of the round; when changes arrive, as all workers have them.
+        self._start = self._now.copy()
+        self._own: list[Parcel] = []
+        self.share = None
+        if self.number < self.plan.n_shares:
+            own = self._now.part(*self._bounds[self.number : self.number + 2]).copy()
+            self.share = Share(own, settings.max_norm)
+        self.next_round = self.arrived = next_round
 
     def snapshot(self, entity: str) -> Snapshot:
         """All that `restore` needs of "users" or "items"; the next round changes these arrays."""
         names = (entity, f"{entity[:-1]}_accumulators")
         n_dims = self.plan.settings.n_dims
-        arrays = {name: self.tables.arrays[name][:, :n_dims] for name in names}
-        if self._averages is not None:
-            arrays[f"mean_{entity}"] = self._averages.arrays[entity]
+        arrays = {name: self.tables.on_host(self.tables.arrays[name][:, :n_dims]) for name in names}
+        if entity in self._averages:
+            arrays[f"mean_{entity}"] = self._means(entity)
         # Ray and NumPy write what is contiguous without a copy of their own.
-        return {
-            name: np.ascontiguousarray(self.tables.on_host(array)) for name, array in arrays.items()
-        }
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Own users and all items as a model has them: averages, if there are any."""
-        if self._averages is None:
+        if not self._averages:
             return self.tables.vectors()
-        arrays = self._averages.to_arrays()
-        return arrays["users"], arrays["items"]
+        return self._means("users").copy(), self._means("items").copy()
 
     # --- a round -------------------------------------------------------------------------------
 
     def train(self, number: int) -> tuple[Counters, list[Parcel]]:
         """Train the own samples of a round; return a parcel for each share of the items."""
+        # What was trained before may still be on its way, but not what was trained before that.
+        self._expect(number, self.next_round == number <= self.arrived + 1)
+        self._own = []
+        self._start.become(self._now)
         plan, settings = self.plan, self.plan.settings
         granularity = launch_granularity(settings)
         begin, end = plan.rounds.samples(number, self.likes.nnz, granularity)
@@ -206,30 +247,61 @@ class Shard:
                 "finite and was refused; training stopped. Lower learning_rate"
             )
         self._now = Items(*map(self.tables.on_host, self._trained))
+        self._average("users", number, self.tables.arrays["users"])
+        self.next_round = number + 1
         counters = Counters().plus(counters, time.perf_counter() - launched)
-        parcels = [
+        self._own = [
             pack(self._now.part(first, last), self._start.part(first, last), settings.n_dims)
             for first, last in zip(self._bounds[:-1], self._bounds[1:], strict=True)
         ]
-        return counters, parcels
-
-    def combine(self, parcels: Sequence[Parcel]) -> Parcel:
-        """Combine what all workers sent for the own share of the items."""
-        first, last = self._bounds[self.number : self.number + 2]
-        return combine(parcels, self._start.part(first, last), self.plan.settings.max_norm)
+        return counters, list(self._own)
 
     def accept(self, number: int, parcels: Sequence[Parcel]) -> None:
-        """End a round with the combined rows of each share of the items."""
-        for first, last, parcel in zip(self._bounds[:-1], self._bounds[1:], parcels, strict=True):
-            adopt(self._now.part(first, last), self._start.part(first, last), parcel)
+        """Take over the combined rows of a round, of each share of the items.
+
+        What was changed here in the next round, if that has been trained, is added to them.
+        """
+        assert self.next_round is not None
+        self._expect(number, self.arrived == number < self.next_round)
+        if self.next_round == number + 1:  # it has not
+            self._own = []
+            self._start.become(self._now)
+        for share, parcel in enumerate(parcels):
+            bounds = self._bounds[share : share + 2]
+            now = self._now.part(*bounds)
+            adopt(self._start.part(*bounds), parcel)
+            adopt(now, parcel)
+            if self._own:
+                put_on(now, parcel, self._own[share], self.plan.settings.max_norm)
         if self.plan.device == "cuda":
-            for array, combined in zip(self._trained, self._now, strict=True):
-                array[...] = namespace_on("cuda").asarray(combined)
+            for array, now in zip(self._trained, self._now, strict=True):
+                array[...] = namespace_on("cuda").asarray(now)
+        # Without what is on its way, these are the same for all workers.
+        self._average("items", number, self._start.vectors)
+        self.arrived = number + 1
+
+    def _expect(self, number: int, is_there: bool) -> None:
+        if not is_there:
+            raise WorkerRestarted(f"the worker is not at round {number}")
+
+    # --- averages over epochs ------------------------------------------------------------------
+
+    def _average(self, entity: str, number: int, array: Any) -> None:
+        """Take the vectors of users or items after a round into the averages if it ends an epoch.
+
+        Items are told of a round when its changes have arrived, users when it has been trained.
+        """
         rounds, decay = self.plan.rounds, self.plan.settings.ema_decay
-        if rounds.ends_epoch(number) and decay > 0:
-            epoch = rounds.epoch_of(number)
-            if self._averages is None:
-                self._averages = MovingAverages.of(self.tables, epoch)
-            else:
-                self._averages.include(self.tables, epoch, decay)
-        self.next_round = number + 1
+        if decay == 0 or not rounds.ends_epoch(number):
+            return
+        vectors = {entity: array[:, : self.plan.settings.n_dims]}
+        epoch = rounds.epoch_of(number)
+        if entity in self._averages:
+            self._averages[entity].include(vectors, epoch, decay)
+        else:
+            self._averages[entity] = MovingAverages.of(vectors, epoch)
+
+    def _means(self, entity: str) -> np.ndarray:
+        """In the CPU's memory, where those of the items are always."""
+        means = self._averages[entity].arrays[entity]
+        return means if entity == "items" else self.tables.on_host(means)

@@ -63,21 +63,38 @@ def default_shares(n_workers: int, n_items: int, n_dims: int) -> int:
 
 def default_rounds(n_workers: int) -> int:
     """Rounds of an epoch that cost less than 1% of recall: see docs/user-guide/many-workers.md."""
-    return min((n_workers + 1) // 2, 4)
+    return min(n_workers, 4)
+
+
+def default_epochs(n_pairs: int, n_workers: int) -> int:
+    """Epochs between states that are accepted: see `Rounds`.
+
+    As many as have ten million pairs of a worker, half a minute of a core, which may be lost; at
+    least one, and at most four, with which little time goes into what a state costs: an exchange
+    that is not hidden, and copies of all vectors.
+    """
+    return min(max(10_000_000 * n_workers // n_pairs, 1), 4)
 
 
 @dataclass(frozen=True)
 class Rounds:
     """The rounds of a training, numbered from 0 over all epochs.
 
+    After some epochs, and after the last one, the workers wait until all changes have arrived. That
+    state is accepted: copies of it are made, to go back to. When that is does not depend on time,
+    because it changes the vectors.
+
     Attributes
     ----------
     per_epoch : int
     n_epochs : int
+    epochs_between : int
+        States are accepted after so many epochs, twice as many, and so on.
     """
 
     per_epoch: int
     n_epochs: int
+    epochs_between: int = 1
 
     @property
     def total(self) -> int:
@@ -91,6 +108,11 @@ class Rounds:
 
     def ends_epoch(self, number: int) -> bool:
         return (number + 1) % self.per_epoch == 0
+
+    def accepted_after(self, number: int) -> int:
+        """The round before which a state is accepted next, once ``number`` is trained."""
+        epochs = (self.epoch_of(number) // self.epochs_between + 1) * self.epochs_between
+        return self.first_of(min(epochs, self.n_epochs))
 
     def samples(self, number: int, n_pairs: int, granularity: int) -> tuple[int, int]:
         """The samples [begin, end) of a worker with ``n_pairs`` likes in a round, over all epochs.

@@ -13,11 +13,14 @@ def worker_class(ray: Any) -> Any:
     """The actor class of workers."""
 
     class Worker:
-        """Holds a `Shard`. After a restart it is empty until `load`."""
+        """Holds a `Shard`. After a restart it is empty until `load`.
+
+        One thread combines, another one does everything else, both in the order of the calls.
+        """
 
         def __init__(self) -> None:
             self.shard: Any = None
-            self.own: Any = None
+            self.share: Any = None, None
 
         def problem(self, version: str) -> str | None:
             """Why this worker cannot train with others of a version, or None."""
@@ -39,39 +42,56 @@ def worker_class(ray: Any) -> Any:
             return os.getpid()
 
         def load(
-            self, plan: Any, number: int, likes: Any, users: Any, items: Any, next_round: int
+            self,
+            plan: Any,
+            number: int,
+            likes: Any,
+            users: Any,
+            items: Any,
+            attempt: int,
+            next_round: int,
         ) -> None:
             """Become worker ``number`` before ``next_round``, with these tables.
 
-            Before round 0: with a generator and items, as of `First`.
+            Before round 0: with a generator and items, as of `First`. What is still asked for of
+            an earlier attempt is refused.
             """
             from cml_fast.distributed._likes import opened
             from cml_fast.distributed._shard import Shard
 
+            self.share = None, None
             if self.shard is None:
                 self.shard = Shard(plan, number, opened(likes))
             if next_round == 0:
                 self.shard.begin(users, **items)
             else:
                 self.shard.restore({**users, **items}, next_round)
+            self.share = attempt, self.shard.share
 
         def train(self, number: int) -> tuple[Any, ...]:
             """Return the counters of a round, and a parcel for each share of the items."""
-            shard = self._at(number)
+            shard = self._loaded(number)
             counters, parcels = shard.train(number)
             # The own one stays here, and so need not be copied to Ray's object store.
-            if shard.number < len(parcels):
-                self.own, parcels[shard.number] = parcels[shard.number], None
+            if shard.share is not None:
+                shard.share.kept[number] = parcels[shard.number]
+                parcels[shard.number] = None
             return (counters, *parcels)
 
-        def combine(self, number: int, *parcels: Any) -> Any:
+        @ray.method(concurrency_group="combining")  # type: ignore[untyped-decorator]
+        def combine(self, attempt: int, number: int, *parcels: Any) -> Any:
             """Return the combined rows of the own share of the items."""
-            whole = [self.own if parcel is None else parcel for parcel in parcels]
-            return self._at(number).combine(whole)
+            from cml_fast.distributed._shard import WorkerRestarted
+
+            loaded, share = self.share
+            if loaded != attempt:
+                raise WorkerRestarted(f"the worker does not combine round {number}")
+            own = share.kept.pop(number)
+            return share.combine([own if parcel is None else parcel for parcel in parcels])
 
         def accept(self, number: int, *parcels: Any) -> None:
             """Take over the combined rows of all shares."""
-            self._at(number).accept(number, parcels)
+            self._loaded(number).accept(number, parcels)
 
         def snapshot(self, next_round: int, entity: str) -> Any:
             """True, and the tables of "users" or "items", which Ray copies before the next call."""
@@ -105,11 +125,19 @@ def worker_class(ray: Any) -> Any:
             return write_users(folder, shard.number, users, ids, counts)
 
         def _at(self, number: int) -> Any:
-            """The shard, if it is where the driver thinks: a restarted worker is not."""
+            """The shard, if nothing is on its way to it and round ``number`` is next."""
             from cml_fast.distributed._shard import WorkerRestarted
 
-            if self.shard is None or self.shard.next_round != number:
+            shard = self._loaded(number)
+            if not shard.next_round == shard.arrived == number:
+                raise WorkerRestarted(f"the worker is not at round {number}")
+            return shard
+
+        def _loaded(self, number: int) -> Any:
+            from cml_fast.distributed._shard import WorkerRestarted
+
+            if self.shard is None:
                 raise WorkerRestarted(f"the worker is not at round {number}")
             return self.shard
 
-    return ray.remote(Worker)
+    return ray.remote(concurrency_groups={"combining": 1})(Worker)
