@@ -140,11 +140,13 @@ def put_on(now: Items, parcel: Parcel, own: Parcel, max_norm: float) -> None:
     is_combined = np.zeros(n_rows, dtype=bool)
     is_combined[_places(parcel.rows, n_rows)] = True
     some = np.flatnonzero(is_combined[own.rows])
-    at, to = _places(some, len(own.rows)), _places(own.rows[some], n_rows)
-    vectors = now.vectors[to, :n_dims] + own.vectors[at]
-    _into_ball(vectors, max_norm)
-    now.vectors[to, :n_dims] = vectors
-    now.accumulators[to, :width] += own.accumulators[at]
+    for begin in range(0, len(some), BLOCK):
+        at = some[begin : begin + BLOCK]
+        to = own.rows[at]
+        vectors = now.vectors[to, :n_dims] + own.vectors[at]
+        _into_ball(vectors, max_norm)
+        now.vectors[to, :n_dims] = vectors
+        now.accumulators[to, :width] += own.accumulators[at]
 
 
 def _places(rows: np.ndarray, n: int) -> np.ndarray | slice:

@@ -111,8 +111,8 @@ def fit(
         None: what the environment variable RAY_ADDRESS says, else workers on this machine. If the
         process is connected to a cluster already, that one is used.
     rounds_per_epoch : int or None
-        How often the workers' changes are combined in an epoch. None: once for every two workers,
-        at most four times.
+        How often the workers' changes are combined in an epoch. None: as often as there are
+        workers, at most four times.
     checkpoint : str or None
         A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
         needed to go on in another process. It is written after every four epochs, or fewer if a
