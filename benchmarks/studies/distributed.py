@@ -205,7 +205,7 @@ def independent(likes: Any, name: str, n_trainings: int, n_epochs: int) -> Row:
     own = _fit._for_workers(trainer(name, n_epochs), {"CPU": 1.0})
     inputs = check_fit_inputs(own, likes, None, (), None, None)
     settings, first = _fit._begin(own, inputs, None, user_bounds(inputs.likes.indptr, 1))
-    plan = Plan(settings, Rounds(default_rounds(1), n_epochs), 1, 1)
+    plan = Plan(settings, Rounds(default_rounds(1), n_epochs, 1), 1, 1)
 
     class Training:
         def __init__(self, likes: Any, first: Any) -> None:

@@ -96,7 +96,7 @@ def test_who_combines_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("n_pairs", "granularity"), [(1000, 32), (7, 32), (65, 1)])
 def test_rounds_visit_every_sample_once(n_pairs: int, granularity: int) -> None:
-    rounds = Rounds(per_epoch=3, n_epochs=2)
+    rounds = Rounds(per_epoch=3, n_epochs=2, epochs_between=1)
     ranges = [rounds.samples(at, n_pairs, granularity) for at in range(rounds.total)]
     assert np.concatenate([np.arange(*some) for some in ranges]).tolist() == [*range(2 * n_pairs)]
     assert all((begin % n_pairs) % granularity == 0 for begin, end in ranges if begin < end)
@@ -438,7 +438,7 @@ def test_workers_make_the_first_vectors_of_their_users(
     assert drawn == [40]  # the items: the users are for the workers
     parts = []
     for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
-        shard = Shard(Plan(settings, Rounds(1, 1), 4, 4), w, opened(likes))
+        shard = Shard(Plan(settings, Rounds(1, 1, 1), 4, 4), w, opened(likes))
         shard.begin(first.generators[w], **first.items)
         parts.append(shard.vectors()[0])
         np.testing.assert_array_equal(shard.vectors()[1], whole[1])
@@ -569,7 +569,7 @@ def test_workers_on_gpus_come_to_what_those_on_cpus_come_to(emulated_gpu: None) 
 
 def plan_for_gpus(precision: str) -> Plan:
     settings = check_settings(Trainer(precision=precision).get_params(), LIKES.matrix.shape)
-    return Plan(settings, Rounds(1, 1), 1, 1, "cuda")
+    return Plan(settings, Rounds(1, 1, 1), 1, 1, "cuda")
 
 
 def test_a_worker_without_a_gpu_does_not_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,7 +611,7 @@ def test_a_worker_that_goes_back_comes_to_the_same(
         name: rng.standard_normal((n, settings.n_dims), dtype=np.float32) / 50
         for name, n in zip(("users", "items"), likes.shape, strict=True)
     }
-    plan = Plan(settings, Rounds(2, 3), 1, 1, "cuda" if device == "emulated" else "cpu")
+    plan = Plan(settings, Rounds(2, 3, 1), 1, 1, "cuda" if device == "emulated" else "cpu")
     shard = Shard(plan, 0, likes)
 
     def rounds(numbers: range) -> None:
@@ -644,7 +644,7 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
     class Losing(Driver):
         def __init__(self) -> None:
             self._ray = pytest.importorskip("ray")
-            self._plan = Plan(None, Rounds(1, 1), 1, 1)
+            self._plan = Plan(None, Rounds(1, 1, 1), 1, 1)
             self.n_begun = 0
 
         def _last_resort(self) -> Accepted:
@@ -727,7 +727,7 @@ def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
     items = rng.standard_normal((likes.shape[1], settings.n_dims), dtype=np.float32) / 50
     first = {"items": items, "smooth": items}
     worker = worker_class(NoRay)()
-    plan = Plan(settings, Rounds(1, 1), 2, 2)
+    plan = Plan(settings, Rounds(1, 1, 1), 2, 2)
     worker.load(plan, 1, likes, np.random.default_rng(1), first, 7, 0)
     _, other, own = worker.train(0)
     assert own is None

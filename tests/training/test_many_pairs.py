@@ -108,7 +108,7 @@ def test_rows_beyond_the_limit_are_read(dataset: Dataset, whole: MappedLikes) ->
 @pytest.mark.slow
 def test_shares_and_rounds_of_workers_beyond_the_limit(whole: MappedLikes) -> None:
     assert user_bounds(whole.indptr, 2).tolist() == [0, FIRST + 1, 101]
-    rounds = Rounds(per_epoch=2, n_epochs=3)
+    rounds = Rounds(per_epoch=2, n_epochs=3, epochs_between=1)
     half = -(-N_PAIRS // 32) // 2 * 32
     ranges = [rounds.samples(at, N_PAIRS, 32) for at in range(4)]
     assert ranges[:2] == [(0, half), (half, N_PAIRS)]

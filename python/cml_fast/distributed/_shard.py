@@ -274,8 +274,8 @@ class Shard:
             if self._own:
                 put_on(now, parcel, self._own[share], self.plan.settings.max_norm)
         if self.plan.device == "cuda":
-            for array, now in zip(self._trained, self._now, strict=True):
-                array[...] = namespace_on("cuda").asarray(now)
+            for array, items in zip(self._trained, self._now, strict=True):
+                array[...] = namespace_on("cuda").asarray(items)
         # Without what is on its way, these are the same for all workers.
         self._average("items", number, self._start.vectors)
         self.arrived = number + 1

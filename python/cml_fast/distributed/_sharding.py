@@ -94,7 +94,7 @@ class Rounds:
 
     per_epoch: int
     n_epochs: int
-    epochs_between: int = 1
+    epochs_between: int
 
     @property
     def total(self) -> int:
