@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import scipy.sparse as sp
+from support.no_ray import NoRay
 
 from cml_fast import Model, Trainer
 from cml_fast._persistence.parts import Parts
@@ -79,16 +80,14 @@ def assert_the_same(parts: list[Model], model: Model) -> None:
 
 
 def test_what_workers_write_is_the_model(tmp_path: Path) -> None:
-    class Ray:
-        remote = staticmethod(lambda actor: actor)
-
     folder = f"file://{tmp_path}/model"
     prepare(folder)
     entries = []
     for number, (first, last) in enumerate([(0, 13), (13, 40), (40, 50)]):
-        worker = worker_class(Ray)()
+        worker = worker_class(NoRay)()
         worker.shard = SimpleNamespace(
             next_round=7,
+            arrived=7,
             number=number,
             likes=LIKES[first:last],
             vectors=lambda own=MODEL.user_vectors[first:last]: (own, None),

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from support import stand_in_for_cupy
+from support.no_ray import NoRay
 
 from benchmarks.common.simulated_workers import simulated
 from cml_fast import Model, Trainer, __version__, _core
@@ -706,16 +707,6 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
     with pytest.raises(ModelError, match=r"training\.json was not written by"):
         fit(LIKES, Trainer(), n_workers=2, checkpoint=str(tmp_path))
-
-
-class NoRay:
-    """Ray, as far as the class of workers needs it: an actor is an object."""
-
-    @staticmethod
-    def remote(**options: Any) -> Any:
-        return lambda actor: actor
-
-    method = remote
 
 
 def test_workers_copy_neither_their_own_parcel_nor_a_snapshot() -> None:
