@@ -78,19 +78,21 @@ SHARES = (4, 8, 16, 32, 64, 128, 512)
 Row = dict[str, Any]
 
 
-def trainer(name: str, n_epochs: int) -> Trainer:
+def trainer(name: str, n_epochs: int, seed: int = 0) -> Trainer:
     chosen = CHOSEN.get(name, {} if name in datasets.NAMES else CHOSEN["gowalla"])
     return Trainer(
-        n_dims=N_DIMS, n_epochs=n_epochs, n_threads=1, random_state=0, verbose=False, **chosen
+        n_dims=N_DIMS, n_epochs=n_epochs, n_threads=1, random_state=seed, verbose=False, **chosen
     )
 
 
 # --- quality ------------------------------------------------------------------------------------
 
 
-def quality(name: str, folder: Path, n_workers: int, per_epoch: int, n_epochs: int) -> Row:
+def quality(
+    name: str, folder: Path, n_workers: int, per_epoch: int, n_epochs: int, seed: int
+) -> Row:
     train, validation, _ = datasets.load(name, folder)
-    model = Model(*simulated(train, trainer(name, n_epochs), n_workers, per_epoch))
+    model = Model(*simulated(train, trainer(name, n_epochs, seed), n_workers, per_epoch))
     found = evaluate(model, validation.matrix, train.matrix, ks=(50,), metrics=("recall", "ndcg"))
     return {
         "workers": n_workers,
@@ -434,6 +436,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8], help="quality")
     parser.add_argument("--rounds", type=int, help="of an epoch, quality; as `fit` by default")
     parser.add_argument("--epochs", type=int, default=24, help="quality")
+    parser.add_argument("--seed", type=int, default=0, help="quality")
     parser.add_argument("--speed-names", nargs="*", default=["gowalla", MADE_UP])
     parser.add_argument("--speed-workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--turns", type=int, default=3, help="of all measurements of speed")
@@ -447,7 +450,8 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parsed(argv)
-    store = MeasurementStore(args.work, {"epochs": args.epochs, "pairs": args.pairs})
+    settings = {"epochs": args.epochs, "seed": args.seed, "pairs": args.pairs}
+    store = MeasurementStore(args.work, settings)
     record: Row = {"machine": results_file.machine(), "n_dims": N_DIMS}
     if "quality" in args.parts:
         record["quality"] = {name: table_of_quality(name, args, store) for name in args.names}
@@ -471,7 +475,9 @@ def table_of_quality(name: str, args: argparse.Namespace, store: MeasurementStor
         n_rounds = args.rounds or default_rounds(n_workers)
         row = store.once(
             f"{name}, {n_workers} workers, {n_rounds} rounds",
-            lambda n=n_workers, r=n_rounds: quality(name, args.folder, n, r, args.epochs),
+            lambda n=n_workers, r=n_rounds: quality(
+                name, args.folder, n, r, args.epochs, args.seed
+            ),
         )
         recall = row["recall@50"]
         change = ratio(recall, (rows or [row])[0]["recall@50"]) - 1
