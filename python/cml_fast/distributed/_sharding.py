@@ -62,7 +62,7 @@ def default_shares(n_workers: int, n_items: int, n_dims: int) -> int:
 
 
 def default_rounds(n_workers: int) -> int:
-    """Rounds of an epoch that cost less than 1% of recall: see docs/user-guide/many-workers.md."""
+    """Rounds of an epoch that cost less than 1% of recall on average: see many-workers.md."""
     return min(n_workers, 4)
 
 
