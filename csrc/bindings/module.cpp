@@ -8,6 +8,7 @@
 #include "../cpu/threads.h"
 #include "../cpu/train.h"
 #include "candidates.h"
+#include "exchange.h"
 #include "gil.h"
 #include "losses.h"
 #include "python_job.h"
@@ -231,5 +232,6 @@ PYBIND11_MODULE(_core, m) {
     define_job(m);
     define_functions(m);
     cml::define_candidates(m);
+    cml::define_exchange(m);
     translate_errors();
 }

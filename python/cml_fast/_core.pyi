@@ -134,3 +134,19 @@ def rank_proposals(
     indices: ArrayLike,
     n: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+
+# What workers exchange, see distributed/_exchange.py: items are (vectors, accumulators), parcels
+# (rows, vectors, accumulators).
+def pack(
+    now: tuple[Any, Any], start: tuple[Any, Any], n_dims: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
+def combine(
+    parcels: Sequence[tuple[Any, Any, Any]], combined: tuple[Any, Any], max_norm: float
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
+def arrive(
+    start: tuple[Any, Any],
+    now: tuple[Any, Any],
+    combined: tuple[Any, Any, Any],
+    own: tuple[Any, Any, Any] | None,
+    max_norm: float,
+) -> None: ...

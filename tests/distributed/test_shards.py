@@ -33,7 +33,7 @@ from cml_fast.distributed import _storage, fit, recommend_all
 from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, write_record
 from cml_fast.distributed._cluster import check_resources, connected, options_of
 from cml_fast.distributed._driver import Accepted, Driver
-from cml_fast.distributed._exchange import Items, Parcel, adopt, combine, pack, put_on
+from cml_fast.distributed._exchange import Parcel
 from cml_fast.distributed._fit import _begin, _for_workers
 from cml_fast.distributed._likes import InFiles, likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
@@ -109,120 +109,6 @@ def test_states_are_accepted_after_some_epochs_and_at_the_end() -> None:
     assert [rounds.accepted_after(at) for at in range(10)] == [4, 4, 4, 4, 8, 8, 8, 8, 10, 10]
     # Little is lost of large data, and few states are made of small ones.
     assert [default_epochs(n, 8) for n in (600, 20_000_000, 40_000_000, 10**9)] == [4, 4, 2, 1]
-
-
-def items(vectors: list[list[float]], accumulators: list[float]) -> Items:
-    padded = np.zeros((len(vectors), 16), dtype=np.float32)
-    padded[:, :2] = vectors
-    return Items(padded, np.array(accumulators, dtype=np.float32)[:, None])
-
-
-def test_changes_are_added_with_the_steps_of_all_workers_squared_gradients() -> None:
-    start = items([[0, 0], [0.5, 0], [0.5, 0.5]], [1, 1, 3])
-    # Item 0 is changed by nobody, item 1 by the first worker, item 2 by both.
-    first = items([[0, 0], [0.25, 0], [0.75, 0.5]], [1, 2, 4])
-    second = items([[0, 0], [0.5, 0], [0.5, 0.75]], [1, 1, 8])
-    parcels = [pack(now, start, 2) for now in (first, second)]
-    assert [parcel.rows.tolist() for parcel in parcels] == [[1, 2], [2]]
-    combined = combine(parcels, start, max_norm=10)
-    factor = np.float32(np.sqrt((3 + 6 / 2) / (3 + 6)))
-    assert combined.rows.tolist() == [1, 2]
-    np.testing.assert_allclose(
-        combined.vectors, [[0.25, 0], [0.5 + factor * 0.25, 0.5 + factor * 0.25]], rtol=1e-6
-    )
-    assert combined.accumulators.tolist() == [[2], [9]]
-    for now in (first, second):
-        adopt(now, combined)
-        np.testing.assert_array_equal(now.vectors[[1, 2], :2], combined.vectors)
-        np.testing.assert_array_equal(now.accumulators[[1, 2]], combined.accumulators)
-    assert first.vectors[0].tolist() == [0] * 16
-
-
-def test_own_changes_are_put_on_combined_rows() -> None:
-    start = items([[0, 0], [0.5, 0], [0.5, 0.5]], [1, 1, 3])
-    now = items([[0.125, 0], [0.5, 0], [0.75, 0.5]], [2, 1, 7])
-    own = pack(now, start, 2)
-    assert own.rows.tolist() == [0, 2]
-    vectors, accumulators = [[0.25, 0.25], [0, 0.5]], [[8], [16]]
-    rows = np.array([1, 2], dtype=np.int32)
-    combined = Parcel(rows, np.array(vectors, "f4"), np.array(accumulators, "f4"))
-    adopt(now, combined)
-    put_on(now, combined, own, max_norm=2)
-    assert now.vectors[:, :2].tolist() == [[0.125, 0], [0.25, 0.25], [0.25, 0.5]]
-    assert now.accumulators.tolist() == [[2], [8], [20]]
-    put_on(now, combined, own, max_norm=0.5)  # the kernels count on vectors in the ball
-    np.testing.assert_allclose(now.vectors[2, :2], [0.5**1.5, 0.5**1.5], rtol=1e-6)
-
-
-def test_a_row_that_has_come_back_to_where_it_was_is_packed() -> None:
-    start, now = (items([[1, 0], [0, 1]], [1, last]) for last in (1, 2))
-    parcel = pack(now, start, 2)
-    assert parcel.rows.tolist() == [1]
-    assert parcel.vectors.tolist() == [[0, 0]]
-    assert parcel.accumulators.tolist() == [[1]]
-
-
-def test_a_share_of_which_all_rows_have_moved() -> None:
-    """These are not copied row by row. One row more, that nobody moved, changes nothing."""
-    rng = np.random.default_rng(1)
-    shapes = (5000, 32), (5000, 1)
-    start = Items(*(rng.random(shape, dtype=np.float32) for shape in shapes))
-    moved = [
-        Items(*(before + rng.random(before.shape, dtype=np.float32) for before in start))
-        for _ in range(2)
-    ]
-    still = Items(*(array[:1].copy() for array in start))
-    more, *moved_more = (
-        Items(*map(np.concatenate, zip(still, side, strict=True))) for side in (start, *moved)
-    )
-    parcels = [pack(now, start, 20) for now in moved]
-    np.testing.assert_array_equal(parcels[0].vectors, (moved[0].vectors - start.vectors)[:, :20])
-    assert parcels[0].rows.tolist() == list(range(5000))
-    combined = combine(parcels, start, max_norm=1)
-    others = [pack(now, more, 20) for now in moved_more]
-    combined_more = combine(others, more, max_norm=1)
-    assert combined_more.rows.tolist() == list(range(1, 5001))
-    for found, expected in zip(combined_more[1:], combined[1:], strict=True):
-        np.testing.assert_array_equal(found, expected)
-    sides = moved[0], moved_more[0].part(1, 5001)
-    adopt(moved[0], combined)
-    adopt(moved_more[0], combined_more)
-    for side in sides:
-        np.testing.assert_array_equal(side.vectors[:, :20], combined.vectors)
-        np.testing.assert_array_equal(side.accumulators, combined.accumulators)
-    put_on(moved[0], combined, parcels[0], max_norm=9)
-    put_on(moved_more[0], combined_more, others[0], max_norm=9)
-    for side in sides:
-        changed = combined.vectors + parcels[0].vectors
-        np.testing.assert_array_equal(side.vectors[:, :20], changed)
-        changed = combined.accumulators + parcels[0].accumulators
-        np.testing.assert_array_equal(side.accumulators, changed)
-    np.testing.assert_array_equal(moved_more[0].vectors[0], still.vectors[0])
-
-
-def test_changes_are_added_in_the_order_of_the_workers() -> None:
-    start = items([[0, 0]], [0])
-    rows = np.zeros(1, dtype=np.int32)
-    # A float32 has 24 bits: 1 is lost in 2^24, 2 is not.
-    parcels = [
-        Parcel(rows, np.zeros((1, 2), dtype=np.float32), np.full((1, 1), added, dtype=np.float32))
-        for added in (1 << 24, 1, 1)
-    ]
-    assert combine(parcels, start, max_norm=1).accumulators.tolist() == [[1 << 24]]
-    assert combine(parcels[::-1], start, max_norm=1).accumulators.tolist() == [[(1 << 24) + 2]]
-
-
-def test_combined_rows_stay_in_the_ball() -> None:
-    rng = np.random.default_rng(0)
-    start = Items(np.zeros((5000, 112), dtype=np.float32), np.zeros((5000, 1), dtype=np.float32))
-    rows = np.arange(5000, dtype=np.int32)
-    vectors = rng.standard_normal((5000, 101), dtype=np.float32)
-    vectors[:10] /= 100
-    parcel = Parcel(rows, vectors, np.ones((5000, 1), dtype=np.float32))
-    norms = np.linalg.norm(combine([parcel], start, max_norm=1.0).vectors, axis=1)
-    assert norms.max() < 1 + 1e-6
-    np.testing.assert_allclose(norms[10:], 1, rtol=1e-6)
-    np.testing.assert_allclose(norms[:10], np.linalg.norm(vectors[:10], axis=1), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -654,7 +540,7 @@ def test_a_worker_that_is_lost_time_and_again_ends_the_training() -> None:
         def _load(self) -> None:
             pass
 
-        def _epochs(self) -> None:
+        def _train(self) -> None:
             self.n_begun += 1
             raise WorkerRestarted("gone")
 
@@ -699,7 +585,16 @@ def test_errors_of_a_full_disk_name_the_file(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match=r"a/users-00001\.npz could not be written: .*No space left"):
         write_arrays("a", 1, {"users": users})
     with pytest.raises(OSError, match=r"a/training\.json could not be written: .*No space left"):
-        write_record("a", {})
+        write_record("a", {}, {0})
+
+
+def test_what_is_left_of_other_epochs_is_removed(tmp_path: Path) -> None:
+    for epoch in (2, 4, 8, 20):
+        (tmp_path / f"epoch-{epoch:06d}").mkdir()
+    (tmp_path / "mine").mkdir()
+    write_record(str(tmp_path), {"next_epoch": 4}, {4, 8})  # workers write that of 8 already
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["epoch-000004", "epoch-000008", "mine", "training.json"]
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:

@@ -11,6 +11,7 @@ differences.
 - `gradients`: what a pair, or a tile of pairs that share negatives, adds to the gradients
 - `updates`: AdaGrad and the projection onto the norm ball
 - `training`: asynchronous updates, mini-batches and folding in users
+- `exchange`: how the changes that several workers made to items become one
 
 Source: Hsieh et al., "Collaborative Metric Learning", WWW 2017.
 """

@@ -32,7 +32,7 @@ from .._training.retention import draw_back
 from .._training.scheduled import ScheduledJob
 from .._training.start import place_users
 from ..errors import DeviceUnavailable, TrainingDiverged
-from ._exchange import Items, Parcel, adopt, combine, pack, put_on
+from ._exchange import Items, Parcel, arrive, combine, pack
 from ._sharding import Rounds, item_bounds
 
 
@@ -85,9 +85,7 @@ class Share:
 
     def combine(self, parcels: Sequence[Parcel]) -> Parcel:
         """Combine what all workers changed of this share in the next round."""
-        rows = combine(parcels, self.combined, self.max_norm)
-        adopt(self.combined, rows)
-        return rows
+        return combine(parcels, self.combined, self.max_norm)
 
 
 def _check_cuda(precision: str) -> None:
@@ -267,12 +265,11 @@ class Shard:
             self._own = []
             self._start.become(self._now)
         for share, parcel in enumerate(parcels):
-            bounds = self._bounds[share : share + 2]
-            now = self._now.part(*bounds)
-            adopt(self._start.part(*bounds), parcel)
-            adopt(now, parcel)
-            if self._own:
-                put_on(now, parcel, self._own[share], self.plan.settings.max_norm)
+            start, now = (
+                items.part(*self._bounds[share : share + 2]) for items in (self._start, self._now)
+            )
+            own = self._own[share] if self._own else None
+            arrive(start, now, parcel, own, self.plan.settings.max_norm)
         if self.plan.device == "cuda":
             for array, items in zip(self._trained, self._now, strict=True):
                 array[...] = namespace_on("cuda").asarray(items)
