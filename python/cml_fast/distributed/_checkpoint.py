@@ -15,7 +15,7 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,16 +94,16 @@ def read_record(path: str) -> dict[str, Any] | None:
     return record
 
 
-def write_record(path: str, record: dict[str, Any]) -> None:
-    """Replace the record, then remove the files of other epochs."""
+def write_record(path: str, record: dict[str, Any], kept: Collection[int]) -> None:
+    """Replace the record, then remove the files of all epochs but those that are kept."""
     from pyarrow import fs
 
     content = json.dumps({"kind": KIND, "format": FORMAT, **record}, indent=1).encode("ascii")
     replace_file(path, RECORD, content)
     system, place = locate(path)
-    kept = folder_of(place, record["next_epoch"]).rpartition("/")[2]
+    names = {folder_of(place, epoch).rpartition("/")[2] for epoch in kept}
     with contextlib.suppress(OSError):  # what is left of them is removed next time
         for entry in system.get_file_info(fs.FileSelector(place)):
-            name = entry.base_name
-            if entry.type == fs.FileType.Directory and name.startswith("epoch-") and name != kept:
+            is_of_epoch = entry.base_name.startswith("epoch-") and entry.base_name not in names
+            if entry.type == fs.FileType.Directory and is_of_epoch:
                 system.delete_dir(entry.path)

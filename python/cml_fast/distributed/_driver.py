@@ -1,11 +1,10 @@
 """The rounds of a training on Ray's workers, and what is done when some of these are lost.
 
-A round takes three calls of each worker: it trains and packs what it changed, combines the parcels
-for its share of the items, if it has one, and takes over the combined rows of all shares. Parcels
-go from worker to worker through Ray's object store. The driver only says what depends on what, for
-all rounds of some epochs at once. It asks for the training of a round before it asks for what is
-left of the round before: so parcels travel, and another thread of each worker combines them, while
-the kernels run.
+A round takes two calls of each worker. It takes over what was combined of the round before the
+last one, trains, and packs what it changed. Then another thread of it combines the parcels for its
+share of the items, if it has one, while it trains the next round. Parcels go from worker to worker
+through Ray's object store. The driver only says what depends on what, for all rounds of some epochs
+at once, and does so while the epochs before these are trained.
 
 After some epochs nothing is on its way, and the workers hand out copies of their tables. If a
 worker is lost, Ray starts it again, and all workers go back to these copies, or where they are lost
@@ -18,6 +17,7 @@ from __future__ import annotations
 import itertools
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -57,6 +57,31 @@ class Accepted:
 
     next_round: int
     snapshots: list[tuple[Any, Any]]
+
+
+@dataclass
+class Asked:
+    """What workers were asked for, up to a state: references to results.
+
+    Attributes
+    ----------
+    end : int
+        The round before which the state is.
+    calls : dict of int to list
+        The trainings of each epoch, which return counters.
+    made : list
+        All else that must be over.
+    snapshots : list of (users, items)
+        As of `Accepted`.
+    written : list
+        The SHA-256 of the files of a checkpoint, if there is one.
+    """
+
+    end: int
+    calls: dict[int, list[Any]]
+    made: list[Any]
+    snapshots: list[tuple[Any, Any]]
+    written: list[Any]
 
 
 class Driver:
@@ -122,15 +147,16 @@ class Driver:
             self.history = [EpochReport(**report) for report in stored["history"]]
         self._accepted = self._last_resort()
         self._load()
-        n_lost = 0
+        n_lost, lost_at = 0, -1
         while True:
             try:
-                while self._accepted.next_round < self._plan.rounds.total:
-                    self._epochs()
-                    n_lost = 0
+                if self._accepted.next_round < self._plan.rounds.total:
+                    self._train()
                 return at_end()
             except Exception as error:
                 self._check_lost(error)
+                if self._accepted.next_round != lost_at:
+                    n_lost, lost_at = 0, self._accepted.next_round
                 n_lost += 1
                 if n_lost == TRIES:
                     epoch = self._plan.rounds.epoch_of(self._accepted.next_round)
@@ -152,54 +178,79 @@ class Driver:
 
     # --- epochs --------------------------------------------------------------------------------
 
-    def _epochs(self) -> None:
-        """Train the rounds up to the state that is accepted next."""
+    def _train(self) -> None:
+        """Train from the accepted state to the end.
+
+        The rounds up to one state are asked for while those up to the state before are trained.
+        """
+        self._begun = time.perf_counter()
+        end = self._plan.rounds.total
+        asked = deque([self._ask(self._accepted.next_round)])
+        while asked:
+            if asked[-1].end < end:
+                asked.append(self._ask(asked[-1].end))
+            self._wait_for(asked.popleft())
+
+    def _ask(self, first: int) -> Asked:
+        """Ask for the rounds from ``first`` up to the state that is accepted next."""
         rounds, n_shares = self._plan.rounds, self._plan.n_shares
         everyone = range(self._plan.n_workers)
-        begun = time.perf_counter()
-        first = self._accepted.next_round
         end = rounds.accepted_after(first)
-        calls: dict[int, list[Any]] = {}  # of each epoch, in their order
-        before: list[Any] = []
+        calls: dict[int, list[Any]] = {}
+        combined: dict[int, list[Any]] = {}  # the shares of each round that have not arrived
+        sent: list[Any] = []
         for number in range(first, end):
-            sent = [self.call(w, "train", number, n_returns=n_shares + 1) for w in everyone]
-            called = calls.setdefault(rounds.epoch_of(number), [])
-            called += [parcels[0] for parcels in sent]
-            if number > first:
-                called += self._exchange(number - 1, before)
+            arriving = combined.pop(number - 2, [])
             before = sent
-        called += self._exchange(end - 1, before)
+            sent = [
+                self.call(w, "train", number, *arriving, n_returns=n_shares + 1) for w in everyone
+            ]
+            calls.setdefault(rounds.epoch_of(number), []).extend(parcels[0] for parcels in sent)
+            if number > first:
+                combined[number - 1] = self._combine(number - 1, before)
+        combined[end - 1] = self._combine(end - 1, sent)
+        made = [
+            self.call(w, "accept", number, *shares)
+            for number, shares in combined.items()
+            for w in everyone
+        ]
         copies = [self.call(w, "snapshot", end, "users", n_returns=2) for w in everyone]
         copies.append(self.call(0, "snapshot", end, "items", n_returns=2))
         # The copies stay where they are, but that they were made is certain with these.
-        called += [made for made, _ in copies]
-        for epoch, called in calls.items():
-            total = Counters()
-            for found in self._ray.get(called):
-                if isinstance(found, Counters):
-                    total = total.plus(found)
-            now = time.perf_counter()
-            total, begun = replace(total, seconds=now - begun), now
-            report = total.report(epoch, self._plan.settings.n_negatives)
-            if rounds.first_of(epoch + 1) == end:
-                *users, items = (copy for _, copy in copies)
-                self._accept(end, [(own, items) for own in users], report)
-            if epoch == len(self.history):
-                self.history.append(report)
-                self._on_epoch(report)
+        made += [is_made for is_made, _ in copies]
+        *users, items = (copy for _, copy in copies)
+        written = []
+        if self._checkpoint is not None:
+            folder = folder_of(self._checkpoint, rounds.epoch_of(end))
+            written = [self.call(w, "store", end, folder, w == 0) for w in everyone]
+        return Asked(end, calls, made, [(own, items) for own in users], written)
 
-    def _exchange(self, number: int, sent: Sequence[Any]) -> list[Any]:
-        """Combine what workers sent in a round; returns a call of each worker, which accepts it."""
-        combined = [
+    def _combine(self, number: int, sent: Sequence[Any]) -> list[Any]:
+        """Combine what workers sent in a round; returns a call for each share of the items."""
+        return [
             self.call(w, "combine", self._attempt, number, *(parcels[w + 1] for parcels in sent))
             for w in range(self._plan.n_shares)
         ]
-        return [self.call(w, "accept", number, *combined) for w in range(self._plan.n_workers)]
 
-    def _accept(self, next_round: int, snapshots: list[tuple[Any, Any]], last: EpochReport) -> None:
-        if self._checkpoint is not None:
-            self._store(next_round, [*self.history[: last.epoch], last])
-        self._accepted = Accepted(next_round, snapshots)
+    def _wait_for(self, asked: Asked) -> None:
+        """Tell of each epoch when it is over, and accept the state after them."""
+        last = max(asked.calls)
+        for epoch, called in asked.calls.items():
+            total = Counters()
+            for counters in self._ray.get(called):
+                total = total.plus(counters)
+            if epoch == last:
+                self._ray.get(asked.made)
+            now = time.perf_counter()
+            total, self._begun = replace(total, seconds=now - self._begun), now
+            report = total.report(epoch, self._plan.settings.n_negatives)
+            if epoch == last:
+                if self._checkpoint is not None:
+                    self._store(asked, [*self.history[:epoch], report])
+                self._accepted = Accepted(asked.end, asked.snapshots)
+            if epoch == len(self.history):
+                self.history.append(report)
+                self._on_epoch(report)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -261,18 +312,17 @@ class Driver:
         snapshots = [(put(part), items) for part in parts]
         return Accepted(self._plan.rounds.first_of(record["next_epoch"]), snapshots)
 
-    def _store(self, next_round: int, history: Sequence[EpochReport]) -> None:
-        """Write a checkpoint; where that fails, the one that is there stays."""
-        path, next_epoch = str(self._checkpoint), self._plan.rounds.epoch_of(next_round)
-        folder = folder_of(path, next_epoch)
-        calls = [
-            self.call(w, "store", next_round, folder, w == 0) for w in range(self._plan.n_workers)
-        ]
+    def _store(self, asked: Asked, history: Sequence[EpochReport]) -> None:
+        """Complete a checkpoint; where that fails, the one that is there stays."""
+        path, rounds = str(self._checkpoint), self._plan.rounds
+        next_epoch = rounds.epoch_of(asked.end)
+        # Workers may write the next one already.
+        after = rounds.epoch_of(rounds.accepted_after(asked.end))
         try:
             try:
-                written = self._ray.get(calls)
+                written = self._ray.get(asked.written)
             except OSError:
-                remove(folder)  # makes room for the next try
+                remove(folder_of(path, next_epoch))  # makes room for the next try
                 raise
             state = {
                 **self._record,
@@ -280,7 +330,7 @@ class Driver:
                 "history": [asdict(report) for report in history],
                 "files": {name: sha256 for hashes in written for name, sha256 in hashes.items()},
             }
-            write_record(path, state)
+            write_record(path, state, {next_epoch, after})
         except OSError as error:
             if not self._has_warned:  # once for a disk that stays full
                 self._has_warned = True

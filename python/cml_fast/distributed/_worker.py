@@ -68,9 +68,14 @@ def worker_class(ray: Any) -> Any:
                 self.shard.restore({**users, **items}, next_round)
             self.share = attempt, self.shard.share
 
-        def train(self, number: int) -> tuple[Any, ...]:
-            """Return the counters of a round, and a parcel for each share of the items."""
+        def train(self, number: int, *arriving: Any) -> tuple[Any, ...]:
+            """Return the counters of a round, and a parcel for each share of the items.
+
+            Before that, combined rows may arrive, those of the round before the last one.
+            """
             shard = self._loaded(number)
+            if arriving:
+                shard.accept(number - 2, arriving)
             counters, parcels = shard.train(number)
             # The own one stays here, and so need not be copied to Ray's object store.
             if shard.share is not None:
