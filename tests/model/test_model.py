@@ -263,7 +263,7 @@ def test_bad_constructor_arguments(change, error, message):
     [
         ({"users": 7}, ValueError, r"users must be in \[0, 7\), got 7"),
         ({"users": -1}, ValueError, r"users must be in \[0, 7\), got -1"),
-        ({"users": "a"}, TypeError, "translate external ids"),
+        ({"users": "a"}, TypeError, "translate external ids first, or give ids=True"),
         ({"users": 0, "n": 0}, ValueError, "n must be at least 1, got 0"),
         ({"users": 0, "n": 1.0}, TypeError, "n must be an integer"),
         ({"users": 0, "exclude": TRAIN[:3]}, DataError, r"exclude must have shape \(7, 11\)"),

@@ -304,7 +304,10 @@ def group_limit(filters: Filters) -> int:
 def named_rows(what: str, index: IdIndex, given: Any, ids: bool) -> np.ndarray:
     """Return the row numbers of what is asked for by number, or by id."""
     if not ids:
-        return check_rows(what, given, len(index.array))
+        try:
+            return check_rows(what, given, len(index.array))
+        except TypeError as error:
+            raise TypeError(f"{error}, or give ids=True") from None
     return np.atleast_1d(index.rows(_listed(what, given) if np.ndim(given) else given))
 
 
