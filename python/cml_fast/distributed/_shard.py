@@ -261,9 +261,8 @@ class Shard:
         """
         assert self.next_round is not None
         self._expect(number, self.arrived == number < self.next_round)
-        if self.next_round == number + 1:  # it has not
+        if self.next_round == number + 1:  # it has not, and what was changed before is combined
             self._own = []
-            self._start.become(self._now)
         for share, parcel in enumerate(parcels):
             start, now = (
                 items.part(*self._bounds[share : share + 2]) for items in (self._start, self._now)
