@@ -261,7 +261,7 @@ class Shard:
         """
         assert self.next_round is not None
         self._expect(number, self.arrived == number < self.next_round)
-        if self.next_round == number + 1:  # it has not, and what was changed before is combined
+        if self.next_round == number + 1:  # it has not, and the own changes are in these rows
             self._own = []
         for share, parcel in enumerate(parcels):
             start, now = (
