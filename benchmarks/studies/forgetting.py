@@ -24,7 +24,7 @@ from cml_fast import Trainer
 from cml_fast.data import Interactions
 
 from ..common import datasets, results_file
-from .stream import DIGITS, SETTINGS, TEMPERATURES
+from .stream import DIGITS, FIXED
 
 MODULE = "benchmarks.studies.forgetting"
 SHARE = 0.05
@@ -34,7 +34,7 @@ EPOCHS = (0, 2, 4, 8, 16)
 def run(name: str, seed: int, folder: Path) -> dict[str, list[float]]:
     """Recall of the forgotten users' likes, and CPU-seconds, by what was done."""
     likes, validation, _ = datasets.load(name, folder, seed)
-    settings = {**SETTINGS, "temperature": TEMPERATURES.get(name, 0.3), "random_state": seed}
+    settings = {**FIXED, "random_state": seed}
     rng = np.random.default_rng(seed)
     several = np.flatnonzero(np.diff(likes.matrix.indptr) > 1)
     gone = np.sort(rng.choice(several, int(SHARE * len(several)), replace=False))

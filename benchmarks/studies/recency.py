@@ -26,7 +26,7 @@ from cml_fast.data import Interactions, load_interactions, split_by_time, weigh_
 from cml_fast.metrics import measure
 
 from ..common import datasets, results_file
-from .stream import DIGITS, NDCG, RECALL, SETTINGS, TEMPERATURES, drifting
+from .stream import DIGITS, FIXED, NDCG, RECALL, drifting
 
 MODULE = "benchmarks.studies.recency"
 DAY = 24 * 3600.0
@@ -80,7 +80,7 @@ DATA: dict[str, Callable[[int, Path], Parts]] = {"ml-latest-small": by_time, "dr
 
 def quality(name: str, seed: int, train: Interactions, validation: Interactions) -> list[float]:
     """Recall and NDCG of the later likes of users with earlier ones."""
-    settings = {**SETTINGS, "temperature": TEMPERATURES[name], "random_state": seed}
+    settings = {**FIXED, "random_state": seed}
     model = Trainer(**settings, weighting="linear").fit(train).model_
     known = np.diff(train.matrix.indptr) > 0
     wanted = sp.csr_array(validation.matrix.multiply(known[:, None]))

@@ -1,7 +1,7 @@
 """How well `Trainer.partial_fit` keeps up with a stream of days, beside a full retraining each day.
 
     python -m benchmarks.studies.stream --streams drift ml-latest-small --seeds 3
-    python -m benchmarks.studies.stream --streams gowalla --seeds 1
+    python -m benchmarks.studies.stream --streams gowalla --seeds 3 --days 2
 
 Three streams:
 
@@ -11,9 +11,11 @@ Three streams:
 - gowalla: its first 10,000 users in the order of their numbers, in which they arrive.
 
 Of the last two, validation likes are held out at random, and after each day those of the users and
-items known by then are ranked. The test parts are not used. A retraining is `Trainer.fit` on all
-likes so far, at the same temperature and `user_retention`, so that choosing them costs neither of
-the two anything.
+items known by then are ranked. The test parts are not used.
+
+A retraining is `Trainer().fit` on all likes so far, which chooses the temperature and
+`user_retention` anew. Beside it is one that keeps what was chosen before the stream, as
+`partial_fit` does.
 """
 
 from __future__ import annotations
@@ -41,14 +43,16 @@ from cml_fast.metrics import measure
 from ..common import clock, datasets, results_file
 
 MODULE = "benchmarks.studies.stream"
-SETTINGS = {"user_retention": 1.0, "n_threads": 1, "device": "cpu", "verbose": False}
+SETTINGS = {"n_threads": 1, "device": "cpu", "verbose": False}
+# Of studies in which nothing is chosen.
+FIXED = {**SETTINGS, "temperature": 0.3, "user_retention": 1.0}
 RECALL, NDCG = 50, 20
 DIGITS = 4
 METRICS = ("recall", "ndcg", "cpu_seconds")
+RETRAINED, CHOICES_KEPT = "retrained", "retrained, choices kept"
 N_DAYS = {"drift": 8, "ml-latest-small": 8, "gowalla": 2}
 GOWALLA_USERS = 10_000  # the first third
 FIRST = {"ml-latest-small": 0.6, "gowalla": 0.85}  # the share of the stream before the first day
-TEMPERATURES = {"drift": 0.3, "ml-latest-small": 0.3, "gowalla": 0.15}
 # Of "drift".
 N_USERS, N_ITEMS, N_TASTES, LIKES_A_DAY, DAYS_BEFORE = 2000, 800, 10, 8, 6
 ACTIVE, LATE = 0.3, 0.2  # shares: of the users, on a day; of users and items that arrive later
@@ -165,28 +169,28 @@ def quality(trainer: Trainer, wanted: Interactions) -> dict[str, float]:
 def run(
     name: str, seed: int, n_days: int, folder: Path, variants: dict[str, dict[str, Any]]
 ) -> dict[str, list[dict[str, float]]]:
-    """Quality and CPU-seconds after each day, by variant: of a retraining, of nothing, of each."""
-    settings = {**SETTINGS, "temperature": TEMPERATURES[name], "random_state": seed}
+    """Quality and CPU-seconds after each day: of the two retrainings, and of each variant."""
+    settings = {**SETTINGS, "random_state": seed}
     days = iter(STREAMS[name](seed, n_days, folder))
     start = next(days)
     first = Trainer(**settings).fit(start.new)
+    chosen = {"temperature": first.temperature_, "user_retention": first.user_retention_}
+    fits = {RETRAINED: settings, CHOICES_KEPT: {**settings, **chosen}}
     trainers = {variant: _copy(first) for variant in variants}
-    retrained = first
-    rows: dict[str, list[dict[str, float]]] = {variant: [] for variant in ("retrained", *variants)}
+    rows: dict[str, list[dict[str, float]]] = {variant: [] for variant in (*fits, *variants)}
     everything = _copy(first)
     for number, day in enumerate(days):
         # The same rows as those of the updates, so that the same matrix is ranked.
         everything.partial_fit(day.new, n_epochs=1, replay=0)
         likes = Interactions(everything._likes, **everything._state.ids)
-        begun = time.process_time()
-        retrained = Trainer(**settings).fit(likes)
-        seconds = {"retrained": time.process_time() - begun}
-        for variant, options in variants.items():
+        for variant in rows:
             begun = time.process_time()
-            trainers[variant].partial_fit(day.new, **options)
-            seconds[variant] = time.process_time() - begun
-        for variant, trainer in {"retrained": retrained, **trainers}.items():
-            row = {**quality(trainer, day.wanted), "cpu_seconds": seconds[variant]}
+            if variant in fits:
+                trainer = Trainer(**fits[variant]).fit(likes)
+            else:
+                trainer = trainers[variant].partial_fit(day.new, **variants[variant])
+            seconds = time.process_time() - begun
+            row = {**quality(trainer, day.wanted), "cpu_seconds": seconds}
             rows[variant].append(row)
             print(name, seed, number, variant, {k: round(v, 4) for k, v in row.items()}, flush=True)
     return rows
@@ -203,7 +207,7 @@ def summary(runs: list[dict[str, list[dict[str, float]]]]) -> dict[str, Any]:
         shares: dict[str, list[float]] = {what: [] for what in METRICS}
         for rows in runs:
             for what, values in shares.items():
-                mine, full = ([row[what] for row in rows[of]] for of in (variant, "retrained"))
+                mine, full = ([row[what] for row in rows[of]] for of in (variant, RETRAINED))
                 values.append(clock.ratio(statistics.mean(mine), statistics.mean(full)))
         result[variant] = {
             what: [round(x, DIGITS) for x in (statistics.mean(v), min(v), max(v))]

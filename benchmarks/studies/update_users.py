@@ -18,7 +18,7 @@ from cml_fast import Model, Trainer
 from cml_fast.metrics import measure
 
 from ..common import datasets, results_file
-from .stream import DIGITS, RECALL, SETTINGS
+from .stream import DIGITS, FIXED, RECALL
 
 MODULE = "benchmarks.studies.update_users"
 # Data sets, with temperature and epochs of training.
@@ -31,7 +31,7 @@ REPEATS = 5
 
 def by_passes(name: str, temperature: float, n_epochs: int, folder: Path) -> dict[str, Any]:
     train, validation, _ = datasets.load(name, folder)
-    trainer = Trainer(**SETTINGS, temperature=temperature, n_epochs=n_epochs)
+    trainer = Trainer(**{**FIXED, "temperature": temperature}, n_epochs=n_epochs)
     model = trainer.fit(train).model_
 
     def recall(model: Model) -> float:

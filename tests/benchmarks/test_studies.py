@@ -380,9 +380,9 @@ def test_the_best_round_of_frames_counts(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def small_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"N_USERS": 120, "N_ITEMS": 60, "LIKES_A_DAY": 4}.items():
         monkeypatch.setattr(stream, name, value)
-    for module in (stream, recency, forgetting, update_users):
-        settings = {**stream.SETTINGS, "n_dims": 8}
-        monkeypatch.setattr(module, "SETTINGS", settings)
+    monkeypatch.setattr(stream, "SETTINGS", {**stream.SETTINGS, "n_dims": 8})
+    for module in (recency, forgetting, update_users):
+        monkeypatch.setattr(module, "FIXED", {**stream.FIXED, "n_dims": 8})
 
 
 def test_stream(
@@ -390,7 +390,8 @@ def test_stream(
 ) -> None:
     options = ["--seeds", 1, "--days", 2, "--replay", 0, 1]
     drift = result(monkeypatch, stream, tmp_path, *options)["drift"]
-    names = {"retrained", "4 epochs, replay 0", "4 epochs, replay 1"}
+    updates = {"4 epochs, replay 0", "4 epochs, replay 1"}
+    names = {stream.RETRAINED, stream.CHOICES_KEPT, *updates}
     assert drift["each day, seed 0"].keys() == names
     for name, days in drift["each day, seed 0"].items():
         assert all(0 < recall <= 1 for recall in days["recall"]) and len(days["recall"]) == 2
