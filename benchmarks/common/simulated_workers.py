@@ -36,8 +36,12 @@ def simulated(
     device: str = "cpu",
     n_shares: int | None = None,
     epochs_between: int | None = None,
+    gathering: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of users and items that `distributed.fit` must come to, too."""
+    """The vectors of users and items that `distributed.fit` must come to, too.
+
+    With ``gathering``, each worker combines the parcels of all.
+    """
     own = _for_workers(trainer, {"CPU": 1.0})
     inputs = check_fit_inputs(own, train, None, (), None, None)
     bounds = user_bounds(inputs.likes.indptr, n_workers)
@@ -49,7 +53,9 @@ def simulated(
         epochs_between or default_epochs(inputs.likes.nnz, n_workers),
     )
     n_shares = n_shares or default_shares(n_workers, inputs.likes.shape[1], settings.n_dims)
-    plan = Plan(settings, rounds, n_workers, n_shares, device)
+    plan = Plan(
+        settings, rounds, n_workers, 1 if gathering else n_shares, device, gathering=gathering
+    )
     shards = []
     for w, likes in enumerate(likes_of_workers(train, inputs, bounds)):
         shards.append(shard_class(plan, w, opened(likes)))
@@ -61,12 +67,18 @@ def simulated(
         n_late = 0 if number + 1 == rounds.accepted_after(number) else 1
         while len(trained) > n_late:
             sent = trained.popleft()
-            combined = [
-                shards[share].share.combine([parcels[share] for parcels in sent])
-                for share in range(n_shares)
-            ]
-            for shard in shards:
-                shard.accept(shard.arrived, combined)
+            if gathering:
+                every = [[shard.share.combine([own for (own,) in sent])] for shard in shards]
+            else:
+                every = [
+                    [
+                        shards[share].share.combine([parcels[share] for parcels in sent])
+                        for share in range(n_shares)
+                    ]
+                ] * n_workers
+            combined = every[0]
+            for shard, arriving in zip(shards, every, strict=True):
+                shard.accept(shard.arrived, arriving)
             on_round(sent, combined)
     vectors = [shard.vectors() for shard in shards]
     for _, items in vectors:  # all workers have the same items

@@ -164,15 +164,112 @@ def test_killed_workers_change_nothing(undisturbed: Model, monkeypatch: pytest.M
     assert epochs == [*range(6)]  # each is told of once, whatever is trained again
 
 
+@pytest.fixture
+def gathering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers gather what all changed, as they do on GPUs, by another backend."""
+
+    def gather_in_ray(worker: Any) -> None:
+        """Run in a worker: let Ray's collectives know a backend that needs no GPU.
+
+        Workers get the code of what is defined here; they cannot import this file.
+        """
+        import asyncio
+
+        import ray
+        from ray.util import collective
+        from ray.util.collective.collective_group.base_collective_group import BaseGroup
+
+        class Post:
+            """Hands out the arrays of all members, as soon as all have sent theirs."""
+
+            def __init__(self, n: int) -> None:
+                self.n, self.complete = n, asyncio.Condition()
+                self.sent: dict[int, dict[int, Any]] = {}
+
+            async def gather(self, turn: int, member: int, array: Any) -> list[Any]:
+                async with self.complete:
+                    arrays = self.sent.setdefault(turn, {})
+                    arrays[member] = array
+                    self.complete.notify_all()
+                    await self.complete.wait_for(lambda: len(arrays) == self.n)
+                return [arrays[each] for each in range(self.n)]
+
+        class InRay(BaseGroup):
+            def __init__(self, world_size: int, rank: int, group_name: str) -> None:
+                super().__init__(world_size, rank, group_name)
+                options = {"name": group_name, "get_if_exists": True, "num_cpus": 0}
+                self.post = ray.remote(Post).options(**options).remote(world_size)
+                self.turn = 0
+
+            @classmethod
+            def check_backend_availability(cls) -> bool:
+                return True
+
+            def allgather(
+                self, tensor_list: Any, tensor: Any, allgather_options: Any = None
+            ) -> None:
+                sent = self.post.gather.remote(self.turn, self.rank, tensor[0])
+                for array, found in zip(tensor_list[0], ray.get(sent), strict=True):
+                    array[...] = found
+                self.turn += 1
+
+            def nothing_else(self, *_: Any) -> None:
+                raise NotImplementedError
+
+            allreduce = barrier = reduce = broadcast = reducescatter = send = recv = nothing_else
+
+        if not collective.is_backend_available("in_ray"):
+            collective.register_collective_backend("in_ray", InRay)
+
+    call = _driver.Driver.call
+
+    def knowing(self: Any, number: int, method: str, *arguments: Any, **options: Any) -> Any:
+        if method in ("gathering_problem", "load"):
+            self._workers[number].__ray_call__.remote(gather_in_ray)
+        return call(self, number, method, *arguments, **options)
+
+    monkeypatch.setattr(_driver.Driver, "call", knowing)
+    monkeypatch.setattr(_fit, "_gathers", lambda *_: True)
+    monkeypatch.setattr(_fit, "BACKEND", "in_ray")
+
+
+def test_workers_that_gather_come_to_the_same(
+    undisturbed: Model, gathering: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer(**{**FEW, "verbose": True})
+    model = distributed.fit(TRAIN, trainer, n_workers=N_WORKERS, rounds_per_epoch=ROUNDS)
+    assert sha256(model) == sha256(undisturbed)
+    assert model.history == undisturbed.history
+    assert "cml_fast: workers exchange what they changed by NCCL" in capfd.readouterr().err
+
+
+def test_workers_that_cannot_gather_exchange_through_the_object_store(
+    undisturbed: Model, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_fit, "_gathers", lambda *_: True)
+    trainer = Trainer(**{**FEW, "verbose": True})
+    arguments: Any = {"n_workers": N_WORKERS, "rounds_per_epoch": ROUNDS}
+    assert sha256(distributed.fit(TRAIN, trainer, **arguments)) == sha256(undisturbed)
+    assert "through Ray's object store: NCCL is not there" in capfd.readouterr().err
+    with pytest.raises(DeviceUnavailable, match="exchange='nccl' cannot be used: NCCL is not"):
+        distributed.fit(TRAIN, trainer, exchange="nccl", **arguments)
+
+
 # A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.
 KILLS = int(os.environ.get("CML_FAST_KILLS", "3"))
 
 
+@pytest.mark.parametrize("gathers", [False, True])
 def test_workers_killed_at_random_change_nothing(
-    undisturbed: Model, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Model,
+    gathers: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if gathers:  # others then wait for the lost one in a call that does not end
+        request.getfixturevalue("gathering")
     rng = np.random.default_rng(0)
-    killed: list[str] = []
+    killed: list[tuple[str, int]] = []
 
     class Killing(_driver.Driver):
         """Kills a worker at a random call, whatever it does then, and then another one."""
@@ -191,7 +288,7 @@ def test_workers_killed_at_random_change_nothing(
                 if self.until == 0 and len(killed) < KILLS:
                     time.sleep(0.3 * rng.random())  # they do some of what they were called for
                     os.kill(self.pids[rng.integers(N_WORKERS)], signal.SIGKILL)
-                    killed.append(method)
+                    killed.append((method, arguments[0]))
                 self.until -= 1
             return super().call(number, method, *arguments, **options)
 

@@ -1,4 +1,4 @@
-"""What workers change in a round becomes one: the compiled functions, against the oracle."""
+"""What workers change in a round becomes one: compiled, and on GPUs, against the oracle."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from oracle import exchange
+from support import stand_in_for_cupy
 
 from cml_fast import _core
+from cml_fast.distributed import _exchange_on_gpus as on_gpus
+from cml_fast.distributed import _shard
 from cml_fast.distributed._exchange import Items, Parcel, arrive, combine, pack
 
 MAX_NORM = 1.0
@@ -91,32 +94,40 @@ def check_rows(found: exchange.Rows, expected: exchange.Rows) -> None:
             np.testing.assert_array_equal(array, wanted)
 
 
+class Case:
+    """What four workers make of the same items in a round, and one of them in the next."""
+
+    def __init__(self, n_dims: int, *, rowwise: bool) -> None:
+        rng = np.random.default_rng(n_dims)
+        n, stride = 60, -(-n_dims // 16) * 16
+
+        def changed(before: Items | None, share: float) -> Items:
+            """Vectors of a length of about 1, of which some are not the same as before."""
+            vectors = np.zeros((n, stride), dtype=np.float32)
+            vectors[:, :n_dims] = rng.standard_normal((n, n_dims)) / n_dims**0.5
+            added = rng.random((n, 1 if rowwise else stride), dtype=np.float32)
+            if n_dims > 1 and not rowwise:  # an element that no gradient has moved
+                vectors[:, 0] = added[:, 0] = 0
+            if before is None:
+                added[::7] = 0
+                return Items(vectors, added)
+            moved = rng.random((n, 1)) < share
+            return Items(
+                np.where(moved, vectors, before.vectors),
+                np.where(moved, before.accumulators + added, before.accumulators),
+            )
+
+        self.start = changed(None, 1)
+        self.workers = [changed(self.start, share) for share in (0.3, 0.6, 1, 0)]
+        self.since = changed(self.workers[1], 0.5)
+
+
 @pytest.mark.parametrize("rowwise", [True, False])
 @pytest.mark.parametrize("n_dims", [1, 2, 31, 33, 100, 1024, 1500])
 def test_the_compiled_functions_do_what_the_oracle_does(n_dims: int, rowwise: bool) -> None:
-    rng = np.random.default_rng(n_dims)
-    n, stride = 60, -(-n_dims // 16) * 16
-
-    def changed(before: Items | None, share: float) -> Items:
-        """Vectors of a length of about 1, of which some are not the same as before."""
-        vectors = np.zeros((n, stride), dtype=np.float32)
-        vectors[:, :n_dims] = rng.standard_normal((n, n_dims)) / n_dims**0.5
-        added = rng.random((n, 1 if rowwise else stride), dtype=np.float32)
-        if n_dims > 1 and not rowwise:  # an element that no gradient has moved
-            vectors[:, 0] = added[:, 0] = 0
-        if before is None:
-            added[::7] = 0
-            return Items(vectors, added)
-        moved = rng.random((n, 1)) < share
-        return Items(
-            np.where(moved, vectors, before.vectors),
-            np.where(moved, before.accumulators + added, before.accumulators),
-        )
-
-    start = changed(None, 1)
-    workers = [changed(start, share) for share in (0.3, 0.6, 1, 0)]
-    since = changed(workers[1], 0.5)
-    first = rows_of(start, n_dims)
+    case = Case(n_dims, rowwise=rowwise)
+    start, workers, since = case.start, case.workers, case.since
+    n, first = len(start.vectors), rows_of(start, n_dims)
     parcels = [pack(now, start, n_dims) for now in workers]
     changes = [exchange.changed(rows_of(now, n_dims), first) for now in workers]
     for parcel, expected in zip(parcels, changes, strict=True):
@@ -139,6 +150,60 @@ def test_the_compiled_functions_do_what_the_oracle_does(n_dims: int, rowwise: bo
         for found, before, of_own in ((taken, workers[1], {}), (now, since, own_rows)):
             wanted = exchange.arrived(rows_of(before, n_dims), expected, of_own, MAX_NORM)
             check_rows(dict(enumerate(rows_of(found, n_dims))), dict(enumerate(wanted)))
+
+
+@pytest.mark.parametrize("rowwise", [True, False])
+@pytest.mark.parametrize("n_dims", [1, 2, 31, 33, 100, 1024, 1500])
+def test_on_gpus_the_exchange_has_the_same_bits(
+    n_dims: int, rowwise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in_for_cupy.install(monkeypatch)
+    case = Case(n_dims, rowwise=rowwise)
+
+    def on_gpu(some: Items) -> Items:
+        return Items(*(stand_in_for_cupy.asarray(array) for array in some))
+
+    def check(on_device: Items, expected: Items) -> None:
+        for array, wanted in zip(on_device, expected, strict=True):
+            assert array.get().tobytes() == wanted.tobytes()
+
+    pairs = [(now, case.start) for now in case.workers]
+    # An element that is zero with another sign has changed, as for the compiled functions.
+    negative = case.workers[3].copy()
+    negative.vectors[3, 0] = -0.0
+    assert pack(negative, Items(abs(negative.vectors), negative.accumulators), n_dims).rows.size
+    pairs[3] = negative, case.start
+    parcels = [pack(*pair, n_dims) for pair in pairs]
+    gathered = [on_gpus.pack(*map(on_gpu, pair), n_dims) for pair in pairs]
+    for parcel, on_device in zip(parcels, gathered, strict=True):
+        assert np.flatnonzero(on_device.get()[:, -1]).tolist() == parcel.rows.tolist()
+    shared = case.start.copy()
+    shared_on_gpu = on_gpu(shared)
+    combined = combine(parcels, shared, MAX_NORM)
+    combined_on_gpu = on_gpus.combine(gathered, shared_on_gpu, MAX_NORM)
+    check(shared_on_gpu, shared)
+    # Of some rows at a time, as workers that gather have them.
+    begun = iter(range(0, len(shared.vectors), 7))
+
+    def gather(rows: Any) -> list[Any]:
+        begin = next(begun)
+        assert rows.get().tobytes() == gathered[1].get()[begin : begin + 7].tobytes()
+        return [each[begin : begin + 7] for each in gathered]
+
+    monkeypatch.setattr(_shard, "GATHERED_FLOATS", 7 * 4 * gathered[0].shape[1] + 1)
+    share = _shard.Share(on_gpu(case.start), MAX_NORM, on_gpus)
+    in_blocks = share.combine_gathered(gathered[1], gather, 4)
+    assert in_blocks.get().tobytes() == combined_on_gpu.get().tobytes()
+    check(share.combined, shared)
+    own = pack(case.since, case.workers[1], n_dims)
+    own_on_gpu = on_gpus.pack(on_gpu(case.since), on_gpu(case.workers[1]), n_dims)
+    for since, since_on_gpu in ((own, own_on_gpu), (None, None)):
+        taken, now = case.workers[1].copy(), case.since.copy()
+        both = on_gpu(taken), on_gpu(now)
+        arrive(taken, now, combined, since, MAX_NORM)
+        on_gpus.arrive(*both, combined_on_gpu, since_on_gpu, MAX_NORM)
+        check(both[0], taken)
+        check(both[1], now)
 
 
 def test_changes_are_added_in_the_order_of_the_workers() -> None:

@@ -34,7 +34,7 @@ from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, w
 from cml_fast.distributed._cluster import check_resources, connected, options_of
 from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Parcel
-from cml_fast.distributed._fit import _begin, _for_workers
+from cml_fast.distributed._fit import _begin, _for_workers, _gathers
 from cml_fast.distributed._likes import InFiles, likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import (
@@ -126,6 +126,9 @@ def test_states_are_accepted_after_some_epochs_and_at_the_end() -> None:
         ({}, {"address": "nowhere"}, "address must be 'HOST:PORT'"),
         ({"device": "cuda"}, {}, "resources reserve no GPU for the workers"),
         ({"device": "tpu"}, {}, "device must be one of .*, got 'tpu'"),
+        ({}, {"exchange": "mpi"}, "exchange must be one of .*, got 'mpi'"),
+        ({}, {"exchange": "nccl"}, "a whole GPU for each worker"),
+        ({}, {"exchange": "nccl", "resources": {"GPU": 0.5}}, "a whole GPU for each worker"),
         ({"warm_start": True}, {}, "trainer has warm_start=True"),
         ({"cov_weight": 1.0}, {}, "trainer has cov_weight=1.0"),
         ({"update": "async", "n_threads": 2}, {}, "update='async' and n_threads=2"),
@@ -139,6 +142,16 @@ def test_what_workers_cannot_do_is_refused(
     trainer = Trainer(temperature=0.3, user_retention=1.0, verbose=False, **hyperparameters)
     with pytest.raises(ValueError, match=message):
         fit(LIKES, trainer, **{"n_workers": 2, **arguments})
+
+
+def test_workers_gather_where_each_has_a_gpu_of_its_own() -> None:
+    one = {"CPU": 1.0, "GPU": 1.0}
+    assert _gathers("auto", "cuda", one, 2)
+    assert not _gathers("auto", "cuda", one, 1)  # there is nobody to gather from
+    assert not _gathers("auto", "cuda", {**one, "GPU": 0.5}, 2)
+    assert not _gathers("auto", "cpu", {"CPU": 1.0}, 2)
+    assert not _gathers("object_store", "cuda", one, 2)
+    assert _gathers("nccl", "cuda", one, 1)
 
 
 def test_what_is_reserved_by_the_names_of_ray() -> None:
@@ -446,12 +459,22 @@ def emulated_gpu(emulator: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(devices, "cuda_problem", lambda: None)
 
 
-def test_workers_on_gpus_come_to_what_those_on_cpus_come_to(emulated_gpu: None) -> None:
+@pytest.mark.parametrize("gathering", [None, "NCCL"])
+@pytest.mark.parametrize("optimizer", ["adagrad", "rowwise_adagrad"])
+def test_workers_on_gpus_come_to_what_those_on_cpus_come_to(
+    emulated_gpu: None, gathering: str | None, optimizer: str
+) -> None:
     options = {"n_dims": 10, "n_negatives": 8, "batch_size": 64, "ema_decay": 0.5, "n_threads": 1}
-    trainer = Trainer(**TRAINED, **options, verbose=False)
-    on_gpus, on_cpus = (simulated(LIKES, trainer, 2, 2, device=name) for name in ("cuda", "cpu"))
+    trainer = Trainer(**{**TRAINED, **options, "optimizer": optimizer}, verbose=False)
+    before = stand_in_for_cupy.traffic.to_host
+    on_gpus = simulated(LIKES, trainer, 3, 2, device="cuda", gathering=gathering)
+    n_bytes = stand_in_for_cupy.traffic.to_host - before
+    on_cpus = simulated(LIKES, trainer, 3, 2)
     for vectors, expected in zip(on_gpus, on_cpus, strict=True):
         np.testing.assert_array_equal(vectors, expected)
+    # Workers that gather copy nothing but the vectors at the end: own users, and all items each.
+    of_model = sum(array.nbytes for array in on_cpus) + 2 * on_cpus[1].nbytes
+    assert n_bytes == of_model if gathering else n_bytes > 3 * of_model
 
 
 def plan_for_gpus(precision: str) -> Plan:

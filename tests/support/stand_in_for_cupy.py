@@ -70,10 +70,13 @@ class DeviceArray(np.ndarray):
         if out:
             function(*values, out=tuple(_memory(each) for each in out), **options)
             return out[0]
-        result = function(*values, **options)
-        computed = empty(result.shape, result.dtype)
-        _memory(computed)[...] = result
-        return computed
+        return _computed(function(*values, **options))
+
+    def __array_namespace__(self, **_: Any) -> ModuleType:
+        return sys.modules["cupy"]
+
+    def any(self, axis: int) -> DeviceArray:  # type: ignore[override]
+        return _computed(_memory(self).any(axis=axis))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray) and not isinstance(value, DeviceArray):
@@ -84,6 +87,13 @@ class DeviceArray(np.ndarray):
 def _memory(array: DeviceArray) -> np.ndarray:
     assert isinstance(array, DeviceArray), type(array)
     return array.view(np.ndarray)
+
+
+def _computed(values: np.ndarray) -> DeviceArray:
+    """What the device has computed."""
+    array = empty(values.shape, values.dtype)
+    _memory(array)[...] = values
+    return array
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> DeviceArray:
@@ -101,6 +111,19 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> DeviceArray:
     array = empty(shape, dtype)
     array[...] = 0
     return array
+
+
+def empty_like(array: DeviceArray) -> DeviceArray:
+    return empty(array.shape, array.dtype)
+
+
+def zeros_like(array: DeviceArray) -> DeviceArray:
+    return zeros(array.shape, array.dtype)
+
+
+def where(condition: DeviceArray, chosen: DeviceArray, other: Any) -> DeviceArray:
+    other = _memory(other) if isinstance(other, DeviceArray) else other
+    return _computed(np.where(_memory(condition), _memory(chosen), other))
 
 
 def asarray(array: np.ndarray) -> DeviceArray:
@@ -211,7 +234,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the end of the test, the package finds this in place of CuPy and of a CUDA device."""
     module = ModuleType("cupy")
     functions = {"empty": empty, "zeros": zeros, "asarray": asarray, "dot": dot}
-    functions |= {"partition": partition, "argpartition": argpartition}
+    functions |= {"partition": partition, "argpartition": argpartition, "where": where}
+    functions |= {"empty_like": empty_like, "zeros_like": zeros_like}
+    functions |= {"sqrt": np.sqrt, "maximum": np.maximum}  # which call `__array_ufunc__`
     types = {name: getattr(np, name) for name in ("float32", "int32", "int64", "uint8")}
     # Each device has a current stream, at first the default one.
     streams: dict[int, Any] = {}

@@ -6,6 +6,9 @@ share of the items, if it has one, while it trains the next round. Parcels go fr
 through Ray's object store. The driver only says what depends on what, for all rounds of some epochs
 at once, and does so while the epochs before these are trained.
 
+Workers that gather (see `_gathering`) take one call a round: exchanging and combining what they
+changed is a part of their training.
+
 After some epochs nothing is on its way, and the workers hand out copies of their tables. If a
 worker is lost, Ray starts it again, and all workers go back to these copies, or where they are lost
 as well to the checkpoint, or to the beginning. What follows is the same to the bit, because what
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +40,7 @@ from ._worker import worker_class
 # How long lost workers may take to come back.
 SECONDS_TO_RESTART = 300.0
 SECONDS_BETWEEN_TRIES = 0.2
+SECONDS_TO_LEAVE = 10.0
 # How often the epochs up to a state are begun. A worker that is lost every time may need more
 # memory than it has.
 TRIES = 10
@@ -130,11 +135,22 @@ class Driver:
         self.history: list[EpochReport] = []
         make = worker_class(ray).options(max_restarts=-1, **options_of(resources))
         self._workers = [make.remote() for _ in range(plan.n_workers)]
-        problems = ray.get([self.call(w, "problem", __version__) for w in range(plan.n_workers)])
-        for problem in problems:
-            if problem is not None:
-                raise RuntimeError(f"{problem}; install the same version on all nodes")
+        problem = self._first_of_all("problem", __version__)
+        if problem is not None:
+            raise RuntimeError(f"{problem}; install the same version on all nodes")
         self._likes = [ray.put(some) for some in likes]
+
+    def gather_by(self, backend: str) -> str | None:
+        """Let workers gather what all changed by a backend; return why they cannot, or None.
+
+        To be called before `run`.
+        """
+        problem: str | None = self._first_of_all("gathering_problem", backend)
+        if problem is None:
+            self._plan = replace(
+                self._plan, gathering=backend, n_shares=1, name=f"cml_fast-{uuid.uuid4()}"
+            )
+        return problem
 
     def run(self, stored: dict[str, Any] | None, at_end: Callable[[], T]) -> T:
         """Train to the end, from a checkpoint's record if there is one.
@@ -152,7 +168,7 @@ class Driver:
             try:
                 if self._accepted.next_round < self._plan.rounds.total:
                     self._train()
-                return at_end()
+                result = at_end()
             except Exception as error:
                 self._check_lost(error)
                 if self._accepted.next_round != lost_at:
@@ -165,6 +181,16 @@ class Driver:
                         f"the last time: {error}"
                     ) from error
                 self._load()
+            else:
+                if self._plan.gathering:
+                    calls = [self.call(w, "leave") for w in range(self._plan.n_workers)]
+                    self._ray.wait(calls, num_returns=len(calls), timeout=SECONDS_TO_LEAVE)
+                return result
+
+    def _first_of_all(self, method: str, *arguments: Any) -> Any:
+        """What a method of the workers returns, of the first one that does not return None."""
+        calls = [self.call(w, method, *arguments) for w in range(self._plan.n_workers)]
+        return next((found for found in self._ray.get(calls) if found is not None), None)
 
     def stop(self) -> None:
         """Let go of the workers."""
@@ -226,7 +252,12 @@ class Driver:
         return Asked(end, calls, made, [(own, items) for own in users], written)
 
     def _combine(self, number: int, sent: Sequence[Any]) -> list[Any]:
-        """Combine what workers sent in a round; returns a call for each share of the items."""
+        """Combine what workers sent in a round; returns a call for each share of the items.
+
+        There are none if workers gather and combine themselves, as a part of their training.
+        """
+        if self._plan.gathering:
+            return []
         return [
             self.call(w, "combine", self._attempt, number, *(parcels[w + 1] for parcels in sent))
             for w in range(self._plan.n_shares)
@@ -348,6 +379,10 @@ class Driver:
         """Bring all workers to the accepted state, as soon as they are there."""
         exceptions = self._ray.exceptions
         deadline = time.monotonic() + SECONDS_TO_RESTART
+        if self._plan.gathering and self._attempt > 0:
+            # Some may wait for the lost one in a call that does not end.
+            for worker in self._workers:
+                self._ray.kill(worker, no_restart=False)
         while True:
             accepted = self._accepted
             self._attempt += 1

@@ -47,7 +47,7 @@ class Items(NamedTuple):
     def become(self, others: Items) -> None:
         """Take over all that others hold."""
         for array, other in zip(self, others, strict=True):
-            np.copyto(array, other)
+            array[...] = other
 
 
 class Parcel(NamedTuple):

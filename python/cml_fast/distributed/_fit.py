@@ -25,7 +25,7 @@ from .._training.reports import history_of
 from .._training.start import first_items, skip_users
 from .._validation.scalars import check_bool, check_choice, check_int, drawing_from
 from ..data import Dataset
-from ..errors import DataError
+from ..errors import DataError, DeviceUnavailable
 from ..model import Model
 from ..model_selection import Likes, likes_of
 from ..trainer import Trainer
@@ -40,6 +40,8 @@ from ._sharding import Rounds, default_epochs, default_rounds, default_shares, u
 
 # What may be another in a training that goes on.
 _OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
+EXCHANGES = ("auto", "object_store", "nccl")
+BACKEND = "NCCL"  # as Ray names it
 # Hyper-parameters that change nothing in the result.
 _FREE = ("device", "n_threads", "verbose")
 
@@ -53,6 +55,7 @@ def fit(
     resources: Mapping[str, float] = ...,
     address: str | None = ...,
     rounds_per_epoch: int | None = ...,
+    exchange: str = ...,
     checkpoint: str | None = ...,
     resume: bool = ...,
     callbacks: Any = ...,
@@ -67,6 +70,7 @@ def fit(
     resources: Mapping[str, float] = ...,
     address: str | None = ...,
     rounds_per_epoch: int | None = ...,
+    exchange: str = ...,
     checkpoint: str | None = ...,
     resume: bool = ...,
     callbacks: Any = ...,
@@ -80,6 +84,7 @@ def fit(
     resources: Mapping[str, float] = {"CPU": 1},
     address: str | None = None,
     rounds_per_epoch: int | None = None,
+    exchange: str = "auto",
     checkpoint: str | None = None,
     resume: bool = False,
     callbacks: Any = (),
@@ -113,6 +118,10 @@ def fit(
     rounds_per_epoch : int or None
         How often the workers' changes are combined in an epoch. None: as often as there are
         workers, at most four times.
+    exchange : {"auto", "object_store", "nccl"}
+        How workers exchange what they changed; the result is the same. "object_store": through the
+        memory of the CPUs and Ray's object store. "nccl": from GPU to GPU, by NVIDIA's NCCL and
+        Ray's collectives; each worker needs a whole GPU. "auto": by NCCL where that is there.
     checkpoint : str or None
         A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
         needed to go on in another process. It is written after every four epochs, or fewer if a
@@ -150,7 +159,7 @@ def fit(
         If the checkpoint is damaged.
     DeviceUnavailable
         If a worker that is to train on a GPU cannot use it, or not with the trainer's
-        ``precision``; the message says why.
+        ``precision``, or has no NCCL with ``exchange="nccl"``; the message says why.
     RuntimeError
         If a node has no cml_fast or another version, or lost workers do not come back.
     TrainingDiverged
@@ -192,6 +201,7 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
     own, device = _for_workers(trainer, needed), _device_of_workers(trainer, needed)
+    gathers = _gathers(exchange, device, needed, n_workers)
     train = likes_of(train)
     has_users = out is None or not isinstance(train, Dataset)
     inputs = check_fit_inputs(own, train, None, callbacks, None, None, has_users=has_users)
@@ -227,6 +237,14 @@ def fit(
             lambda report: [callback(trainer, report) for callback in inputs.callbacks],
         )
         try:
+            if gathers:
+                problem = driver.gather_by(BACKEND)
+                if problem is not None and exchange == "nccl":
+                    raise DeviceUnavailable(f"exchange='nccl' cannot be used: {problem}")
+                own._say(
+                    "workers exchange what they changed "
+                    + (f"through Ray's object store: {problem}" if problem else "by NCCL")
+                )
             if folder is None:
                 vectors = driver.run(stored, driver.vectors)
             else:
@@ -305,6 +323,20 @@ def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
             "update='sync', or leave GPU out of resources"
         )
     return "cuda"
+
+
+def _gathers(exchange: str, device: str, resources: dict[str, float], n_workers: int) -> bool:
+    """Whether workers are to gather what all changed on their GPUs, if they can."""
+    if check_choice("exchange", exchange, EXCHANGES) == "object_store":
+        return False
+    # NCCL refuses two members on one GPU.
+    have_gpus = device == "cuda" and resources["GPU"] == 1
+    if exchange == "nccl" and not have_gpus:
+        raise ValueError(
+            "exchange='nccl' needs a whole GPU for each worker: give resources={'GPU': 1}, or "
+            "leave exchange out"
+        )
+    return have_gpus and (n_workers > 1 or exchange == "nccl")
 
 
 def _begin(

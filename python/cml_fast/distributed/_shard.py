@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._compute.array_api import namespace_on
+from .._compute.array_api import namespace_of, namespace_on
 from .._compute.devices import choose_device
 from .._compute.kernels import launch_granularity, make_job
 from .._compute.settings import Settings
@@ -32,7 +33,8 @@ from .._training.retention import draw_back
 from .._training.scheduled import ScheduledJob
 from .._training.start import place_users
 from ..errors import DeviceUnavailable, TrainingDiverged
-from ._exchange import Items, Parcel, arrive, combine, pack
+from . import _exchange, _exchange_on_gpus
+from ._exchange import Items
 from ._sharding import Rounds, item_bounds
 
 
@@ -47,9 +49,15 @@ class Plan:
     rounds : Rounds
     n_workers : int
     n_shares : int
-        Of the items; worker w combines what all changed in share w, if there is one.
+        Of the items; worker w combines what all changed in share w, if there is one. 1 if all
+        workers gather.
     device : str
         Where each worker trains, "cpu" or "cuda".
+    gathering : str or None
+        The backend by which each worker gathers what all changed, and combines all items itself, on
+        its device. None: parcels for shares go through the memory of the CPU.
+    name : str
+        Of this training, unlike those of all others on the cluster.
     """
 
     settings: Settings
@@ -57,10 +65,18 @@ class Plan:
     n_workers: int
     n_shares: int
     device: str = "cpu"
+    gathering: str | None = None
+    name: str = ""
 
 
 class WorkerRestarted(RuntimeError):
     """A worker has begun anew, and is not where the driver thinks it is."""
+
+
+# What a worker gathers at a time, of all workers: 256 MB.
+GATHERED_FLOATS = 1 << 26
+# Get what all workers have, in their order.
+Gather = Callable[[Any], Sequence[Any]]
 
 
 @dataclass
@@ -75,17 +91,31 @@ class Share:
     combined : Items
         After the round that was combined last.
     max_norm : float
+    exchange : module
+        The arithmetic: see `Shard`.
     kept : dict of int to Parcel
         What this worker itself changed, by the rounds that have not been combined.
     """
 
     combined: Items
     max_norm: float
-    kept: dict[int, Parcel] = field(default_factory=dict)
+    exchange: ModuleType
+    kept: dict[int, Any] = field(default_factory=dict)
 
-    def combine(self, parcels: Sequence[Parcel]) -> Parcel:
+    def combine(self, parcels: Sequence[Any]) -> Any:
         """Combine what all workers changed of this share in the next round."""
-        return combine(parcels, self.combined, self.max_norm)
+        return self.exchange.combine(parcels, self.combined, self.max_norm)
+
+    def combine_gathered(self, own: Any, gather: Gather, n_workers: int) -> Any:
+        """The same, of all items, where workers gather: of so many rows at a time."""
+        n_rows = max(1, GATHERED_FLOATS // (n_workers * own.shape[1]))
+        result = namespace_of(own).empty_like(own)
+        for begin in range(0, len(own), n_rows):
+            end = begin + n_rows
+            result[begin:end] = self.exchange.combine(
+                gather(own[begin:end]), self.combined.part(begin, end), self.max_norm
+            )
+        return result
 
 
 def _check_cuda(precision: str) -> None:
@@ -134,7 +164,7 @@ class Shard:
     arrived : int
         Of how many rounds the changes of all workers have arrived: up to two fewer.
     share : Share or None
-        What this worker combines; None if there are fewer shares.
+        What this worker combines: all items if it gathers; None if there are fewer shares.
 
     Raises
     ------
@@ -148,6 +178,8 @@ class Shard:
         self.plan, self.number, self.likes = plan, number, likes
         self.next_round: int | None = None
         self._bounds = item_bounds(likes.shape[1], plan.n_shares)
+        # Parcels of one kind are arrays of the CPU, those of the other one of any device.
+        self._exchange: ModuleType = _exchange_on_gpus if plan.gathering else _exchange
         # No two workers draw the same negatives in the same order.
         sequence = np.random.SeedSequence([plan.settings.seed, number])
         self._seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -183,7 +215,8 @@ class Shard:
         if "mean_users" in snapshot:
             last = self.plan.rounds.epoch_of(next_round - 1)
             users = self.tables.padded(snapshot["mean_users"])[:, : settings.n_dims]
-            for entity, means in (("users", users), ("items", snapshot["mean_items"].copy())):
+            items = self._exchanged(self.tables.padded(snapshot["mean_items"]))
+            for entity, means in (("users", users), ("items", items[:, : settings.n_dims])):
                 self._averages[entity] = MovingAverages({entity: means}, 0, last)
         job = make_job(self.tables, self.likes, replace(settings, seed=self._seed))
         self._job = ScheduledJob(
@@ -196,15 +229,16 @@ class Shard:
         )
         arrays = self.tables.arrays
         self._trained = Items(arrays["items"], arrays["item_accumulators"])
-        # In the CPU's memory. Where the kernels train there, these are the same arrays.
-        self._now = Items(*map(self.tables.on_host, self._trained))
+        # Where the kernels train in the memory in which items are exchanged, the same arrays.
+        self._now = Items(*map(self._exchanged, self._trained))
         # At the start of the round; when changes arrive, as all workers have them.
         self._start = self._now.copy()
-        self._own: list[Parcel] = []
+        self._own: list[Any] = []
         self.share = None
-        if self.number < self.plan.n_shares:
-            own = self._now.part(*self._bounds[self.number : self.number + 2]).copy()
-            self.share = Share(own, settings.max_norm)
+        share = 0 if self.plan.gathering else self.number
+        if share < self.plan.n_shares:
+            own = self._now.part(*self._bounds[share : share + 2]).copy()
+            self.share = Share(own, settings.max_norm, self._exchange)
         self.next_round = self.arrived = next_round
 
     def snapshot(self, entity: str) -> Snapshot:
@@ -225,7 +259,7 @@ class Shard:
 
     # --- a round -------------------------------------------------------------------------------
 
-    def train(self, number: int) -> tuple[Counters, list[Parcel]]:
+    def train(self, number: int) -> tuple[Counters, list[Any]]:
         """Train the own samples of a round; return a parcel for each share of the items."""
         # What was trained before may still be on its way, but not what was trained before that.
         self._expect(number, self.next_round == number <= self.arrived + 1)
@@ -244,17 +278,19 @@ class Shard:
                 f"epoch {plan.rounds.epoch_of(number)}: an update of worker {self.number} was not "
                 "finite and was refused; training stopped. Lower learning_rate"
             )
-        self._now = Items(*map(self.tables.on_host, self._trained))
+        self._now = Items(*map(self._exchanged, self._trained))
         self._average("users", number, self.tables.arrays["users"])
         self.next_round = number + 1
         counters = Counters().plus(counters, time.perf_counter() - launched)
         self._own = [
-            pack(self._now.part(first, last), self._start.part(first, last), settings.n_dims)
+            self._exchange.pack(
+                self._now.part(first, last), self._start.part(first, last), settings.n_dims
+            )
             for first, last in zip(self._bounds[:-1], self._bounds[1:], strict=True)
         ]
         return counters, list(self._own)
 
-    def accept(self, number: int, parcels: Sequence[Parcel]) -> None:
+    def accept(self, number: int, parcels: Sequence[Any]) -> None:
         """Take over the combined rows of a round, of each share of the items.
 
         What was changed here in the next round, if that has been trained, is added to them.
@@ -268,9 +304,9 @@ class Shard:
                 items.part(*self._bounds[share : share + 2]) for items in (self._start, self._now)
             )
             own = self._own[share] if self._own else None
-            arrive(start, now, parcel, own, self.plan.settings.max_norm)
-        if self.plan.device == "cuda":
-            for array, items in zip(self._trained, self._now, strict=True):
+            self._exchange.arrive(start, now, parcel, own, self.plan.settings.max_norm)
+        for array, items in zip(self._trained, self._now, strict=True):
+            if array is not items:
                 array[...] = namespace_on("cuda").asarray(items)
         # Without what is on its way, these are the same for all workers.
         self._average("items", number, self._start.vectors)
@@ -298,6 +334,10 @@ class Shard:
             self._averages[entity] = MovingAverages.of(vectors, epoch)
 
     def _means(self, entity: str) -> np.ndarray:
-        """In the CPU's memory, where those of the items are always."""
+        """In the CPU's memory."""
         means = self._averages[entity].arrays[entity]
-        return means if entity == "items" else self.tables.on_host(means)
+        return self.tables.on_host(means) if hasattr(means, "get") else means
+
+    def _exchanged(self, array: Any) -> Any:
+        """An array of the tables' device, in the memory in which items are exchanged."""
+        return array if self.plan.gathering else self.tables.on_host(array)

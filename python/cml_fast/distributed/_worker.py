@@ -15,12 +15,16 @@ def worker_class(ray: Any) -> Any:
     class Worker:
         """Holds a `Shard`. After a restart it is empty until `load`.
 
-        One thread combines, another one does everything else, both in the order of the calls.
+        One thread combines, another one does everything else, both in the order of the calls. A
+        worker that gathers what all changed combines it at once, before it trains the next round:
+        from GPU to GPU that takes little time.
         """
 
         def __init__(self) -> None:
             self.shard: Any = None
             self.share: Any = None, None
+            self.group: Any = None
+            self.gathered: dict[int, Any] = {}  # combined rows that have not arrived, by rounds
 
         def problem(self, version: str) -> str | None:
             """Why this worker cannot train with others of a version, or None."""
@@ -35,6 +39,12 @@ def worker_class(ray: Any) -> Any:
             if __version__ != version:
                 return f"the worker's node {node} has cml_fast {__version__}, not {version}"
             return None
+
+        def gathering_problem(self, backend: str) -> str | None:
+            """Why this worker cannot gather what others changed by a backend, or None."""
+            from cml_fast.distributed._gathering import problem
+
+            return problem(backend)
 
         def pid(self) -> int:
             import os
@@ -56,6 +66,7 @@ def worker_class(ray: Any) -> Any:
             Before round 0: with a generator and items, as of `First`. What is still asked for of
             an earlier attempt is refused.
             """
+            from cml_fast.distributed._gathering import Group
             from cml_fast.distributed._likes import opened
             from cml_fast.distributed._shard import Shard
 
@@ -67,16 +78,34 @@ def worker_class(ray: Any) -> Any:
             else:
                 self.shard.restore({**users, **items}, next_round)
             self.share = attempt, self.shard.share
+            self.gathered.clear()
+            if plan.gathering:
+                name = f"{plan.name}-{attempt}"
+                self.group = Group(plan.gathering, name, plan.n_workers, number)
 
         def train(self, number: int, *arriving: Any) -> tuple[Any, ...]:
             """Return the counters of a round, and a parcel for each share of the items.
 
-            Before that, combined rows may arrive, those of the round before the last one.
+            Before that, combined rows may arrive, those of the round before the last one. A worker
+            that gathers sends no parcel this way.
             """
+            from cml_fast.distributed._shard import WorkerRestarted
+
             shard = self._loaded(number)
+            if number - 2 in self.gathered:
+                self.accept(number - 2)
             if arriving:
                 shard.accept(number - 2, arriving)
             counters, parcels = shard.train(number)
+            if self.group is not None:
+                (own,) = parcels
+                try:
+                    rows = shard.share.combine_gathered(own, self.group.gather, self.group.n)
+                except Exception as error:
+                    self.shard = None  # so that all else that was asked for is refused
+                    raise WorkerRestarted(f"others could not be reached: {error}") from error
+                self.gathered[number] = rows
+                return counters, None
             # The own one stays here, and so need not be copied to Ray's object store.
             if shard.share is not None:
                 shard.share.kept[number] = parcels[shard.number]
@@ -94,9 +123,14 @@ def worker_class(ray: Any) -> Any:
             own = share.kept.pop(number)
             return share.combine([own if parcel is None else parcel for parcel in parcels])
 
+        def leave(self) -> None:
+            """Leave the group, at the end of a training."""
+            self.group.leave()
+
         def accept(self, number: int, *parcels: Any) -> None:
-            """Take over the combined rows of all shares."""
-            self._loaded(number).accept(number, parcels)
+            """Take over the combined rows of all shares, or those that were gathered."""
+            shard = self._loaded(number)
+            shard.accept(number, parcels or [self.gathered.pop(number)])
 
         def snapshot(self, next_round: int, entity: str) -> Any:
             """True, and the tables of "users" or "items", which Ray copies before the next call."""
