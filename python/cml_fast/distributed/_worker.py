@@ -103,7 +103,7 @@ def worker_class(ray: Any) -> Any:
                     rows = shard.share.combine_gathered(own, self.group.gather, self.group.n)
                 except Exception as error:
                     self.shard = None  # so that all else that was asked for is refused
-                    raise WorkerRestarted(f"others could not be reached: {error}") from error
+                    raise WorkerRestarted(f"gathering failed: {error}") from error
                 self.gathered[number] = rows
                 return counters, None
             # The own one stays here, and so need not be copied to Ray's object store.
