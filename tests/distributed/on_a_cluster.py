@@ -233,26 +233,23 @@ def gathering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fit, "BACKEND", "in_ray")
 
 
-def test_workers_that_gather_come_to_the_same(
-    undisturbed: Model, gathering: None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    trainer = Trainer(**{**FEW, "verbose": True})
-    model = distributed.fit(TRAIN, trainer, n_workers=N_WORKERS, rounds_per_epoch=ROUNDS)
+def test_workers_that_gather_come_to_the_same(undisturbed: Model, gathering: None) -> None:
+    model = trained()
     assert sha256(model) == sha256(undisturbed)
     assert model.history == undisturbed.history
-    assert "cml_fast: workers exchange what they changed by NCCL" in capfd.readouterr().err
 
 
-def test_workers_that_cannot_gather_exchange_through_the_object_store(
-    undisturbed: Model, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_an_error_of_a_worker_ends_the_training_of_those_that_wait(
+    cluster: str, gathering: None
 ) -> None:
+    with pytest.raises(TrainingDiverged, match=r"an update of worker \d was not finite"):
+        distributed.fit(TRAIN, Trainer(**{**FEW, "learning_rate": 1e38}), n_workers=N_WORKERS)
+
+
+def test_workers_that_cannot_gather_say_why(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fit, "_gathers", lambda *_: True)
-    trainer = Trainer(**{**FEW, "verbose": True})
-    arguments: Any = {"n_workers": N_WORKERS, "rounds_per_epoch": ROUNDS}
-    assert sha256(distributed.fit(TRAIN, trainer, **arguments)) == sha256(undisturbed)
-    assert "through Ray's object store: NCCL is not there" in capfd.readouterr().err
     with pytest.raises(DeviceUnavailable, match="exchange='nccl' cannot be used: NCCL is not"):
-        distributed.fit(TRAIN, trainer, exchange="nccl", **arguments)
+        trained()
 
 
 # A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.

@@ -135,7 +135,7 @@ class Driver:
         self.history: list[EpochReport] = []
         make = worker_class(ray).options(max_restarts=-1, **options_of(resources))
         self._workers = [make.remote() for _ in range(plan.n_workers)]
-        problem = self._first_of_all("problem", __version__)
+        problem = self._problem("problem", __version__)
         if problem is not None:
             raise RuntimeError(f"{problem}; install the same version on all nodes")
         self._likes = [ray.put(some) for some in likes]
@@ -145,7 +145,7 @@ class Driver:
 
         To be called before `run`.
         """
-        problem: str | None = self._first_of_all("gathering_problem", backend)
+        problem = self._problem("gathering_problem", backend)
         if problem is None:
             self._plan = replace(
                 self._plan, gathering=backend, n_shares=1, name=f"cml_fast-{uuid.uuid4()}"
@@ -187,10 +187,10 @@ class Driver:
                     self._ray.wait(calls, num_returns=len(calls), timeout=SECONDS_TO_LEAVE)
                 return result
 
-    def _first_of_all(self, method: str, *arguments: Any) -> Any:
-        """What a method of the workers returns, of the first one that does not return None."""
+    def _problem(self, method: str, *arguments: Any) -> str | None:
+        """What a method of the workers says of the first one that has a problem; or None."""
         calls = [self.call(w, method, *arguments) for w in range(self._plan.n_workers)]
-        return next((found for found in self._ray.get(calls) if found is not None), None)
+        return next((problem for problem in self._ray.get(calls) if problem is not None), None)
 
     def stop(self) -> None:
         """Let go of the workers."""

@@ -40,7 +40,7 @@ from ._sharding import Rounds, default_epochs, default_rounds, default_shares, u
 
 # What may be another in a training that goes on.
 _OF_THE_ROUNDS = ("n_workers", "rounds_per_epoch")
-EXCHANGES = ("auto", "object_store", "nccl")
+EXCHANGES = ("object_store", "nccl")
 BACKEND = "NCCL"  # as Ray names it
 # Hyper-parameters that change nothing in the result.
 _FREE = ("device", "n_threads", "verbose")
@@ -84,7 +84,7 @@ def fit(
     resources: Mapping[str, float] = {"CPU": 1},
     address: str | None = None,
     rounds_per_epoch: int | None = None,
-    exchange: str = "auto",
+    exchange: str = "object_store",
     checkpoint: str | None = None,
     resume: bool = False,
     callbacks: Any = (),
@@ -118,10 +118,11 @@ def fit(
     rounds_per_epoch : int or None
         How often the workers' changes are combined in an epoch. None: as often as there are
         workers, at most four times.
-    exchange : {"auto", "object_store", "nccl"}
+    exchange : {"object_store", "nccl"}
         How workers exchange what they changed; the result is the same. "object_store": through the
-        memory of the CPUs and Ray's object store. "nccl": from GPU to GPU, by NVIDIA's NCCL and
-        Ray's collectives; each worker needs a whole GPU. "auto": by NCCL where that is there.
+        memory of the CPUs and Ray's object store, while they train the next round. "nccl": from GPU
+        to GPU, by NVIDIA's NCCL and Ray's collectives, before they go on; each worker needs a whole
+        GPU, and gets all items' changes of each other one.
     checkpoint : str or None
         A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
         needed to go on in another process. It is written after every four epochs, or fewer if a
@@ -201,7 +202,7 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
     own, device = _for_workers(trainer, needed), _device_of_workers(trainer, needed)
-    gathers = _gathers(exchange, device, needed, n_workers)
+    gathers = _gathers(exchange, device, needed)
     train = likes_of(train)
     has_users = out is None or not isinstance(train, Dataset)
     inputs = check_fit_inputs(own, train, None, callbacks, None, None, has_users=has_users)
@@ -239,12 +240,8 @@ def fit(
         try:
             if gathers:
                 problem = driver.gather_by(BACKEND)
-                if problem is not None and exchange == "nccl":
+                if problem is not None:
                     raise DeviceUnavailable(f"exchange='nccl' cannot be used: {problem}")
-                own._say(
-                    "workers exchange what they changed "
-                    + (f"through Ray's object store: {problem}" if problem else "by NCCL")
-                )
             if folder is None:
                 vectors = driver.run(stored, driver.vectors)
             else:
@@ -325,18 +322,17 @@ def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
     return "cuda"
 
 
-def _gathers(exchange: str, device: str, resources: dict[str, float], n_workers: int) -> bool:
-    """Whether workers are to gather what all changed on their GPUs, if they can."""
+def _gathers(exchange: str, device: str, resources: dict[str, float]) -> bool:
+    """Whether workers are to gather what all changed on their GPUs."""
     if check_choice("exchange", exchange, EXCHANGES) == "object_store":
         return False
     # NCCL refuses two members on one GPU.
-    have_gpus = device == "cuda" and resources["GPU"] == 1
-    if exchange == "nccl" and not have_gpus:
+    if device != "cuda" or resources["GPU"] != 1:
         raise ValueError(
             "exchange='nccl' needs a whole GPU for each worker: give resources={'GPU': 1}, or "
             "leave exchange out"
         )
-    return have_gpus and (n_workers > 1 or exchange == "nccl")
+    return True
 
 
 def _begin(

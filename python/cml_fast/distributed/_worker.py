@@ -16,8 +16,7 @@ def worker_class(ray: Any) -> Any:
         """Holds a `Shard`. After a restart it is empty until `load`.
 
         One thread combines, another one does everything else, both in the order of the calls. A
-        worker that gathers what all changed combines it at once, before it trains the next round:
-        from GPU to GPU that takes little time.
+        worker that gathers what all changed combines it before it goes on.
         """
 
         def __init__(self) -> None:
@@ -71,6 +70,7 @@ def worker_class(ray: Any) -> Any:
             from cml_fast.distributed._shard import Shard
 
             self.share = None, None
+            self.gathered.clear()
             if self.shard is None:
                 self.shard = Shard(plan, number, opened(likes))
             if next_round == 0:
@@ -78,7 +78,6 @@ def worker_class(ray: Any) -> Any:
             else:
                 self.shard.restore({**users, **items}, next_round)
             self.share = attempt, self.shard.share
-            self.gathered.clear()
             if plan.gathering:
                 name = f"{plan.name}-{attempt}"
                 self.group = Group(plan.gathering, name, plan.n_workers, number)
