@@ -8,6 +8,7 @@ import resource
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -171,9 +172,7 @@ def limited(name: str, kind: str, limit: int, path: str) -> None:
     """Do a large task with so many further bytes of address space, or files of at most so many."""
     folder = Path(path, SMALL.folder if name in WRITING else LARGE.folder)
     before = _content(folder)
-    thread = threading.Thread(target=int)  # at its end, the stacks of earlier ones are given back
-    thread.start()
-    thread.join()
+    _give_back_stacks()
     if kind == "AS":
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit += pages * os.sysconf("SC_PAGE_SIZE")
@@ -191,6 +190,19 @@ def limited(name: str, kind: str, limit: int, path: str) -> None:
     print(_judged(failure, folder, before, [str(one.message) for one in warned], kind))
     sys.stdout.flush()
     os._exit(GOOD)
+
+
+def _give_back_stacks() -> None:
+    """End a thread, which gives the stacks of earlier ones back to the system.
+
+    That happens after ``join`` has returned. Memory given back after the limit was set would add to
+    what the task may take.
+    """
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+    while len(os.listdir("/proc/self/task")) > 1:
+        time.sleep(0.001)
 
 
 def _judged(
