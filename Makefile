@@ -86,7 +86,7 @@ wheel: $(VENV)/installed-for-wheels
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist dist/built/*.whl
 	mv dist/built/*.tar.gz dist
 	rm -r dist/built
-	$(BIN)/python tests/build/try_wheel.py dist/*.whl
+	$(BIN)/python tests/packaging/try_wheel.py dist/*.whl
 
 tools: wheel
 	$(BIN)/python tests/integrations/run.py dist/*.whl

@@ -1,6 +1,6 @@
 """Try a wheel as its users will have it: in an empty environment, outside the checkout.
 
-python tests/build/try_wheel.py dist/cml_fast-*.whl
+python tests/packaging/try_wheel.py dist/cml_fast-*.whl
 """
 
 from __future__ import annotations
