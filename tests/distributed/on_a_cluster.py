@@ -116,43 +116,6 @@ def test_workers_come_to_what_they_come_to_in_one_process(undisturbed: Model) ->
     assert [epoch["pairs"] for epoch in undisturbed.history] == [TRAIN.matrix.nnz] * 6
 
 
-def test_workers_combine_a_round_while_they_train_the_next(
-    cluster: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Watched(_driver.Driver):
-        def _load(self) -> None:
-            super()._load()
-            ray.get([worker.__ray_call__.remote(wait_in_kernels) for worker in self._workers])
-
-    def wait_in_kernels(worker: Any) -> None:
-        """The kernels of a round do not run before the round before has been combined."""
-        import threading
-
-        share, shard, told = worker.share[1], worker.shard, threading.Condition()
-        combine, run = share.combine, shard._job.run
-        n_combined = 0
-
-        def combine_and_tell(parcels: Any) -> Any:
-            nonlocal n_combined
-            rows = combine(parcels)
-            with told:
-                n_combined += 1
-                told.notify()
-            return rows
-
-        def run_then(begin: int, end: int) -> Any:
-            with told:
-                assert told.wait_for(lambda: n_combined == shard.next_round, timeout=30)
-            return run(begin, end)
-
-        share.combine, shard._job.run = combine_and_tell, run_then
-
-    monkeypatch.setattr(_fit, "Driver", Watched)
-    learned = trained(2).with_popularity_bias(weight=0)
-    users, items = simulated(TRAIN, Trainer(**FEW), 2, ROUNDS)
-    assert sha256(learned) == hashlib.sha256(users.tobytes() + items.tobytes()).hexdigest()
-
-
 def test_killed_workers_change_nothing(undisturbed: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = [("load", 0, 0), ("train", 5, 1), ("snapshot", 8, 2), ("vectors", 12, 1)]
     killed = killing(monkeypatch, kills)
@@ -229,7 +192,7 @@ def gathering(monkeypatch: pytest.MonkeyPatch) -> None:
         return call(self, number, method, *arguments, **options)
 
     monkeypatch.setattr(_driver.Driver, "call", knowing)
-    monkeypatch.setattr(_fit, "_gathers", lambda *_: True)
+    monkeypatch.setattr(_fit, "_why_not_nccl", lambda *_: None)
     monkeypatch.setattr(_fit, "BACKEND", "in_ray")
 
 
@@ -237,6 +200,56 @@ def test_workers_that_gather_come_to_the_same(undisturbed: Model, gathering: Non
     model = trained()
     assert sha256(model) == sha256(undisturbed)
     assert model.history == undisturbed.history
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+def test_workers_combine_a_round_while_they_train_the_next(
+    cluster: str,
+    gathers: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if gathers:
+        request.getfixturevalue("gathering")
+
+    class Watched(_driver.Driver):
+        def _load(self) -> None:
+            super()._load()
+            ray.get([worker.__ray_call__.remote(wait_in_kernels) for worker in self._workers])
+
+    def wait_in_kernels(worker: Any) -> None:
+        """A round is not combined before the kernels of the next begin, nor do these end before."""
+        import threading
+
+        share, shard, told = worker.share[1], worker.shard, threading.Condition()
+        combine, run, rounds = share.combine, shard._job.run, worker.shard.plan.rounds
+        n_begun = n_combined = 0
+
+        def combine_and_tell(parcels: Any) -> Any:
+            nonlocal n_combined
+            is_last = rounds.accepted_after(n_combined) == n_combined + 1
+            with told:
+                assert told.wait_for(lambda: is_last or n_begun > n_combined + 1, timeout=30)
+            rows = combine(parcels)
+            with told:
+                n_combined += 1
+                told.notify_all()
+            return rows
+
+        def run_then(begin: int, end: int) -> Any:
+            nonlocal n_begun
+            with told:
+                n_begun = shard.next_round + 1
+                told.notify_all()
+                assert told.wait_for(lambda: n_combined == shard.next_round, timeout=30)
+            return run(begin, end)
+
+        share.combine, shard._job.run = combine_and_tell, run_then
+
+    monkeypatch.setattr(_fit, "Driver", Watched)
+    learned = trained(2).with_popularity_bias(weight=0)
+    users, items = simulated(TRAIN, Trainer(**FEW), 2, ROUNDS)
+    assert sha256(learned) == hashlib.sha256(users.tobytes() + items.tobytes()).hexdigest()
 
 
 def test_an_error_of_a_worker_ends_the_training_of_those_that_wait(
@@ -247,9 +260,9 @@ def test_an_error_of_a_worker_ends_the_training_of_those_that_wait(
 
 
 def test_workers_that_cannot_gather_say_why(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_fit, "_gathers", lambda *_: True)
+    monkeypatch.setattr(_fit, "_why_not_nccl", lambda *_: None)
     with pytest.raises(DeviceUnavailable, match="exchange='nccl' cannot be used: NCCL is not"):
-        trained()
+        trained(exchange="nccl")
 
 
 # A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.

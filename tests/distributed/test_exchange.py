@@ -152,6 +152,10 @@ def test_the_compiled_functions_do_what_the_oracle_does(n_dims: int, rowwise: bo
             check_rows(dict(enumerate(rows_of(found, n_dims))), dict(enumerate(wanted)))
 
 
+def on_gpu(some: Items) -> Items:
+    return Items(*(stand_in_for_cupy.asarray(array) for array in some))
+
+
 @pytest.mark.parametrize("rowwise", [True, False])
 @pytest.mark.parametrize("n_dims", [1, 2, 31, 33, 100, 1024, 1500])
 def test_on_gpus_the_exchange_has_the_same_bits(
@@ -159,9 +163,6 @@ def test_on_gpus_the_exchange_has_the_same_bits(
 ) -> None:
     stand_in_for_cupy.install(monkeypatch)
     case = Case(n_dims, rowwise=rowwise)
-
-    def on_gpu(some: Items) -> Items:
-        return Items(*(stand_in_for_cupy.asarray(array) for array in some))
 
     def check(on_device: Items, expected: Items) -> None:
         for array, wanted in zip(on_device, expected, strict=True):
@@ -176,25 +177,12 @@ def test_on_gpus_the_exchange_has_the_same_bits(
     parcels = [pack(*pair, n_dims) for pair in pairs]
     gathered = [on_gpus.pack(*map(on_gpu, pair), n_dims) for pair in pairs]
     for parcel, on_device in zip(parcels, gathered, strict=True):
-        assert np.flatnonzero(on_device.get()[:, -1]).tolist() == parcel.rows.tolist()
+        assert on_gpus.rows_of(on_device).get().tolist() == parcel.rows.tolist()
     shared = case.start.copy()
     shared_on_gpu = on_gpu(shared)
     combined = combine(parcels, shared, MAX_NORM)
     combined_on_gpu = on_gpus.combine(gathered, shared_on_gpu, MAX_NORM)
     check(shared_on_gpu, shared)
-    # Of some rows at a time, as workers that gather have them.
-    begun = iter(range(0, len(shared.vectors), 7))
-
-    def gather(rows: Any) -> list[Any]:
-        begin = next(begun)
-        assert rows.get().tobytes() == gathered[1].get()[begin : begin + 7].tobytes()
-        return [each[begin : begin + 7] for each in gathered]
-
-    monkeypatch.setattr(_shard, "GATHERED_FLOATS", 7 * 4 * gathered[0].shape[1] + 1)
-    share = _shard.Share(on_gpu(case.start), MAX_NORM, on_gpus)
-    in_blocks = share.combine_gathered(gathered[1], gather, 4)
-    assert in_blocks.get().tobytes() == combined_on_gpu.get().tobytes()
-    check(share.combined, shared)
     own = pack(case.since, case.workers[1], n_dims)
     own_on_gpu = on_gpus.pack(on_gpu(case.since), on_gpu(case.workers[1]), n_dims)
     for since, since_on_gpu in ((own, own_on_gpu), (None, None)):
@@ -204,6 +192,64 @@ def test_on_gpus_the_exchange_has_the_same_bits(
         on_gpus.arrive(*both, combined_on_gpu, since_on_gpu, MAX_NORM)
         check(both[0], taken)
         check(both[1], now)
+
+
+@pytest.mark.parametrize("n_dims", [1, 33])
+def test_workers_that_gather_combine_some_items_at_a_time(
+    n_dims: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that changed are sent, and room for as many as the most of one worker."""
+    stand_in_for_cupy.install(monkeypatch)
+    case = Case(n_dims, rowwise=True)
+    own, n_sent = 1, [0]
+    # Not the one that changed all items: of some blocks nobody changed any.
+    workers = [case.workers[at] for at in (0, 1, 3)]
+    parcels = [on_gpus.pack(on_gpu(now), on_gpu(case.start), n_dims) for now in workers]
+    rows = [on_gpus.rows_of(parcel).get() for parcel in parcels]
+    bounds = np.arange(0, 61, 2)
+    cuts = [np.searchsorted(each, bounds) for each in rows]
+    counts = np.diff(cuts)
+    assert (counts == 0).all(axis=0).any()
+    blocks = iter(np.flatnonzero((counts > 0).any(axis=0)))
+
+    def gather(sent: Any) -> list[Any]:
+        if sent.ndim == 1:
+            assert sent.get().tolist() == [5, *cuts[own]]
+            return [stand_in_for_cupy.asarray(np.append(5, each)) for each in cuts]
+        block = next(blocks)
+        rooms = np.zeros((3, counts[:, block].max(), n_dims + 2), dtype=np.float32)
+        for room, parcel, cut in zip(rooms, parcels, cuts, strict=True):
+            some = parcel.get()[cut[block] : cut[block + 1]]
+            room[: len(some)] = some
+        assert sent.get().tobytes() == rooms[own].tobytes()
+        n_sent[0] += len(sent)
+        return [stand_in_for_cupy.asarray(room) for room in rooms]
+
+    monkeypatch.setattr(_shard, "GATHERED_FLOATS", 2 * 3 * (n_dims + 2))
+    share, whole = (_shard.Share(on_gpu(case.start), MAX_NORM, on_gpus) for _ in range(2))
+    combined = share.combine_gathered(5, parcels[own], gather, 3)
+    assert next(blocks, None) is None
+    assert n_sent[0] < 60
+    assert combined.get().tobytes() == whole.combine(parcels).get().tobytes()
+    for found, expected in zip(share.combined, whole.combined, strict=True):
+        assert found.get().tobytes() == expected.get().tobytes()
+
+
+def test_workers_that_gather_different_rounds_do_not_combine_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand_in_for_cupy.install(monkeypatch)
+    case = Case(2, rowwise=True)
+    own = on_gpus.pack(on_gpu(case.workers[0]), on_gpu(case.start), 2)
+    share = _shard.Share(on_gpu(case.start), MAX_NORM, on_gpus)
+
+    def gather(sent: Any) -> list[Any]:
+        return [sent, stand_in_for_cupy.asarray(sent.get() + 1)]
+
+    with pytest.raises(RuntimeError, match=r"in round 5, others gather \[5, 6\]"):
+        share.combine_gathered(5, own, gather, 2)
+    for found, expected in zip(share.combined, case.start, strict=True):
+        assert found.get().tobytes() == expected.tobytes()
 
 
 def test_changes_are_added_in_the_order_of_the_workers() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,47 +11,64 @@ import pytest
 from cml_fast.distributed import _gathering
 
 
-def test_a_gpu_is_waited_for_before_and_after_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray copies what NCCL wrote in the stream that is current, and orders it with nothing else."""
+def test_one_thread_gathers_in_the_default_stream_and_another_one_works_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray copies what NCCL wrote in the default stream, and orders it with nothing else."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
     from ray.util import collective
 
     done: list[str] = []
 
-    @contextlib.contextmanager
-    def null() -> Iterator[None]:
-        done.append("the default stream becomes current")
-        yield
-        done.append("the default stream was current")
+    class Stream:
+        def __init__(self, non_blocking: bool) -> None:
+            self.name = "own stream" if non_blocking else "default stream"
 
-    def waiting_for(what: str) -> SimpleNamespace:
-        return SimpleNamespace(synchronize=lambda: done.append(f"wait for {what}"))
+        def __enter__(self) -> None:
+            done.append(f"the {self.name} becomes current")
+
+        def __exit__(self, *_: object) -> None:
+            done.append(f"the {self.name} was current")
+
+        def synchronize(self) -> None:
+            done.append(f"wait for the {self.name}")
 
     def allgather(found: list[Any], array: Any, name: str) -> None:
         done.append(f"gather {len(found)} by {name}")
         for number, each in enumerate(found):
             each[...] = array + number
 
-    cuda = SimpleNamespace(
-        get_current_stream=lambda: waiting_for("the current stream"),
-        Stream=SimpleNamespace(null=null()),
-        Device=lambda: waiting_for("the device"),
-    )
-    xp = SimpleNamespace(cuda=cuda, empty_like=np.empty_like)
-    monkeypatch.setattr(_gathering, "namespace_of", lambda array: xp)
+    null = Stream(non_blocking=False)
+    xp = SimpleNamespace(cuda=SimpleNamespace(Stream=Stream), empty_like=np.empty_like)
+    monkeypatch.setattr(Stream, "null", null, raising=False)
     monkeypatch.setattr(collective, "init_collective_group", lambda *group: done.append(f"{group}"))
     monkeypatch.setattr(collective, "allgather", allgather)
-    group = _gathering.Group("NCCL", "ours", 3, 1)
+    group = _gathering.Group("NCCL", "ours", 3, 1, xp)
     found = group.gather(np.arange(2.0))
+    group.wait()
+    with group.beside():
+        done.append("train")
     assert [each.tolist() for each in found] == [[0, 1], [1, 2], [2, 3]]
     assert done == [
+        "wait for the default stream",
         "(3, 1, 'NCCL', 'ours')",
-        "wait for the current stream",
-        "the default stream becomes current",
         "gather 3 by ours",
-        "the default stream was current",
-        "wait for the device",
+        "wait for the default stream",
+        "the own stream becomes current",
+        "train",
+        "the own stream was current",
+        "wait for the own stream",
     ]
+
+
+def test_arrays_of_the_cpu_need_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install cml-fast[ray]")
+    from ray.util import collective
+
+    monkeypatch.setattr(collective, "init_collective_group", lambda *group: None)
+    group = _gathering.Group("another", "ours", 1, 0, np)
+    with group.beside():
+        group.wait()
 
 
 def test_why_a_worker_cannot_gather(monkeypatch: pytest.MonkeyPatch) -> None:

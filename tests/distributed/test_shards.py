@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from cml_fast.distributed._checkpoint import read_arrays, recut, write_arrays, w
 from cml_fast.distributed._cluster import check_resources, connected, options_of
 from cml_fast.distributed._driver import Accepted, Driver
 from cml_fast.distributed._exchange import Parcel
-from cml_fast.distributed._fit import _begin, _for_workers, _gathers
+from cml_fast.distributed._fit import _begin, _choose_exchange, _for_workers, _why_not_nccl
 from cml_fast.distributed._likes import InFiles, likes_of_workers, opened
 from cml_fast.distributed._shard import Plan, Shard, WorkerRestarted
 from cml_fast.distributed._sharding import (
@@ -144,10 +145,50 @@ def test_what_workers_cannot_do_is_refused(
         fit(LIKES, trainer, **{"n_workers": 2, **arguments})
 
 
-def test_workers_gather_if_that_is_asked_for_and_each_has_a_gpu() -> None:
-    one = {"CPU": 1.0, "GPU": 1.0}
-    assert _gathers("nccl", "cuda", one)
-    assert not _gathers("object_store", "cuda", one)
+@pytest.mark.parametrize(
+    ("exchange", "n_workers", "device", "gpus", "problem"),
+    [
+        (None, 2, "cuda", 1, None),
+        ("nccl", 1, "cuda", 1, None),
+        (None, 1, "cuda", 1, "there is one"),
+        (None, 2, "cuda", 0.5, "workers share GPUs"),
+        (None, 2, "cpu", 0, "workers train on CPUs"),
+        ("object_store", 2, "cuda", 1, "exchange='object_store'"),
+    ],
+)
+def test_which_workers_can_exchange_by_nccl(
+    exchange: str | None, n_workers: int, device: str, gpus: float, problem: str | None
+) -> None:
+    assert _why_not_nccl(exchange, device, n_workers, {"CPU": 1.0, "GPU": gpus}) == problem
+
+
+@pytest.mark.parametrize(
+    ("exchange", "why_not", "on_one_node", "problem", "said"),
+    [
+        (None, None, True, None, "from GPU to GPU, by NCCL"),
+        (None, None, True, "there is no NCCL", "through the memory of the CPUs: there is no NCCL"),
+        (None, None, False, None, "through the memory of the CPUs: they are on several machines"),
+        ("nccl", None, False, None, "from GPU to GPU, by NCCL"),
+        (
+            None,
+            "workers share GPUs",
+            True,
+            None,
+            "through the memory of the CPUs: workers share GPUs",
+        ),
+    ],
+)
+def test_workers_exchange_by_nccl_where_it_is_there(
+    exchange: str | None, why_not: str | None, on_one_node: bool, problem: str | None, said: str
+) -> None:
+    asked: list[str] = []
+    driver: Any = SimpleNamespace(
+        on_one_node=lambda: on_one_node,
+        gather_by=lambda backend: asked.append(backend) or problem,
+    )
+    assert _choose_exchange(driver, exchange, why_not) == f"workers exchange {said}"
+    by_nccl = why_not is None and (on_one_node or exchange == "nccl")
+    assert asked == (["NCCL"] if by_nccl else [])
 
 
 def test_what_is_reserved_by_the_names_of_ray() -> None:

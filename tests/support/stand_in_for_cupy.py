@@ -121,6 +121,36 @@ def zeros_like(array: DeviceArray) -> DeviceArray:
     return zeros(array.shape, array.dtype)
 
 
+def full(shape: int, fill_value: Any, dtype: Any) -> DeviceArray:
+    array = empty(shape, dtype)
+    array[...] = fill_value
+    return array
+
+
+def arange(stop: int) -> DeviceArray:
+    return _computed(np.arange(stop))
+
+
+def concatenate(tup: list[DeviceArray], axis: int = 0) -> DeviceArray:
+    return _computed(np.concatenate([_memory(each) for each in tup], axis))
+
+
+def unique(ar: DeviceArray) -> DeviceArray:
+    return _computed(np.unique(_memory(ar)))
+
+
+def searchsorted(a: DeviceArray, v: DeviceArray) -> DeviceArray:
+    return _computed(np.searchsorted(_memory(a), _memory(v)))
+
+
+def flatnonzero(a: DeviceArray) -> DeviceArray:
+    return _computed(np.flatnonzero(_memory(a)))
+
+
+def ascontiguousarray(a: DeviceArray) -> DeviceArray:
+    return _computed(_memory(a))
+
+
 def where(condition: DeviceArray, chosen: DeviceArray, other: Any) -> DeviceArray:
     other = _memory(other) if isinstance(other, DeviceArray) else other
     return _computed(np.where(_memory(condition), _memory(chosen), other))
@@ -235,7 +265,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("cupy")
     functions = {"empty": empty, "zeros": zeros, "asarray": asarray, "dot": dot}
     functions |= {"partition": partition, "argpartition": argpartition, "where": where}
-    functions |= {"empty_like": empty_like, "zeros_like": zeros_like}
+    functions |= {"empty_like": empty_like, "zeros_like": zeros_like, "full": full}
+    functions |= {"arange": arange, "concatenate": concatenate, "unique": unique}
+    functions |= {"searchsorted": searchsorted, "flatnonzero": flatnonzero}
+    functions |= {"ascontiguousarray": ascontiguousarray}
     functions |= {"sqrt": np.sqrt, "maximum": np.maximum}  # which call `__array_ufunc__`
     types = {name: getattr(np, name) for name in ("float32", "int32", "int64", "uint8")}
     # Each device has a current stream, at first the default one.

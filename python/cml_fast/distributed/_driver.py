@@ -152,6 +152,11 @@ class Driver:
             )
         return problem
 
+    def on_one_node(self) -> bool:
+        """Whether all workers are on the same machine."""
+        nodes = [self.call(w, "node") for w in range(self._plan.n_workers)]
+        return len(set(self._ray.get(nodes))) == 1
+
     def run(self, stored: dict[str, Any] | None, at_end: Callable[[], T]) -> T:
         """Train to the end, from a checkpoint's record if there is one.
 
@@ -223,21 +228,22 @@ class Driver:
         everyone = range(self._plan.n_workers)
         end = rounds.accepted_after(first)
         calls: dict[int, list[Any]] = {}
-        combined: dict[int, list[Any]] = {}  # the shares of each round that have not arrived
+        combined: dict[int, list[Any]] = {}  # of each round that has not arrived
         sent: list[Any] = []
         for number in range(first, end):
-            arriving = combined.pop(number - 2, [])
+            arriving = combined.pop(number - 2, [[]] * self._plan.n_workers)
             before = sent
             sent = [
-                self.call(w, "train", number, *arriving, n_returns=n_shares + 1) for w in everyone
+                self.call(w, "train", number, *arriving[w], n_returns=n_shares + 1)
+                for w in everyone
             ]
             calls.setdefault(rounds.epoch_of(number), []).extend(parcels[0] for parcels in sent)
             if number > first:
                 combined[number - 1] = self._combine(number - 1, before)
         combined[end - 1] = self._combine(end - 1, sent)
         made = [
-            self.call(w, "accept", number, *shares)
-            for number, shares in combined.items()
+            self.call(w, "accept", number, *arriving[w])
+            for number, arriving in combined.items()
             for w in everyone
         ]
         copies = [self.call(w, "snapshot", end, "users", n_returns=2) for w in everyone]
@@ -252,16 +258,20 @@ class Driver:
         return Asked(end, calls, made, [(own, items) for own in users], written)
 
     def _combine(self, number: int, sent: Sequence[Any]) -> list[Any]:
-        """Combine what workers sent in a round; returns a call for each share of the items.
+        """Combine what workers sent in a round; returns what then arrives at each worker.
 
-        There are none if workers gather and combine themselves, as a part of their training.
+        That is a call for each share of the items, or the worker's own call if workers gather.
         """
-        if self._plan.gathering:
-            return []
-        return [
-            self.call(w, "combine", self._attempt, number, *(parcels[w + 1] for parcels in sent))
-            for w in range(self._plan.n_shares)
+        plan = self._plan
+        if plan.gathering is not None:
+            parcels_for = [own[1:] for own in sent]
+        else:
+            parcels_for = [[own[share + 1] for own in sent] for share in range(plan.n_shares)]
+        calls = [
+            self.call(w, "combine", self._attempt, number, *parcels)
+            for w, parcels in enumerate(parcels_for)
         ]
+        return [[call] for call in calls] if plan.gathering else [calls] * plan.n_workers
 
     def _wait_for(self, asked: Asked) -> None:
         """Tell of each epoch when it is over, and accept the state after them."""

@@ -4,8 +4,9 @@ The arithmetic is that of `_exchange`, in the same order, with the functions of 
 namespace: the rows stay where they are. Each worker gets the parcels of all and combines all items
 itself. A parcel is one array, because all of it is sent at once:
 
-    (n_items, n_dims + width + 1), float32: of each row how far it has moved, what its accumulators
-    have gained, and whether it was changed, 1 or 0; or, of combined rows, where they are now.
+    (m, n_dims + width + 1), float32: of m rows, in ascending order, how far each has moved and what
+    its accumulators have gained, or, of combined rows, where they are now; and in the last column
+    the number of the row, whose bits are those of an int32.
 """
 
 from __future__ import annotations
@@ -20,61 +21,68 @@ from ._exchange import Items
 
 
 def pack(now: Items, start: Items, n_dims: int) -> Any:
-    """How far the rows have moved since the start of the round: a parcel."""
-    xp, width = namespace_of(now.vectors), min(n_dims, now.accumulators.shape[1])
-    parcel = xp.empty((len(now.vectors), n_dims + width + 1), dtype=np.float32)
-    changed = xp.zeros(len(parcel), dtype=bool)
-    for array, before, to in zip(now, start, _parts(parcel, n_dims), strict=True):
-        columns = to.shape[1]
-        to[...] = array[:, :columns] - before[:, :columns]
+    """How far the rows that changed have moved since the start of the round: a parcel."""
+    xp, changed, exchanged = namespace_of(now.vectors), None, []
+    for array, before in zip(now, start, strict=True):
+        columns = min(n_dims, array.shape[1])
+        array, before = array[:, :columns], before[:, :columns]
         # At the edge of the ball a vector may come back to where it was; its accumulators do not.
-        bits, bits_before = (some[:, :columns].view(np.uint32) for some in (array, before))
-        changed |= (bits != bits_before).any(axis=1)
-    parcel[:, -1] = changed
-    return parcel
+        differs = (array.view(np.uint32) != before.view(np.uint32)).any(axis=1)
+        changed = differs if changed is None else changed | differs
+        exchanged.append((array, before))
+    rows = xp.flatnonzero(changed)
+    return _parcel([array[rows] - before[rows] for array, before in exchanged], rows)
 
 
 def combine(parcels: Sequence[Any], combined: Items, max_norm: float) -> Any:
     """Add what workers changed in a round to the combined rows; return a parcel of the new ones."""
     xp, n_dims = namespace_of(parcels[0]), _n_dims(parcels[0], combined)
-    result = xp.zeros_like(parcels[0])
+    rows = xp.unique(xp.concatenate([rows_of(parcel) for parcel in parcels]))
+    result = xp.zeros((len(rows), parcels[0].shape[1] - 1), dtype=np.float32)
+    counts = xp.zeros((len(rows), 1), dtype=np.float32)
     for parcel in parcels:
-        result += parcel
-    moved, added = _parts(result, n_dims)
-    counts = result[:, -1:]
-    vectors, sums = combined.vectors[:, :n_dims], combined.accumulators[:, : added.shape[1]]
+        at = xp.searchsorted(rows, rows_of(parcel))
+        result[at] += parcel[:, :-1]
+        counts[at] += np.float32(1)
+    moved, added = result[:, :n_dims], result[:, n_dims:]
+    sums = combined.accumulators[rows, : added.shape[1]]
     total = sums + added
-    of_a_worker = sums + added / xp.maximum(counts, np.float32(1))
+    of_a_worker = sums + added / counts
     # Where nothing is known, nothing has moved.
     moved *= xp.sqrt(of_a_worker / xp.maximum(total, np.finfo(np.float32).tiny))
-    moved += vectors
+    moved += combined.vectors[rows, :n_dims]
     _into_ball(moved, max_norm)
     added[...] = total
-    touched = counts > 0
-    for array, rows in ((vectors, moved), (sums, added)):
-        array[...] = xp.where(touched, rows, array)
-    result[:, -1:] = touched
-    return result
+    _put(combined, rows, result, n_dims)
+    return _parcel([result], rows)
 
 
 def arrive(start: Items, now: Items, parcel: Any, own: Any | None, max_norm: float) -> None:
     """Take over combined rows, and what has been changed here since, as `_exchange.arrive`."""
     xp, n_dims = namespace_of(parcel), _n_dims(parcel, now)
-    touched = parcel[:, -1:] > 0
-    rows = _parts(parcel, n_dims)
-    for array, combined in zip(start, rows, strict=True):
-        array = array[:, : combined.shape[1]]
-        array[...] = xp.where(touched, combined, array)
+    rows, values = rows_of(parcel), parcel[:, :-1]
+    _put(start, rows, values, n_dims)
     if own is not None:
-        vectors, sums = (
-            combined + moved for combined, moved in zip(rows, _parts(own, n_dims), strict=True)
-        )
-        _into_ball(vectors, max_norm)  # the kernels count on that
-        changed = own[:, -1:] > 0
-        rows = xp.where(changed, vectors, rows[0]), xp.where(changed, sums, rows[1])
-    for array, row in zip(now, rows, strict=True):
-        array = array[:, : row.shape[1]]
-        array[...] = xp.where(touched, row, array)
+        place = xp.full(len(now.vectors), -1, dtype=np.int64)  # of each row in the own parcel
+        place[rows_of(own)] = xp.arange(len(own))
+        at = place[rows]
+        both = xp.flatnonzero(at >= 0)
+        sums = values[both] + own[at[both], :-1]
+        _into_ball(sums[:, :n_dims], max_norm)  # the kernels count on that
+        values = values.copy()
+        values[both] = sums
+    _put(now, rows, values, n_dims)
+
+
+def rows_of(parcel: Any) -> Any:
+    """The numbers of the rows, (m,) int32."""
+    return namespace_of(parcel).ascontiguousarray(parcel[:, -1]).view(np.int32)
+
+
+def _parcel(values: list[Any], rows: Any) -> Any:
+    xp = namespace_of(rows)
+    numbers = rows.astype(np.int32)[:, None].view(np.float32)
+    return xp.concatenate([*values, numbers], axis=1)
 
 
 def _n_dims(parcel: Any, items: Items) -> int:
@@ -83,9 +91,9 @@ def _n_dims(parcel: Any, items: Items) -> int:
     return columns - 1 if items.accumulators.shape[1] == 1 else columns // 2
 
 
-def _parts(parcel: Any, n_dims: int) -> tuple[Any, Any]:
-    """The vectors and the accumulators of a parcel (views)."""
-    return parcel[:, :n_dims], parcel[:, n_dims:-1]
+def _put(items: Items, rows: Any, values: Any, n_dims: int) -> None:
+    items.vectors[rows, :n_dims] = values[:, :n_dims]
+    items.accumulators[rows, : values.shape[1] - n_dims] = values[:, n_dims:]
 
 
 def _into_ball(rows: Any, max_norm: float) -> None:

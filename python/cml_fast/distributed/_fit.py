@@ -55,7 +55,7 @@ def fit(
     resources: Mapping[str, float] = ...,
     address: str | None = ...,
     rounds_per_epoch: int | None = ...,
-    exchange: str = ...,
+    exchange: str | None = ...,
     checkpoint: str | None = ...,
     resume: bool = ...,
     callbacks: Any = ...,
@@ -70,7 +70,7 @@ def fit(
     resources: Mapping[str, float] = ...,
     address: str | None = ...,
     rounds_per_epoch: int | None = ...,
-    exchange: str = ...,
+    exchange: str | None = ...,
     checkpoint: str | None = ...,
     resume: bool = ...,
     callbacks: Any = ...,
@@ -84,7 +84,7 @@ def fit(
     resources: Mapping[str, float] = {"CPU": 1},
     address: str | None = None,
     rounds_per_epoch: int | None = None,
-    exchange: str = "object_store",
+    exchange: str | None = None,
     checkpoint: str | None = None,
     resume: bool = False,
     callbacks: Any = (),
@@ -118,11 +118,12 @@ def fit(
     rounds_per_epoch : int or None
         How often the workers' changes are combined in an epoch. None: as often as there are
         workers, at most four times.
-    exchange : {"object_store", "nccl"}
-        How workers exchange what they changed; the result is the same. "object_store": through the
-        memory of the CPUs and Ray's object store, while they train the next round. "nccl": from GPU
-        to GPU, by NVIDIA's NCCL and Ray's collectives, before they go on; each worker needs a whole
-        GPU, and gets all items' changes of each other one.
+    exchange : {"object_store", "nccl"} or None
+        How workers exchange what they changed, while they train the next round; the result is the
+        same. "object_store": through the memory of the CPUs and Ray's object store. "nccl": from
+        GPU to GPU, by NVIDIA's NCCL and Ray's collectives; each worker needs a whole GPU. None:
+        "nccl" if that is so, NCCL is there, and all workers are on one machine. On a network each
+        worker would get the changes of all others, and not only those of its share of the items.
     checkpoint : str or None
         A path or URI for `pyarrow.fs`, which driver and workers can reach: a folder for all that is
         needed to go on in another process. It is written after every four epochs, or fewer if a
@@ -202,7 +203,7 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the folder to go on from")
     own, device = _for_workers(trainer, needed), _device_of_workers(trainer, needed)
-    gathers = _gathers(exchange, device, needed)
+    why_not = _why_not_nccl(exchange, device, n_workers, needed)
     train = likes_of(train)
     has_users = out is None or not isinstance(train, Dataset)
     inputs = check_fit_inputs(own, train, None, callbacks, None, None, has_users=has_users)
@@ -238,10 +239,9 @@ def fit(
             lambda report: [callback(trainer, report) for callback in inputs.callbacks],
         )
         try:
-            if gathers:
-                problem = driver.gather_by(BACKEND)
-                if problem is not None:
-                    raise DeviceUnavailable(f"exchange='nccl' cannot be used: {problem}")
+            said = _choose_exchange(driver, exchange, why_not)
+            if device == "cuda":
+                own._say(said)
             if folder is None:
                 vectors = driver.run(stored, driver.vectors)
             else:
@@ -322,17 +322,41 @@ def _device_of_workers(trainer: Trainer, resources: dict[str, float]) -> str:
     return "cuda"
 
 
-def _gathers(exchange: str, device: str, resources: dict[str, float]) -> bool:
-    """Whether workers are to gather what all changed on their GPUs."""
-    if check_choice("exchange", exchange, EXCHANGES) == "object_store":
-        return False
-    # NCCL refuses two members on one GPU.
-    if device != "cuda" or resources["GPU"] != 1:
+def _why_not_nccl(
+    exchange: str | None, device: str, n_workers: int, resources: dict[str, float]
+) -> str | None:
+    """Why workers should not exchange by NCCL, as far as is known before they begin, or None."""
+    if exchange is not None:
+        check_choice("exchange", exchange, EXCHANGES)
+    if exchange == "object_store":
+        return "exchange='object_store'"
+    if device != "cuda":
+        reason = "workers train on CPUs"
+    elif resources["GPU"] != 1:  # NCCL refuses two members on one GPU
+        reason = "workers share GPUs"
+    elif n_workers == 1 and exchange is None:
+        reason = "there is one"
+    else:
+        return None
+    if exchange == "nccl":
         raise ValueError(
-            "exchange='nccl' needs a whole GPU for each worker: give resources={'GPU': 1}, or "
-            "leave exchange out"
+            f"exchange='nccl' needs a whole GPU for each worker, and {reason}: give "
+            "resources={'GPU': 1}, or leave exchange out"
         )
-    return True
+    return reason
+
+
+def _choose_exchange(driver: Driver, exchange: str | None, why_not: str | None) -> str:
+    """Let workers exchange by NCCL, unless it is known ``why_not``; say how they do, and why."""
+    if why_not is None and exchange is None and not driver.on_one_node():
+        why_not = "they are on several machines"
+    if why_not is None:
+        why_not = driver.gather_by(BACKEND)
+        if why_not is not None and exchange == "nccl":
+            raise DeviceUnavailable(f"exchange='nccl' cannot be used: {why_not}")
+    if why_not is None:
+        return "workers exchange from GPU to GPU, by NCCL"
+    return f"workers exchange through the memory of the CPUs: {why_not}"
 
 
 def _begin(

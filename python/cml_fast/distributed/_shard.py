@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._compute.array_api import namespace_of, namespace_on
+from .._compute.array_api import namespace_of, namespace_on, to_numpy
 from .._compute.devices import choose_device
 from .._compute.kernels import launch_granularity, make_job
 from .._compute.settings import Settings
@@ -106,16 +106,30 @@ class Share:
         """Combine what all workers changed of this share in the next round."""
         return self.exchange.combine(parcels, self.combined, self.max_norm)
 
-    def combine_gathered(self, own: Any, gather: Gather, n_workers: int) -> Any:
-        """The same, of all items, where workers gather: of so many rows at a time."""
-        n_rows = max(1, GATHERED_FLOATS // (n_workers * own.shape[1]))
-        result = namespace_of(own).empty_like(own)
-        for begin in range(0, len(own), n_rows):
-            end = begin + n_rows
-            result[begin:end] = self.exchange.combine(
-                gather(own[begin:end]), self.combined.part(begin, end), self.max_norm
-            )
-        return result
+    def combine_gathered(self, number: int, own: Any, gather: Gather, n_workers: int) -> Any:
+        """The same, of all items, where workers gather: of so many items at a time.
+
+        What is gathered at once has one shape. So how many rows each worker has changed of these
+        items is gathered first, and then as many rows as the most of these, of each.
+        """
+        xp, n_items = namespace_of(own), len(self.combined.vectors)
+        step = max(1, GATHERED_FLOATS // (n_workers * own.shape[1]))
+        bounds = np.append(np.arange(0, n_items, step), n_items)
+        cuts = xp.searchsorted(self.exchange.rows_of(own), xp.asarray(bounds))
+        of_all = gather(xp.concatenate([xp.asarray(np.array([number])), cuts]))
+        numbers, cuts_of_all = np.split(np.stack([to_numpy(each) for each in of_all]), [1], axis=1)
+        if (numbers != number).any():
+            raise RuntimeError(f"in round {number}, others gather {numbers.ravel().tolist()}")
+        combined = [own[:0]]
+        own_cuts = to_numpy(cuts)
+        for block, counts in enumerate(np.diff(cuts_of_all).T):
+            if counts.any():
+                begin, end = own_cuts[block : block + 2]
+                room = xp.zeros((counts.max(), own.shape[1]), dtype=np.float32)
+                room[: end - begin] = own[begin:end]
+                parcels = [each[:n] for each, n in zip(gather(room), counts, strict=True)]
+                combined.append(self.combine(parcels))
+        return xp.concatenate(combined)
 
 
 def _check_cuda(precision: str) -> None:

@@ -11,18 +11,18 @@ from typing import Any
 
 def worker_class(ray: Any) -> Any:
     """The actor class of workers."""
+    import contextlib
 
     class Worker:
         """Holds a `Shard`. After a restart it is empty until `load`.
 
-        One thread combines, another one does everything else, both in the order of the calls. A
-        worker that gathers what all changed combines it before it goes on.
+        One thread combines, another one does everything else, both in the order of the calls.
         """
 
         def __init__(self) -> None:
             self.shard: Any = None
             self.share: Any = None, None
-            self.group: Any = None
+            self.group: Any = None  # if it gathers
             self.gathered: dict[int, Any] = {}  # combined rows that have not arrived, by rounds
 
         def problem(self, version: str) -> str | None:
@@ -45,6 +45,9 @@ def worker_class(ray: Any) -> Any:
 
             return problem(backend)
 
+        def node(self) -> str:
+            return str(ray.get_runtime_context().get_node_id())
+
         def pid(self) -> int:
             import os
 
@@ -65,6 +68,7 @@ def worker_class(ray: Any) -> Any:
             Before round 0: with a generator and items, as of `First`. What is still asked for of
             an earlier attempt is refused.
             """
+            from cml_fast._compute.array_api import namespace_on
             from cml_fast.distributed._gathering import Group
             from cml_fast.distributed._likes import opened
             from cml_fast.distributed._shard import Shard
@@ -80,47 +84,47 @@ def worker_class(ray: Any) -> Any:
             self.share = attempt, self.shard.share
             if plan.gathering:
                 name = f"{plan.name}-{attempt}"
-                self.group = Group(plan.gathering, name, plan.n_workers, number)
+                xp = namespace_on(plan.device)
+                self.group = Group(plan.gathering, name, plan.n_workers, number, xp)
 
         def train(self, number: int, *arriving: Any) -> tuple[Any, ...]:
             """Return the counters of a round, and a parcel for each share of the items.
 
-            Before that, combined rows may arrive, those of the round before the last one. A worker
-            that gathers sends no parcel this way.
+            Before that, combined rows may arrive, those of the round before the last one.
             """
-            from cml_fast.distributed._shard import WorkerRestarted
-
-            shard = self._loaded(number)
-            if number - 2 in self.gathered:
-                self.accept(number - 2)
             if arriving:
-                shard.accept(number - 2, arriving)
-            counters, parcels = shard.train(number)
-            if self.group is not None:
-                (own,) = parcels
-                try:
-                    rows = shard.share.combine_gathered(own, self.group.gather, self.group.n)
-                except Exception as error:
-                    self.shard = None  # so that all else that was asked for is refused
-                    raise WorkerRestarted(f"gathering failed: {error}") from error
-                self.gathered[number] = rows
-                return counters, None
+                self.accept(number - 2, *arriving)
+            shard = self._loaded(number)
+            with self._beside_the_gathering():
+                counters, parcels = shard.train(number)
             # The own one stays here, and so need not be copied to Ray's object store.
             if shard.share is not None:
-                shard.share.kept[number] = parcels[shard.number]
-                parcels[shard.number] = None
+                own = 0 if self.group is not None else shard.number
+                shard.share.kept[number], parcels[own] = parcels[own], None
             return (counters, *parcels)
 
         @ray.method(concurrency_group="combining")  # type: ignore[untyped-decorator]
         def combine(self, attempt: int, number: int, *parcels: Any) -> Any:
-            """Return the combined rows of the own share of the items."""
+            """Return the combined rows of the own share of the items.
+
+            A worker that gathers gets the parcels of the others now, and keeps the rows.
+            """
             from cml_fast.distributed._shard import WorkerRestarted
 
             loaded, share = self.share
             if loaded != attempt:
                 raise WorkerRestarted(f"the worker does not combine round {number}")
             own = share.kept.pop(number)
-            return share.combine([own if parcel is None else parcel for parcel in parcels])
+            if self.group is None:
+                return share.combine([own if parcel is None else parcel for parcel in parcels])
+            try:
+                rows = share.combine_gathered(number, own, self.group.gather, self.group.n)
+                self.group.wait()
+            except Exception as error:
+                self.shard = None  # so that all else that was asked for is refused
+                raise WorkerRestarted(f"gathering failed: {error}") from error
+            self.gathered[number] = rows
+            return None
 
         def leave(self) -> None:
             """Leave the group, at the end of a training."""
@@ -129,7 +133,9 @@ def worker_class(ray: Any) -> Any:
         def accept(self, number: int, *parcels: Any) -> None:
             """Take over the combined rows of all shares, or those that were gathered."""
             shard = self._loaded(number)
-            shard.accept(number, parcels or [self.gathered.pop(number)])
+            rows = parcels if self.group is None else [self.gathered.pop(number)]
+            with self._beside_the_gathering():
+                shard.accept(number, rows)
 
         def snapshot(self, next_round: int, entity: str) -> Any:
             """True, and the tables of "users" or "items", which Ray copies before the next call."""
@@ -161,6 +167,9 @@ def worker_class(ray: Any) -> Any:
             users = shard.vectors()[0]
             users = np.pad(users, [(0, 0), (0, n_columns - users.shape[1])])
             return write_users(folder, shard.number, users, ids, counts)
+
+        def _beside_the_gathering(self) -> Any:
+            return contextlib.nullcontext() if self.group is None else self.group.beside()
 
         def _at(self, number: int) -> Any:
             """The shard, if nothing is on its way to it and round ``number`` is next."""
