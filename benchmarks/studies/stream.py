@@ -1,7 +1,6 @@
 """How well `Trainer.partial_fit` keeps up with a stream of days, beside a full retraining each day.
 
-    python -m benchmarks.studies.stream --streams drift ml-latest-small --seeds 3
-    python -m benchmarks.studies.stream --streams gowalla --seeds 3 --days 2
+    python -m benchmarks.studies.stream --streams drift ml-latest-small gowalla
 
 Three streams:
 
@@ -21,13 +20,13 @@ A retraining is `Trainer().fit` on all likes so far, which chooses the temperatu
 from __future__ import annotations
 
 import argparse
+import itertools
 import pickle
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,8 @@ SETTINGS = {"n_threads": 1, "device": "cpu", "verbose": False}
 FIXED = {**SETTINGS, "temperature": 0.3, "user_retention": 1.0}
 RECALL, NDCG = 50, 20
 DIGITS = 4
-METRICS = ("recall", "ndcg", "cpu_seconds")
+QUALITY = ("recall", "ndcg")
+METRICS = (*QUALITY, "cpu_seconds")
 RETRAINED, CHOICES_KEPT = "retrained", "retrained, choices kept"
 N_DAYS = {"drift": 8, "ml-latest-small": 8, "gowalla": 2}
 GOWALLA_USERS = 10_000  # the first third
@@ -94,7 +94,7 @@ def drifting(seed: int, n_days: int, folder: Path) -> Iterator[Day]:
         days.append((np.repeat(active, LIKES_A_DAY), liked.ravel()))
     before = [np.concatenate(parts) for parts in zip(*days[:DAYS_BEFORE], strict=True)]
     known = [before, *days[DAYS_BEFORE:]]
-    for new, following in pairwise(known):
+    for new, following in itertools.pairwise(known):
         yield Day(Interactions.from_arrays(*new), Interactions.from_arrays(*following))
 
 
@@ -216,10 +216,26 @@ def summary(runs: list[dict[str, list[dict[str, float]]]]) -> dict[str, Any]:
     return result
 
 
+def by_day(
+    runs: list[dict[str, list[dict[str, float]]]],
+) -> dict[str, dict[str, list[list[float]]]]:
+    """Quality after each day as a share of a retraining: mean over seeds and its standard error."""
+    result: dict[str, dict[str, list[list[float]]]] = {}
+    for variant in runs[0]:
+        result[variant] = {what: [] for what in QUALITY}
+        for day, what in itertools.product(range(len(runs[0][variant])), QUALITY):
+            shares = [rows[variant][day][what] / rows[RETRAINED][day][what] for rows in runs]
+            error = statistics.stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+            result[variant][what].append(
+                [round(statistics.mean(shares), DIGITS), round(error, DIGITS)]
+            )
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--streams", nargs="+", choices=STREAMS, default=["drift"])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--days", type=int)
     parser.add_argument("--epochs", type=int, nargs="+", default=[PARTIAL_EPOCHS])
     parser.add_argument("--replay", type=float, nargs="+", default=[REPLAY])
@@ -239,10 +255,7 @@ def main() -> None:
             "days": n_days,
             "seeds": options.seeds,
             "shares of a retraining: mean, least, largest": summary(runs),
-            "each day, seed 0": {
-                variant: {what: [round(row[what], DIGITS) for row in rows] for what in rows[0]}
-                for variant, rows in runs[0].items()
-            },
+            "after each day: mean over seeds, standard error": by_day(runs),
         }
         print(results_file.dumps(result[name]["shares of a retraining: mean, least, largest"]))
     print(results_file.write(MODULE, result, options.out), file=sys.stderr)

@@ -392,12 +392,26 @@ def test_stream(
     drift = result(monkeypatch, stream, tmp_path, *options)["drift"]
     updates = {"4 epochs, replay 0", "4 epochs, replay 1"}
     names = {stream.RETRAINED, stream.CHOICES_KEPT, *updates}
-    assert drift["each day, seed 0"].keys() == names
-    for name, days in drift["each day, seed 0"].items():
-        assert all(0 < recall <= 1 for recall in days["recall"]) and len(days["recall"]) == 2
+    days = drift["after each day: mean over seeds, standard error"]
+    assert days.keys() == names
+    assert days[stream.RETRAINED] == {what: [[1, 0]] * 2 for what in stream.QUALITY}
+    for name in names:
+        assert all(share > 0.5 for share, _ in days[name]["recall"])
         shares = drift["shares of a retraining: mean, least, largest"][name]
         assert shares["recall"][0] > 0.5
         assert shares["cpu_seconds"][0] == 1 if clock else math.isnan(shares["cpu_seconds"][0])
+
+
+def test_a_day_of_a_stream_is_compared_with_the_fit_of_that_day() -> None:
+    def measured(*recalls: float) -> list[dict[str, float]]:
+        return [{"recall": recall, "ndcg": 2 * recall} for recall in recalls]
+
+    runs = [
+        {stream.RETRAINED: measured(0.4, 0.5), "update": measured(0.36, 0.5)},
+        {stream.RETRAINED: measured(0.5, 0.8), "update": measured(0.5, 0.8)},
+    ]
+    expected = [[0.95, 0.05], [1, 0]]
+    assert stream.by_day(runs)["update"] == {"recall": expected, "ndcg": expected}
 
 
 def test_users_of_a_stream_arrive_and_change() -> None:

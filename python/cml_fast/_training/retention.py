@@ -19,12 +19,14 @@ from .._compute.tables import Tables
 from ..data import split
 from ..errors import TrainingDiverged
 from .fit_inputs import FitInputs, sample_of_users
-from .trials import HELD_OUT, Begin, K, MakeJob, Trials, is_better
+from .trials import Begin, K, MakeJob, Trials, is_better
 
 LITTLE = 0.3  # what users keep of their vectors if they had better not keep all
 N_EPOCHS = 8
 # After so many it is over if users who keep all are better by so many standard errors.
 EARLY, EARLY_ERRORS = 4, 2.5
+# The share of the likes that is held out. With less the errors are larger, and chance decides more.
+HELD_OUT = 0.3
 LEAST_LIKES = 2  # of a user of whom some can be held out
 MAX_USERS = 2000  # on whom NDCG is measured
 MAX_PAIRS = 10_000  # of likes in a trial: those of as many users as have so many

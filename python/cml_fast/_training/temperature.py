@@ -14,9 +14,10 @@ import numpy as np
 from ..data import split
 from .fit_inputs import FitInputs
 from .hyperparameters import FIRST_TEMPERATURE
-from .trials import HELD_OUT, Begin, K, MakeJob, Trials, is_better
+from .trials import Begin, K, MakeJob, Trials, is_better
 
 N_EPOCHS = 2
+HELD_OUT = 0.1  # the share of the likes that is held out
 MAX_USERS = 1000  # on whom NDCG is measured
 RATIO = 2.0  # of a candidate to the next lower one
 MAX_STEPS = 6  # to either side of the first candidate

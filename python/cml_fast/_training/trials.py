@@ -21,7 +21,6 @@ from .scheduled import ScheduledJob
 from .state import TrainingState
 
 N_NEGATIVES = 128  # at most
-HELD_OUT = 0.1  # the share of the likes that is held out where there are no validation data
 K = 50
 # Of likes that are not in memory, those of as many users as have so many.
 MAX_PAIRS = 1 << 22
