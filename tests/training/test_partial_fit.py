@@ -19,6 +19,7 @@ from cml_fast._compute.settings import Settings
 from cml_fast._compute.tables import Tables
 from cml_fast._training import ema, hyperparameters, loop
 from cml_fast._training.growing import SHARE_OF_ACCUMULATORS
+from cml_fast._training.hyperparameters import negatives_of_update
 from cml_fast._training.state import TrainingState
 from cml_fast._training.update import choose_users, join, only_users
 from cml_fast.data import Interactions, split, synthetic
@@ -290,6 +291,11 @@ def test_an_update_draws_fewer_negatives_if_their_number_is_not_set(
     assert fitted.n_negatives_ == fitted.model_.hyperparameters["n_negatives"] == drawn
     assert update.importance_weight == pytest.approx(82 / drawn)
     assert update.negative_weight * drawn == pytest.approx(fit.negative_weight * fit.n_negatives)
+
+
+def test_an_update_draws_more_negatives_from_many_items() -> None:
+    found = [negatives_of_update(n) for n in (10, 33_023, 33_024, 36_863, 36_864, 10**9)]
+    assert found == [128, 128, 129, 143, 144, 144]
 
 
 def test_new_rows_begin_at_the_mean_of_those_they_are_linked_to(

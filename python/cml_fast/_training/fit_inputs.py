@@ -20,11 +20,11 @@ from ..errors import DataError
 from .feature_step import has_features, has_likes
 from .hyperparameters import (
     PAIRS_PER_PART,
-    UPDATE_NEGATIVES,
     check_no_bias,
     check_settings,
     fewer_negatives,
     fewer_pairs,
+    negatives_of_update,
 )
 from .likes import Likes, MappedLikes, item_counts, map_likes
 from .memory import check_fits
@@ -137,7 +137,7 @@ def check_fit_inputs(
     if features or update is not None:
         settings = settings.steady()
     if update is not None and trainer.n_negatives is None:
-        settings = fewer_negatives(settings, UPDATE_NEGATIVES)
+        settings = fewer_negatives(settings, negatives_of_update(likes.shape[1]))
     inputs = FitInputs(
         as_given,
         likes,

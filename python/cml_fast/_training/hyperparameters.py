@@ -32,11 +32,12 @@ FIRST_TEMPERATURE = 0.3
 # Of likes in files, where it is not given.
 PAIRS_PER_PART = 1 << 22
 UPDATES = ("sync", "async")
-# Of `Trainer.partial_fit`, passes, the share of replayed likes, and at most so many negatives where
-# their number is not set: see docs/studies/keeping-up.md.
+# Of `Trainer.partial_fit`, passes, and the share of replayed likes: see docs/studies/keeping-up.md.
 PARTIAL_EPOCHS = 4
 REPLAY = 1.0
-UPDATE_NEGATIVES = 128
+# Of the negatives of an update, where their number is not set: one for so many items, from the
+# second number to the third.
+ITEMS_OF_NEGATIVE, FEWEST_NEGATIVES, MOST_NEGATIVES = 256, 128, 144
 # Of mini-batches of a training, see docs/studies/fit-time.md.
 FEWEST_BATCHES = 32
 LEAST_BATCH, LARGEST_BATCH = 1024, 8192
@@ -191,9 +192,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             _integer(1, _core.MAX_NEGATIVES),
             "Items drawn for each liked item (256; warp, shared_warp: 3 to 64, by the data).",
             """int, 1 to 1024, or None
-        Number U of negative items drawn for each pair. None: 256, and 128 in `partial_fit` and
-        `forget`; for "warp" and "shared_warp" one for each 400 items, but at most a twelfth of the
-        square root of the number of likes, and from 3 to 64.""",
+        Number U of negative items drawn for each pair. None: 256, and in `partial_fit` and `forget`
+        one for each 256 items, from 128 to 144; for "warp" and "shared_warp" one for each 400
+        items, but at most a twelfth of the square root of the number of likes, and from 3 to 64.""",
             rare=True,
             folds_in=True,
         ),
@@ -674,6 +675,11 @@ def batch_size_of(n_pairs: int | None) -> int:
 def fewer_pairs(settings: Settings, n_pairs: int) -> Settings:
     """The settings of a training on some of the pairs only, whose mini-batches are no larger."""
     return replace(settings, batch_size=min(settings.batch_size, batch_size_of(n_pairs)))
+
+
+def negatives_of_update(n_items: int) -> int:
+    """How many negatives an update draws at most, by default: more if there are many items."""
+    return min(max(n_items // ITEMS_OF_NEGATIVE, FEWEST_NEGATIVES), MOST_NEGATIVES)
 
 
 def fewer_negatives(settings: Settings, most: int) -> Settings:
