@@ -193,8 +193,8 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "Items drawn for each liked item (256; warp, shared_warp: 3 to 64, by the data).",
             """int, 1 to 1024, or None
         Number U of negative items drawn for each pair. None: 256, and in `partial_fit` and `forget`
-        one for each 256 items, from 128 to 144; for "warp" and "shared_warp" one for each 400
-        items, but at most a twelfth of the square root of the number of likes, and from 3 to 64.""",
+        one for each 256 items, from 128 to 144. For "warp" and "shared_warp" one for each 400
+        items, but at most a twelfth of the square root of the number of likes; from 3 to 64.""",
             rare=True,
             folds_in=True,
         ),
