@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support import emulated, postgresql
+from support import emulated, postgresql, stand_in_for_cupy
 from support.kernels import INSTRUCTION_SETS
 
 from cml_fast._compute.devices import ISA_VARIABLE, cuda_problem
@@ -83,6 +83,16 @@ def cuda_device(request: pytest.FixtureRequest) -> str:
         request.getfixturevalue("emulator")
         return "emulated"
     return cuda_or_skip()
+
+
+@pytest.fixture(params=["cuda", "stand-in"])
+def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """CuPy on a CUDA device, and what stands in for both."""
+    if request.param == "cuda":
+        cuda_or_skip()
+    else:
+        stand_in_for_cupy.install(monkeypatch)
+    return import_module("cupy")
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)

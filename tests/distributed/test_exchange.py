@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from oracle import exchange
-from support import stand_in_for_cupy
 
 from cml_fast import _core
 from cml_fast.distributed import _exchange_on_gpus as on_gpus
@@ -152,16 +152,15 @@ def test_the_compiled_functions_do_what_the_oracle_does(n_dims: int, rowwise: bo
             check_rows(dict(enumerate(rows_of(found, n_dims))), dict(enumerate(wanted)))
 
 
-def on_gpu(some: Items) -> Items:
-    return Items(*(stand_in_for_cupy.asarray(array) for array in some))
+def on_gpu(cupy: ModuleType, some: Items) -> Items:
+    return Items(*map(cupy.asarray, some))
 
 
 @pytest.mark.parametrize("rowwise", [True, False])
 @pytest.mark.parametrize("n_dims", [1, 2, 31, 33, 100, 1024, 1500])
 def test_on_gpus_the_exchange_has_the_same_bits(
-    n_dims: int, rowwise: bool, monkeypatch: pytest.MonkeyPatch
+    n_dims: int, rowwise: bool, cupy: ModuleType
 ) -> None:
-    stand_in_for_cupy.install(monkeypatch)
     case = Case(n_dims, rowwise=rowwise)
 
     def check(on_device: Items, expected: Items) -> None:
@@ -175,19 +174,19 @@ def test_on_gpus_the_exchange_has_the_same_bits(
     assert pack(negative, Items(abs(negative.vectors), negative.accumulators), n_dims).rows.size
     pairs[3] = negative, case.start
     parcels = [pack(*pair, n_dims) for pair in pairs]
-    gathered = [on_gpus.pack(*map(on_gpu, pair), n_dims) for pair in pairs]
+    gathered = [on_gpus.pack(*(on_gpu(cupy, some) for some in pair), n_dims) for pair in pairs]
     for parcel, on_device in zip(parcels, gathered, strict=True):
         assert on_gpus.rows_of(on_device).get().tolist() == parcel.rows.tolist()
     shared = case.start.copy()
-    shared_on_gpu = on_gpu(shared)
+    shared_on_gpu = on_gpu(cupy, shared)
     combined = combine(parcels, shared, MAX_NORM)
     combined_on_gpu = on_gpus.combine(gathered, shared_on_gpu, MAX_NORM)
     check(shared_on_gpu, shared)
     own = pack(case.since, case.workers[1], n_dims)
-    own_on_gpu = on_gpus.pack(on_gpu(case.since), on_gpu(case.workers[1]), n_dims)
+    own_on_gpu = on_gpus.pack(on_gpu(cupy, case.since), on_gpu(cupy, case.workers[1]), n_dims)
     for since, since_on_gpu in ((own, own_on_gpu), (None, None)):
         taken, now = case.workers[1].copy(), case.since.copy()
-        both = on_gpu(taken), on_gpu(now)
+        both = on_gpu(cupy, taken), on_gpu(cupy, now)
         arrive(taken, now, combined, since, MAX_NORM)
         on_gpus.arrive(*both, combined_on_gpu, since_on_gpu, MAX_NORM)
         check(both[0], taken)
@@ -196,15 +195,14 @@ def test_on_gpus_the_exchange_has_the_same_bits(
 
 @pytest.mark.parametrize("n_dims", [1, 33])
 def test_workers_that_gather_combine_some_items_at_a_time(
-    n_dims: int, monkeypatch: pytest.MonkeyPatch
+    n_dims: int, cupy: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows that changed are sent, and room for as many as the most of one worker."""
-    stand_in_for_cupy.install(monkeypatch)
     case = Case(n_dims, rowwise=True)
     own, n_sent = 1, [0]
     # Not the one that changed all items: of some blocks nobody changed any.
     workers = [case.workers[at] for at in (0, 1, 3)]
-    parcels = [on_gpus.pack(on_gpu(now), on_gpu(case.start), n_dims) for now in workers]
+    parcels = [on_gpus.pack(on_gpu(cupy, now), on_gpu(cupy, case.start), n_dims) for now in workers]
     rows = [on_gpus.rows_of(parcel).get() for parcel in parcels]
     bounds = np.arange(0, 61, 2)
     cuts = [np.searchsorted(each, bounds) for each in rows]
@@ -215,7 +213,7 @@ def test_workers_that_gather_combine_some_items_at_a_time(
     def gather(sent: Any) -> list[Any]:
         if sent.ndim == 1:
             assert sent.get().tolist() == [5, *cuts[own]]
-            return [stand_in_for_cupy.asarray(np.append(5, each)) for each in cuts]
+            return [cupy.asarray(np.append(5, each)) for each in cuts]
         block = next(blocks)
         rooms = np.zeros((3, counts[:, block].max(), n_dims + 2), dtype=np.float32)
         for room, parcel, cut in zip(rooms, parcels, cuts, strict=True):
@@ -223,10 +221,10 @@ def test_workers_that_gather_combine_some_items_at_a_time(
             room[: len(some)] = some
         assert sent.get().tobytes() == rooms[own].tobytes()
         n_sent[0] += len(sent)
-        return [stand_in_for_cupy.asarray(room) for room in rooms]
+        return [cupy.asarray(room) for room in rooms]
 
     monkeypatch.setattr(_shard, "GATHERED_FLOATS", 2 * 3 * (n_dims + 2))
-    share, whole = (_shard.Share(on_gpu(case.start), MAX_NORM, on_gpus) for _ in range(2))
+    share, whole = (_shard.Share(on_gpu(cupy, case.start), MAX_NORM, on_gpus) for _ in range(2))
     combined = share.combine_gathered(5, parcels[own], gather, 3)
     assert next(blocks, None) is None
     assert n_sent[0] < 60
@@ -235,16 +233,13 @@ def test_workers_that_gather_combine_some_items_at_a_time(
         assert found.get().tobytes() == expected.get().tobytes()
 
 
-def test_workers_that_gather_different_rounds_do_not_combine_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    stand_in_for_cupy.install(monkeypatch)
+def test_workers_that_gather_different_rounds_do_not_combine_them(cupy: ModuleType) -> None:
     case = Case(2, rowwise=True)
-    own = on_gpus.pack(on_gpu(case.workers[0]), on_gpu(case.start), 2)
-    share = _shard.Share(on_gpu(case.start), MAX_NORM, on_gpus)
+    own = on_gpus.pack(on_gpu(cupy, case.workers[0]), on_gpu(cupy, case.start), 2)
+    share = _shard.Share(on_gpu(cupy, case.start), MAX_NORM, on_gpus)
 
     def gather(sent: Any) -> list[Any]:
-        return [sent, stand_in_for_cupy.asarray(sent.get() + 1)]
+        return [sent, cupy.asarray(sent.get() + 1)]
 
     with pytest.raises(RuntimeError, match=r"in round 5, others gather \[5, 6\]"):
         share.combine_gathered(5, own, gather, 2)
