@@ -37,7 +37,7 @@ PARTIAL_EPOCHS = 4
 REPLAY = 1.0
 # Of the negatives of an update, where their number is not set: one for so many items, from the
 # second number to the third.
-ITEMS_OF_NEGATIVE, FEWEST_NEGATIVES, MOST_NEGATIVES = 256, 128, 144
+ITEMS_OF_NEGATIVE, FEWEST_NEGATIVES, MOST_NEGATIVES = 256, 128, 136
 # Of mini-batches of a training, see docs/studies/fit-time.md.
 FEWEST_BATCHES = 32
 LEAST_BATCH, LARGEST_BATCH = 1024, 8192
@@ -193,7 +193,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
             "Items drawn for each liked item (256; warp, shared_warp: 3 to 64, by the data).",
             """int, 1 to 1024, or None
         Number U of negative items drawn for each pair. None: 256, and in `partial_fit` and `forget`
-        one for each 256 items, from 128 to 144. For "warp" and "shared_warp" one for each 400
+        one for each 256 items, from 128 to 136. For "warp" and "shared_warp" one for each 400
         items, but at most a twelfth of the square root of the number of likes; from 3 to 64.""",
             rare=True,
             folds_in=True,
