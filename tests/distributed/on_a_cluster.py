@@ -266,7 +266,7 @@ def test_workers_that_cannot_gather_say_why(cluster: str, monkeypatch: pytest.Mo
 
 
 # A worker that starts again takes a second or two of CPU time. CML_FAST_KILLS=40 kills so many.
-KILLS = int(os.environ.get("CML_FAST_KILLS", "3"))
+KILLS = int(os.environ.get("CML_FAST_KILLS", "2"))
 
 
 @pytest.mark.parametrize("gathers", [False, True])

@@ -22,7 +22,7 @@ def test_threads(threads: Sanitized) -> None:
         "any_number_of_threads or order_of_addition or resumed_on_another"
         " or side_by_side or forked_child"
         " or (beats_popularity and None) or many_threads",
-        *("kernels/test_sync.py", "kernels/test_tile.py", "build/test_build.py"),
+        *("kernels/test_sync.py", "kernels/test_tile.py", "packaging/test_build.py"),
         *("training/test_fold_in.py", "training/test_learning.py"),
     )
 
