@@ -149,7 +149,7 @@ def test_what_workers_cannot_do_is_refused(
     [
         (None, 2, "cuda", 1, None),
         ("nccl", 1, "cuda", 1, None),
-        (None, 1, "cuda", 1, "there is one"),
+        (None, 1, "cuda", 1, "there is one worker"),
         (None, 2, "cuda", 0.5, "workers share GPUs"),
         (None, 2, "cpu", 0, "workers train on CPUs"),
         ("object_store", 2, "cuda", 1, "exchange='object_store'"),

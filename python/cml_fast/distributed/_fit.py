@@ -335,7 +335,7 @@ def _why_not_nccl(
     elif resources["GPU"] != 1:  # NCCL refuses two members on one GPU
         reason = "workers share GPUs"
     elif n_workers == 1 and exchange is None:
-        reason = "there is one"
+        reason = "there is one worker"
     else:
         return None
     if exchange == "nccl":
