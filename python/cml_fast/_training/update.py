@@ -283,7 +283,7 @@ def _check_larger(shape: tuple[int, int], known: tuple[int, int], *, has_ids: bo
 def _overlaid(old: sp.csr_array, new: sp.csr_array) -> sp.csr_array:
     """All pairs of two canonical matrices of one shape; a pair of both has the value of ``new``."""
     first, second = _numbers(old), _numbers(new)
-    kept = ~np.isin(first, second)
+    kept = ~np.isin(first, second, assume_unique=True)
     numbers = np.concatenate([first[kept], second])
     values = np.concatenate([old.data[kept], new.data])
     order = np.argsort(numbers, kind="stable")

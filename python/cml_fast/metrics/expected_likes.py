@@ -10,8 +10,9 @@ from .._threads import blas_threads
 # for this many pairs of a user and an item, which takes about a hundredth of a training.
 PAIRS_OF_LIKE = 64
 FEWEST_USERS, MOST_USERS = 256, 1024
-# Scores that are held, and of these what stays in the cache of a core while odds become of them.
-BLOCK_NUMBERS, CACHED_NUMBERS = 1 << 22, 1 << 18
+# Scores that are held, and of these what stays in the cache of a core while odds become of them: a
+# few rows at least, for which a call of NumPy is worth while.
+BLOCK_NUMBERS, CACHED_NUMBERS, FEWEST_ROWS = 1 << 22, 1 << 16, 4
 # Vectors are rounded to integers, none of them longer than this. So products and their sums are
 # integers up to 2^24, which float32 adds up without an error, in any order.
 LONGEST = 4000.0
@@ -104,7 +105,10 @@ def expected_shares(
     odds_of = _exponentials()
     expected = np.zeros(n_items)
     n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
-    n_cached = max(1, CACHED_NUMBERS // n_items)
+    n_cached = max(FEWEST_ROWS, CACHED_NUMBERS // n_items)
+    # Used again for all rows: new memory for each of them takes longer than what is computed.
+    places = np.empty((n_cached, n_items), dtype=np.intp)
+    odds = np.empty((n_cached, n_items))
     # With several threads OpenBLAS waits forever for one that has no memory, and this is soon done.
     with blas_threads(1):
         for begin in range(0, len(shares), n_rows):
@@ -117,9 +121,12 @@ def expected_shares(
                 far -= far.min(axis=1, keepdims=True)
                 far *= per_unit
                 np.minimum(far, len(odds_of) - 1, out=far)
-                odds = odds_of.take(np.rint(far, out=far).astype(np.intp))
-                of_users = shares[begin + first :][: len(far)] * 2.0**SHARE_BITS
-                expected += np.rint(of_users / odds.sum(axis=1)) @ odds
+                n = len(far)
+                places[:n] = np.rint(far, out=far)
+                # No place is outside, so nothing is clipped; other modes need memory of their own.
+                odds_of.take(places[:n], out=odds[:n], mode="clip")
+                of_users = shares[begin + first :][:n] * 2.0**SHARE_BITS
+                expected += np.rint(of_users / odds[:n].sum(axis=1)) @ odds[:n]
     return expected * 2.0**-SHARE_BITS
 
 
