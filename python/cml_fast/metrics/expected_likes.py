@@ -105,7 +105,7 @@ def expected_shares(
     odds_of = _exponentials()
     expected = np.zeros(n_items)
     n_rows = max(1, BLOCK_NUMBERS // max(n_items, r))
-    n_cached = max(FEWEST_ROWS, CACHED_NUMBERS // n_items)
+    n_cached = min(n_rows, max(FEWEST_ROWS, CACHED_NUMBERS // n_items))
     # Used again for all rows: new memory for each of them takes longer than what is computed.
     places = np.empty((n_cached, n_items), dtype=np.intp)
     odds = np.empty((n_cached, n_items))
