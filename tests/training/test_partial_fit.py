@@ -138,6 +138,22 @@ def test_a_known_pair_gets_its_new_weight_and_others_keep_theirs() -> None:
     assert everything.has_canonical_format
 
 
+@pytest.mark.parametrize("n_old", [0, 1, 20, 60])
+def test_all_likes_are_old_and_new_ones_wherever_they_are(n_old: int) -> None:
+    rng = np.random.default_rng(n_old)
+    old, new = (
+        sp.csr_array((rng.random(n, dtype=np.float32) + 1, np.divmod(at, 9)), shape=(8, 9))
+        for n in (n_old, 30)
+        for at in [rng.choice(72, n, replace=False)]
+    )
+    everything, _, _ = join(old, {}, new, stacklevel=1)
+    expected = np.where(new.toarray() > 0, new.toarray(), old.toarray())
+    np.testing.assert_array_equal(everything.toarray(), expected)
+    assert everything.nnz == np.count_nonzero(expected)
+    assert everything.has_canonical_format
+    assert everything.indices.dtype == new.indices.dtype
+
+
 def test_integer_ids_stay_integers() -> None:
     old = Interactions.from_arrays([3, 3, 5], [7, 8, 8])
     new = Interactions.from_arrays(["9", "3"], ["8", "10"])

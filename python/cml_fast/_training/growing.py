@@ -155,6 +155,8 @@ def _place_by_likes(
 ) -> None:
     """Move the rows that have no place to the means of the placed objects they are linked to."""
     rows = np.flatnonzero(~placed)
+    if not rows.size:
+        return
     known = np.flatnonzero(others_placed)
     to_known = sp.csr_array(links[rows][:, known])
     some = np.flatnonzero(np.diff(to_known.indptr))

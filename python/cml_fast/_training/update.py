@@ -282,14 +282,17 @@ def _check_larger(shape: tuple[int, int], known: tuple[int, int], *, has_ids: bo
 
 def _overlaid(old: sp.csr_array, new: sp.csr_array) -> sp.csr_array:
     """All pairs of two canonical matrices of one shape; a pair of both has the value of ``new``."""
-    first, second = _numbers(old), _numbers(new)
-    kept = ~np.isin(first, second, assume_unique=True)
-    numbers = np.concatenate([first[kept], second])
-    values = np.concatenate([old.data[kept], new.data])
-    order = np.argsort(numbers, kind="stable")
-    rows, columns = np.divmod(numbers[order], old.shape[1])
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=old.shape[0]))])
-    return sp.csr_array((values[order], columns.astype(np.int32), indptr), shape=old.shape)
+    numbers, added = _numbers(old), _numbers(new)
+    at = np.searchsorted(numbers, added)  # where a pair is, or would be inserted
+    is_new = at == len(numbers)
+    is_new[~is_new] = numbers[at[~is_new]] != added[~is_new]
+    values = old.data.copy()
+    values[at[~is_new]] = new.data[~is_new]
+    values = np.insert(values, at[is_new], new.data[is_new])
+    columns = np.insert(old.indices, at[is_new], new.indices[is_new])
+    n_added = np.bincount(added[is_new] // old.shape[1], minlength=old.shape[0])
+    indptr = old.indptr + np.concatenate([[0], np.cumsum(n_added)])
+    return sp.csr_array((values, columns, indptr), shape=old.shape)
 
 
 def _numbers(matrix: sp.csr_array) -> np.ndarray:
