@@ -155,13 +155,12 @@ def _place_by_likes(
 ) -> None:
     """Move the rows that have no place to the means of the placed objects they are linked to."""
     rows = np.flatnonzero(~placed)
-    if not rows.size:
-        return
-    known = np.flatnonzero(others_placed)
-    to_known = sp.csr_array(links[rows][:, known])
+    to_known = sp.csr_array(links[rows])
+    to_known.data[~others_placed[to_known.indices]] = 0
+    to_known.eliminate_zeros()
     some = np.flatnonzero(np.diff(to_known.indptr))
     if some.size:
-        vectors[rows[some]] = mean_vectors(others[known], sp.csr_array(to_known[some]), max_norm)
+        vectors[rows[some]] = mean_vectors(others, sp.csr_array(to_known[some]), max_norm)
         placed[rows[some]] = True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from .._threads import blas_threads
@@ -141,6 +143,7 @@ def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
     return found
 
 
+@functools.cache
 def _exponentials() -> np.ndarray:
     """2^ONE_BITS exp(-i / EXPONENT_PARTS) for i = 0, 1, ..., as integers; the last one is 0."""
     steps = np.full(SMALLEST_EXPONENTIAL * EXPONENT_PARTS, EXP_MINUS_PART)
