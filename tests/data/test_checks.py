@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -261,7 +263,10 @@ def test_few_entries(dense: list[list[int]]) -> None:
     [
         (DENSE, TypeError, "ndarray; wrap it: scipy.sparse.csr_array"),
         (None, TypeError, "m must be a scipy.sparse matrix of users x items, got NoneType"),
-        ([[1]], TypeError, "got list"),
+        ([[1]], TypeError, "got list$"),
+        ("a.csv", TypeError, "got str; cml_fast.data.load_interactions reads files and data"),
+        (Path("a"), TypeError, "Path; cml_fast.data.load_interactions reads files and data frames"),
+        (SimpleNamespace(columns=["a"]), TypeError, "load_interactions reads files and data"),
         (sp.csr_array((0, 4)), DataError, r"at least one user and one item, got \(0, 4\)"),
         (sp.csr_array((3, 0)), DataError, r"at least one user and one item, got \(3, 0\)"),
         (sp.csr_array((3, 5)), DataError, r"must have shape \(3, 4\) .* got \(3, 5\)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,16 +23,26 @@ BLOCK = 1 << 20
 
 
 class MatrixKind(NamedTuple):
-    """The words that messages use for a matrix, and whether its values may be negative."""
+    """The words that messages use for a matrix, and whether its values may be negative.
+
+    ``loader`` is the function that makes one of files and data frames.
+    """
 
     row: str
     column: str
     entry: str
+    loader: str
     signed: bool
 
+    def reading_hint(self, value: Any) -> str:
+        """What to do with a file or a data frame that was given instead of a matrix."""
+        if isinstance(value, str | os.PathLike) or hasattr(value, "columns"):
+            return f"; cml_fast.data.{self.loader} reads files and data frames"
+        return ""
 
-INTERACTIONS = MatrixKind("user", "item", "interaction", signed=False)
-FEATURES = MatrixKind("object", "feature", "feature", signed=True)
+
+INTERACTIONS = MatrixKind("user", "item", "interaction", "load_interactions", signed=False)
+FEATURES = MatrixKind("object", "feature", "feature", "load_features", signed=True)
 
 
 def check_rows(name: str, rows: Any, n_rows: int) -> np.ndarray:
@@ -154,7 +165,9 @@ def check_matrix(
 def _check_shape(name: str, matrix: Any, shape: tuple[int, int] | None, kind: MatrixKind) -> None:
     axes = f"{kind.row}s x {kind.column}s"
     if not sp.issparse(matrix):
-        hint = "; wrap it: scipy.sparse.csr_array(x)" if isinstance(matrix, np.ndarray) else ""
+        hint = kind.reading_hint(matrix)
+        if isinstance(matrix, np.ndarray):
+            hint = "; wrap it: scipy.sparse.csr_array(x)"
         raise TypeError(
             f"{name} must be a scipy.sparse matrix of {axes}, got {type(matrix).__name__}" + hint
         )

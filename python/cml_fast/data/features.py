@@ -89,7 +89,7 @@ def _check_dense(name: str, features: Any, n_rows: int) -> np.ndarray:
     if dense.ndim != 2 or dense.dtype.kind not in "biuf":
         raise TypeError(
             f"{name} must be a scipy.sparse matrix or a two-dimensional array of numbers, got "
-            f"{type(features).__name__}"
+            f"{type(features).__name__}{FEATURES.reading_hint(features)}"
         )
     if dense.shape[0] != n_rows or dense.shape[1] == 0:
         raise DataError(f"{name} must have {n_rows} rows and a column at least, got {dense.shape}")
