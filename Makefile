@@ -21,12 +21,14 @@
 # GPUs (as in a wheel), OFF. CPU kernels are built for this machine too; a wheel has those of all.
 # CML_FIXED_CHUNKS chooses the lengths of rows that have CPU kernels of their own, see CMakeLists.txt.
 # WHEEL_SETTINGS are variables for CMake, NAME=VALUE, of a wheel that is built quickly. FUZZ_INPUTS is
-# how many files `make fuzz` changes. PYTHON is the interpreter, 3.10 or newer.
+# how many files `make fuzz` changes. SLOW says by their markers which slow tests are run. PYTHON is the
+# interpreter, 3.10 or newer.
 
 PYTHON ?= python3
 CML_CUDA ?= AUTO
 CML_FIXED_CHUNKS ?= AUTO
 FUZZ_INPUTS ?= 1000000
+SLOW ?= slow
 VENV := .venv
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported. To compile all takes pip as long as all else.
@@ -64,7 +66,7 @@ test: $(VENV)/installed-for-tests
 check: slow wheel tools bench-check lint docs fuzz
 
 slow: $(VENV)/installed-for-databases $(VENV)/installed-for-browsers
-	$(PYTEST) --no-loadscope-reorder -m slow
+	$(PYTEST) --no-loadscope-reorder -m "$(SLOW)"
 
 fuzz: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.faults.fuzz --inputs $(FUZZ_INPUTS)

@@ -101,7 +101,7 @@ def test_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_any_bytes_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    _any_bytes(4_000, monkeypatch, seed=1)
+    _any_bytes(1_500, monkeypatch, seed=1)
 
 
 def _any_bytes(n_files: int, monkeypatch: pytest.MonkeyPatch, seed: int = 0) -> None:

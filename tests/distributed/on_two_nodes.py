@@ -71,6 +71,18 @@ def until(client: JobSubmissionClient, job: str, file: Path | None = None) -> No
         time.sleep(0.2)
 
 
+def submitted(client: JobSubmissionClient, entrypoint: str) -> str:
+    """Submit a job, once a node takes jobs: on a busy machine that takes a while."""
+    while True:
+        try:
+            job: str = client.submit_job(entrypoint=entrypoint)
+            return job
+        except RuntimeError as error:
+            if "No available agent" not in str(error):
+                raise
+        time.sleep(0.2)
+
+
 def test_a_lost_node_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "job.py").write_text(JOB)
     (tmp_path / "settings.json").write_text(json.dumps(FEW))
@@ -86,7 +98,7 @@ def test_a_lost_node_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     try:
         node = cluster.add_node(**NODE)
         client = JobSubmissionClient(f"http://{cluster.head_node.webui_url}")
-        job = client.submit_job(entrypoint=f"{sys.executable} {tmp_path / 'job.py'} {tmp_path}")
+        job = submitted(client, f"{sys.executable} {tmp_path / 'job.py'} {tmp_path}")
         until(client, job, tmp_path / "trained")
         cluster.remove_node(node, allow_graceful=False)
         cluster.add_node(**NODE)

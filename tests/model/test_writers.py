@@ -275,7 +275,7 @@ def test_killed_at_every_step_of_a_save(tmp_path):
 
 
 # CML_FAST_KILLS=1000 kills so many processes, or a few more, that save beside others.
-KILLS = int(os.environ.get("CML_FAST_KILLS", "200"))
+KILLS = int(os.environ.get("CML_FAST_KILLS", "100"))
 
 
 @pytest.mark.parametrize("n_kills", [1, pytest.param(KILLS, marks=pytest.mark.slow)])

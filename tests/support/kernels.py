@@ -119,7 +119,8 @@ def mostly_slow(fast: list[tuple[Any, ...]], every: Iterable[tuple[Any, ...]]) -
     """Every case as parameters of a test; those that are not in ``fast`` are slow tests."""
     cases = list(every)
     assert all(case in cases for case in fast)
-    return [case if case in fast else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+    marks = [pytest.mark.slow, pytest.mark.exhaustive]
+    return [case if case in fast else pytest.param(*case, marks=marks) for case in cases]
 
 
 # --- the oracle -------------------------------------------------------------------------------
