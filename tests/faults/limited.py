@@ -178,6 +178,7 @@ def limited(name: str, kind: str, limit: int, path: str) -> None:
         limit += pages * os.sysconf("SC_PAGE_SIZE")
     number = {"AS": resource.RLIMIT_AS, "FSIZE": resource.RLIMIT_FSIZE}[kind]
     most = resource.getrlimit(number)[1]
+    sys.dont_write_bytecode = True  # Python would keep half of a file
     resource.setrlimit(number, (limit, most))
     failure = None
     with warnings.catch_warnings(record=True) as warned:

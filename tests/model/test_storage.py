@@ -436,7 +436,10 @@ def test_failing_first_save_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_file_size_limit(tmp_path):
-    """A write that really fails, half way through a file."""
+    """A write that really fails, half way through a file.
+
+    -B, as Python would keep half of the compiled form of an imported module.
+    """
     make().save(tmp_path)
     old = content(tmp_path)
     code = """
@@ -447,7 +450,7 @@ def test_file_size_limit(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (10000, resource.RLIM_INFINITY))
         Model(np.ones((5000, 3)), np.ones((2, 3))).save(sys.argv[1])
     """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    command = [sys.executable, "-B", "-c", textwrap.dedent(code), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "File too large" in done.stderr
     assert content(tmp_path) == old
