@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import LogLocator
 
-from ..throughput.contestants import N_DIMS, N_NEGATIVES
-from ..throughput.speed_comparison import FASTEST, PYTORCH
+from ..throughput.contestants import FASTEST, N_DIMS, N_NEGATIVES
+from ..throughput.speed_comparison import LIMITED, PYTORCH
 from ..throughput.time_to_recall import OURS as OURS_TO_RECALL
 from .figures import Figures, axes, line, logarithmic
 from .markdown import better_in_bold, origin, table
@@ -31,7 +31,7 @@ SUMMARISED_DATA = "gowalla"
 SHOWN = ("softmax, for speed", "paper's loss")  # of our curves
 # What bounds a kernel: the limit, the cost of a pair that it bounds, and how it is drawn.
 LIMITS = {
-    FASTEST: ("memory_bytes_per_second", "bytes", "k:", "copy in memory"),
+    LIMITED: ("memory_bytes_per_second", "bytes", "k:", "copy in memory"),
     "softmax, async": ("flops", "flops", "k--", "matrix product"),
 }
 SWEEPS = {
@@ -45,23 +45,29 @@ SWEEPS = {
 def section(record: Record, figures: Figures) -> str:
     parts = [
         "## Speed: pairs per second, and what a user waits for",
-        f"One thread and {N_DIMS} dimensions; {N_NEGATIVES} negatives for each pair, or, with the "
-        "softmax, 256 that pairs share. All are measured in turn for several rounds, and ratios "
-        "are taken within a round: the table shows the median, and in brackets the smallest and "
-        "the largest.",
+        f"One thread and {N_DIMS} dimensions; {N_NEGATIVES} negatives for each pair, which 32 "
+        'pairs have in common where it says "shared"; with the softmax 256 for 128 pairs. All are '
+        "measured in turn for several rounds, and ratios are taken within a round: the table shows "
+        "the median, and in brackets the smallest and the largest.",
         origin(record),
     ]
     for name, found in record.get("compare", {}).items():
         if "rates" in found:
-            parts += _compared(name, found)
+            parts += _compared(name, found, _measured_earlier(record, "compare"))
     for name, found in record.get("recall", {}).items():
-        parts += _recall(name, found, figures)
+        parts += _recall(name, found, figures, _measured_earlier(record, "recall"))
     if "sweeps" in record:
-        parts += _sweeps(record["sweeps"], figures)
+        parts += _sweeps(record["sweeps"], figures, _measured_earlier(record, "sweeps"))
     left_out = [f"{what} ({reason})" for what, reason in record["left_out"].items()]
     if left_out:
         parts.append(f"Left out: {'; '.join(left_out)}.")
     return "\n\n".join(parts)
+
+
+def _measured_earlier(record: Record, part: str) -> list[str]:
+    """Where and when, if not with the rest."""
+    earlier = record.get("earlier", {}).get(part)
+    return [f"Measured earlier: {origin(earlier)}"] if earlier else []
 
 
 def summary(record: Record) -> list[tuple[str, str, str]]:
@@ -100,9 +106,10 @@ def _range(found: Record, form: str = ".3g") -> str:
 # --- pairs per second ---------------------------------------------------------------------------
 
 
-def _compared(name: str, found: Record) -> Iterator[str]:
+def _compared(name: str, found: Record, measured_earlier: list[str]) -> Iterator[str]:
     users, items = found["shape"]
     yield f"### {name}: {users:,} users, {items:,} items, {found['pairs']:,} pairs"
+    yield from measured_earlier
     rows = []
     for what, rate in found["rates"].items():
         ratio = found["ratios"][FASTEST].get(what)
@@ -162,7 +169,7 @@ def _way(sample: Record) -> str:
 def _limits(found: Record) -> Iterator[str]:
     cost = found["pair_cost"]
     yield (
-        f"- A pair of {FASTEST} moves {cost['bytes'] / 1000:.1f} kB and takes "
+        f"- A pair of {LIMITED} moves {cost['bytes'] / 1000:.1f} kB and takes "
         f"{cost['flops'] / 1000:.1f} kflop ({cost['active_share']:.0%} of the pairs are active)."
     )
     for what, share in found.get("reached", {}).items():
@@ -182,8 +189,11 @@ def _quickest(row: Record) -> str | None:
     return min(reached, key=lambda what: statistics.median(reached[what]["seconds"]), default=None)
 
 
-def _recall(name: str, found: Record, figures: Figures) -> Iterator[str]:
+def _recall(
+    name: str, found: Record, figures: Figures, measured_earlier: list[str]
+) -> Iterator[str]:
     yield f"### {name}: CPU-seconds of training until a recall is reached"
+    yield from measured_earlier
     others = [peer for peer in found["times"] if peer not in found["tuned"]]
     known = f"; {', '.join(others)}: settings known to be good" if others else ""
     yield (
@@ -211,7 +221,7 @@ def _recall(name: str, found: Record, figures: Figures) -> Iterator[str]:
     cut = found["cut_short"]
     if cut:
         yield (
-            f"Recall was still rising when training was stopped: {', '.join(cut)}. Their best "
+            f"Recall was still rising when training was stopped: {'; '.join(cut)}. Their best "
             "recall, and the time to it, are not known."
         )
     yield _curves(name, found, figures)
@@ -257,8 +267,9 @@ def _curves(name: str, found: Record, figures: Figures) -> str:
 # --- limits and growth --------------------------------------------------------------------------
 
 
-def _sweeps(found: Record, figures: Figures) -> Iterator[str]:
+def _sweeps(found: Record, figures: Figures, measured_earlier: list[str]) -> Iterator[str]:
     yield "### Growth: dimensions, negatives, threads, items, pairs"
+    yield from measured_earlier
     most = found["limits"]
     if most:
         yield (

@@ -6,7 +6,7 @@ For each data set, on one thread:
 
 - pairs per CPU-second of whole ``fit`` calls, in turn for several rounds; ratios within rounds
 - CPU-seconds until recall@50 on the validation part is 99% of LightFM's best, with the settings of
-  LightFM that ``benchmarks.accuracy`` chose, and ours at its defaults
+  LightFM that ``benchmarks.accuracy`` chose, and ours at its defaults, but for ``--n-negatives``
 - the best validation recall@50 of each
 
 ``benchmarks/recommenders/lightfm_requirements.txt`` says how to make an environment with LightFM.
@@ -49,12 +49,13 @@ K, EPOCHS, DIGITS = 50, 2, 5
 Row = dict[str, Any]
 
 
-def speeds(likes: sp.csr_array, rounds: int, with_lightfm: bool) -> Row:
+def speeds(likes: sp.csr_array, negatives: dict[str, int], rounds: int, with_lightfm: bool) -> Row:
     """Medians of pairs per CPU-second, and of ratios to LightFM within rounds."""
     found: list[dict[str, float]] = []
     for _ in range(rounds):
         samples = {
-            name: ours(likes, "cpu", EPOCHS, **arguments) for name, arguments in OURS.items()
+            name: ours(likes, "cpu", EPOCHS, **arguments, **negatives)
+            for name, arguments in OURS.items()
         }
         if with_lightfm:
             samples[LIGHTFM] = lightfm(likes, EPOCHS, "warp")
@@ -73,7 +74,11 @@ def _median(found: list[dict[str, float]], name: str) -> float:
 
 
 def curves(
-    store: MeasurementStore, name: str, args: argparse.Namespace, parts: datasets.Parts
+    store: MeasurementStore,
+    name: str,
+    negatives: dict[str, int],
+    args: argparse.Namespace,
+    parts: datasets.Parts,
 ) -> Row:
     """Recall of each by CPU-seconds, seed by seed."""
     likes = parts[0].matrix
@@ -92,10 +97,11 @@ def curves(
     rows: dict[str, list[Row]] = {}
     for seed in args.seeds:
         for what in [*OURS, *([] if why_absent(ALL[LIGHTFM]) else [LIGHTFM])]:
+            own = f", {args.n_negatives} negatives" if negatives and what in OURS else ""
             found = store.once(
-                f"{name}, {what}, at most {args.evaluations} evaluations, seed {seed}",
+                f"{name}, {what}{own}, at most {args.evaluations} evaluations, seed {seed}",
                 lambda what=what, seed=seed: (
-                    train_ours(likes, OURS[what], seed, new)
+                    train_ours(likes, {**OURS[what], **negatives}, seed, new)
                     if what in OURS
                     else train_peer(LIGHTFM, likes, chosen, seed, new)
                 ),
@@ -137,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, default=datasets.DEFAULT_FOLDER)
     parser.add_argument("--names", nargs="+", default=["citeulike-t", "ml-latest-small"])
+    parser.add_argument("--n-negatives", type=int, help="of ours (default: Trainer's)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--evaluations", type=int, default=60, help="of a training, at most")
@@ -147,14 +154,16 @@ def main() -> None:
         print(f"{LIGHTFM} is left out: {reason}", file=sys.stderr)
     files = {name: content for name in args.names if (content := datasets.fingerprint(name))}
     store = MeasurementStore(args.work, {"files": files, "machine": results_file.machine()})
+    negatives = {"n_negatives": args.n_negatives} if args.n_negatives else {}
     results: Row = {}
     for name in args.names:
         parts = datasets.load(name, args.folder)
-        speed = speeds(parts[0].matrix, args.rounds, not why_absent(ALL[LIGHTFM]))
-        recall = summary(curves(store, name, args, parts))
+        with_lightfm = not why_absent(ALL[LIGHTFM])
+        speed = speeds(parts[0].matrix, negatives, args.rounds, with_lightfm)
+        recall = summary(curves(store, name, negatives, args, parts))
         show(name, speed, recall)
         results[Path(name).name] = {what: {**speed[what], **recall[what]} for what in recall}
-    record = {"seeds": args.seeds, "rounds": args.rounds, **results}
+    record = {"seeds": args.seeds, "rounds": args.rounds, **negatives, **results}
     path = results_file.write(MODULE, record, args.out, "shared-warp")
     print(f"written: {path}", file=sys.stderr)
 

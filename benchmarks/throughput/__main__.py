@@ -8,14 +8,17 @@ until a recall is reached (time_to_recall.py). "sweeps": our own speed as dimens
 threads, items and pairs grow, beside what memory and arithmetic allow (sweeps.py, limits.py).
 
 Measurements are kept in ``--work``: the same command continues where it was interrupted. With
-``--seconds`` no measurement begins later than that, and those left out are reported.
+``--seconds`` no measurement begins later than that, and those left out are reported. ``--update``
+takes the parts that are not measured from an earlier result.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from .plan import FULL, QUICK, Plan, on_cuda
 from .training_data import SYNTHETIC, load
 
 PARTS = ("compare", "recall", "sweeps")
+ORIGIN = ("date", "machine", "packages", "command")  # of a result
 PACKAGES = ("torch", "implicit", "cupy", "lightfm")  # whose versions are recorded
 
 
@@ -47,6 +51,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--update", type=Path, help="a result, for the parts not measured now")
     parser.add_argument("--quick", action="store_true", help="a little of everything")
     parser.add_argument("--scale", type=float, default=1.0, help="of data that are made up")
     parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing after them")
@@ -110,6 +115,14 @@ def run_part(
     return results
 
 
+def earlier_parts(earlier: dict[str, Any], measured: Sequence[str]) -> dict[str, Any]:
+    """What a result has of parts that were not measured, and where each of them was measured."""
+    kept = [part for part in PARTS if part in earlier and part not in measured]
+    own = {key: earlier[key] for key in ORIGIN if key in earlier}
+    origins = {part: earlier.get("earlier", {}).get(part, own) for part in kept}
+    return {**{part: earlier[part] for part in kept}, "earlier": origins}
+
+
 def main() -> None:
     args = arguments()
     if args.device == "cuda" and (problem := build_info()["cuda"]["problem"]):
@@ -123,6 +136,8 @@ def main() -> None:
         record["gpu"] = describe()
     for part in args.parts:
         record[part] = run_part(part, plan, args, store)
+    if args.update:
+        record |= earlier_parts(json.loads(args.update.read_text()), args.parts)
     record |= {"packages": store.settings["packages"], "left_out": store.left_out}
     path = results_file.write("benchmarks.throughput", record, args.out)
     print(f"written: {path}", file=sys.stderr)

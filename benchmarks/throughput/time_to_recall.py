@@ -38,6 +38,8 @@ PEERS = ("WARP (LightFM)", "BPR (LightFM)", "BPR (implicit)", "WRMF (implicit)",
 # The last one is the fastest to the recall of WRMF of seven settings (temperature, learning rate,
 # negatives, averaging) tried on the validation part of citeulike-t.
 OURS: dict[str, Settings] = {
+    "paper's loss, shared": {"loss": "shared_warp"},
+    "paper's loss, shared, async": {"loss": "shared_warp", "update": "async"},
     "paper's loss": {"loss": "warp"},
     "paper's loss, async": {"loss": "warp", "update": "async"},
     "softmax": FIXED,

@@ -87,14 +87,17 @@ def test_shared_warp(
     """Without LightFM, with which there is nothing to compare."""
     monkeypatch.setattr(shared_warp, "why_absent", lambda _: "it is not here")
     arguments = ["--names", file, "--rounds", 1, "--seeds", 0, 1, "--evaluations", 3]
-    found = result(monkeypatch, shared_warp, tmp_path, *arguments, "--work", tmp_path / "work")[
-        "likes.csv"
-    ]
+    arguments += ["--work", tmp_path / "work"]
+    found = result(monkeypatch, shared_warp, tmp_path, *arguments)["likes.csv"]
     assert found.keys() == shared_warp.OURS.keys()
     for row in found.values():
         assert math.isfinite(row["pairs/s"]) == clock
         assert 0 < row["recall@50"] < 1 and row["deviation"] > 0
         assert row["evaluations"] == 3
+    few = result(monkeypatch, shared_warp, tmp_path, *arguments, "--n-negatives", 1)
+    assert few["n_negatives"] == 1
+    for name, row in found.items():
+        assert few["likes.csv"][name]["recall@50"] != row["recall@50"]
     seconds = [{"cpu_seconds": [1.0, 2.0], "recall": [0.2, 0.4]} for _ in range(2)]
     peer = [{"cpu_seconds": [2.0, 8.0], "recall": [0.1, 0.4]} for _ in range(2)]
     table = shared_warp.summary({"warp, sync": seconds, shared_warp.LIGHTFM: peer})

@@ -356,13 +356,28 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
     assert all("samples" not in point for point in first["sweeps"]["points"])
     assert ("growth" in first["sweeps"]) == clock
 
-    text = report.section(first, Figures(tmp_path / "page.md", tmp_path / "figures"))
+    # The third time one part alone is measured; the others are those of the first time.
+    out = tmp_path / "updated.json"
+    updating = ["--parts", "compare", "--update", str(tmp_path / "0.json"), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["throughput", *arguments, *updating])
+    throughput.main()
+    updated = json.loads(out.read_text())
+    assert list(updated["earlier"]) == ["recall", "sweeps"]
+    for origin in updated["earlier"].values():
+        assert origin["date"] == first["date"] and origin["command"] == first["command"]
+    for part in throughput.PARTS:
+        assert json.dumps(updated[part]) == json.dumps(first[part])
+
+    figures = Figures(tmp_path / "page.md", tmp_path / "figures")
+    assert report.section(updated, figures).count("\n\nMeasured earlier: ") == 2
+    text = report.section(first, figures)
+    assert "Measured earlier" not in text
     assert text.startswith("## Speed: ")
     for part in ("WARP (LightFM) (not for this test)", "sweep-dims-negatives.png", "GB/s"):
         assert part in text
     assert (tmp_path / "figures" / "sweep-pairs.png").exists() == clock
     # Three evaluations are no more than its patience: no curve can have come to its end.
-    assert "still rising when training was stopped: paper's loss, paper's loss, async," in text
+    assert "still rising when training was stopped: paper's loss, shared; paper's loss" in text
     if speed_comparison.PYTORCH in found["rates"]:
         assert "CML (PyTorch): the aim of 30 times as fast is" in text
 
