@@ -116,11 +116,13 @@ def run_part(
 
 
 def earlier_parts(earlier: dict[str, Any], measured: Sequence[str]) -> dict[str, Any]:
-    """What a result has of parts that were not measured, and where each of them was measured."""
+    """What a result has of parts that were not measured, where each of them was measured, and what
+    was left out there."""
     kept = [part for part in PARTS if part in earlier and part not in measured]
     own = {key: earlier[key] for key in ORIGIN if key in earlier}
     origins = {part: earlier.get("earlier", {}).get(part, own) for part in kept}
-    return {**{part: earlier[part] for part in kept}, "earlier": origins}
+    left_out = earlier["left_out"] if kept else {}
+    return {**{part: earlier[part] for part in kept}, "earlier": origins, "left_out": left_out}
 
 
 def main() -> None:
@@ -138,7 +140,8 @@ def main() -> None:
         record[part] = run_part(part, plan, args, store)
     if args.update:
         record |= earlier_parts(json.loads(args.update.read_text()), args.parts)
-    record |= {"packages": store.settings["packages"], "left_out": store.left_out}
+    left_out = {**record.get("left_out", {}), **store.left_out}
+    record |= {"packages": store.settings["packages"], "left_out": left_out}
     path = results_file.write("benchmarks.throughput", record, args.out)
     print(f"written: {path}", file=sys.stderr)
 

@@ -357,12 +357,15 @@ def test_a_tiny_run_goes_on_where_it_ended_and_is_shown(tmp_path, monkeypatch, c
     assert ("growth" in first["sweeps"]) == clock
 
     # The third time one part alone is measured; the others are those of the first time.
+    earlier = {**first, "left_out": {**first["left_out"], "ten million items": "no room"}}
+    (tmp_path / "0.json").write_text(json.dumps(earlier))
     out = tmp_path / "updated.json"
     updating = ["--parts", "compare", "--update", str(tmp_path / "0.json"), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["throughput", *arguments, *updating])
     throughput.main()
     updated = json.loads(out.read_text())
     assert list(updated["earlier"]) == ["recall", "sweeps"]
+    assert updated["left_out"] == earlier["left_out"]
     for origin in updated["earlier"].values():
         assert origin["date"] == first["date"] and origin["command"] == first["command"]
     for part in throughput.PARTS:

@@ -24,7 +24,7 @@ from support.kernels import (
 from cml_fast._compute import kernels
 from cml_fast._threads import usable_cores
 
-N_DIMS = {1: (1, 31), 2: (33,)}  # of rows of so many chunks; a third differs in a number alone
+N_DIMS = {1: (1, 31), 2: (33,)}  # of rows of so many chunks; with more a loop is longer
 TRANSLATED = "CML_FAST_TRANSLATED"  # set in the process whose kernels were made from PTX
 
 
